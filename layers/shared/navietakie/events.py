@@ -1,0 +1,52 @@
+"""Events for the company's other systems, on an SNS topic: ids and roles, never a message's text."""
+
+import json
+import uuid
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from navietakie import instants, settings
+from navietakie.observability import count, logger
+
+if TYPE_CHECKING:
+    from mypy_boto3_sns import SNSClient
+
+EventType = Literal["call.ringing", "call.ended", "message.undelivered", "booking.closed"]
+
+
+def publish(type: EventType, booking_code: str, now: int, **fields: Any) -> None:
+    """Publishes an event; consumers drop repeats by `event_id`.
+
+    Never raises and takes 1 s at the most: what it reports has happened either way. Without EVENTS_TOPIC_ARN there is
+    nobody to tell.
+    """
+    topic = settings.optional("EVENTS_TOPIC_ARN")
+    if not topic:
+        return
+    event_id = str(uuid.uuid4())
+    event = {
+        "event_id": event_id,
+        "type": type,
+        "booking_code": booking_code,
+        "timestamp": instants.to_text(now),
+        **fields,
+    }
+    try:
+        _client().publish(
+            TopicArn=topic,
+            Message=json.dumps(event),
+            MessageAttributes={"type": {"DataType": "String", "StringValue": type}},
+        )
+    except (ClientError, BotoCoreError):
+        logger.warning("an event was not published", extra={"event_type": type, "booking_code": booking_code})
+        count("EventsFailed")
+
+
+@cache
+def _client() -> "SNSClient":
+    config = Config(connect_timeout=0.5, read_timeout=1, retries={"mode": "standard", "total_max_attempts": 1})
+    return boto3.client("sns", config=config)

@@ -1,0 +1,124 @@
+"""A message: what a client may ask to be stored, and what is stored."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from navietakie.errors import Refusal, invalid
+
+Sender = Literal["driver", "passenger", "system"]
+Side = Literal["driver", "passenger"]
+MessageType = Literal["text", "call", "system"]
+
+SIDES: Final[tuple[Side, Side]] = ("driver", "passenger")
+METADATA_BYTES: Final = 4 * 1024
+
+BookingCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+ClientMessageId = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,64}$")]
+"""1 to 64 printable ASCII characters, chosen by the client."""
+Label = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
+"""An identifier that a client or a token brings: 1 to 128 visible ASCII characters."""
+Text = Annotated[str, StringConstraints(min_length=1, max_length=5_000)]
+
+
+def other_side(side: Side) -> Side:
+    """The one that `side` talks to."""
+    return "passenger" if side == "driver" else "driver"
+
+
+class Fields(BaseModel):
+    """What a client asks for. Unknown fields are ignored, types are not converted."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+    @classmethod
+    def parse(cls, fields: Mapping[str, Any]) -> Self:
+        """The request in `fields`; raises `invalid_request` that names the first bad field, or a rule's own Refusal."""
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            field = ".".join(str(part) for part in first["loc"]) or "body"
+            raise invalid(field, first["msg"].removeprefix("Value error, ")) from None
+
+
+class Location(Fields):
+    """A place on Earth in degrees (WGS 84)."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+
+    lat: Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
+    lng: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
+
+
+class Metadata(Fields):
+    """The fields of `metadata` that mean something here; the others are the clients' own."""
+
+    location: Location | None = None
+    quick_reply_id: Annotated[str, StringConstraints(pattern=r"^[ -~]{1,64}$")] | None = None
+
+
+class NewMessage(Fields):
+    """A message that a client asks to be stored."""
+
+    message: Text
+    message_type: MessageType = "text"
+    sender_id: Label | None = None
+    client_message_id: ClientMessageId | None = None
+    metadata: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _metadata_is_sound(self) -> Self:
+        if self.metadata is None:
+            return self
+        if len(compact(self.metadata)) > METADATA_BYTES:
+            raise Refusal("too_large", f"metadata: more than {METADATA_BYTES} bytes", details={"field": "metadata"})
+        try:
+            Metadata.model_validate(self.metadata)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            raise invalid(".".join(("metadata", *map(str, first["loc"]))), first["msg"]) from None
+        return self
+
+    @property
+    def event(self) -> Any:
+        """What a system message tells the booking: `booking_closed` or `booking_opened`, if anything."""
+        return (self.metadata or {}).get("event") if self.message_type == "system" else None
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal contents: what a repeat under the same id is held against."""
+        return hashlib.sha256(compact([self.message_type, self.message, self.metadata])).hexdigest()[:32]
+
+
+class Message(BaseModel):
+    """A stored message. `seq` counts 1, 2, 3, … within its booking; `timestamp` rises with it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    message_id: str
+    booking_code: str
+    seq: int
+    timestamp: str
+    sender: Sender
+    sender_id: str | None = None
+    message_type: MessageType
+    message: str
+    client_message_id: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
+def check_author(sender: Sender, message_type: MessageType) -> None:
+    """Raises `forbidden` where `sender` may not write messages of this type."""
+    if message_type == "call":
+        raise Refusal("forbidden", "message_type: messages of type call are written by the server alone")
+    if message_type == "system" and sender != "system":
+        raise Refusal("forbidden", "message_type: only the sender system writes messages of type system")
+
+
+def compact(value: Any) -> bytes:
+    """`value` as JSON in UTF-8 without a spare byte; keys sorted, so that equal values give equal bytes."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()

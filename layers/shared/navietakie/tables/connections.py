@@ -1,0 +1,172 @@
+"""The connections table: one row per WebSocket, found by booking through an index."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from navietakie import instants, settings
+from navietakie.message import Sender
+from navietakie.tables import dynamo, keys
+from navietakie.tables.dynamo import Lost, translated
+from navietakie.tables.keys import Item
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+LIFE = 130 * 60 * instants.SECOND
+"""2 h 10 min: API Gateway ends a connection after 2 h."""
+YOUNG = 30 * instants.SECOND
+"""A younger connection may still be in its `$connect`, during which API Gateway answers 410 to posts."""
+TOMBSTONE_LIFE = 10 * 60 * instants.SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One WebSocket of a booking. `token_exp` in seconds since 1970; None without tokens."""
+
+    connection_id: str
+    booking_code: str
+    sender: Sender
+    connected_at: str
+    expires_at: int
+    sender_id: str | None = None
+    device_id: str | None = None
+    token_exp: int | None = None
+
+    def token_expired(self, now: int) -> bool:
+        """Whether the token that opened it has run out; no leeway."""
+        return self.token_exp is not None and self.token_exp <= instants.to_seconds(now)
+
+    def receives(self, now: int) -> bool:
+        """Whether frames may still be sent to it."""
+        return self.expires_at > instants.to_seconds(now) and not self.token_expired(now)
+
+
+class Connections:
+    """Reads and writes the connections table. Every method may raise the Refusal `unavailable`."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def get(self, connection_id: str) -> Connection | None:
+        """The row of a connection, strongly consistent."""
+        with translated():
+            answer = self._client.get_item(
+                TableName=self._table, Key=keys.connection(connection_id), ConsistentRead=True
+            )
+        item = answer.get("Item")
+        return _connection_of(item) if item and "booking_code" in item else None
+
+    def of(self, booking_code: str, now: int) -> list[Connection]:
+        """Every connection of a booking that may receive, all pages of the index (which may lag by a moment)."""
+        found: list[Connection] = []
+        start: Item = {}
+        while True:
+            with translated():
+                answer = self._client.query(
+                    TableName=self._table,
+                    IndexName=keys.CONNECTIONS_OF_BOOKING,
+                    KeyConditionExpression="booking_code = :booking_code",
+                    ExpressionAttributeValues={":booking_code": {"S": booking_code}},
+                    **cast(Any, {"ExclusiveStartKey": start} if start else {}),
+                )
+            found += [connection for item in answer["Items"] if (connection := _connection_of(item)).receives(now)]
+            start = answer.get("LastEvaluatedKey") or {}
+            if not start:
+                return found
+
+    def record(self, connection: Connection) -> bool:
+        """Writes the row of a new connection; False if it has been disconnected already."""
+        try:
+            with translated():
+                self._client.put_item(
+                    TableName=self._table,
+                    Item=_item_of(connection),
+                    ConditionExpression="attribute_not_exists(connection_id)",
+                )
+        except Lost:
+            return False
+        return True
+
+    def remove(self, connection_id: str, now: int) -> Connection | None:
+        """Deletes the row of a connection that has ended, and returns it.
+
+        Where there is none, `$disconnect` may have overtaken `$connect`: a tombstone keeps the late row out.
+        """
+        if (item := self._delete(connection_id)) is not None:
+            return _connection_of(item)
+        tombstone = {
+            **keys.connection(connection_id),
+            "expires_at": {"N": str(instants.to_seconds(now + TOMBSTONE_LIFE))},
+        }
+        try:
+            with translated():
+                self._client.put_item(
+                    TableName=self._table, Item=tombstone, ConditionExpression="attribute_not_exists(booking_code)"
+                )
+        except Lost:  # the row came between the two
+            item = self._delete(connection_id)
+        return _connection_of(item) if item else None
+
+    def remove_gone(self, connection: Connection, now: int) -> bool:
+        """Deletes the row of a connection that answered 410, unless it is younger than 30 s; whether it is gone."""
+        try:
+            with translated():
+                self._client.delete_item(
+                    TableName=self._table,
+                    Key=keys.connection(connection.connection_id),
+                    ConditionExpression="connected_at < :young",
+                    ExpressionAttributeValues={":young": {"S": instants.to_text(now - YOUNG)}},
+                )
+        except Lost:
+            return False
+        return True
+
+    def _delete(self, connection_id: str) -> Mapping[str, Any] | None:
+        try:
+            with translated():
+                answer = self._client.delete_item(
+                    TableName=self._table,
+                    Key=keys.connection(connection_id),
+                    ConditionExpression="attribute_exists(booking_code)",
+                    ReturnValues="ALL_OLD",
+                )
+        except Lost:
+            return None
+        return answer.get("Attributes")
+
+
+def _item_of(connection: Connection) -> Item:
+    item: Item = {
+        **keys.connection(connection.connection_id),
+        "booking_code": {"S": connection.booking_code},
+        "sender": {"S": connection.sender},
+        "connected_at": {"S": connection.connected_at},
+        "expires_at": {"N": str(connection.expires_at)},
+    }
+    if connection.sender_id is not None:
+        item["sender_id"] = {"S": connection.sender_id}
+    if connection.device_id is not None:
+        item["device_id"] = {"S": connection.device_id}
+    if connection.token_exp is not None:
+        item["token_exp"] = {"N": str(connection.token_exp)}
+    return item
+
+
+def _connection_of(item: Mapping[str, Any]) -> Connection:
+    return Connection(
+        connection_id=item["connection_id"]["S"],
+        booking_code=item["booking_code"]["S"],
+        sender=item["sender"]["S"],
+        connected_at=item["connected_at"]["S"],
+        expires_at=int(item["expires_at"]["N"]),
+        sender_id=item.get("sender_id", {}).get("S"),
+        device_id=item.get("device_id", {}).get("S"),
+        token_exp=int(item["token_exp"]["N"]) if "token_exp" in item else None,
+    )
+
+
+def connections() -> Connections:
+    """The configured connections table."""
+    return Connections(dynamo.client(), settings.required("CONNECTIONS_TABLE"))

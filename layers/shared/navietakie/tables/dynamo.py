@@ -1,0 +1,94 @@
+"""DynamoDB itself: the one client, its time-outs, and its failures in our words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from navietakie import settings
+from navietakie.errors import unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_PASSING: Final = frozenset(
+    {
+        "InternalServerError",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceUnavailable",
+        "ThrottlingException",
+        "ThrottlingError",
+        "TransactionInProgressException",
+    }
+)
+CONDITION_FAILED: Final = "ConditionalCheckFailed"
+
+
+@cache
+def client() -> "DynamoDBClient":
+    """The client of this process, made at first use and kept for the warm invocations."""
+    config = Config(
+        connect_timeout=1,
+        read_timeout=3,
+        retries={"mode": "standard", "total_max_attempts": 4},
+        tcp_keepalive=True,
+        parameter_validation=settings.optional("ENVIRONMENT") != "production",
+    )
+    return boto3.client("dynamodb", config=config)
+
+
+class Lost(Exception):
+    """Conditions of a write did not hold. Nothing was written.
+
+    `reasons` has one entry per item of the transaction: None where its condition held, else the item that was found
+    in its place (empty: none, or it was not told).
+    """
+
+    def __init__(self, reasons: list[dict[str, Any] | None]) -> None:
+        super().__init__("a condition did not hold")
+        self.reasons = reasons
+
+
+class Contended(Exception):
+    """Another transaction was busy with one of the items. Nothing was written; a later try may succeed."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns DynamoDB's failures into `Lost`, `Contended` or the Refusal `unavailable`; others are our own mistakes."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code == "TransactionCanceledException":
+            raise _cancelled(error) from error
+        if code == "ConditionalCheckFailedException":
+            raise Lost([cast(dict[str, Any], error.response.get("Item") or {})]) from error
+        if code == "TransactionConflictException":
+            raise Contended from error
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in _PASSING or status >= 500:
+            raise unavailable("The database") from error
+        raise
+    except BotoCoreError as error:
+        raise unavailable("The database") from error
+
+
+def _cancelled(error: ClientError) -> Exception:
+    reasons = cast(list[dict[str, Any]], error.response.get("CancellationReasons") or [])
+    codes = {reason.get("Code") for reason in reasons}
+    if CONDITION_FAILED in codes:
+        return Lost(
+            [reason.get("Item") or {} if reason.get("Code") == CONDITION_FAILED else None for reason in reasons]
+        )
+    if codes & {"TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError"}:
+        return Contended()
+    return error

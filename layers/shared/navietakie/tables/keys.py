@@ -1,0 +1,28 @@
+"""Every key of the three tables. Sort keys that begin with `#` come before every timestamp: they are bookkeeping."""
+
+from typing import Any, Final
+
+Item = dict[str, Any]
+"""An item or a key as DynamoDB's low-level API takes it: `{"name": {"S": "value"}}`."""
+
+HEAD: Final = "#head"
+LIVE: Final = "#live"
+FIRST_TIMESTAMP: Final = "0"
+"""Not after any timestamp, and after every bookkeeping key."""
+
+CONNECTIONS_OF_BOOKING: Final = "booking_code-index"
+
+
+def in_booking(booking_code: str, sort_key: str) -> Item:
+    """The key of an item in the messages or the calls table."""
+    return {"booking_code": {"S": booking_code}, "timestamp": {"S": sort_key}}
+
+
+def marker(sender: str, client_message_id: str) -> str:
+    """The sort key that stands for "this sender's message with this id is stored"."""
+    return f"#id#{sender}#{client_message_id}"
+
+
+def connection(connection_id: str) -> Item:
+    """The key of an item in the connections table."""
+    return {"connection_id": {"S": connection_id}}

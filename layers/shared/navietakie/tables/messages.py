@@ -1,0 +1,338 @@
+"""The messages table: a booking's history, its head, and the markers of what was already stored."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from navietakie import instants, settings
+from navietakie.conversation import Head, Kind
+from navietakie.message import Message, Sender, Side
+from navietakie.tables import dynamo, keys
+from navietakie.tables.dynamo import Lost, translated
+from navietakie.tables.keys import Item
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+MARKER_LIFE = instants.DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """Says that a sender's message with this `client_message_id` was stored at `timestamp` with these contents."""
+
+    sender: Sender
+    client_message_id: str
+    timestamp: str
+    digest: str
+
+
+class Outrun(Exception):
+    """Another message was stored behind the same head. Nothing was written. `head` is the new one, if it is known."""
+
+    def __init__(self, head: Head | None) -> None:
+        super().__init__("the head has moved")
+        self.head = head
+
+
+class AlreadyStored(Exception):
+    """A message with this sender's `client_message_id` is there. Nothing was written."""
+
+    def __init__(self, marker: Marker | None) -> None:
+        super().__init__("the message is stored already")
+        self.marker = marker
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Part of a history. `position` is the timestamp behind which to go on, None at the end."""
+
+    messages: list[Message]
+    position: str | None
+    read: int
+    """How many items were looked at to find them."""
+    first_expiry: int | None = None
+    """When the first of them expires, in seconds since 1970."""
+
+
+class Messages:
+    """Reads and writes the messages table. Every method may raise the Refusal `unavailable`."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self.table = table
+
+    def head(self, booking_code: str) -> Head:
+        """The head, strongly consistent; the empty one where nothing was said yet."""
+        with translated():
+            answer = self._client.get_item(
+                TableName=self.table, Key=keys.in_booking(booking_code, keys.HEAD), ConsistentRead=True
+            )
+        return head_of(answer.get("Item") or {})
+
+    def store(
+        self,
+        message: Message,
+        *,
+        before: Head,
+        after: Head,
+        expires_at: int,
+        now: int,
+        token: str,
+        marker: Marker | None = None,
+    ) -> None:
+        """Stores `message` and moves the head from `before` to `after`, in one transaction, or nothing.
+
+        Raises AlreadyStored, Outrun or Contended. A repeat with the same `token` within ten minutes succeeds without
+        writing again (DynamoDB's ClientRequestToken).
+        """
+        writes = self.writes(message, before=before, after=after, expires_at=expires_at)
+        if marker is not None:
+            writes.append({"Put": self._marker_put(message.booking_code, marker, now)})
+        try:
+            with translated():
+                self._client.transact_write_items(TransactItems=cast(Any, writes), ClientRequestToken=token)
+        except Lost as lost:
+            found = lost.reasons
+            if found[0] and found[0].get("message_id") == {"S": message.message_id}:
+                return  # our own earlier try, whose answer was lost
+            if marker is not None and found[2] is not None:
+                raise AlreadyStored(_marker_of(found[2]) if found[2] else None) from lost
+            raise Outrun(head_of(found[1]) if found[1] else None) from lost
+
+    def writes(self, message: Message, *, before: Head, after: Head, expires_at: int) -> list[Item]:
+        """The two writes that append `message`: for a transaction that holds more."""
+        return [
+            {
+                "Put": {
+                    "TableName": self.table,
+                    "Item": item_of(message, expires_at),
+                    "ConditionExpression": "attribute_not_exists(booking_code)",
+                    "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+                }
+            },
+            {"Update": self._head_update(message.booking_code, before, after)},
+        ]
+
+    def open_check(self, booking_code: str) -> Item:
+        """The condition that the booking is not closed: for a transaction that must not happen in a closed one."""
+        return {
+            "ConditionCheck": {
+                "TableName": self.table,
+                "Key": keys.in_booking(booking_code, keys.HEAD),
+                "ConditionExpression": "attribute_not_exists(closed_at)",
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
+        }
+
+    def marker(self, booking_code: str, sender: Sender, client_message_id: str, now: int) -> Marker | None:
+        """The marker of a stored message, strongly consistent; None when there is none or it has expired."""
+        with translated():
+            answer = self._client.get_item(
+                TableName=self.table,
+                Key=keys.in_booking(booking_code, keys.marker(sender, client_message_id)),
+                ConsistentRead=True,
+            )
+        item = answer.get("Item")
+        if not item or int(item["expires_at"].get("N", "0")) <= instants.to_seconds(now):
+            return None
+        return _marker_of(item)
+
+    def message(self, booking_code: str, timestamp: str) -> Message | None:
+        """One message, strongly consistent."""
+        with translated():
+            answer = self._client.get_item(
+                TableName=self.table, Key=keys.in_booking(booking_code, timestamp), ConsistentRead=True
+            )
+        item = answer.get("Item")
+        return message_of(item) if item else None
+
+    def page(
+        self,
+        booking_code: str,
+        *,
+        now: int,
+        ascending: bool,
+        limit: int,
+        after: str | None = None,
+        through: str | None = None,
+        before: str | None = None,
+        senders: frozenset[str] = frozenset(),
+        types: frozenset[str] = frozenset(),
+    ) -> Page:
+        """Looks at up to `limit` items in one request, strongly consistent, and keeps those that match and live.
+
+        `after` and `before` are exclusive timestamps, `through` is an inclusive upper one.
+        """
+        names = {"#timestamp": "timestamp"}
+        values: Item = {
+            ":booking_code": {"S": booking_code},
+            ":low": {"S": f"{after} " if after else keys.FIRST_TIMESTAMP},
+            ":high": {"S": through or _just_before(before)},
+            ":now": {"N": str(instants.to_seconds(now))},
+        }
+        if values[":low"]["S"] > values[":high"]["S"]:  # DynamoDB refuses BETWEEN with its bounds crossed
+            return Page([], None, 0)
+        filters = ["expires_at > :now"]
+        for attribute, wanted in (("sender", senders), ("message_type", types)):
+            if wanted:
+                names[f"#{attribute}"] = attribute
+                marks = {f":{attribute}{i}": {"S": value} for i, value in enumerate(sorted(wanted))}
+                values |= marks
+                filters.append(f"#{attribute} IN ({', '.join(marks)})")
+        with translated():
+            answer = self._client.query(
+                TableName=self.table,
+                KeyConditionExpression="booking_code = :booking_code AND #timestamp BETWEEN :low AND :high",
+                FilterExpression=" AND ".join(filters),
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+                ScanIndexForward=ascending,
+                ConsistentRead=True,
+                Limit=limit,
+            )
+        items = answer["Items"]
+        position = cast(Item, answer.get("LastEvaluatedKey") or {}).get("timestamp", {}).get("S")
+        expiries = [int(item["expires_at"].get("N", "0")) for item in items]
+        return Page([message_of(item) for item in items], position, answer["ScannedCount"], min(expiries, default=None))
+
+    def mark(self, booking_code: str, side: Side, kind: Kind, seq: int) -> tuple[Head, bool]:
+        """Moves a receipt forward to `seq`; the head as it is then, and whether that moved it.
+
+        It does not move where it stands at `seq` or beyond, or where `seq` was not given out yet.
+        """
+        mark = f"{side}_{kind}"
+        try:
+            with translated():
+                answer = self._client.update_item(
+                    TableName=self.table,
+                    Key=keys.in_booking(booking_code, keys.HEAD),
+                    UpdateExpression="SET #mark = :seq",
+                    ConditionExpression="seq >= :seq AND (attribute_not_exists(#mark) OR #mark < :seq)",
+                    ExpressionAttributeNames={"#mark": mark},
+                    ExpressionAttributeValues={":seq": {"N": str(seq)}},
+                    ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+        except Lost as lost:
+            return head_of(lost.reasons[0] or {}), False
+        return head_of(answer.get("Attributes") or {}), True
+
+    def _head_update(self, booking_code: str, before: Head, after: Head) -> Item:
+        values: Item = {
+            ":seq": {"N": str(after.seq)},
+            ":timestamp": {"S": after.timestamp},
+            ":epoch": {"S": after.epoch},
+        }
+        sets = ["seq = :seq", "last_timestamp = :timestamp", "epoch = :epoch"]
+        removes: list[str] = []
+        for sender, allowance in after.allowances.items():
+            if before.allowances.get(sender) != allowance:
+                sets.append(f"{sender}_allowance = :{sender}_allowance")
+                values[f":{sender}_allowance"] = {"N": str(allowance)}
+        if after.closed_at is None and before.closed_at is not None:
+            removes.append("closed_at")
+        elif after.closed_at is not None and before.closed_at is None:
+            sets.append("closed_at = :closed_at")
+            values[":closed_at"] = {"S": after.closed_at}
+        condition = "attribute_not_exists(booking_code)"
+        if before.seq:
+            condition = "seq = :before"
+            values[":before"] = {"N": str(before.seq)}
+        return {
+            "TableName": self.table,
+            "Key": keys.in_booking(booking_code, keys.HEAD),
+            "UpdateExpression": f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(removes)}" if removes else ""),
+            "ConditionExpression": condition,
+            "ExpressionAttributeValues": values,
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+
+    def _marker_put(self, booking_code: str, marker: Marker, now: int) -> Item:
+        item: Item = {
+            **keys.in_booking(booking_code, keys.marker(marker.sender, marker.client_message_id)),
+            "sender": {"S": marker.sender},
+            "client_message_id": {"S": marker.client_message_id},
+            "stored_at": {"S": marker.timestamp},
+            "digest": {"S": marker.digest},
+            "expires_at": {"N": str(instants.to_seconds(now + MARKER_LIFE))},
+        }
+        return {
+            "TableName": self.table,
+            "Item": item,
+            # An expired marker that the sweep has not reached yet is as good as gone.
+            "ConditionExpression": "attribute_not_exists(booking_code) OR expires_at <= :now",
+            "ExpressionAttributeValues": {":now": {"N": str(instants.to_seconds(now))}},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+
+
+def _just_before(timestamp: str | None) -> str:
+    """A bound before `timestamp` and after all earlier ones: they have one length, and it is cut before its `Z`."""
+    return timestamp[:-1] if timestamp else ":"  # ":" is behind every digit
+
+
+def head_of(item: Mapping[str, Any]) -> Head:
+    """The head in its item; the empty head where there is none."""
+    if not item:
+        return Head()
+    numbers = {name: int(value["N"]) for name, value in item.items() if "N" in value}
+    return Head(
+        seq=numbers["seq"],
+        timestamp=item["last_timestamp"]["S"],
+        epoch=item["epoch"]["S"],
+        closed_at=item.get("closed_at", {}).get("S"),
+        allowances={name.removesuffix("_allowance"): n for name, n in numbers.items() if name.endswith("_allowance")},
+        marks={name: n for name, n in numbers.items() if name.endswith(("_delivered", "_read"))},
+    )
+
+
+def item_of(message: Message, expires_at: int) -> Item:
+    """The item of a message. `metadata` travels as JSON text: a number keeps the digits that the client wrote."""
+    item: Item = {
+        **keys.in_booking(message.booking_code, message.timestamp),
+        "message_id": {"S": message.message_id},
+        "seq": {"N": str(message.seq)},
+        "sender": {"S": message.sender},
+        "message_type": {"S": message.message_type},
+        "message": {"S": message.message},
+        "expires_at": {"N": str(expires_at)},
+    }
+    if message.sender_id is not None:
+        item["sender_id"] = {"S": message.sender_id}
+    if message.client_message_id is not None:
+        item["client_message_id"] = {"S": message.client_message_id}
+    if message.metadata is not None:
+        item["metadata"] = {"S": json.dumps(message.metadata, ensure_ascii=False, separators=(",", ":"))}
+    return item
+
+
+def message_of(item: Mapping[str, Any]) -> Message:
+    """The message in its item."""
+    return Message.model_construct(
+        message_id=item["message_id"]["S"],
+        booking_code=item["booking_code"]["S"],
+        seq=int(item["seq"]["N"]),
+        timestamp=item["timestamp"]["S"],
+        sender=item["sender"]["S"],
+        sender_id=item.get("sender_id", {}).get("S"),
+        message_type=item["message_type"]["S"],
+        message=item["message"]["S"],
+        client_message_id=item.get("client_message_id", {}).get("S"),
+        metadata=json.loads(item["metadata"]["S"]) if "metadata" in item else None,
+    )
+
+
+def _marker_of(item: Mapping[str, Any]) -> Marker:
+    return Marker(
+        sender=item["sender"]["S"],
+        client_message_id=item["client_message_id"]["S"],
+        timestamp=item["stored_at"]["S"],
+        digest=item["digest"]["S"],
+    )
+
+
+def messages() -> Messages:
+    """The configured messages table."""
+    return Messages(dynamo.client(), settings.required("DYNAMODB_TABLE"))

@@ -1,0 +1,53 @@
+"""The call timer queue: messages that come back to make-call after a delay (SQS DelaySeconds, to the second)."""
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from navietakie import settings
+from navietakie.errors import unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+
+class Timers(Protocol):
+    """Something that delivers a timer at least once after its delay."""
+
+    def queue(self, kind: str, booking_code: str, delay_seconds: int, **fields: Any) -> None:
+        """Queues a timer. Raises the Refusal `unavailable`: what depends on the timer must not happen then."""
+        ...
+
+
+class QueuedTimers:
+    """Timers in SQS."""
+
+    def __init__(self, client: "SQSClient", queue_url: str) -> None:
+        self._client = client
+        self._queue_url = queue_url
+
+    def queue(self, kind: str, booking_code: str, delay_seconds: int, **fields: Any) -> None:
+        """Queues a timer of `kind`, delivered after `delay_seconds` (0 to 900)."""
+        body = json.dumps({"kind": kind, "booking_code": booking_code, **fields})
+        try:
+            self._client.send_message(
+                QueueUrl=self._queue_url, MessageBody=body, DelaySeconds=max(0, min(900, delay_seconds))
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise unavailable("The timer queue") from error
+
+
+@cache
+def queued_timers(queue_url: str) -> QueuedTimers:
+    """The timers in the queue at `queue_url`, one per process."""
+    config = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 3})
+    return QueuedTimers(boto3.client("sqs", config=config), queue_url)
+
+
+def timers() -> QueuedTimers:
+    """The timers in the configured queue."""
+    return queued_timers(settings.required("CALL_TIMER_QUEUE_URL"))
