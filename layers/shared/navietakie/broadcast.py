@@ -19,6 +19,7 @@ from typing import Final, Literal, Protocol
 from urllib.parse import quote, urlsplit
 
 import botocore.session
+from botocore.credentials import ReadOnlyCredentials
 
 from navietakie import settings
 from navietakie.errors import Refusal
@@ -54,18 +55,10 @@ class Poster(Protocol):
         ...
 
 
-class Credentials(Protocol):
-    """What signs a request: botocore's credentials fit."""
-
-    access_key: str
-    secret_key: str
-    token: str | None
-
-
 class ConnectionsApi:
     """The @connections API of one WebSocket stage. `credentials` is called for every request, so that they refresh."""
 
-    def __init__(self, endpoint: str, region: str, credentials: Callable[[], Credentials]) -> None:
+    def __init__(self, endpoint: str, region: str, credentials: Callable[[], ReadOnlyCredentials]) -> None:
         url = urlsplit(endpoint)
         if not url.hostname:
             raise Refusal("internal", "The function is not configured: WEBSOCKET_ENDPOINT is not a URL")
@@ -189,7 +182,7 @@ class ConnectionsApi:
         canonical = f"{method}\n{quote(path, safe='/~')}\n\n{lines}\n{signed}\n{digest}"
         scope = f"{instant[:8]}/{self._region}/execute-api/aws4_request"
         to_sign = f"AWS4-HMAC-SHA256\n{instant}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-        key = self._key(credentials.secret_key, instant[:8])
+        key = self._key(credentials.secret_key or "", instant[:8])
         signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
         headers["authorization"] = (
             f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "

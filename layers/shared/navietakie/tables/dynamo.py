@@ -1,6 +1,6 @@
 """DynamoDB itself: the one client, its time-outs, and its failures in our words."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -62,7 +62,7 @@ class Contended(Exception):
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated() -> Generator[None]:
     """Turns DynamoDB's failures into `Lost`, `Contended` or the Refusal `unavailable`; others are our own mistakes."""
     try:
         yield
