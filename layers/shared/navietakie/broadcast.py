@@ -287,11 +287,16 @@ class Broadcast:
         count("DeliveriesFailed", delivery.of("failed"))
         return delivery
 
+    def to_connections(self, connections: Sequence[Connection], frame: Frame, now: int) -> list[Outcome]:
+        """Posts `frame` to these connections; one outcome each, in order. Never raises."""
+        body = encode(frame)
+        outcomes = self.poster.post([(connection.connection_id, body) for connection in connections])
+        self._bury(connections, outcomes, now)
+        return outcomes
+
     def to_connection(self, connection: Connection, frame: Frame, now: int) -> Outcome:
         """Posts `frame` to one connection. Never raises."""
-        outcomes = self.poster.post([(connection.connection_id, encode(frame))])
-        self._bury([connection], outcomes, now)
-        return outcomes[0]
+        return self.to_connections([connection], frame, now)[0]
 
     def _bury(self, connections: Sequence[Connection], outcomes: Sequence[Outcome], now: int) -> None:
         for connection, outcome in zip(connections, outcomes, strict=True):

@@ -25,6 +25,14 @@ def from_text(text: str) -> int:
     return (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)
 
 
+def normalized(text: str) -> str:
+    """Any RFC 3339 timestamp as `to_text` writes it; ValueError for one without an offset, or before 1970."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None or moment < _EPOCH:
+        raise ValueError("a timestamp looks like 2026-01-31T08:00:00.000000Z")
+    return to_text((moment - _EPOCH) // timedelta(microseconds=1))
+
+
 def to_seconds(instant: int) -> int:
     """Whole seconds since 1970, rounded down: what DynamoDB's TTL and JWT's `exp` count in."""
     return instant // SECOND

@@ -1,11 +1,11 @@
 """The connections table: one row per WebSocket, found by booking through an index."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from navietakie import instants, settings
-from navietakie.message import Sender
+from navietakie.message import SIDES, Sender, Side
 from navietakie.tables import dynamo, keys
 from navietakie.tables.dynamo import Lost, translated
 from navietakie.tables.keys import Item
@@ -40,6 +40,12 @@ class Connection:
     def receives(self, now: int) -> bool:
         """Whether frames may still be sent to it."""
         return self.expires_at > instants.to_seconds(now) and not self.token_expired(now)
+
+
+def presence(connections: Iterable[Connection]) -> dict[Side, bool]:
+    """Which sides have a connection."""
+    here = {connection.sender for connection in connections}
+    return {side: side in here for side in SIDES}
 
 
 class Connections:

@@ -1,0 +1,1 @@
+"""Reads a booking's history. Writes nothing."""

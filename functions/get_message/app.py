@@ -1,0 +1,55 @@
+"""The doors of get_message: a page of the history by REST or direct invocation, a sync by WebSocket."""
+
+from typing import Any
+
+from get_message.history import History, HistoryQuery, PageCache
+from get_message.sync import Sync, SyncRequest
+from navietakie import doors
+from navietakie.call import as_seen
+from navietakie.doors import Answer, Event, Request, SocketRequest
+from navietakie.observability import logger
+from navietakie.tables.calls import calls
+from navietakie.tables.connections import presence
+from navietakie.tables.messages import messages
+
+pages = PageCache()
+
+
+def handler(event: Event, context: Any) -> Any:
+    """The Lambda handler."""
+    return doors.serve(
+        event,
+        context,
+        rest={"GET /api/v1/get_message": get},
+        socket={"sync": on_sync},
+        direct={"get_message": get},
+    )
+
+
+def get(request: Request) -> Answer:
+    """A page of the history."""
+    booking_code = request.booking_code()
+    query = HistoryQuery.parse(request.fields)
+    return 200, History(messages(), pages).page(booking_code, query, now=request.now, deadline=request.deadline)
+
+
+def on_sync(request: SocketRequest) -> None:
+    """Sends everything that the connection's client has missed."""
+    booking_code, now = request.connection.booking_code, request.now
+    after = SyncRequest.parse(request.fields).after
+    broadcast = request.broadcast()
+    head = messages().head(booking_code)
+    call = calls().live(booking_code)
+    here = [request.connection, *broadcast.connections.of(booking_code, now)]
+    state = {
+        "call": as_seen(call, now).model_dump() if call else None,
+        "presence": presence(here),
+        "receipts": head.receipts,
+    }
+    sync = Sync(messages(), request.answer("sync"))
+    sent = 0
+    for frame in sync.frames(booking_code, after, state, head, now=now, deadline=request.deadline):
+        if broadcast.to_connection(request.connection, frame, now) != "delivered":
+            break
+        sent += len(frame["messages"])
+    logger.append_keys(messages=sent, head_seq=head.seq)

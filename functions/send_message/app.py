@@ -1,0 +1,109 @@
+"""The doors of send_message: a message or a receipt by REST, WebSocket or direct invocation."""
+
+from typing import Any
+
+from navietakie import doors, events, instants, settings
+from navietakie.broadcast import Delivery
+from navietakie.doors import Answer, Event, Party, Request, SocketRequest
+from navietakie.errors import invalid
+from navietakie.frames import message_frame
+from navietakie.message import NewMessage, other_side
+from navietakie.observability import count, logger
+from navietakie.tables.connections import Connection
+from navietakie.tables.messages import messages
+from navietakie.timers import timers
+from send_message.receipts import NewReceipt, SocketReceipt, receipt_frame, record
+from send_message.sending import Sending, Sent
+
+
+def handler(event: Event, context: Any) -> Any:
+    """The Lambda handler."""
+    return doors.serve(
+        event,
+        context,
+        rest={"POST /api/v1/send_message": post},
+        socket={"message": on_message, "delivered": on_receipt, "read": on_receipt},
+        direct={"send_message": post},
+    )
+
+
+def post(request: Request) -> Answer:
+    """Stores a message (201, a duplicate 200) or a receipt (200)."""
+    party = request.party()
+    if "message" not in request.fields and not request.fields.keys().isdisjoint(("delivered", "read")):
+        return post_receipt(request, party)
+    new = NewMessage.parse({**request.fields, **_idempotency_key(request), "sender_id": party.sender_id})
+    sent = sending().send(party, new, now=request.now, deadline=request.deadline)
+    excluded = request.headers.get("x-exclude-connection")
+
+    def receives(connection: Connection) -> bool:
+        return connection.connection_id != excluded or connection.sender != party.sender
+
+    delivery = request.broadcast().to_booking(party.booking_code, message_frame(sent.message), request.now, to=receives)
+    report(sent, delivery, request.now)
+    body = {"message": sent.message.model_dump(), "duplicate": sent.duplicate, "delivery": delivery.as_dict()}
+    return (200 if sent.duplicate else 201), body
+
+
+def post_receipt(request: Request, party: Party) -> Answer:
+    """Stores a receipt and tells the booking, unless it was known already."""
+    new = NewReceipt.parse(request.fields)
+    head, moved = record(messages(), party, new.kind, new.seq, field=new.kind)
+    if moved:
+        ts = instants.to_text(request.now)
+        frame = receipt_frame(party, new.kind, new.seq, head, ts)
+        request.broadcast().to_booking(party.booking_code, frame, request.now)
+    return 200, {"receipts": head.receipts}
+
+
+def on_message(request: SocketRequest) -> None:
+    """Stores a message from a connection, which gets an `ack`; the others get the message."""
+    party = request.party()
+    new = NewMessage.parse({**request.fields, "client_message_id": request.id, "sender_id": party.sender_id})
+    sent = sending().send(party, new, now=request.now, deadline=request.deadline)
+    ack = request.answer("ack", message=sent.message.model_dump(), duplicate=sent.duplicate)
+    delivery = request.broadcast().to_booking(
+        party.booking_code, message_frame(sent.message), request.now, answers=[(request.connection, ack)]
+    )
+    report(sent, delivery, request.now)
+
+
+def on_receipt(request: SocketRequest) -> None:
+    """Stores a receipt from a connection; the others are told, unless it was known already."""
+    party = request.party()
+    kind = "read" if request.fields["action"] == "read" else "delivered"
+    seq = SocketReceipt.parse(request.fields).seq
+    head, moved = record(messages(), party, kind, seq)
+    if moved:
+        frame = receipt_frame(party, kind, seq, head, instants.to_text(request.now))
+        own = request.connection.connection_id
+        request.broadcast().to_booking(
+            party.booking_code, frame, request.now, to=lambda connection: connection.connection_id != own
+        )
+
+
+def sending() -> Sending:
+    """The service, wired to the configured tables."""
+    return Sending(messages(), timers, settings.rate_limit(), settings.retention_days())
+
+
+def report(sent: Sent, delivery: Delivery, now: int) -> None:
+    """Tells operators and the company's other systems what became of a message: ids and counts alone."""
+    message = sent.message
+    logger.append_keys(message_id=message.message_id, seq=message.seq, delivery=delivery.as_dict())
+    count("DuplicateMessages" if sent.duplicate else "MessagesStored")
+    ids = {"message_id": message.message_id, "seq": message.seq, "sender": message.sender}
+    if message.sender != "system" and not delivery.reached(other_side(message.sender)):
+        events.publish("message.undelivered", message.booking_code, now, **ids)
+    if message.message_type == "system" and (message.metadata or {}).get("event") == "booking_closed":
+        events.publish("booking.closed", message.booking_code, now, **ids)
+
+
+def _idempotency_key(request: Request) -> dict[str, str]:
+    """`Idempotency-Key` is another name of `client_message_id`."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return {}
+    if request.fields.get("client_message_id") not in (None, key):
+        raise invalid("client_message_id", "differs from the header Idempotency-Key")
+    return {"client_message_id": key}

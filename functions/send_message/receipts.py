@@ -1,0 +1,68 @@
+"""Receipts: how far a side has got and read the conversation."""
+
+from typing import Annotated, Protocol, Self
+
+from pydantic import Field, model_validator
+
+from navietakie.conversation import Head, Kind
+from navietakie.doors import Party
+from navietakie.errors import Refusal, invalid
+from navietakie.frames import Frame, frame
+from navietakie.message import Fields, Side
+
+Sequence = Annotated[int, Field(ge=1, le=10**15)]
+
+
+class NewReceipt(Fields):
+    """A receipt by REST: exactly one of `delivered` and `read`."""
+
+    delivered: Sequence | None = None
+    read: Sequence | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.delivered is None) == (self.read is None):
+            raise invalid("delivered", "give either delivered or read")
+        return self
+
+    @property
+    def kind(self) -> Kind:
+        """Which of both it is."""
+        return "delivered" if self.delivered is not None else "read"
+
+    @property
+    def seq(self) -> int:
+        """Up to which message."""
+        return self.delivered or self.read or 0
+
+
+class SocketReceipt(Fields):
+    """A receipt by WebSocket; the action says which kind."""
+
+    seq: Sequence
+
+
+class Marks(Protocol):
+    """Where receipts are kept: `tables.messages.Messages`."""
+
+    def mark(self, booking_code: str, side: Side, kind: Kind, seq: int) -> tuple[Head, bool]: ...
+
+
+def record(marks: Marks, party: Party, kind: Kind, seq: int, field: str = "seq") -> tuple[Head, bool]:
+    """Moves the party's receipt forward; the head then, and whether it moved (it never moves back).
+
+    Raises `invalid_request` for a message that does not exist yet.
+    """
+    if party.sender == "system":
+        raise Refusal("forbidden", "sender: only driver and passenger have receipts")
+    head, moved = marks.mark(party.booking_code, party.sender, kind, seq)
+    if seq > head.seq:
+        raise invalid(field, f"the last message is {head.seq}")
+    return head, moved
+
+
+def receipt_frame(party: Party, kind: Kind, seq: int, head: Head, ts: str) -> Frame:
+    """The frame that tells the others of a receipt."""
+    return frame(
+        "receipt", party.booking_code, ts, sender=party.sender, action=kind, seq=seq, receipts=head.receipts
+    )

@@ -1,0 +1,142 @@
+"""Storing a message exactly once, in order, without a hole in the sequence."""
+
+import random
+import time
+import uuid
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Protocol
+
+from navietakie import instants
+from navietakie.conversation import Head, RateLimit, append
+from navietakie.doors import Party
+from navietakie.errors import Refusal, unavailable
+from navietakie.frames import check_size, message_frame
+from navietakie.message import Message, NewMessage, Sender, check_author
+from navietakie.tables.dynamo import Contended
+from navietakie.tables.messages import AlreadyStored, Marker, Outrun
+from navietakie.timers import Timers
+
+
+class Store(Protocol):
+    """Where messages are kept: `tables.messages.Messages`."""
+
+    def head(self, booking_code: str) -> Head: ...
+
+    def store(
+        self,
+        message: Message,
+        *,
+        before: Head,
+        after: Head,
+        expires_at: int,
+        now: int,
+        token: str,
+        marker: Marker | None = None,
+    ) -> None: ...
+
+    def marker(self, booking_code: str, sender: Sender, client_message_id: str, now: int) -> Marker | None: ...
+
+    def message(self, booking_code: str, timestamp: str) -> Message | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A stored message. `duplicate`: it was stored by an earlier request."""
+
+    message: Message
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """Stores messages in `store`, as fast as `rate_limit` allows, for `retention_days`."""
+
+    store: Store
+    timers: Callable[[], Timers]
+    """Reached for only by the message that closes a booking."""
+    rate_limit: RateLimit
+    retention_days: int
+
+    def send(self, party: Party, new: NewMessage, *, now: int, deadline: float) -> Sent:
+        """Stores `new`, or finds it stored already under its `client_message_id`.
+
+        Raises `forbidden`, `too_large`, `idempotency_conflict`, `booking_closed`, `rate_limited`, or `unavailable`
+        when it was not stored by `deadline` (monotonic).
+        """
+        check_author(party.sender, new.message_type)
+        booking_code, message_id, epoch = party.booking_code, uuid.uuid4().hex, uuid.uuid4().hex
+        head: Head | None = None
+        for _ in tries(deadline):
+            head = head or self.store.head(booking_code)
+            try:
+                message, after = append(
+                    head,
+                    new,
+                    booking_code=booking_code,
+                    sender=party.sender,
+                    now=now,
+                    message_id=message_id,
+                    epoch=epoch,
+                    rate_limit=self.rate_limit,
+                )
+            except Refusal:
+                if new.client_message_id is not None:
+                    marker = self.store.marker(booking_code, party.sender, new.client_message_id, now)
+                    if marker is not None:
+                        return self._original(booking_code, new, marker)
+                raise
+            check_size(message_frame(message), "message")
+            if new.event == "booking_closed":
+                # Before the close is written: dying right after it must not leave a call alive.
+                self.timers().queue("closing", booking_code, 0, queued_at=now)
+            try:
+                self.store.store(
+                    message,
+                    before=head,
+                    after=after,
+                    expires_at=instants.to_seconds(now) + self.retention_days * 86_400,
+                    now=now,
+                    token=str(uuid.uuid4()),
+                    marker=_marker(message, new),
+                )
+                return Sent(message, duplicate=False)
+            except AlreadyStored as already:
+                if already.marker is not None:
+                    return self._original(booking_code, new, already.marker)
+                head = None
+            except Outrun as outrun:
+                head = outrun.head
+            except Contended:
+                head = None
+        raise unavailable("The booking")
+
+    def _original(self, booking_code: str, new: NewMessage, marker: Marker) -> Sent:
+        if marker.digest != new.digest:
+            raise Refusal(
+                "idempotency_conflict",
+                "client_message_id: another message was stored under it",
+                details={"client_message_id": marker.client_message_id, "timestamp": marker.timestamp},
+            )
+        message = self.store.message(booking_code, marker.timestamp)
+        if message is None:
+            raise Refusal("not_found", "The message was stored and has expired since")
+        return Sent(message, duplicate=True)
+
+
+def tries(deadline: float) -> Generator[int]:
+    """Counts tries up to `deadline` (monotonic), with a growing, jittered pause between them."""
+    attempt = 0
+    while True:
+        yield attempt
+        pause = random.uniform(0, min(0.4, 0.01 * 2**attempt))
+        if time.monotonic() + pause >= deadline:
+            return
+        time.sleep(pause)
+        attempt += 1
+
+
+def _marker(message: Message, new: NewMessage) -> Marker | None:
+    if new.client_message_id is None:
+        return None
+    return Marker(message.sender, new.client_message_id, message.timestamp, new.digest)

@@ -1,0 +1,85 @@
+"""The doors of websocket: connections that come and go, typing and pings; or all of it passed on to a backend."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from navietakie import doors, identity, instants, settings
+from navietakie.call import as_seen
+from navietakie.doors import Event, SocketRequest
+from navietakie.message import Fields
+from navietakie.observability import logger
+from navietakie.tables.calls import calls
+from navietakie.tables.connections import connections, presence
+from navietakie.tables.messages import messages
+from navietakie.timers import timers
+from websocket.presence import Presence, check_origin, connection, typing_frame
+
+
+def handler(event: Event, context: Any) -> Any:
+    """The Lambda handler."""
+    if settings.optional("BACKEND_URL"):
+        from websocket import proxy
+
+        return proxy.forward(event, context)
+    return doors.serve(
+        event,
+        context,
+        lifecycle={"$connect": on_connect, "$disconnect": on_disconnect},
+        socket={"typing": on_typing, "ping": on_ping},
+    )
+
+
+def on_connect(event: Event, now: int) -> Mapping[str, Any]:
+    """Lets a client in, or refuses it with 400, 401 or 403."""
+    headers = {name.lower(): str(value) for name, value in (event.get("headers") or {}).items()}
+    query = event.get("queryStringParameters") or {}
+    check_origin(headers.get("origin"), settings.allowed_origins())
+    bearer = identity.of_connect(headers, query)
+    joining = connection(event["requestContext"]["connectionId"], query, bearer, now)
+    logger.append_keys(booking_code=joining.booking_code)
+    Presence(connections(), doors.broadcast(event)).join(joining, now)
+    offered = [each.strip() for each in headers.get("sec-websocket-protocol", "").split(",")]
+    selected = {"Sec-WebSocket-Protocol": identity.SUBPROTOCOL} if identity.SUBPROTOCOL in offered else {}
+    return {"statusCode": 200, "headers": selected}
+
+
+def on_disconnect(event: Event, now: int) -> Mapping[str, Any]:
+    """Forgets a client that has left."""
+    connection_id = event["requestContext"]["connectionId"]
+    Presence(connections(), doors.broadcast(event)).leave(connection_id, now, calls(), timers)
+    return {"statusCode": 200}
+
+
+class Typing(Fields):
+    """Whether the sender is typing."""
+
+    on: bool
+
+
+def on_typing(request: SocketRequest) -> None:
+    """Tells the others."""
+    it = request.connection
+    told = typing_frame(it, instants.to_text(request.now), on=Typing.parse(request.fields).on)
+    request.broadcast().to_booking(
+        it.booking_code, told, request.now, to=lambda other: other.connection_id != it.connection_id
+    )
+
+
+def on_ping(request: SocketRequest) -> None:
+    """Answers with how things stand, so that a client sees what it has missed."""
+    booking_code, now = request.connection.booking_code, request.now
+    broadcast = request.broadcast()
+    head = messages().head(booking_code)
+    call = calls().live(booking_code)
+    here = [request.connection, *broadcast.connections.of(booking_code, now)]
+    seen = as_seen(call, now).model_dump(include={"call_id", "state", "version", "ring_ms_left"}) if call else None
+    pong = request.answer(
+        "pong",
+        head_seq=head.seq,
+        epoch=head.epoch,
+        receipts=head.receipts,
+        call=seen,
+        presence=presence(here),
+        server_time=instants.to_text(now),
+    )
+    broadcast.to_connection(request.connection, pong, now)

@@ -1,0 +1,117 @@
+"""Connecting and leaving: the row of a connection, and what the others are told."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from navietakie import instants
+from navietakie.broadcast import Broadcast
+from navietakie.call import Call
+from navietakie.errors import Refusal, invalid
+from navietakie.frames import Frame, frame
+from navietakie.identity import Identity
+from navietakie.message import SIDES, BookingCode, Fields, Label, Sender
+from navietakie.observability import logger
+from navietakie.tables.connections import LIFE, Connection, presence
+from navietakie.timers import Timers
+
+ENDED: Final = "ended"
+
+
+class ConnectQuery(Fields):
+    """The query string of a `$connect`. `booking_id` is another name of `booking_code`."""
+
+    booking_code: BookingCode | None = None
+    booking_id: BookingCode | None = None
+    sender: Sender | None = None
+    sender_id: Label | None = None
+    device_id: Label | None = None
+
+
+class Rows(Protocol):
+    """Where connections are kept: `tables.connections.Connections`."""
+
+    def record(self, connection: Connection) -> bool: ...
+
+    def remove(self, connection_id: str, now: int) -> Connection | None: ...
+
+    def of(self, booking_code: str, now: int) -> list[Connection]: ...
+
+
+class LiveCalls(Protocol):
+    """Where the latest call of a booking is found: `tables.calls.Calls`."""
+
+    def live(self, booking_code: str) -> Call | None: ...
+
+
+def connection(connection_id: str, query: Mapping[str, Any], identity: Identity | None, now: int) -> Connection:
+    """The row of a new connection. Raises `invalid_request`, or `forbidden` for what its token does not allow."""
+    asked = ConnectQuery.parse(query)
+    booking_code = asked.booking_code or asked.booking_id or (identity and identity.booking_code)
+    if not booking_code:
+        raise invalid("booking_code", "Field required")
+    if identity is not None:
+        identity.check(booking_code, asked.sender)
+    sender = identity.role if identity else asked.sender
+    if sender is None:
+        raise invalid("sender", "Field required")
+    return Connection(
+        connection_id=connection_id,
+        booking_code=booking_code,
+        sender=sender,
+        connected_at=instants.to_text(now),
+        expires_at=instants.to_seconds(now + LIFE),
+        sender_id=identity.sub if identity else asked.sender_id,
+        device_id=asked.device_id,
+        token_exp=identity.exp if identity else None,
+    )
+
+
+def check_origin(origin: str | None, allowed: frozenset[str]) -> None:
+    """Raises `forbidden` for a browser page from elsewhere (RFC 6455, section 10.2); other clients send no Origin."""
+    if origin is not None and "*" not in allowed and origin not in allowed:
+        raise Refusal("forbidden", "This origin is not allowed")
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Records who comes and goes, and tells the others."""
+
+    rows: Rows
+    broadcast: Broadcast
+
+    def join(self, connection: Connection, now: int) -> None:
+        """Records a connection. The others are told; the new one cannot be posted to yet."""
+        if not self.rows.record(connection):
+            raise Refusal("not_found", "The connection has ended already")
+        self._tell(connection, now, online=True)
+
+    def leave(self, connection_id: str, now: int, calls: LiveCalls, timers: Callable[[], Timers]) -> None:
+        """Forgets a connection. The others are told when it was its side's last; a live call starts to look for it."""
+        left = self.rows.remove(connection_id, now)
+        if left is None or left.sender not in SIDES:
+            return
+        logger.append_keys(booking_code=left.booking_code)
+        call = calls.live(left.booking_code)
+        if call is not None and call.state != ENDED:
+            timers().queue("left", left.booking_code, 0, call_id=call.call_id, side=left.sender, left_at=now)
+        self._tell(left, now, online=False)
+
+    def _tell(self, connection: Connection, now: int, *, online: bool) -> None:
+        if connection.sender not in SIDES:
+            return
+        own, booking_code = connection.connection_id, connection.booking_code
+        try:
+            others = [each for each in self.rows.of(booking_code, now) if each.connection_id != own]
+        except Refusal:  # presence heals by the next ping
+            return
+        here = presence([*others, connection] if online else others)
+        if not online and here[connection.sender]:
+            return
+        told = frame("presence", booking_code, instants.to_text(now), sender=connection.sender, online=online)
+        self.broadcast.to_connections(others, told | {"presence": here}, now)
+
+
+def typing_frame(connection: Connection, ts: str, *, on: bool) -> Frame:
+    """The frame that tells the others that somebody is typing, or has stopped."""
+    return frame("typing", connection.booking_code, ts, sender=connection.sender, on=on)
