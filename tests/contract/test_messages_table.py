@@ -1,0 +1,235 @@
+"""What every store of messages promises: the fake and the DynamoDB adapter (on moto) alike."""
+
+from collections.abc import Generator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from navietakie import instants
+from navietakie.conversation import Head, RateLimit, append
+from navietakie.message import Message, NewMessage
+from navietakie.tables.messages import AlreadyStored, Marker, Messages, Outrun
+from tests.fakes import tables
+from tests.fakes.messages import FakeMessages
+
+NOW = instants.from_text("2026-03-01T10:00:00.000000Z")
+NO_LIMIT = RateLimit(0, 1)
+LATER = instants.to_seconds(NOW) + 90 * 86_400
+
+
+@pytest.fixture(params=["fake", "dynamodb"])
+def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Generator[Any]:
+    if request.param == "fake":
+        yield FakeMessages()
+        return
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with mock_aws():
+        client: Any = boto3.client("dynamodb", region_name="us-east-1")
+        tables.create(client)
+        yield Messages(client, tables.NAMES["messages"])
+
+
+def put(
+    store: Any,
+    text: str = "Hello",
+    *,
+    before: Head | None = None,
+    now: int = NOW,
+    booking_code: str = "test",
+    sender: Any = "driver",
+    expires_at: int = LATER,
+    message_id: str | None = None,
+    **fields: Any,
+) -> Message:
+    new = NewMessage.parse({"message": text, **fields})
+    head = store.head(booking_code) if before is None else before
+    message, after = append(
+        head,
+        new,
+        booking_code=booking_code,
+        sender=sender,
+        now=now,
+        message_id=message_id or f"id-of-{text}",
+        epoch="the-epoch",
+        rate_limit=NO_LIMIT,
+    )
+    marker = None
+    if new.client_message_id:
+        marker = Marker(sender, new.client_message_id, message.timestamp, new.digest)
+    store.store(
+        message, before=head, after=after, expires_at=expires_at, now=now, token=f"{text}-{now}", marker=marker
+    )
+    return message
+
+
+def texts(page: Any) -> list[str]:
+    return [message.message for message in page.messages]
+
+
+def test_a_booking_without_messages_has_the_empty_head(store: Any) -> None:
+    assert store.head("test") == Head()
+
+
+def test_a_stored_message_comes_back_as_it_was(store: Any) -> None:
+    message = put(
+        store,
+        "Grüße 🚕",
+        client_message_id="a b#c",
+        sender_id="driver-7",
+        metadata={"location": {"lat": 48.2081743, "lng": 16.0}, "big": 12345678901234567890, "none": None},
+    )
+    assert store.message("test", message.timestamp) == message
+    assert message.metadata and repr(message.metadata["location"]["lng"]) == "16.0"
+
+
+def test_the_head_moves_with_each_message(store: Any) -> None:
+    put(store, "one")
+    second = put(store, "two")
+    head = store.head("test")
+    assert (head.seq, head.timestamp, head.epoch) == (2, second.timestamp, "the-epoch")
+
+
+def test_a_message_behind_an_old_head_is_not_stored(store: Any) -> None:
+    put(store, "one")
+    old = store.head("test")
+    put(store, "two")
+    with pytest.raises(Outrun) as outrun:
+        put(store, "three", before=old, now=NOW + 5)
+    assert outrun.value.head == store.head("test")
+    assert texts(store.page("test", now=NOW, ascending=True, limit=10)) == ["one", "two"]
+
+
+def test_the_first_message_loses_against_another_first_message(store: Any) -> None:
+    put(store, "one")
+    with pytest.raises(Outrun):
+        put(store, "also first", before=Head(), now=NOW + 5)
+
+
+def test_storing_the_very_same_message_again_succeeds_and_changes_nothing(store: Any) -> None:
+    put(store, "one", client_message_id="a")
+    put(store, "one", before=Head(), client_message_id="a")
+    assert store.head("test").seq == 1
+
+
+def test_a_client_message_id_is_stored_once(store: Any) -> None:
+    first = put(store, "one", client_message_id="a")
+    with pytest.raises(AlreadyStored) as already:
+        put(store, "other words", client_message_id="a", now=NOW + 7)
+    assert already.value.marker is not None
+    assert already.value.marker.timestamp == first.timestamp
+    assert already.value.marker == store.marker("test", "driver", "a", NOW)
+    assert store.head("test").seq == 1
+
+
+def test_both_sides_may_use_the_same_client_message_id(store: Any) -> None:
+    put(store, "one", client_message_id="a", sender="driver")
+    put(store, "two", client_message_id="a", sender="passenger")
+    assert store.head("test").seq == 2
+
+
+def test_a_marker_is_forgotten_after_a_day(store: Any) -> None:
+    put(store, "one", client_message_id="a")
+    tomorrow = NOW + instants.DAY
+    assert store.marker("test", "driver", "a", tomorrow - instants.SECOND) is not None
+    assert store.marker("test", "driver", "a", tomorrow) is None
+    put(store, "two", client_message_id="a", now=tomorrow)
+    assert store.head("test").seq == 2
+
+
+def test_closing_and_opening_are_on_the_head(store: Any) -> None:
+    closing = put(
+        store, "bye", sender="system", message_type="system", metadata={"event": "booking_closed"}
+    )
+    assert store.head("test").closed_at == closing.timestamp
+    put(store, "again", sender="system", message_type="system", metadata={"event": "booking_opened"})
+    assert store.head("test").closed_at is None
+
+
+def test_the_rate_limits_state_is_on_the_head(store: Any) -> None:
+    head = store.head("test")
+    new = NewMessage(message="one")
+    message, after = append(
+        head,
+        new,
+        booking_code="test",
+        sender="driver",
+        now=NOW,
+        message_id="a",
+        epoch="e",
+        rate_limit=RateLimit(5, 20),
+    )
+    store.store(message, before=head, after=after, expires_at=LATER, now=NOW, token="t")
+    assert store.head("test").allowances == {"driver": NOW + 200_000}
+
+
+def test_pages_go_both_ways_between_exclusive_bounds(store: Any) -> None:
+    stamps = [put(store, str(number), now=NOW + number).timestamp for number in range(1, 8)]
+
+    def page(**bounds: Any) -> list[str]:
+        return texts(store.page("test", now=NOW, **{"limit": 10, "ascending": True, **bounds}))
+
+    assert page() == list("1234567")
+    assert page(ascending=False) == list("7654321")
+    assert page(after=stamps[2]) == list("4567")
+    assert page(before=stamps[2]) == list("12")
+    assert page(after=stamps[1], before=stamps[4]) == list("34")
+    assert page(after=stamps[1], through=stamps[4]) == list("345")
+    assert page(after=stamps[4], before=stamps[1]) == []
+    assert page(after=stamps[2], before=stamps[2]) == []
+    assert page(after=stamps[2], before=stamps[3]) == []
+
+
+def test_a_page_says_where_it_stopped(store: Any) -> None:
+    for number in range(1, 6):
+        put(store, str(number), now=NOW + number)
+    first = store.page("test", now=NOW, ascending=True, limit=2)
+    assert (texts(first), first.position, first.read) == (["1", "2"], first.messages[1].timestamp, 2)
+    rest = store.page("test", now=NOW, ascending=True, limit=10, after=first.position)
+    assert (texts(rest), rest.position) == (["3", "4", "5"], None)
+
+
+def test_filters_count_what_they_skip(store: Any) -> None:
+    for number in range(1, 7):
+        put(store, str(number), now=NOW + number, sender="driver" if number % 2 else "passenger")
+    page = store.page("test", now=NOW, ascending=True, limit=4, senders=frozenset({"passenger"}))
+    assert (texts(page), page.read) == (["2", "4"], 4)
+    both = frozenset({"driver", "passenger"})
+    assert len(store.page("test", now=NOW, ascending=True, limit=9, senders=both).messages) == 6
+    assert store.page("test", now=NOW, ascending=True, limit=9, types=frozenset({"system"})).messages == []
+
+
+def test_expired_messages_are_never_returned(store: Any) -> None:
+    put(store, "old", expires_at=instants.to_seconds(NOW) + 10)
+    put(store, "new", now=NOW + 1)
+    ten_seconds_on = NOW + 10 * instants.SECOND
+    page = store.page("test", now=ten_seconds_on, ascending=True, limit=10)
+    assert (texts(page), page.first_expiry) == (["new"], LATER)
+
+
+def test_a_receipt_moves_forward_only_and_only_to_what_exists(store: Any) -> None:
+    assert store.mark("test", "driver", "read", 1) == (Head(), False)
+    put(store, "one")
+    put(store, "two", now=NOW + 1)
+    head, moved = store.mark("test", "driver", "read", 2)
+    assert (head.receipts["driver"], moved) == ({"delivered": 2, "read": 2}, True)
+    head, moved = store.mark("test", "driver", "read", 1)
+    assert (head.receipts["driver"]["read"], moved) == (2, False)
+    assert store.mark("test", "passenger", "delivered", 3)[1] is False
+    assert store.head("test").receipts["passenger"] == {"delivered": 0, "read": 0}
+
+
+def test_receipts_outlive_later_messages(store: Any) -> None:
+    put(store, "one")
+    before = store.head("test")
+    store.mark("test", "driver", "delivered", 1)
+    put(store, "two", before=before, now=NOW + 1)
+    assert store.head("test").receipts["driver"]["delivered"] == 1
+
+
+def test_bookings_do_not_see_each_other(store: Any) -> None:
+    put(store, "mine", booking_code="mine")
+    assert store.head("yours") == Head()
+    assert store.page("yours", now=NOW, ascending=True, limit=10).messages == []

@@ -1,0 +1,103 @@
+"""The messages table in memory: every method is one atomic step, as in DynamoDB."""
+
+from dataclasses import replace
+from threading import Lock
+
+from navietakie import instants
+from navietakie.conversation import Head, Kind
+from navietakie.message import Message, Sender, Side
+from navietakie.tables.messages import MARKER_LIFE, AlreadyStored, Marker, Outrun, Page
+
+
+class FakeMessages:
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.heads: dict[str, Head] = {}
+        self.messages: dict[str, dict[str, tuple[Message, int]]] = {}
+        self.markers: dict[tuple[str, str, str], tuple[Marker, int]] = {}
+
+    def head(self, booking_code: str) -> Head:
+        with self._lock:
+            return self.heads.get(booking_code, Head())
+
+    def store(
+        self,
+        message: Message,
+        *,
+        before: Head,
+        after: Head,
+        expires_at: int,
+        now: int,
+        token: str,
+        marker: Marker | None = None,
+    ) -> None:
+        with self._lock:
+            head = self.heads.get(message.booking_code, Head())
+            history = self.messages.setdefault(message.booking_code, {})
+            there = history.get(message.timestamp)
+            if there and there[0].message_id == message.message_id:
+                return
+            if marker is not None:
+                key = (message.booking_code, marker.sender, marker.client_message_id)
+                kept = self.markers.get(key)
+                if kept and kept[1] > instants.to_seconds(now):
+                    raise AlreadyStored(kept[0])
+            if there or head.seq != before.seq:
+                raise Outrun(head if head.seq != before.seq else None)
+            if marker is not None:
+                self.markers[key] = (marker, instants.to_seconds(now + MARKER_LIFE))
+            history[message.timestamp] = (message, expires_at)
+            self.heads[message.booking_code] = replace(after, marks=head.marks)
+
+    def marker(self, booking_code: str, sender: Sender, client_message_id: str, now: int) -> Marker | None:
+        with self._lock:
+            kept = self.markers.get((booking_code, sender, client_message_id))
+            return kept[0] if kept and kept[1] > instants.to_seconds(now) else None
+
+    def message(self, booking_code: str, timestamp: str) -> Message | None:
+        with self._lock:
+            there = self.messages.get(booking_code, {}).get(timestamp)
+            return there[0] if there else None
+
+    def page(
+        self,
+        booking_code: str,
+        *,
+        now: int,
+        ascending: bool,
+        limit: int,
+        after: str | None = None,
+        through: str | None = None,
+        before: str | None = None,
+        senders: frozenset[str] = frozenset(),
+        types: frozenset[str] = frozenset(),
+    ) -> Page:
+        with self._lock:
+            history = sorted(self.messages.get(booking_code, {}).items(), reverse=not ascending)
+        inside = [
+            it
+            for timestamp, it in history
+            if (after is None or timestamp > after)
+            and (timestamp <= through if through else before is None or timestamp < before)
+        ]
+        read = inside[:limit]
+        alive = [
+            (message, expires_at)
+            for message, expires_at in read
+            if expires_at > instants.to_seconds(now)
+            and (not senders or message.sender in senders)
+            and (not types or message.message_type in types)
+        ]
+        position = read[-1][0].timestamp if len(read) == limit else None
+        return Page(
+            [message for message, _ in alive], position, len(read), min((expiry for _, expiry in alive), default=None)
+        )
+
+    def mark(self, booking_code: str, side: Side, kind: Kind, seq: int) -> tuple[Head, bool]:
+        with self._lock:
+            head = self.heads.get(booking_code, Head())
+            mark = f"{side}_{kind}"
+            if seq > head.seq or head.marks.get(mark, 0) >= seq:
+                return head, False
+            head = self.heads[booking_code] = replace(head, marks={**head.marks, mark: seq})
+            return head, True

@@ -1,0 +1,177 @@
+"""The functions' real handlers on moto's AWS, with a gateway that takes their posts over real HTTP."""
+
+import json
+from collections.abc import Generator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from navietakie import events, identity, instants, timers
+from navietakie.broadcast import connections_api
+from navietakie.tables import dynamo
+from tests.fakes import tables
+from tests.fakes.gateway import Gateway, gateway
+
+CACHES = (dynamo.client, connections_api, timers.queued_timers, events._client, identity.token_secret)
+
+
+class Context:
+    aws_request_id = "request-of-the-context"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 30_000
+
+
+class World:
+    """The AWS around the functions: call their handlers, then look at what they left."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.dynamodb: Any = boto3.client("dynamodb")
+        self.sqs: Any = boto3.client("sqs")
+
+    def rest(
+        self,
+        handler: Any,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        raw: str | None = None,
+    ) -> tuple[int, Any, dict[str, str]]:
+        """Calls a handler as API Gateway's REST API does; status, body and headers of its answer."""
+        event = {
+            "resource": path,
+            "path": path,
+            "httpMethod": method,
+            "headers": headers or {},
+            "queryStringParameters": query,
+            "requestContext": {"requestId": "rest-request", "stage": "local", "httpMethod": method},
+            "body": raw if raw is not None else (None if body is None else json.dumps(body, ensure_ascii=False)),
+            "isBase64Encoded": False,
+        }
+        answer = handler(event, Context())
+        return answer["statusCode"], json.loads(answer["body"]) if answer["body"] else None, answer["headers"]
+
+    def socket(
+        self, handler: Any, connection_id: str, frame: Any = None, *, raw: str | None = None, base64: bool = False
+    ) -> list[dict[str, Any]]:
+        """Calls a handler with a frame from a connection; the frames that this connection has got since."""
+        had = len(self.gateway.frames[connection_id])
+        event = {
+            "requestContext": {
+                "routeKey": "$default" if raw is not None else str(frame.get("action")),
+                "eventType": "MESSAGE",
+                "connectionId": connection_id,
+                "requestId": "socket-request",
+                "domainName": "example.invalid",
+                "stage": "local",
+            },
+            "body": raw if raw is not None else json.dumps(frame, ensure_ascii=False),
+            "isBase64Encoded": base64,
+        }
+        assert handler(event, Context()) == {"statusCode": 200}
+        return self.gateway.frames[connection_id][had:]
+
+    def lifecycle(
+        self,
+        handler: Any,
+        route: str,
+        connection_id: str,
+        query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Calls a handler with `$connect` or `$disconnect`."""
+        event = {
+            "headers": headers or {},
+            "queryStringParameters": query,
+            "requestContext": {
+                "routeKey": route,
+                "eventType": route[1:].upper(),
+                "connectionId": connection_id,
+                "requestId": "lifecycle-request",
+                "domainName": "example.invalid",
+                "stage": "local",
+            },
+            "isBase64Encoded": False,
+        }
+        return handler(event, Context())
+
+    def connect(self, connection_id: str, sender: str, booking_code: str = "test", **row: Any) -> None:
+        """Puts the row of a connection that was made two minutes ago."""
+        import time
+
+        now = time.time_ns() // 1_000
+        item: dict[str, Any] = {
+            "connection_id": {"S": connection_id},
+            "booking_code": {"S": booking_code},
+            "sender": {"S": sender},
+            "connected_at": {"S": instants.to_text(now - 120 * instants.SECOND)},
+            "expires_at": {"N": str(instants.to_seconds(now) + 7_000)},
+        }
+        self.dynamodb.put_item(TableName=tables.NAMES["connections"], Item=item | row)
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """Every item of a table."""
+        return self.dynamodb.scan(TableName=tables.NAMES[table], ConsistentRead=True)["Items"]
+
+    def connection_ids(self) -> set[str]:
+        """The ids in the connections table."""
+        return {row["connection_id"]["S"] for row in self.rows("connections") if "booking_code" in row}
+
+    def queued(self) -> list[dict[str, Any]]:
+        """What was queued on the timer queue since the last look, delays ignored."""
+        return self._drain("call-timers")
+
+    def published(self) -> list[dict[str, Any]]:
+        """What was published on the events topic since the last look."""
+        return [json.loads(envelope["Message"]) for envelope in self._drain("events")]
+
+    def _drain(self, queue: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        url = self.sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+        while got := self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            for message in got:
+                found.append(json.loads(message["Body"]))
+                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return found
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Generator[World]:
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_REGION": "us-east-1",
+        "ENVIRONMENT": "local",
+        "AUTH_MODE": "none",
+        "DYNAMODB_TABLE": tables.NAMES["messages"],
+        "CONNECTIONS_TABLE": tables.NAMES["connections"],
+        "CALLS_TABLE": tables.NAMES["calls"],
+        "MESSAGE_RATE": "0",
+    }.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "BACKEND_URL", "ALLOWED_ORIGINS", "TOKEN_SECRET_ARN"):
+        monkeypatch.delenv(name, raising=False)
+    for cache in CACHES:
+        cache.cache_clear()
+    with mock_aws(), gateway() as there:
+        monkeypatch.setenv("WEBSOCKET_ENDPOINT", there.endpoint)
+        world = World(there)
+        tables.create(world.dynamodb)
+        # No delay here: the tests look at what was queued, and deliver it themselves.
+        monkeypatch.setenv("CALL_TIMER_QUEUE_URL", world.sqs.create_queue(QueueName="call-timers")["QueueUrl"])
+        sns: Any = boto3.client("sns")
+        topic = sns.create_topic(Name="events")["TopicArn"]
+        inbox = world.sqs.create_queue(QueueName="events")["QueueUrl"]
+        arn = world.sqs.get_queue_attributes(QueueUrl=inbox, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+        monkeypatch.setenv("EVENTS_TOPIC_ARN", topic)
+        yield world
+    for cache in CACHES:
+        cache.cache_clear()
