@@ -1,0 +1,153 @@
+"""The deploy into the embedded AWS: the very template, by the stock `sam build` and `sam deploy`."""
+
+import asyncio
+import hashlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from botocore.exceptions import ClientError
+
+from local.aws import REGION, EmbeddedClients, environment
+from local.embedded import DidNotStart
+from local.stack import ROOT
+
+STACK = "navietakie-local"
+BUCKET = "navietakie-local-artifacts"
+MARK = "/navietakie/deployed"
+BUILDS = ROOT / ".build" / "host"
+BUILDS_KEPT = 4
+SAM = Path(sys.executable).parent / "sam"
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What a deploy made: the ids of both APIs, and the template's outputs."""
+
+    rest_api: str
+    websocket_api: str
+    stage: str
+    outputs: dict[str, str]
+    log_groups: list[str]
+
+
+def source_hash() -> str:
+    """A fingerprint of all that a build reads: two builds with the same are the same."""
+    files = [
+        *(ROOT / "functions").rglob("*.py"),
+        *(ROOT / "layers").rglob("*.py"),
+        *(ROOT / name for name in ("template.yaml", "samconfig.toml", "functions/Makefile", "local/compile")),
+        *(ROOT / "layers" / "shared" / name for name in ("Makefile", "build.sh", "requirements.txt")),
+    ]
+    digest = hashlib.sha256(f"{sys.implementation.cache_tag} {sys.platform}".encode())
+    for file in sorted(files):
+        digest.update(f"{file.relative_to(ROOT)}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+async def build(source: str, log: Path) -> Path:
+    """`sam build` for this machine; returns the built template. What was built before from the same source is kept."""
+    folder = BUILDS / source
+    if not folder.exists():
+        BUILDS.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(prefix="new-", dir=BUILDS))
+        try:
+            arguments = ("--build-dir", str(new / "build"), "--cache-dir", str(new / "cache"), "--parallel")
+            await _sam("build", *arguments, log=log, variables={"BUILD_FOR": "host"})
+            (new / "build").rename(folder)
+        except OSError:
+            if not folder.exists():  # else another build of the same was quicker
+                raise
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+        builds = [each for each in BUILDS.iterdir() if len(each.name) == len(source)]
+        for old in sorted(builds, key=lambda each: each.stat().st_mtime)[:-BUILDS_KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
+    folder.touch()
+    return folder / "template.yaml"
+
+
+async def deploy(built: Path, endpoint: str, parameters: Mapping[str, str], log: Path) -> None:
+    """`sam deploy` of a built template, and then what the embedded AWS ignores in one."""
+    aws = EmbeddedClients(endpoint)
+    await asyncio.to_thread(aws.s3.create_bucket, Bucket=BUCKET)
+    await _sam(
+        "deploy",
+        *("--template-file", str(built), "--config-file", str(ROOT / "samconfig.toml"), "--config-env", "local"),
+        *("--s3-bucket", BUCKET, "--region", REGION),
+        *("--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())),
+        log=log,
+        variables=environment(endpoint),
+    )
+    await asyncio.to_thread(_enable_expiry, aws)
+
+
+def mark(endpoint: str, fingerprint: str) -> None:
+    """Remembers what is deployed, beside it: both are saved, or neither is."""
+    EmbeddedClients(endpoint).ssm.put_parameter(Name=MARK, Value=fingerprint, Type="String", Overwrite=True)
+
+
+def marked(endpoint: str) -> str | None:
+    """The fingerprint of what is deployed; None where nothing is."""
+    try:
+        return EmbeddedClients(endpoint).ssm.get_parameter(Name=MARK)["Parameter"].get("Value")
+    except ClientError:
+        return None
+
+
+def describe(endpoint: str) -> Deployed:
+    """What the last deploy made; raises DidNotStart where the stack is incomplete."""
+    formation = EmbeddedClients(endpoint).cloudformation
+    stack = formation.describe_stacks(StackName=STACK)["Stacks"][0]
+    made: dict[str, list[str]] = defaultdict(list)
+    for resource in formation.describe_stack_resources(StackName=STACK)["StackResources"]:
+        made[resource["ResourceType"]].append(resource.get("PhysicalResourceId", ""))
+    try:
+        return Deployed(
+            rest_api=made["AWS::ApiGateway::RestApi"][0],
+            websocket_api=made["AWS::ApiGatewayV2::Api"][0],
+            stage=made["AWS::ApiGatewayV2::Stage"][0],
+            outputs={each.get("OutputKey", ""): each.get("OutputValue", "") for each in stack.get("Outputs", [])},
+            log_groups=sorted(made["AWS::Logs::LogGroup"]),
+        )
+    except IndexError:
+        raise DidNotStart("The deployed stack has no REST or no WebSocket API") from None
+
+
+def _enable_expiry(aws: EmbeddedClients) -> None:
+    for resource in aws.cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]:
+        if resource["ResourceType"] == "AWS::DynamoDB::Table":
+            aws.dynamodb.update_time_to_live(
+                TableName=resource.get("PhysicalResourceId", ""),
+                TimeToLiveSpecification={"AttributeName": "expires_at", "Enabled": True},
+            )
+
+
+async def _sam(*arguments: str, log: Path, variables: Mapping[str, str]) -> None:
+    """Runs SAM; raises DidNotStart with the end of what it said when it fails."""
+    with log.open("ab") as out:
+        begin = out.tell()
+        process = await asyncio.create_subprocess_exec(
+            *(str(SAM), *arguments),
+            cwd=ROOT,
+            env={**os.environ, "SAM_CLI_TELEMETRY": "0", **variables},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+        try:
+            status = await process.wait()
+        finally:
+            if process.returncode is None:  # we are being stopped
+                os.killpg(process.pid, signal.SIGTERM)
+                await process.wait()
+    if status != 0:
+        said = log.read_bytes()[begin:].decode(errors="replace").strip().splitlines()
+        raise DidNotStart("\n".join([f"sam {arguments[0]} failed:", *said[-25:]]))

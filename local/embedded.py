@@ -1,0 +1,143 @@
+"""The embedded AWS: MiniStack, one process with one port, its state in a folder."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from local.aws import REGION
+
+FIRST_PORT = 4566
+START_SECONDS = 60
+STOP_SECONDS = 30
+
+
+class DidNotStart(Exception):
+    """A part of the stack did not come up; the text says where to look."""
+
+
+class EmbeddedAws:
+    """MiniStack on a free port of 127.0.0.1, its state below `home`; it saves that state when it is stopped, not before."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._note = home / "embedded.json"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.log = home / "embedded.log"
+        self.port = 0
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        """Returns when it answers; raises DidNotStart."""
+        last_port = await asyncio.to_thread(self._stop_forgotten)
+        # The port is part of what is deployed (the functions post to connections there), so the last one comes first.
+        self.port = free_port(last_port, FIRST_PORT)
+        folders = {name: self._home / "state" / name for name in ("services", "s3", "tmp")}
+        for folder in folders.values():
+            folder.mkdir(parents=True, exist_ok=True)
+        environment = {
+            **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "USER") if name in os.environ},
+            "AUTH": "true",  # a function may do what its role allows, as on AWS
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(self.port),
+            "MINISTACK_REGION": REGION,
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(folders["services"]),
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(folders["s3"]),
+            "TMPDIR": str(folders["tmp"]),
+            "NO_PROXY": "127.0.0.1,localhost",
+        }
+        with self.log.open("wb") as log:
+            # Out of the terminal's process group: a Ctrl-C would end it before it has saved.
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "ministack"],
+                env=environment,
+                cwd=folders["tmp"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._note.write_text(json.dumps({"pid": self._process.pid, "port": self.port}))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(START_SECONDS):
+                while self._process.poll() is None:
+                    if await asyncio.to_thread(_answers, f"{self.endpoint}/_ministack/health"):
+                        return
+                    await asyncio.sleep(0.1)
+        raise DidNotStart(f"The embedded AWS did not start; its log is {self.log}")
+
+    def alive(self) -> bool:
+        """Whether its process still runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self) -> None:
+        """Ends it with its state saved."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+        # The pid goes, the port stays for the next time.
+        with contextlib.suppress(OSError):
+            self._note.write_text(json.dumps({"pid": None, "port": self.port}))
+
+    def _stop_forgotten(self) -> int:
+        """Ends one that a killed `make run` left behind, so that what it holds is saved; returns the last port."""
+        try:
+            note = json.loads(self._note.read_text())
+        except (FileNotFoundError, ValueError):
+            return FIRST_PORT
+        pid = note["pid"]
+        if pid and "ministack" in command_of(pid):
+            os.kill(pid, signal.SIGTERM)
+            for _ in range(STOP_SECONDS * 10):
+                if not command_of(pid):
+                    break
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+                time.sleep(0.1)
+        return note["port"]
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process; empty where there is none."""
+    return subprocess.run(["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True).stdout.strip()
+
+
+def free_port(*candidates: int) -> int:
+    """The first of `candidates` that nobody listens on, else the next free one after the last of them."""
+    for port in [*candidates, *range(candidates[-1] + 1, candidates[-1] + 200)]:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise DidNotStart(f"No port is free from {candidates[-1]} on")
+
+
+def _answers(url: str) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=2) as answer:
+            return answer.status == 200
+    except OSError:
+        return False

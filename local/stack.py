@@ -1,0 +1,49 @@
+"""The stack that runs on this machine: where everything of it is, in a small JSON file for as long as it runs."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+ROOT = Path(__file__).resolve().parent.parent
+HOME = ROOT / ".local"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """A running local stack. `aws` is the endpoint of the embedded AWS, whose root keys are `test` and `test`."""
+
+    url: str
+    websocket_url: str
+    aws: str
+    region: str
+    auth_mode: str
+    rest_api: str
+    websocket_api: str
+    stage: str
+    outputs: dict[str, str]
+    pid: int
+
+    @property
+    def rest_upstream(self) -> str:
+        """The REST stage behind the front door."""
+        return f"{self.aws}/_aws/execute-api/{self.rest_api}/{self.stage}"
+
+    @property
+    def websocket_upstream(self) -> str:
+        """The WebSocket stage behind the front door; @connections is below it too."""
+        return f"{self.aws}/_aws/execute-api/{self.websocket_api}/{self.stage}"
+
+    def write(self, home: Path) -> None:
+        """Tells the others on this machine; `home` is the stack's folder."""
+        new = home / "stack.json.new"
+        new.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        new.replace(home / "stack.json")
+
+    @classmethod
+    def read(cls, home: Path = HOME) -> Self | None:
+        """The stack that runs from the folder `home`, or None."""
+        try:
+            return cls(**json.loads((home / "stack.json").read_text()))
+        except FileNotFoundError:
+            return None
