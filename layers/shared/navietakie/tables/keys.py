@@ -23,6 +23,14 @@ def marker(sender: str, client_message_id: str) -> str:
     return f"#id#{sender}#{client_message_id}"
 
 
+def just_before(timestamp: str | None) -> str:
+    """A bound before `timestamp` and after all earlier ones: they have one length, and it is cut before its `Z`.
+
+    Without a timestamp it is behind all of them.
+    """
+    return timestamp[:-1] if timestamp else ":"  # ":" is behind every digit
+
+
 def connection(connection_id: str) -> Item:
     """The key of an item in the connections table."""
     return {"connection_id": {"S": connection_id}}

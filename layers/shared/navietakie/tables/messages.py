@@ -169,7 +169,7 @@ class Messages:
         values: Item = {
             ":booking_code": {"S": booking_code},
             ":low": {"S": f"{after} " if after else keys.FIRST_TIMESTAMP},
-            ":high": {"S": through or _just_before(before)},
+            ":high": {"S": through or keys.just_before(before)},
             ":now": {"N": str(instants.to_seconds(now))},
         }
         if values[":low"]["S"] > values[":high"]["S"]:  # DynamoDB refuses BETWEEN with its bounds crossed
@@ -266,11 +266,6 @@ class Messages:
             "ExpressionAttributeValues": {":now": {"N": str(instants.to_seconds(now))}},
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
-
-
-def _just_before(timestamp: str | None) -> str:
-    """A bound before `timestamp` and after all earlier ones: they have one length, and it is cut before its `Z`."""
-    return timestamp[:-1] if timestamp else ":"  # ":" is behind every digit
 
 
 def head_of(item: Mapping[str, Any]) -> Head:

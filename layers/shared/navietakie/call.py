@@ -1,0 +1,165 @@
+"""A call: the table of everything that may happen to it, and how it looks at a given time. Pure.
+
+`TABLE` is the whole state machine. What is not in it does not happen: `moved` refuses it and changes nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from navietakie import instants
+from navietakie.errors import Refusal
+from navietakie.message import Side, other_side
+
+State = Literal["ringing", "connected", "ended"]
+EndReason = Literal[
+    "declined", "cancelled", "no_answer", "completed", "connection_lost", "max_duration", "booking_closed"
+]
+Action = Literal["initiate", "accept", "reject", "end"]
+"""What a party may ask for."""
+Event = Action | Literal["timeout", "lost", "closed"]
+"""What may happen to a call: an action; its time is up; a side stays away; the booking closes."""
+Role = Literal["caller", "callee", "server"]
+
+TABLE: Final[Mapping[tuple[State | None, Event, Role], tuple[State, EndReason | None]]] = {
+    (None, "initiate", "caller"): ("ringing", None),
+    ("ringing", "initiate", "callee"): ("connected", None),  # glare: both called at once
+    ("ringing", "accept", "callee"): ("connected", None),
+    ("ringing", "reject", "callee"): ("ended", "declined"),
+    ("ringing", "end", "caller"): ("ended", "cancelled"),
+    ("ringing", "timeout", "server"): ("ended", "no_answer"),
+    ("ringing", "closed", "server"): ("ended", "booking_closed"),
+    ("connected", "end", "caller"): ("ended", "completed"),
+    ("connected", "end", "callee"): ("ended", "completed"),
+    ("connected", "lost", "server"): ("ended", "connection_lost"),
+    ("connected", "timeout", "server"): ("ended", "max_duration"),
+    ("connected", "closed", "server"): ("ended", "booking_closed"),
+}
+"""State, event and who is behind it → the next state, and why the call has ended if it has. None: no live call."""
+
+GRACE: Final = 2 * instants.SECOND
+"""A call may still be answered this long after `rings_until`: the accept may be on its way."""
+LONGEST: Final = 4 * 3600 * instants.SECOND
+"""After this much talk a call ends."""
+
+CallId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+_START_DIGITS: Final = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something that happens to a call. `by` and `device` are None where the server is behind it."""
+
+    event: Event
+    by: Side | None = None
+    device: str | None = None
+
+
+class Call(BaseModel):
+    """A call. Timestamps are RFC 3339 text; a field that has no value yet, or no more, is None.
+
+    `version` counts the changes; `rings_until` and `ring_ms_left` are there while it rings. `act` and `history` are
+    not shown: what brought about the present state, and the timestamp of the ended call's message in the history.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    call_id: str
+    booking_code: str
+    timestamp: str
+    caller: Side
+    callee: Side
+    state: State
+    end_reason: EndReason | None = None
+    answered_at: str | None = None
+    ended_at: str | None = None
+    duration_seconds: int = 0
+    rings_until: str | None = None
+    ring_ms_left: int | None = None
+    answered_by: str | None = None
+    version: int
+    act: Act = Field(exclude=True)
+    history: str | None = Field(default=None, exclude=True)
+
+
+def begun(
+    latest: Call | None, act: Act, *, booking_code: str, caller: Side, now: int, ring_seconds: int, entropy: str
+) -> Call:
+    """The call that `caller` begins after `latest`, which is not live. `entropy`: 18 hexadecimal digits."""
+    start = max(now, instants.from_text(latest.timestamp) + 1) if latest else now
+    state, _ = TABLE[None, "initiate", "caller"]
+    return Call(
+        call_id=f"{start:0{_START_DIGITS}x}{entropy}",
+        booking_code=booking_code,
+        timestamp=instants.to_text(start),
+        caller=caller,
+        callee=other_side(caller),
+        state=state,
+        rings_until=instants.to_text(now + ring_seconds * instants.SECOND),
+        version=1,
+        act=act,
+    )
+
+
+def moved(call: Call, act: Act, at: int) -> Call:
+    """`call` after `act` at the instant `at`; `call` itself where the act is a repeat of the one that led here.
+
+    Raises `illegal_transition`, or `call_in_progress` for an `initiate` while connected, with the call in `details`.
+    """
+    if act.by is not None and act == call.act:
+        return call
+    role: Role = "server" if act.by is None else "caller" if act.by == call.caller else "callee"
+    step = TABLE.get((call.state, act.event, role))
+    if step is None:
+        details = {"call": as_seen(call, at).model_dump()}
+        if (call.state, act.event) == ("connected", "initiate"):
+            raise Refusal("call_in_progress", "A call is in progress", details=details)
+        raise Refusal("illegal_transition", f"The call is {call.state}: no {act.event} by its {role}", details=details)
+    state, end_reason = step
+    changes = {"state": state, "end_reason": end_reason, "rings_until": None, "version": call.version + 1, "act": act}
+    if state == "connected":
+        changes |= {"answered_at": instants.to_text(max(at, started_at(call.call_id))), "answered_by": act.device}
+    else:
+        since = instants.from_text(call.answered_at) if call.answered_at else None
+        end = max(at, since or started_at(call.call_id))  # clocks differ, but no call ends before it began
+        changes["ended_at"] = instants.to_text(end)
+        changes["duration_seconds"] = (end - since) // instants.SECOND if since else 0
+    return call.model_copy(update=changes)
+
+
+def is_live(call: Call | None) -> bool:
+    """Whether the call rings or is connected."""
+    return call is not None and call.state != "ended"
+
+
+def started_at(call_id: str) -> int:
+    """The instant at which the call with this id began: its place in the log."""
+    return int(call_id[:_START_DIGITS], 16)
+
+
+def deadline(call: Call) -> int | None:
+    """The instant from which the server ends the call by `timeout`; None once it has ended."""
+    if call.state == "ringing" and call.rings_until:
+        return instants.from_text(call.rings_until) + GRACE
+    if call.state == "connected" and call.answered_at:
+        return instants.from_text(call.answered_at) + LONGEST
+    return None
+
+
+def timed_out(call: Call, now: int) -> Call | None:
+    """The call as its timeout ends it, the same whoever finds out and when; None while it still has time."""
+    end = deadline(call)
+    if end is None or now < end:
+        return None
+    return moved(call, Act("timeout"), end - GRACE if call.state == "ringing" else end)
+
+
+def as_seen(call: Call, now: int) -> Call:
+    """The call as readers see it at `now`: ended where its time is up, although nobody has stored that yet."""
+    seen = timed_out(call, now) or call
+    if seen.state != "ringing" or not seen.rings_until:
+        return seen
+    left = max(0, instants.from_text(seen.rings_until) - now) // 1_000
+    return seen.model_copy(update={"ring_ms_left": left})

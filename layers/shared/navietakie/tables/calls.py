@@ -1,0 +1,219 @@
+"""The calls table: a booking's latest call under `#live`, and the log of the ended ones under their start."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from navietakie import instants, settings
+from navietakie.call import Act, Call, started_at
+from navietakie.errors import Refusal
+from navietakie.message import Side, other_side
+from navietakie.tables import dynamo, keys
+from navietakie.tables.dynamo import Lost, translated
+from navietakie.tables.keys import Item
+from navietakie.tables.messages import Outrun, head_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_TEXTS: Final = ("call_id", "caller", "state", "end_reason", "answered_at", "ended_at", "rings_until", "answered_by")
+
+
+class Moved(Exception):
+    """The call has changed since it was read, or is another. Nothing was written. `call` is the present one, if any."""
+
+    def __init__(self, call: Call | None) -> None:
+        super().__init__("the call has moved")
+        self.call = call
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """Ended calls, the newest first. `more`: there are older ones."""
+
+    calls: list[Call]
+    more: bool
+
+
+class Calls:
+    """Reads and writes the calls table. Every method may raise the Refusal `unavailable`."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def live(self, booking_code: str) -> Call | None:
+        """The booking's latest call as it is stored, strongly consistent: live, or ended but for the next one."""
+        item = self._get(booking_code, keys.LIVE)
+        return _call_of(item) if item else None
+
+    def logged(self, booking_code: str, call_id: str, now: int) -> Call | None:
+        """An ended call, strongly consistent; None where there is none with this id, or it has expired."""
+        item = self._get(booking_code, instants.to_text(started_at(call_id)))
+        if not item or item["call_id"]["S"] != call_id or int(item["expires_at"]["N"]) <= instants.to_seconds(now):
+            return None
+        return _call_of(item)
+
+    def log(self, booking_code: str, *, now: int, limit: int, before: str | None = None) -> LogPage:
+        """Up to `limit` ended calls that began before the timestamp `before`, strongly consistent."""
+        with translated():
+            answer = self._client.query(
+                TableName=self._table,
+                KeyConditionExpression="booking_code = :booking_code AND #timestamp BETWEEN :low AND :high",
+                ExpressionAttributeNames={"#timestamp": "timestamp"},
+                ExpressionAttributeValues={
+                    ":booking_code": {"S": booking_code},
+                    ":low": {"S": keys.FIRST_TIMESTAMP},
+                    ":high": {"S": keys.just_before(before)},
+                },
+                ScanIndexForward=False,
+                ConsistentRead=True,
+                Limit=limit,
+            )
+        items = answer["Items"]
+        alive = [item for item in items if int(item["expires_at"].get("N", "0")) > instants.to_seconds(now)]
+        # Calls end in the order in which they began: behind one that has expired, all have.
+        more = len(alive) == len(items) and bool(answer.get("LastEvaluatedKey"))
+        return LogPage([_call_of(item) for item in alive], more)
+
+    def open(self, before: Call | None, after: Call, open_check: Item) -> None:
+        """Writes a call that begins or is answered, in one transaction with the condition that the booking is open.
+
+        `before` is the latest call as it was read. Raises Moved, Contended or the Refusal `booking_closed`.
+        """
+        if before is not None and before.call_id == after.call_id:
+            write = {"Update": self._change(before, after)}
+        else:
+            write = {"Put": self._begin(before, after)}
+        try:
+            self._transact([write, open_check])
+        except Lost as lost:
+            _raise_if_moved(lost)
+            closed_at = (lost.reasons[1] or {}).get("closed_at", {}).get("S")
+            raise Refusal("booking_closed", "The booking is closed", details={"closed_at": closed_at}) from lost
+
+    def end(self, before: Call, after: Call, history: Sequence[Item], expires_at: int) -> None:
+        """Writes the end of a call: the live item, its log item and `history` (Messages.writes), all or nothing.
+
+        Raises Moved, Contended, or Outrun where another message was stored behind the same head.
+        """
+        expiry = {"expires_at": {"N": str(expires_at)}}
+        log = {"TableName": self._table, "Item": _item_of(after, after.timestamp) | expiry}
+        try:
+            self._transact([{"Update": self._change(before, after, expiry)}, {"Put": log}, *history])
+        except Lost as lost:
+            _raise_if_moved(lost)
+            raise Outrun(head_of(lost.reasons[3]) if lost.reasons[3] else None) from lost
+
+    def leave(self, booking_code: str, call_id: str, side: Side, left_at: int) -> Call | None:
+        """Keeps the newest instant at which a connection of `side` ended during this live call.
+
+        The call if `left_at` is that instant; None where a newer one is known, or the call is not live any more.
+        """
+        try:
+            with translated():
+                answer = self._client.update_item(
+                    TableName=self._table,
+                    Key=keys.in_booking(booking_code, keys.LIVE),
+                    UpdateExpression="SET #left = :left",
+                    ConditionExpression=(
+                        "call_id = :call_id AND #state <> :ended AND (attribute_not_exists(#left) OR #left <= :left)"
+                    ),
+                    ExpressionAttributeNames={"#left": f"{side}_left_at", "#state": "state"},
+                    ExpressionAttributeValues={
+                        ":left": {"N": str(left_at)},
+                        ":call_id": {"S": call_id},
+                        ":ended": {"S": "ended"},
+                    },
+                    ReturnValues="ALL_NEW",
+                )
+        except Lost:
+            return None
+        return _call_of(answer.get("Attributes") or {})
+
+    def _get(self, booking_code: str, sort_key: str) -> Mapping[str, Any] | None:
+        with translated():
+            answer = self._client.get_item(
+                TableName=self._table, Key=keys.in_booking(booking_code, sort_key), ConsistentRead=True
+            )
+        return answer.get("Item")
+
+    def _transact(self, writes: Sequence[Item]) -> None:
+        # botocore sends one ClientRequestToken with all its tries: a lost answer is no second write.
+        with translated():
+            self._client.transact_write_items(TransactItems=cast(Any, writes))
+
+    def _begin(self, before: Call | None, after: Call) -> Item:
+        return {
+            "TableName": self._table,
+            "Item": _item_of(after, keys.LIVE),
+            **(_is(before) if before else {"ConditionExpression": "attribute_not_exists(booking_code)"}),
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+
+    def _change(self, before: Call, after: Call, extra: Item | None = None) -> Item:
+        """Writes what differs alone: who has left is noted on the same item, and stays."""
+        old, new = _item_of(before, keys.LIVE), _item_of(after, keys.LIVE) | (extra or {})
+        changed = {name: value for name, value in new.items() if old.get(name) != value}
+        gone = [name for name in old if name not in new]
+        sets = ", ".join(f"#{name} = :{name}" for name in changed)
+        removes = ", ".join(f"#{name}" for name in gone)
+        condition = _is(before)
+        return {
+            "TableName": self._table,
+            "Key": keys.in_booking(before.booking_code, keys.LIVE),
+            "UpdateExpression": f"SET {sets}" + (f" REMOVE {removes}" if removes else ""),
+            "ConditionExpression": condition["ConditionExpression"],
+            "ExpressionAttributeNames": {f"#{name}": name for name in (*changed, *gone)},
+            "ExpressionAttributeValues": {
+                **{f":{name}": value for name, value in changed.items()},
+                **condition["ExpressionAttributeValues"],
+            },
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+
+
+def _is(call: Call) -> Item:
+    """The condition that the live item is this call in this version."""
+    return {
+        "ConditionExpression": "call_id = :this_call AND version = :this_version",
+        "ExpressionAttributeValues": {":this_call": {"S": call.call_id}, ":this_version": {"N": str(call.version)}},
+    }
+
+
+def _raise_if_moved(lost: Lost) -> None:
+    if lost.reasons[0] is not None:
+        raise Moved(_call_of(lost.reasons[0]) if lost.reasons[0] else None) from lost
+
+
+def _item_of(call: Call, sort_key: str) -> Item:
+    texts = {name: {"S": value} for name in _TEXTS if (value := getattr(call, name)) is not None}
+    item: Item = {
+        **keys.in_booking(call.booking_code, sort_key),
+        **texts,
+        "version": {"N": str(call.version)},
+        "event": {"S": call.act.event},
+    }
+    optional = {"actor": call.act.by, "device": call.act.device, "history": call.history}
+    return item | {name: {"S": value} for name, value in optional.items() if value is not None}
+
+
+def _call_of(item: Mapping[str, Any]) -> Call:
+    text = {name: value["S"] for name, value in item.items() if "S" in value}
+    answered_at, ended_at = text.get("answered_at"), text.get("ended_at")
+    duration = instants.from_text(ended_at) - instants.from_text(answered_at) if answered_at and ended_at else 0
+    return Call.model_construct(
+        **{name: text.get(name) for name in _TEXTS},
+        booking_code=text["booking_code"],
+        timestamp=instants.to_text(started_at(text["call_id"])),
+        callee=other_side(text["caller"]),
+        duration_seconds=duration // instants.SECOND,
+        version=int(item["version"]["N"]),
+        act=Act(cast(Any, text["event"]), cast(Any, text.get("actor")), text.get("device")),
+        history=text.get("history"),
+    )
+
+
+def calls() -> Calls:
+    """The configured calls table."""
+    return Calls(dynamo.client(), settings.required("CALLS_TABLE"))
