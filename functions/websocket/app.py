@@ -38,9 +38,7 @@ def on_connect(event: Event, now: int) -> Mapping[str, Any]:
     joining = connection(event["requestContext"]["connectionId"], query, bearer, now)
     logger.append_keys(booking_code=joining.booking_code)
     Presence(connections(), doors.broadcast(event)).join(joining, now)
-    offered = [each.strip() for each in headers.get("sec-websocket-protocol", "").split(",")]
-    selected = {"Sec-WebSocket-Protocol": identity.SUBPROTOCOL} if identity.SUBPROTOCOL in offered else {}
-    return {"statusCode": 200, "headers": selected}
+    return {"statusCode": 200, "headers": identity.selected_subprotocol(headers)}
 
 
 def on_disconnect(event: Event, now: int) -> Mapping[str, Any]:

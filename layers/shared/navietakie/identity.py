@@ -4,23 +4,23 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, cast
+from typing import Annotated, Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field
 
 from navietakie import settings
 from navietakie.errors import Refusal, unavailable
-from navietakie.message import BookingCode, Label, Sender
+from navietakie.message import BookingCode, Fields, Label, Sender
+from navietakie.observability import logger
 
 AUDIENCE: Final = "navietakie"
 CLAIMS: Final = ["sub", "booking_code", "role", "exp", "aud"]
 TOKEN_BYTES: Final = 4 * 1024
 REFETCH_SECONDS: Final = 60
+"""Nobody makes us ask for the secret more often, whatever they send."""
+BELIEF_SECONDS: Final = 15 * 60
+"""After this a secret is asked for again, so that one that was rotated away twice is worth nothing everywhere."""
 SUBPROTOCOL: Final = "navietakie.v1"
-
-_BOOKING_CODE: Final[TypeAdapter[str]] = TypeAdapter(BookingCode)
-_ROLE: Final[TypeAdapter[Sender]] = TypeAdapter(Sender)
-_SUBJECT: Final[TypeAdapter[str]] = TypeAdapter(Label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,70 +40,88 @@ class Identity:
             raise Refusal("forbidden", "sender: the token is for another role")
 
 
-class TokenSecret:
-    """The secret that signs tokens, and the one before it, which stays valid while a rotation spreads.
+class _Claims(Fields):
+    sub: Label
+    booking_code: BookingCode
+    role: Sender
+    exp: Annotated[float, Field(ge=0, le=2**53)]  # RFC 7519, section 2: a NumericDate may have a fraction
 
-    `fetch` gets a stage (`AWSCURRENT` or `AWSPREVIOUS`) and answers with the secret, or None where there is none.
+
+class Secret:
+    """A secret that may be rotated: the current version, and the one before it while the rotation spreads.
+
+    `fetch` gets a stage (`AWSCURRENT` or `AWSPREVIOUS`) and answers with that version, or None where there is none. Its
+    Refusals pass through until a version is known; from then on what is known goes on to count.
     """
 
-    def __init__(self, fetch: Callable[[str], str | None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, fetch: Callable[[str], str | None], clock: Callable[[], float] = time.time) -> None:
         self._fetch = fetch
-        self._clock = clock
-        self._secrets: list[str] = []
-        self._fetched_at: float | None = None
+        self._clock = clock  # not the monotonic one: that may stand still while the function is frozen
+        self._versions: list[str] = []
+        self._asked_at = 0.0
 
-    def known(self) -> list[str]:
-        """The secrets as last fetched, the current one first."""
-        if self._fetched_at is None:
+    def versions(self) -> list[str]:
+        """The current version and the previous one, if any: as last fetched, 15 minutes ago at most."""
+        if not self._versions:
             self._refetch()
-        return self._secrets
+        elif self._clock() - self._asked_at >= BELIEF_SECONDS:
+            self.renew()
+        return self._versions
 
-    def renewed(self) -> list[str]:
-        """The secrets fetched anew, but at most once a minute; nothing where the last time is nearer."""
-        if self._fetched_at is not None and self._clock() - self._fetched_at < REFETCH_SECONDS:
-            return []
-        self._refetch()
-        return self._secrets
+    def renew(self) -> bool:
+        """Fetches anew, but once a minute at most; whether the versions are others now."""
+        if abs(self._clock() - self._asked_at) < REFETCH_SECONDS:
+            return False
+        before = self._versions
+        try:
+            self._refetch()
+        except Refusal:
+            logger.warning("a secret could not be fetched again")
+        return self._versions != before
 
     def _refetch(self) -> None:
+        self._asked_at = self._clock()
         stages = (self._fetch(stage) for stage in ("AWSCURRENT", "AWSPREVIOUS"))
-        self._secrets = [secret for secret in stages if secret]
-        self._fetched_at = self._clock()
+        self._versions = [version for version in stages if version]
 
 
-def verify(token: str, secret: TokenSecret) -> Identity:
+def verify(token: str, secret: Secret) -> Identity:
     """The identity in `token`; raises `unauthorized` or `token_expired`."""
-    import jwt  # only where tokens are asked for: its import is 40 ms of a cold start
-
-    def decoded(key: str) -> dict[str, Any]:
-        return jwt.decode(token, key, algorithms=["HS256"], audience=AUDIENCE, options={"require": CLAIMS})
-
     if len(token) > TOKEN_BYTES:
         raise Refusal("unauthorized", "The token is too long")
+    claims = _signed_claims(token, secret.versions())
+    if claims is None and secret.renew():
+        claims = _signed_claims(token, secret.versions())
+    if claims is None:
+        raise Refusal("unauthorized", "The token is not valid")
     try:
-        for secrets in (secret.known, secret.renewed):
-            for key in secrets():
-                try:
-                    return _identity(decoded(key))
-                except jwt.InvalidSignatureError:
-                    continue
-    except jwt.ExpiredSignatureError:
-        raise Refusal("token_expired", "The token has expired") from None
-    except (jwt.PyJWTError, ValueError, TypeError):
-        pass
-    raise Refusal("unauthorized", "The token is not valid")
-
-
-def _identity(claims: Mapping[str, Any]) -> Identity:
-    try:
-        return Identity(
-            sub=_SUBJECT.validate_python(claims["sub"]),
-            booking_code=_BOOKING_CODE.validate_python(claims["booking_code"]),
-            role=_ROLE.validate_python(claims["role"]),
-            exp=int(claims["exp"]),
-        )
-    except ValidationError:
+        it = _Claims.parse(claims)
+    except Refusal:
         raise Refusal("unauthorized", "The token's claims are not valid") from None
+    return Identity(it.sub, it.booking_code, it.role, int(it.exp))
+
+
+def _signed_claims(token: str, secrets: list[str]) -> dict[str, Any] | None:
+    """The claims that one of `secrets` has signed; None where none has. Raises `unauthorized` or `token_expired`."""
+    import jwt  # only where tokens are asked for: its import is 40 ms of a cold start
+
+    for secret in secrets:
+        try:
+            return jwt.decode(
+                token,
+                secret,
+                algorithms=["HS256"],
+                audience=AUDIENCE,
+                # An `iat` ahead of our clock is no reason to refuse (RFC 7519, section 4.1.6).
+                options={"require": CLAIMS, "verify_iat": False},
+            )
+        except jwt.InvalidSignatureError:
+            continue
+        except jwt.ExpiredSignatureError:
+            raise Refusal("token_expired", "The token has expired") from None
+        except (jwt.PyJWTError, ValueError, TypeError, ArithmeticError):
+            raise Refusal("unauthorized", "The token is not valid") from None
+    return None
 
 
 def of_rest(headers: Mapping[str, str]) -> Identity | None:
@@ -120,34 +138,45 @@ def of_connect(headers: Mapping[str, str], query: Mapping[str, str]) -> Identity
     """The bearer of a `$connect`: by header, by subprotocol `bearer.<token>` (browsers), or by `?token=`."""
     if settings.auth_mode() == "none":
         return None
-    offered = [each.strip() for each in headers.get("sec-websocket-protocol", "").split(",")]
-    token = next((each.removeprefix("bearer.") for each in offered if each.startswith("bearer.")), query.get("token"))
+    bearers = (each.removeprefix("bearer.") for each in _subprotocols(headers) if each.startswith("bearer."))
+    token = next(bearers, query.get("token"))
     if token and "authorization" not in headers:
         headers = {"authorization": f"Bearer {token}"}
     return of_rest(headers)
 
 
+def selected_subprotocol(headers: Mapping[str, str]) -> dict[str, str]:
+    """The header that answers a `$connect`: a browser drops a connection that selects none of what it offered."""
+    return {"Sec-WebSocket-Protocol": SUBPROTOCOL} if SUBPROTOCOL in _subprotocols(headers) else {}
+
+
+def _subprotocols(headers: Mapping[str, str]) -> list[str]:
+    return [each.strip() for each in headers.get("sec-websocket-protocol", "").split(",")]
+
+
 @cache
-def token_secret() -> TokenSecret:
+def token_secret() -> Secret:
     """The configured token secret, kept for the warm invocations."""
-    return TokenSecret(secret_reader(settings.required("TOKEN_SECRET_ARN")))
+    return stored_secret(settings.required("TOKEN_SECRET_ARN"))
 
 
-def secret_reader(arn: str) -> Callable[[str], str | None]:
-    """Reads the stages of a secret from Secrets Manager; raises the Refusal `unavailable` where it does not answer."""
-    from aws_lambda_powertools.utilities.parameters import SecretsProvider
-    from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+def stored_secret(arn: str) -> Secret:
+    """A secret in Secrets Manager; raises `unavailable` where that does not answer."""
+    import boto3
     from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
 
     config = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 3})
-    provider = SecretsProvider(boto_config=config)
+    client = boto3.client("secretsmanager", config=config)
 
     def fetch(stage: str) -> str | None:
         try:
-            return cast(str, provider.get(arn, force_fetch=True, VersionStage=stage))
-        except GetParameterError as error:
-            if "ResourceNotFoundException" in str(error):  # never rotated: there is no previous version
-                return None
-            raise unavailable("The token secret") from error
+            return client.get_secret_value(SecretId=arn, VersionStage=stage)["SecretString"]
+        except (ClientError, BotoCoreError) as error:
+            code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
+            if code == "ResourceNotFoundException" and stage == "AWSPREVIOUS":
+                return None  # never rotated
+            logger.error("a secret could not be fetched", extra={"error_type": code or type(error).__name__})
+            raise unavailable("A secret") from error
 
-    return fetch
+    return Secret(fetch)

@@ -1,0 +1,334 @@
+"""Tokens and the secret that signs them. The clock of `exp` is PyJWT's, so tokens are made around the present."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from typing import Any
+
+import jwt
+import pytest
+
+from navietakie import identity, settings
+from navietakie.errors import Refusal
+from navietakie.identity import Identity, Secret, verify
+
+CURRENT, PREVIOUS, FOREIGN = (name * 8 for name in ("current-", "previous-", "foreign-"))
+HOUR = 3600
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    """The claims of a good token; a claim changed to None is left out."""
+    good: dict[str, Any] = {
+        "sub": "driver-7",
+        "booking_code": "ride-1",
+        "role": "driver",
+        "exp": int(time.time()) + HOUR,
+        "aud": "navietakie",
+    }
+    return {name: value for name, value in (good | changes).items() if value is not None}
+
+
+def token(secret: str = CURRENT, **changes: Any) -> str:
+    return jwt.encode(claims(**changes), secret, algorithm="HS256")
+
+
+def by_hand(header: dict[str, Any], payload: dict[str, Any], secret: str = CURRENT) -> str:
+    """A token that no library would make, with a right HMAC-SHA256."""
+
+    def part(data: bytes) -> str:
+        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+    signed = f"{part(json.dumps(header).encode())}.{part(json.dumps(payload).encode())}"
+    return f"{signed}.{part(hmac.digest(secret.encode(), signed.encode(), hashlib.sha256))}"
+
+
+class Vault:
+    """A Secrets Manager that counts who asks, and a clock to wind."""
+
+    def __init__(self, current: str | None = CURRENT, previous: str | None = None) -> None:
+        self.stages = {"AWSCURRENT": current, "AWSPREVIOUS": previous}
+        self.asked = 0
+        self.down = False
+        self.now = 1_000_000.0
+        self.secret = Secret(self.fetch, lambda: self.now)
+
+    def fetch(self, stage: str) -> str | None:
+        self.asked += stage == "AWSCURRENT"
+        if self.down:
+            raise Refusal("unavailable", "down")
+        return self.stages[stage]
+
+    def rotate(self, new: str) -> None:
+        self.stages = {"AWSCURRENT": new, "AWSPREVIOUS": self.stages["AWSCURRENT"]}
+
+
+def refusal(given: str, vault: Vault | None = None) -> str:
+    with pytest.raises(Refusal) as refused:
+        verify(given, (vault or Vault()).secret)
+    assert refused.value.status == 401
+    return refused.value.code
+
+
+def test_a_good_token_names_its_bearer() -> None:
+    it = verify(token(exp=4_102_444_800), Vault().secret)
+    assert it == Identity(sub="driver-7", booking_code="ride-1", role="driver", exp=4_102_444_800)
+
+
+@pytest.mark.parametrize("missing", ["sub", "booking_code", "role", "exp", "aud"])
+def test_every_claim_is_required(missing: str) -> None:
+    assert refusal(token(**{missing: None})) == "unauthorized"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"aud": "another"},
+        {"aud": ["another"]},
+        {"aud": {"navietakie": True}},
+        {"role": "admin"},
+        {"role": ["driver"]},
+        {"booking_code": "../other"},
+        {"booking_code": "ride-1\n"},
+        {"booking_code": "#head"},
+        {"booking_code": 1},
+        {"sub": ""},
+        {"sub": 7},
+        {"sub": "a b"},
+        {"sub": "x" * 129},
+        {"exp": "tomorrow"},
+        {"exp": "4102444800"},
+        {"exp": True},
+        {"exp": 1e300},
+        {"exp": -1},
+        {"exp": [4_102_444_800]},
+        {"nbf": 4_102_444_800},
+    ],
+    ids=str,
+)
+def test_a_claim_that_is_not_as_it_should_be_is_refused(change: dict[str, Any]) -> None:
+    assert refusal(token(**change)) in ("unauthorized", "token_expired")
+
+
+def test_an_infinite_expiry_is_refused() -> None:
+    payload = json.dumps(claims()).replace(str(claims()["exp"]), "1e999")
+    assert refusal(by_hand({"alg": "HS256"}, json.loads(payload))) == "unauthorized"
+
+
+def test_a_token_expires_without_leeway() -> None:
+    assert refusal(token(exp=int(time.time()))) == "token_expired"
+    assert refusal(token(exp=int(time.time()) - 1)) == "token_expired"
+
+
+def test_a_fraction_of_a_second_in_exp_counts_for_less_not_more() -> None:
+    assert verify(token(exp=4_102_444_800.9), Vault().secret).exp == 4_102_444_800
+
+
+def test_an_issuer_whose_clock_is_ahead_is_no_reason_to_refuse() -> None:
+    assert verify(token(iat=int(time.time()) + 30), Vault().secret).sub == "driver-7"
+
+
+def test_alg_none_is_refused_in_every_spelling() -> None:
+    for spelling in ("none", "None", "NONE", "nOnE"):
+        header, payload, _ = by_hand({"alg": spelling, "typ": "JWT"}, claims()).split(".")
+        assert refusal(f"{header}.{payload}.") == "unauthorized"
+
+
+def test_other_algorithms_are_refused_even_with_the_right_secret() -> None:
+    for algorithm in ("HS384", "HS512"):
+        assert refusal(jwt.encode(claims(), CURRENT * 2, algorithm=algorithm)) == "unauthorized"
+    for name in ("RS256", "ES256", "PS256", "hs256", "", None, 256, ["HS256"]):
+        assert refusal(by_hand({"alg": name, "typ": "JWT"}, claims())) == "unauthorized"
+
+
+def test_a_token_cannot_bring_its_own_key() -> None:
+    key = {"kty": "oct", "k": base64.urlsafe_b64encode(FOREIGN.encode()).decode()}
+    for header in ({"jwk": key}, {"jku": "https://evil.example/keys"}, {"kid": "../../dev/null"}, {"x5c": ["MII"]}):
+        assert refusal(by_hand({"alg": "HS256", **header}, claims(), FOREIGN)) == "unauthorized"
+
+
+def test_a_token_with_an_extension_nobody_knows_is_refused() -> None:
+    assert refusal(by_hand({"alg": "HS256", "crit": ["exp"]}, claims())) == "unauthorized"
+    assert refusal(by_hand({"alg": "HS256", "b64": False, "crit": ["b64"]}, claims())) == "unauthorized"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        ".",
+        "..",
+        "...",
+        "a.b.c",
+        "é.é.é",
+        "\ud800",
+        "\0",
+        "null",
+        "e30.e30.",
+        "x" * 5_000,
+        "ey" * 2_048,
+        "[" * 4_000,
+    ],
+    ids=lambda text: ascii(text[:8]),
+)
+def test_what_is_no_token_is_refused(given: str) -> None:
+    assert refusal(given) == "unauthorized"
+
+
+def test_a_token_of_more_than_4_kb_is_not_even_decoded() -> None:
+    vault = Vault()
+    assert refusal(token(padding="x" * 4_096), vault) == "unauthorized"
+    assert vault.asked == 0
+
+
+def test_a_changed_signature_or_payload_is_refused() -> None:
+    header, payload, signature = token().split(".")
+    other = token(role="passenger").split(".")[1]
+    flipped = ("A" if signature[0] != "A" else "B") + signature[1:]
+    assert refusal(f"{header}.{other}.{signature}") == "unauthorized"
+    assert refusal(f"{header}.{payload}.{flipped}") == "unauthorized"
+    assert refusal(f"{header}.{payload}.") == "unauthorized"
+
+
+def test_the_previous_secret_stays_valid() -> None:
+    vault = Vault(previous=PREVIOUS)
+    assert verify(token(PREVIOUS), vault.secret).sub == "driver-7"
+    assert verify(token(CURRENT), vault.secret).sub == "driver-7"
+    assert vault.asked == 1
+
+
+def test_a_token_of_the_previous_secret_that_has_expired_says_so() -> None:
+    assert refusal(token(PREVIOUS, exp=1), Vault(previous=PREVIOUS)) == "token_expired"
+
+
+def test_a_failed_signature_fetches_the_rotated_secret() -> None:
+    vault = Vault()
+    verify(token(), vault.secret)
+    vault.rotate("rotated-" * 8)
+    vault.now += identity.REFETCH_SECONDS
+    assert verify(token("rotated-" * 8), vault.secret).sub == "driver-7"
+    assert verify(token(CURRENT), vault.secret).sub == "driver-7"
+
+
+def test_failed_signatures_fetch_once_a_minute_at_most() -> None:
+    vault = Vault()
+    for _ in range(5):
+        refusal(token(FOREIGN), vault)
+    assert vault.asked == 1
+    vault.now += identity.REFETCH_SECONDS
+    for _ in range(5):
+        refusal(token(FOREIGN), vault)
+    assert vault.asked == 2
+
+
+def test_failed_signatures_ask_once_a_minute_even_while_nobody_answers() -> None:
+    vault = Vault()
+    verify(token(), vault.secret)
+    vault.down = True
+    vault.now += identity.REFETCH_SECONDS
+    for _ in range(5):
+        assert refusal(token(FOREIGN), vault) == "unauthorized"
+    assert vault.asked == 2
+
+
+def test_what_fails_for_another_reason_fetches_nothing() -> None:
+    vault = Vault()
+    verify(token(), vault.secret)
+    vault.now += identity.REFETCH_SECONDS
+    refusal(token(exp=1), vault)
+    refusal(token(aud="another"), vault)
+    refusal("a.b.c", vault)
+    assert vault.asked == 1
+
+
+def test_a_secret_rotated_away_twice_is_worthless_after_a_quarter_of_an_hour() -> None:
+    vault = Vault()
+    verify(token(), vault.secret)
+    vault.rotate("second-1" * 8)
+    vault.rotate("third-11" * 8)
+    vault.now += identity.BELIEF_SECONDS
+    assert refusal(token(CURRENT), vault) == "unauthorized"
+
+
+def test_a_known_secret_survives_an_outage_of_its_keeper() -> None:
+    vault = Vault()
+    verify(token(), vault.secret)
+    vault.down = True
+    vault.now += identity.BELIEF_SECONDS
+    assert verify(token(), vault.secret).sub == "driver-7"
+
+
+def test_an_unknown_secret_is_unavailable_until_its_keeper_answers() -> None:
+    vault = Vault()
+    vault.down = True
+    with pytest.raises(Refusal) as refused:
+        verify(token(), vault.secret)
+    assert refused.value.code == "unavailable"
+    vault.down = False
+    assert verify(token(), vault.secret).sub == "driver-7"
+
+
+def test_an_empty_secret_signs_nothing() -> None:
+    assert refusal(by_hand({"alg": "HS256"}, claims(), ""), Vault(current="", previous="")) == "unauthorized"
+
+
+@pytest.fixture
+def tokens_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVIRONMENT", "staging")
+    vault = Vault()
+    monkeypatch.setattr(identity, "token_secret", lambda: vault.secret)
+
+
+@pytest.mark.usefixtures("tokens_asked_for")
+def test_rest_takes_a_bearer_token_in_the_header_alone() -> None:
+    given = token()
+    for scheme in ("Bearer", "bearer", "BEARER"):
+        assert identity.of_rest({"authorization": f"{scheme} {given}"}) is not None
+    for value in (given, f"Basic {given}", "Bearer", "Bearer ", f"Bearer {given} {given}", f"Bearer,{given}", ""):
+        with pytest.raises(Refusal):
+            identity.of_rest({"authorization": value})
+    with pytest.raises(Refusal):
+        identity.of_rest({})
+
+
+@pytest.mark.usefixtures("tokens_asked_for")
+def test_a_websocket_takes_a_token_by_header_subprotocol_or_query() -> None:
+    given = token()
+    assert identity.of_connect({"authorization": f"Bearer {given}"}, {}) is not None
+    assert identity.of_connect({"sec-websocket-protocol": f"navietakie.v1, bearer.{given}"}, {}) is not None
+    assert identity.of_connect({}, {"token": given}) is not None
+    for headers, query in (({}, {}), ({"sec-websocket-protocol": "navietakie.v1"}, {}), ({}, {"token": ""})):
+        with pytest.raises(Refusal):
+            identity.of_connect(headers, query)
+
+
+@pytest.mark.usefixtures("tokens_asked_for")
+def test_a_bad_header_is_not_saved_by_a_good_query() -> None:
+    with pytest.raises(Refusal):
+        identity.of_connect({"authorization": "Bearer a.b.c"}, {"token": token()})
+    with pytest.raises(Refusal):
+        identity.of_connect({"sec-websocket-protocol": "bearer.a.b.c"}, {"token": token()})
+
+
+def test_a_browser_gets_its_subprotocol_back_and_never_its_token() -> None:
+    offered = {"sec-websocket-protocol": f"navietakie.v1, bearer.{token()}"}
+    assert identity.selected_subprotocol(offered) == {"Sec-WebSocket-Protocol": "navietakie.v1"}
+    assert identity.selected_subprotocol({"sec-websocket-protocol": "bearer.x"}) == {}
+    assert identity.selected_subprotocol({}) == {}
+
+
+@pytest.mark.parametrize("environment", ["staging", "production", "Local", ""])
+def test_no_setting_opens_a_deployed_environment(environment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVIRONMENT", environment)
+    monkeypatch.setenv("AUTH_MODE", "none")
+    assert settings.auth_mode() == "jwt"
+    with pytest.raises(Refusal):
+        identity.of_rest({})
+
+
+@pytest.mark.parametrize(("mode", "asked_for"), [("none", False), ("", False), ("jwt", True), ("None", True)])
+def test_a_laptop_asks_for_tokens_when_told_to(mode: str, asked_for: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVIRONMENT", "local")
+    monkeypatch.setenv("AUTH_MODE", mode)
+    assert (settings.auth_mode() != "none") is asked_for
