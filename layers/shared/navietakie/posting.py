@@ -1,0 +1,211 @@
+"""Posts to WebSockets through API Gateway's @connections API: many at once, on one thread, for little CPU.
+
+boto3's client spends 2 ms of CPU on a post, most of it in models and handlers that one fixed request does not need.
+Here a post is one signed request on a kept-alive connection.
+"""
+
+import hashlib
+import random
+import select
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Literal, NamedTuple, Protocol
+from urllib.parse import quote, urlsplit
+
+from navietakie.errors import Refusal
+from navietakie.exchange import Endpoint, Line, Stale, Steps
+from navietakie.observability import logger
+from navietakie.sigv4 import Keys, Signer
+
+Outcome = Literal["delivered", "gone", "failed"]
+Post = tuple[str, bytes]
+"""A connection id and the frame for it."""
+
+POST_SECONDS: Final = 2.0
+"""What one connection may take for one post."""
+BUDGET_SECONDS: Final = 5.0
+"""After so long every post has its outcome."""
+ATTEMPTS: Final = 3
+NARROW: Final = 4
+"""How many posts are under way at once while receivers are quick."""
+WIDE: Final = 64
+"""How many at most while they are slow."""
+SLOW_SECONDS: Final = 0.002
+"""Where no answer comes for so long, twice as many are put under way; to open one more takes about as much CPU."""
+_PASSING: Final = frozenset({429, 500, 502, 503, 504})
+
+
+class Poster(Protocol):
+    """Posts frames to connections and closes them."""
+
+    def post(self, posts: Sequence[Post]) -> list[Outcome]:
+        """Posts all of them in parallel; one outcome each, in order. Never raises."""
+        ...
+
+    def close(self, connection_id: str) -> None:
+        """Ends a connection, if it is still there. Never raises."""
+        ...
+
+
+class ConnectionsApi:
+    """The @connections API of one WebSocket stage. `keys` is called for every batch, so that they refresh."""
+
+    def __init__(self, endpoint: str, region: str, keys: Callable[[], Keys], tls: ssl.SSLContext | None = None) -> None:
+        url = urlsplit(endpoint)
+        if not url.hostname or url.scheme not in ("http", "https"):
+            raise Refusal("internal", "The function is not configured: WEBSOCKET_ENDPOINT is not a URL")
+        secure = url.scheme == "https"
+        usual = 443 if secure else 80
+        trust = (tls or ssl.create_default_context()) if secure else None
+        self._endpoint = Endpoint(url.hostname, url.port or usual, trust)
+        self._host = url.netloc.removesuffix(f":{usual}")
+        self._base = f"{url.path.rstrip('/')}/@connections/"
+        self._region = region
+        self._keys = keys
+
+    def post(self, posts: Sequence[Post]) -> list[Outcome]:
+        """Posts all of them in parallel; one outcome each, in order. Never raises.
+
+        429, 5xx, broken connections and time-outs are tried again behind the others, three times in all at most and
+        within five seconds.
+        """
+        return self._ask("POST", posts)
+
+    def close(self, connection_id: str) -> None:
+        """Ends a connection, if it is still there. Never raises."""
+        self._ask("DELETE", [(connection_id, b"")])
+
+    def _ask(self, method: str, posts: Sequence[Post]) -> list[Outcome]:
+        if not posts:
+            return []
+        try:
+            keys = self._keys()
+        except Refusal as refusal:
+            logger.warning("nothing was posted: %s", refusal.message)
+            return ["failed"] * len(posts)
+        signer = Signer(self._host, self._region, keys, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+        digests: dict[bytes, str] = {}  # most posts of a batch have one body
+
+        def request(index: int) -> bytes:
+            connection_id, body = posts[index]
+            if (digest := digests.get(body)) is None:
+                digest = digests[body] = hashlib.sha256(body).hexdigest()
+            path = self._base + quote(connection_id, safe="")
+            headers = signer.headers(method, path, digest)
+            return f"{method} {path} HTTP/1.1\r\n{headers}content-length: {len(body)}\r\n\r\n".encode() + body
+
+        statuses = _Batch(self._endpoint, len(posts), request).statuses()
+        return [_outcome(status, posts[index][0]) for index, status in enumerate(statuses)]
+
+
+def _outcome(status: int, connection_id: str) -> Outcome:
+    if 200 <= status < 300:
+        return "delivered"
+    if status == 410:
+        return "gone"
+    if status and status not in _PASSING:
+        logger.warning("@connections refused a request", extra={"connection_id": connection_id, "status": status})
+    return "failed"
+
+
+class _Try(NamedTuple):
+    """A request to be made: its place in the batch, and which try it is."""
+
+    place: int
+    attempt: int
+
+
+class _UnderWay(NamedTuple):
+    """A request being made. `deadline` on the monotonic clock."""
+
+    it: _Try
+    line: Line
+    steps: Steps
+    deadline: float
+
+
+class _Batch:
+    """Requests that are made together. `request` builds one when its turn comes."""
+
+    def __init__(self, endpoint: Endpoint, size: int, request: Callable[[int], bytes]) -> None:
+        self._endpoint = endpoint
+        self._request = request
+        self._statuses = [0] * size
+        self._waiting = deque(_Try(index, 1) for index in range(size))
+        self._resting: list[tuple[float, _Try]] = []
+        self._busy: dict[int, _UnderWay] = {}
+        self._poll = select.poll()
+
+    def statuses(self) -> list[int]:
+        """Makes all requests; the last status of each, 0 where there was no answer."""
+        width = max(NARROW, self._endpoint.kept)
+        now = time.monotonic()
+        end = now + BUDGET_SECONDS
+        while (self._waiting or self._resting or self._busy) and now < end:
+            while self._waiting and len(self._busy) < width:
+                self._start(min(now + POST_SECONDS, end))
+            due = [at for at, _ in self._resting] + [it.deadline for it in self._busy.values()]
+            if self._waiting:
+                due.append(now + SLOW_SECONDS)
+            ready = self._poll.poll(max(0.0, min(due, default=now) - now) * 1_000)
+            for descriptor, _ in ready:
+                self._advance(self._busy[descriptor])
+            if not ready:
+                width = min(2 * width, WIDE)
+            now = time.monotonic()
+            if now >= min(due, default=now):
+                self._wake(now)
+                self._expire(now)
+        self._expire(float("inf"))
+        return self._statuses
+
+    def _start(self, deadline: float) -> None:
+        it = self._waiting.popleft()
+        line = self._endpoint.line()
+        self._advance(_UnderWay(it, line, line.exchange(self._request(it.place)), deadline))
+
+    def _advance(self, under_way: _UnderWay) -> None:
+        """Goes on with a request until it has to wait again, or has come to its end."""
+        it, line, steps, _ = under_way
+        polled = line.fileno()
+        try:
+            events = next(steps)
+        except StopIteration as answered:
+            self._forget(polled)
+            self._settle(it, answered.value)
+        except Stale:  # that is nobody's failure
+            self._forget(polled)
+            self._endpoint.forget_idle()
+            self._waiting.appendleft(it)
+        except OSError:
+            self._forget(polled)
+            self._settle(it, 0)
+        else:
+            if polled != line.fileno():
+                self._forget(polled)
+            self._busy[line.fileno()] = under_way
+            self._poll.register(line.fileno(), events)
+
+    def _forget(self, descriptor: int) -> None:
+        if self._busy.pop(descriptor, None):
+            self._poll.unregister(descriptor)
+
+    def _settle(self, it: _Try, status: int) -> None:
+        self._statuses[it.place] = status
+        if (not status or status in _PASSING) and it.attempt < ATTEMPTS:
+            pause = random.uniform(0.02, 0.1) * 2**it.attempt
+            self._resting.append((time.monotonic() + pause, _Try(it.place, it.attempt + 1)))
+
+    def _wake(self, now: float) -> None:
+        self._waiting.extend(it for at, it in self._resting if at <= now)
+        self._resting = [(at, it) for at, it in self._resting if at > now]
+
+    def _expire(self, now: float) -> None:
+        for descriptor, (it, _, steps, deadline) in list(self._busy.items()):
+            if deadline <= now:
+                self._forget(descriptor)
+                steps.close()
+                self._endpoint.forget_idle()  # the network may have lost them all
+                self._settle(it, 0)
