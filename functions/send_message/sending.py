@@ -1,9 +1,7 @@
 """Storing a message exactly once, in order, without a hole in the sequence."""
 
-import random
-import time
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +11,7 @@ from navietakie.doors import Party
 from navietakie.errors import Refusal, unavailable
 from navietakie.frames import check_size, message_frame
 from navietakie.message import Message, NewMessage, Sender, check_author
+from navietakie.retrying import tries
 from navietakie.tables.dynamo import Contended
 from navietakie.tables.messages import AlreadyStored, Marker, Outrun
 from navietakie.timers import Timers
@@ -122,18 +121,6 @@ class Sending:
         if message is None:
             raise Refusal("not_found", "The message was stored and has expired since")
         return Sent(message, duplicate=True)
-
-
-def tries(deadline: float) -> Generator[int]:
-    """Counts tries up to `deadline` (monotonic), with a growing, jittered pause between them."""
-    attempt = 0
-    while True:
-        yield attempt
-        pause = random.uniform(0, min(0.4, 0.01 * 2**attempt))
-        if time.monotonic() + pause >= deadline:
-            return
-        time.sleep(pause)
-        attempt += 1
 
 
 def _marker(message: Message, new: NewMessage) -> Marker | None:

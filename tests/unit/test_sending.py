@@ -14,7 +14,6 @@ from navietakie.doors import Party
 from navietakie.errors import Refusal, unavailable
 from navietakie.message import Message, NewMessage
 from navietakie.tables.dynamo import Contended
-from send_message import sending as module
 from send_message.sending import Sending, Sent
 from tests.fakes.messages import FakeMessages
 
@@ -221,11 +220,3 @@ def test_a_message_that_no_frame_could_carry_is_too_large() -> None:
     assert refused.value.code == "too_large"
     assert history(store) == []
     assert send(store, "🚕" * 5_000).message.message == "🚕" * 5_000
-
-
-def test_tries_end_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
-    monkeypatch.setattr(module.time, "sleep", slept.append)
-    monkeypatch.setattr(module.time, "monotonic", lambda: 100 + sum(slept))
-    assert len(list(module.tries(101))) == len(slept) + 1
-    assert sum(slept) < 1
