@@ -59,9 +59,7 @@ def put(
     marker = None
     if new.client_message_id:
         marker = Marker(sender, new.client_message_id, message.timestamp, new.digest)
-    store.store(
-        message, before=head, after=after, expires_at=expires_at, now=now, token=f"{text}-{now}", marker=marker
-    )
+    store.store(message, before=head, after=after, expires_at=expires_at, now=now, token=f"{text}-{now}", marker=marker)
     return message
 
 
@@ -82,7 +80,8 @@ def test_a_stored_message_comes_back_as_it_was(store: Any) -> None:
         metadata={"location": {"lat": 48.2081743, "lng": 16.0}, "big": 12345678901234567890, "none": None},
     )
     assert store.message("test", message.timestamp) == message
-    assert message.metadata and repr(message.metadata["location"]["lng"]) == "16.0"
+    assert message.metadata is not None
+    assert repr(message.metadata["location"]["lng"]) == "16.0"
 
 
 def test_the_head_moves_with_each_message(store: Any) -> None:
@@ -140,9 +139,7 @@ def test_a_marker_is_forgotten_after_a_day(store: Any) -> None:
 
 
 def test_closing_and_opening_are_on_the_head(store: Any) -> None:
-    closing = put(
-        store, "bye", sender="system", message_type="system", metadata={"event": "booking_closed"}
-    )
+    closing = put(store, "bye", sender="system", message_type="system", metadata={"event": "booking_closed"})
     assert store.head("test").closed_at == closing.timestamp
     put(store, "again", sender="system", message_type="system", metadata={"event": "booking_opened"})
     assert store.head("test").closed_at is None

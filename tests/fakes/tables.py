@@ -2,7 +2,11 @@
 
 from typing import Any
 
-NAMES = {"messages": "navietakie-messages-test", "connections": "navietakie-connections-test", "calls": "navietakie-calls-test"}
+NAMES = {
+    "messages": "navietakie-messages-test",
+    "connections": "navietakie-connections-test",
+    "calls": "navietakie-calls-test",
+}
 
 
 def create(client: Any, names: dict[str, str] = NAMES) -> None:

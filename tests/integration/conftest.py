@@ -1,12 +1,15 @@
 """The functions' real handlers on moto's AWS, with a gateway that takes their posts over real HTTP."""
 
 import json
+import time
 from collections.abc import Generator
 from typing import Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
 from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
 
 from navietakie import events, identity, instants, timers
 from navietakie.broadcast import connections_api
@@ -103,8 +106,6 @@ class World:
 
     def connect(self, connection_id: str, sender: str, booking_code: str = "test", **row: Any) -> None:
         """Puts the row of a connection that was made two minutes ago."""
-        import time
-
         now = time.time_ns() // 1_000
         item: dict[str, Any] = {
             "connection_id": {"S": connection_id},
@@ -139,6 +140,28 @@ class World:
                 found.append(json.loads(message["Body"]))
                 self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return found
+
+
+def fail(monkeypatch: pytest.MonkeyPatch, operation: str, error: str, times: int = 10_000) -> list[int]:
+    """Lets DynamoDB answer an operation with an error, `times` times; the list grows by one with each request."""
+    requests: list[int] = []
+    answer = BotocoreStubber.__call__
+
+    class Raw:
+        def stream(self, *_: Any, **__: Any) -> Generator[bytes]:
+            yield json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{error}"}).encode()
+
+    def stub(self: Any, event_name: str, request: Any, **how: Any) -> Any:
+        if not event_name.endswith(f".{operation}"):
+            return answer(self, event_name, request, **how)
+        requests.append(1)
+        if len(requests) > times:
+            return answer(self, event_name, request, **how)
+        return AWSResponse(request.url, 400, {"content-type": "application/x-amz-json-1.0"}, Raw())
+
+    monkeypatch.setattr(BotocoreStubber, "__call__", stub)
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
+    return requests
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from tests.fakes.messages import FakeMessages
 
 NOW = instants.from_text("2026-03-01T10:00:00.000000Z")
 DRIVER = Party("test", "driver", None)
+NO_LIMIT = RateLimit(0, 1)
 
 
 class Timers:
@@ -51,7 +52,7 @@ def send(
     party: Party = DRIVER,
     now: int = NOW,
     seconds: float = 5,
-    rate_limit: RateLimit = RateLimit(0, 1),
+    rate_limit: RateLimit = NO_LIMIT,
     timers: Callable[[], Any] = Timers,
     **fields: Any,
 ) -> Sent:

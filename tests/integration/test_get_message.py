@@ -1,0 +1,247 @@
+"""get_message's handler: pages by REST, syncs by WebSocket."""
+
+import time
+from typing import Any
+
+import pytest
+
+from get_message import app
+from get_message.app import handler
+from get_message.history import PageCache
+from get_message.sync import Sync
+from navietakie import instants
+from navietakie.conversation import Head
+from navietakie.frames import FRAME_BYTES, frame
+from navietakie.message import Message
+from navietakie.tables.messages import messages
+from tests.integration.conftest import World
+
+PATH = "/api/v1/get_message"
+START = "2026-03-01T10:00:00.000000Z"
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "pages", PageCache())
+
+
+def write(count: int, *, passenger_every: int = 2, text: str = "message", expires_in: int = 86_400) -> list[Message]:
+    """Puts a history of `count` messages straight into the table, as its writer would have left it."""
+    store, first = messages(), instants.from_text(START)
+    written: list[Message] = []
+    expires_at = int(time.time()) + expires_in
+    before = Head()
+    for seq in range(1, count + 1):
+        message = Message(
+            message_id=f"id-{seq}",
+            booking_code="test",
+            seq=seq,
+            timestamp=instants.to_text(first + seq * instants.SECOND),
+            sender="passenger" if seq % passenger_every == 0 else "driver",
+            message_type="text",
+            message=f"{text} {seq}",
+        )
+        after = Head(seq, message.timestamp, "the-epoch")
+        store.store(message, before=before, after=after, expires_at=expires_at, now=first, token=f"t{seq}")
+        written.append(message)
+        before = after
+    return written
+
+
+def get(world: World, **query: str) -> Any:
+    status, body, _ = world.rest(handler, "GET", PATH, query={"booking_code": "test", **query})
+    assert status == 200, body
+    return body
+
+
+def seqs(body: Any) -> list[int]:
+    return [message["seq"] for message in body["messages"]]
+
+
+def test_an_empty_booking_has_no_messages_and_no_epoch(world: World) -> None:
+    nobody = {"delivered": 0, "read": 0}
+    assert get(world) == {
+        "messages": [],
+        "next_cursor": None,
+        "head_seq": 0,
+        "epoch": None,
+        "receipts": {"driver": nobody, "passenger": nobody},
+    }
+
+
+def test_the_newest_messages_come_first_and_the_cursor_leads_to_the_oldest(world: World) -> None:
+    written = write(7)
+    first = get(world, limit="3")
+    assert (seqs(first), first["head_seq"], first["epoch"]) == ([7, 6, 5], 7, "the-epoch")
+    assert first["messages"][0] == written[6].model_dump()
+    second = get(world, limit="3", cursor=first["next_cursor"])
+    third = get(world, limit="3", cursor=second["next_cursor"])
+    assert (seqs(second), seqs(third), third["next_cursor"]) == ([4, 3, 2], [1], None)
+
+
+def test_ascending_pages_and_bounds(world: World) -> None:
+    stamps = [START, *(message.timestamp for message in write(6))]
+    assert seqs(get(world, order="asc", limit="2")) == [1, 2]
+    assert seqs(get(world, order="asc", after=stamps[2], before=stamps[6])) == [3, 4, 5]
+    page = get(world, order="asc", after=stamps[1], limit="2")
+    assert seqs(get(world, order="asc", after=stamps[1], limit="2", cursor=page["next_cursor"])) == [4, 5]
+    assert seqs(get(world, after="2026-03-01T10:00:04Z")) == [6, 5]
+    assert seqs(get(world, after="2026-03-01T12:00:04+02:00")) == [6, 5]
+
+
+def test_a_page_that_ends_with_the_history_has_no_cursor(world: World) -> None:
+    write(4)
+    assert get(world, limit="4")["next_cursor"] is None
+    assert get(world, limit="4", order="asc")["next_cursor"] is None
+
+
+def test_filters_fill_their_page(world: World) -> None:
+    write(60, passenger_every=10)
+    body = get(world, sender="passenger", limit="5")
+    assert seqs(body) == [60, 50, 40, 30, 20]
+    assert seqs(get(world, sender="passenger", limit="5", cursor=body["next_cursor"])) == [10]
+    assert len(get(world, sender="passenger,driver", limit="100")["messages"]) == 60
+    assert get(world, message_type="system,call")["messages"] == []
+
+
+def test_a_past_page_is_read_once_and_expires_all_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(9, expires_in=30)
+    cursor = get(world, limit="3")["next_cursor"]
+    page = get(world, limit="3", cursor=cursor)
+    queries: list[Any] = []
+    table = type(messages())
+    real = table.page
+    monkeypatch.setattr(table, "page", lambda *a, **k: queries.append(k) or real(*a, **k))
+    assert get(world, limit="3", cursor=cursor) == page
+    assert queries == []
+    get(world, limit="3")
+    assert len(queries) == 1, "the newest page may change and is always read"
+    real_time = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real_time() + 31 * 10**9)
+    assert get(world, limit="3", cursor=cursor)["messages"] == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"limit": "0"},
+        {"limit": "101"},
+        {"limit": "ten"},
+        {"order": "up"},
+        {"after": "yesterday"},
+        {"after": "2026-03-01T10:00:00"},
+        {"before": "1969-01-01T00:00:00Z"},
+        {"sender": "nobody"},
+        {"message_type": "text,image"},
+        {"cursor": "x"},
+        {"cursor": "é"},
+        {"cursor": "AAAAAAAAAAAAAAAAAAAAAA"},
+        {"booking_code": "#head"},
+    ],
+)
+def test_a_bad_parameter_is_refused(world: World, query: dict[str, str]) -> None:
+    write(1)
+    status, body, _ = world.rest(handler, "GET", PATH, query={"booking_code": "test", **query})
+    assert (status, body["error"]["code"]) == (400, "invalid_request")
+
+
+def test_a_missing_booking_code_is_named(world: World) -> None:
+    status, body, _ = world.rest(handler, "GET", PATH)
+    assert (status, body["error"]["details"]) == (400, {"field": "booking_code"})
+
+
+def test_a_cursor_is_worth_nothing_on_another_booking(world: World) -> None:
+    write(5)
+    cursor = get(world, limit="2")["next_cursor"]
+    status, body, _ = world.rest(handler, "GET", PATH, query={"booking_code": "other", "cursor": cursor})
+    assert (status, body["error"]["code"]) == (400, "invalid_request")
+
+
+def test_direct_invocation_takes_numbers_and_lists(world: World) -> None:
+    write(4)
+    event = {"function_type": "get_message", "booking_code": "test", "limit": 2, "sender": ["driver"]}
+    answer = handler(event, None)
+    assert answer["statusCode"] == 200
+    assert seqs(answer["body"]) == [3, 1]
+
+
+def sync(world: World, after: str | None = None, **fields: Any) -> list[dict[str, Any]]:
+    asked = {"action": "sync", "id": "s", **({} if after is None else {"after": after}), **fields}
+    return world.socket(handler, "d1", asked)
+
+
+def test_a_first_sync_brings_the_newest_page_and_how_things_stand(world: World) -> None:
+    world.connect("d1", "driver")
+    write(60)
+    messages().mark("test", "passenger", "read", 9)
+    (only,) = sync(world)
+    assert (only["type"], only["id"], only["has_more"]) == ("sync", "s", False)
+    assert seqs(only) == list(range(11, 61))
+    assert (only["through_seq"], only["head_seq"], only["epoch"]) == (60, 60, "the-epoch")
+    assert only["call"] is None
+    assert only["presence"] == {"driver": True, "passenger": False}
+    assert only["receipts"]["passenger"] == {"delivered": 9, "read": 9}
+
+
+def test_a_sync_of_an_empty_booking_is_one_frame(world: World) -> None:
+    world.connect("d1", "driver")
+    (only,) = sync(world)
+    assert (only["messages"], only["through_seq"], only["head_seq"], only["epoch"]) == ([], 0, 0, None)
+
+
+def test_a_client_that_was_cut_while_120_messages_came_gets_all_of_them_in_frames_of_32_kb(world: World) -> None:
+    world.connect("d1", "driver")
+    written = write(130, text="ü" * 900)
+    frames = sync(world, written[9].timestamp)
+    assert [message for each in frames for message in each["messages"]] == [it.model_dump() for it in written[10:]]
+    assert len(frames) > 5
+    assert all(len(body) <= FRAME_BYTES for body in world.gateway.bodies["d1"])
+    assert [each["has_more"] for each in frames] == [True] * (len(frames) - 1) + [False]
+    assert all(each["through_seq"] == each["messages"][-1]["seq"] for each in frames)
+    assert ["receipts" in each for each in frames] == [False] * (len(frames) - 1) + [True]
+
+
+def test_a_client_that_has_everything_gets_nothing_but_the_state(world: World) -> None:
+    world.connect("d1", "driver")
+    written = write(3)
+    (only,) = sync(world, written[-1].timestamp)
+    assert (only["messages"], only["through_seq"]) == ([], 3)
+
+
+def test_expired_messages_are_passed_over_and_counted_as_through(world: World) -> None:
+    world.connect("d1", "driver")
+    write(3, expires_in=-1)
+    (only,) = sync(world, START)
+    assert (only["messages"], only["through_seq"]) == ([], 3)
+
+
+def test_a_sync_that_runs_out_of_time_says_how_far_it_came(world: World) -> None:
+    write(60, text="x" * 2_000)
+    head = messages().head("test")
+    sync = Sync(messages(), frame("sync", "test", START))
+    (last,) = sync.frames("test", START, {"call": None}, head, now=instants.from_text(START), deadline=0)
+    assert (last["has_more"], last["call"]) == (False, None)
+    assert 0 < last["through_seq"] < last["head_seq"] == 60
+    assert last["through_seq"] == last["messages"][-1]["seq"]
+
+
+def test_a_sync_stops_when_its_client_is_gone(world: World) -> None:
+    world.connect("d1", "driver")
+    write(60, text="x" * 2_000)
+    posts: list[int] = []
+
+    def gone_after_one() -> int:
+        posts.append(1)
+        return 200 if len(posts) == 1 else 410
+
+    world.gateway.misbehave["d1"] = gone_after_one
+    assert len(sync(world, START)) == 1
+    assert len(posts) == 2
+    assert world.connection_ids() == set()
+
+
+@pytest.mark.parametrize("after", ["yesterday", 5, {}])
+def test_a_sync_from_nowhere_is_refused(world: World, after: Any) -> None:
+    world.connect("d1", "driver")
+    (error,) = sync(world, after)
+    assert (error["type"], error["id"], error["error"]["code"]) == ("error", "s", "invalid_request")

@@ -1,0 +1,140 @@
+"""websocket's handler: who comes and goes, typing, pings, and everything unknown."""
+
+import time
+from typing import Any
+
+import pytest
+
+from navietakie.tables.calls import calls
+from navietakie.tables.messages import messages
+from tests.integration.conftest import World
+from tests.integration.test_get_message import write
+from websocket.app import handler
+
+DRIVER = {"booking_code": "test", "sender": "driver"}
+
+
+def connect(world: World, connection_id: str, query: dict[str, str] | None = None, **how: Any) -> int:
+    return world.lifecycle(handler, "$connect", connection_id, DRIVER if query is None else query, **how)["statusCode"]
+
+
+def disconnect(world: World, connection_id: str) -> int:
+    return world.lifecycle(handler, "$disconnect", connection_id)["statusCode"]
+
+
+def test_a_connection_is_recorded_the_others_are_told_and_the_new_one_gets_nothing(world: World) -> None:
+    world.connect("p1", "passenger")
+    assert connect(world, "d1", {**DRIVER, "device_id": "phone", "sender_id": "driver-7"}) == 200
+    (row,) = [row for row in world.rows("connections") if row["connection_id"]["S"] == "d1"]
+    assert (row["booking_code"]["S"], row["sender"]["S"], row["device_id"]["S"]) == ("test", "driver", "phone")
+    assert 7_790 <= int(row["expires_at"]["N"]) - time.time() <= 7_800
+    (frame,) = world.gateway.frames["p1"]
+    assert (frame["type"], frame["sender"], frame["online"]) == ("presence", "driver", True)
+    assert world.gateway.frames["d1"] == []
+
+
+def test_booking_id_is_another_name_of_booking_code(world: World) -> None:
+    assert connect(world, "d1", {"booking_id": "test", "sender": "driver", "type": "app"}) == 200
+    assert world.connection_ids() == {"d1"}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"booking_code": "test"},
+        {"sender": "driver"},
+        {"booking_code": "a/b", "sender": "driver"},
+        {"booking_code": "test", "sender": "boss"},
+        {"booking_code": "test", "sender": "driver", "device_id": "x" * 129},
+    ],
+)
+def test_a_connect_without_its_parameters_is_refused(world: World, query: dict[str, str]) -> None:
+    assert connect(world, "d1", query) == 400
+    assert world.rows("connections") == []
+
+
+def test_the_subprotocol_is_selected_when_offered(world: World) -> None:
+    offered = {"Sec-WebSocket-Protocol": "navietakie.v1, bearer.x"}
+    answer = world.lifecycle(handler, "$connect", "d1", DRIVER, headers=offered)
+    assert answer["headers"] == {"Sec-WebSocket-Protocol": "navietakie.v1"}
+    assert world.lifecycle(handler, "$connect", "d2", DRIVER)["headers"] == {}
+
+
+def test_a_page_from_elsewhere_may_not_connect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLOWED_ORIGINS", "https://app.example")
+    assert connect(world, "d1", headers={"Origin": "https://evil.example"}) == 403
+    assert connect(world, "d2", headers={"origin": "null"}) == 403
+    assert connect(world, "d3", headers={"Origin": "https://app.example"}) == 200
+    assert connect(world, "d4") == 200
+    assert world.connection_ids() == {"d3", "d4"}
+
+
+def test_leaving_deletes_the_row_and_the_last_of_a_side_is_told(world: World) -> None:
+    for connection_id, sender in (("d1", "driver"), ("d2", "driver"), ("p1", "passenger")):
+        world.connect(connection_id, sender)
+    assert disconnect(world, "d1") == 200
+    assert world.gateway.frames["p1"] == []
+    disconnect(world, "d2")
+    (frame,) = world.gateway.frames["p1"]
+    assert (frame["sender"], frame["online"], frame["presence"]) == (
+        "driver",
+        False,
+        {"driver": False, "passenger": True},
+    )
+    assert world.connection_ids() == {"p1"}
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_disconnect_before_its_connect_leaves_no_ghost(world: World, times: int) -> None:
+    for _ in range(times):
+        assert disconnect(world, "d1") == 200
+    assert connect(world, "d1") == 404
+    assert world.connection_ids() == set()
+
+
+def test_a_disconnect_twice_or_without_a_connect_is_harmless(world: World) -> None:
+    connect(world, "d1")
+    assert [disconnect(world, "d1"), disconnect(world, "d1"), disconnect(world, "never")] == [200, 200, 200]
+    assert world.connection_ids() == set()
+
+
+def test_typing_goes_to_the_others(world: World) -> None:
+    for connection_id, sender in (("d1", "driver"), ("d2", "driver"), ("p1", "passenger")):
+        world.connect(connection_id, sender)
+    assert world.socket(handler, "d1", {"action": "typing", "on": True}) == []
+    for connection_id in ("d2", "p1"):
+        (frame,) = world.gateway.frames[connection_id]
+        assert (frame["type"], frame["sender"], frame["on"]) == ("typing", "driver", True)
+
+
+def test_a_ping_is_answered_with_how_things_stand(world: World) -> None:
+    world.connect("d1", "driver")
+    write(4)
+    messages().mark("test", "passenger", "delivered", 3)
+    (pong,) = world.socket(handler, "d1", {"action": "ping", "id": "1"})
+    assert (pong["type"], pong["id"], pong["head_seq"], pong["epoch"]) == ("pong", "1", 4, "the-epoch")
+    assert pong["receipts"]["passenger"] == {"delivered": 3, "read": 0}
+    assert pong["presence"] == {"driver": True, "passenger": False}
+    assert pong["call"] is None
+    assert calls().live("test") is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "field"),
+    [
+        ('{"action":"typing"}', "on"),
+        ('{"action":"typing","on":1}', "on"),
+        ('{"action":"unheard-of"}', "action"),
+        ('{"action":5}', "action"),
+        ("{}", "action"),
+        ("pling", "body"),
+        ('"ping"', "body"),
+    ],
+)
+def test_everything_else_gets_an_error(world: World, raw: str, field: str) -> None:
+    world.connect("d1", "driver")
+    (error,) = world.socket(handler, "d1", raw=raw)
+    assert (error["type"], error["error"]["code"]) == ("error", "invalid_request")
+    assert error["error"]["details"] == {"field": field}
+    assert world.connection_ids() == {"d1"}
