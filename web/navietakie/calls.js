@@ -1,0 +1,243 @@
+import { NavieTakieError } from './errors.js';
+import { Voice } from './voice.js';
+
+const EARLY_SIGNALS = 64;
+
+/**
+ * The booking's latest call, and this device's part in it.
+ *
+ * `call` is as the server tells it. `phase` is what it means here: `idle`, `dialling` (asking the server), `calling`
+ * (the other side rings), `ringing` (we do), `answering`, `talking`, or `elsewhere` (another device of this side has
+ * it). `voice` carries the sound while `talking`, where the platform has WebRTC.
+ */
+export class Calls {
+  call = null;
+  voice = null;
+  /** When the ring ends, in milliseconds since 1970 by this device's clock. */
+  ringsUntil = null;
+  /** How many connections of the other side took the last action's frame. */
+  reached = null;
+  #options;
+  #asking = null;
+  #intent = 0;
+  #part = null;
+  #microphone = null;
+  #early = { callId: null, signals: [] };
+
+  /**
+   * @param {object} options
+   * @param {'driver'|'passenger'} options.side
+   * @param {string} options.deviceId
+   * @param {(fields: object) => Promise<object>} options.ask a request that may be repeated
+   * @param {(frame: object) => boolean} options.send
+   * @param {{read: () => object|null, write: (part: object|null) => void}} options.memory survives a reload
+   * @param {typeof RTCPeerConnection} [options.RTCPeerConnection]
+   * @param {(constraints: object) => Promise<MediaStream>} [options.getUserMedia]
+   * @param {() => void} options.changed
+   * @param {(error: NavieTakieError) => void} options.problem
+   */
+  constructor(options) {
+    this.#options = options;
+    this.#part = options.memory.read();
+  }
+
+  get phase() {
+    if (this.#asking) return this.#asking;
+    if (!this.live) return 'idle';
+    if (this.call.state === 'connected') return this.#isOurs(this.call) ? 'talking' : 'elsewhere';
+    if (this.call.callee === this.#options.side) return 'ringing';
+    return this.#isOurs(this.call) ? 'calling' : 'elsewhere';
+  }
+
+  get live() {
+    return this.call !== null && this.call.state !== 'ended';
+  }
+
+  /** Calls the other side. Rejects with `microphone`, or what the server says. */
+  async start() {
+    if (this.live || this.#asking) return;
+    await this.#join('dialling', 'initiate');
+  }
+
+  /** Answers the call that rings here. */
+  async accept() {
+    if (this.phase !== 'ringing') return;
+    await this.#join('answering', 'accept', this.call.call_id);
+  }
+
+  /** Declines, cancels or hangs up, whichever it is by now. What is heard stops at once. */
+  async hangUp() {
+    this.#intent += 1;
+    this.#asking = null;
+    this.#silence();
+    this.#options.changed();
+    if (this.live) await this.#leave(this.call);
+  }
+
+  /** Takes the call as a frame tells it. Older news than ours is dropped. */
+  adopt(call) {
+    if (!call || !this.#isNews(call)) return;
+    const { clock } = this.#options;
+    this.call = call;
+    this.ringsUntil = call.ring_ms_left == null ? null : clock.now() + call.ring_ms_left;
+    this.#settle();
+    this.#options.changed();
+  }
+
+  /** Whether a pong's short form of the call is ahead of ours. */
+  isBehind(short) {
+    if (!short) return false;
+    return this.call?.call_id !== short.call_id || this.call.version < short.version;
+  }
+
+  /** Takes what the other side's device says about the connection. */
+  signalled(callId, data) {
+    if (this.voice?.callId === callId) {
+      this.voice.receive(data);
+    } else {
+      if (this.#early.callId !== callId) this.#early = { callId, signals: [] };
+      this.#early.signals.push(data);
+      this.#early.signals.splice(0, this.#early.signals.length - EARLY_SIGNALS);
+    }
+  }
+
+  lineOpened() {
+    this.voice?.nudge();
+  }
+
+  startOver() {
+    this.#silence();
+    this.call = null;
+  }
+
+  close() {
+    this.#intent += 1;
+    this.#silence();
+  }
+
+  async #join(phase, action, callId) {
+    const intent = ++this.#intent;
+    this.#asking = phase;
+    this.#options.changed();
+    try {
+      await this.#openMicrophone();
+      if (intent !== this.#intent) return;
+      const { call, ice_servers: iceServers } = await this.#act(action, callId);
+      if (intent !== this.#intent) {
+        await this.#leave(call); // it was hung up before the server had answered
+        return;
+      }
+      this.#take({ call_id: call.call_id, ice_servers: iceServers ?? [] });
+      this.#asking = null;
+      this.adopt(call);
+    } catch (error) {
+      if (intent !== this.#intent) return;
+      this.#asking = null;
+      const ours = error.code === 'call_in_progress' && error.details.call.caller === this.#options.side;
+      if (ours) this.#take({ call_id: error.details.call.call_id, ice_servers: [] }); // its first answer was lost
+      this.adopt(error.details?.call);
+      if (!ours) throw error;
+    } finally {
+      if (intent === this.#intent) {
+        this.#asking = null;
+        this.#settle();
+      }
+      if (this.phase !== 'talking' && this.phase !== 'calling' && !this.#asking) this.#silence();
+      this.#options.changed();
+    }
+  }
+
+  async #leave(call) {
+    const action = call.state === 'ringing' && call.callee === this.#options.side ? 'reject' : 'end';
+    try {
+      this.adopt((await this.#act(action, call.call_id)).call);
+    } catch (error) {
+      this.adopt(error.details?.call);
+      if (this.live && this.call.call_id === call.call_id) throw error;
+    }
+  }
+
+  async #act(action, callId) {
+    const { ask, deviceId } = this.#options;
+    const answer = await ask({ action: 'call', call_action: action, call_id: callId, device_id: deviceId });
+    this.reached = answer.reached ?? null;
+    return answer;
+  }
+
+  /** Brings microphone and voice in line with the call. */
+  #settle() {
+    if (this.#asking) return;
+    if (!this.live || !this.#isOurs(this.call)) {
+      this.#silence();
+      if (!this.live) this.#take(null);
+    } else if (this.call.state === 'connected' && !this.voice) {
+      this.#talk(this.call);
+    }
+  }
+
+  async #talk(call) {
+    const { RTCPeerConnection, side, send, clock, changed } = this.#options;
+    if (!RTCPeerConnection) return;
+    const voice = new Voice({
+      callId: call.call_id,
+      offers: call.caller === side,
+      iceServers: this.#part?.ice_servers ?? [],
+      RTCPeerConnection,
+      send: (data) => send({ action: 'signal', call_id: call.call_id, data }),
+      clock,
+      changed,
+    });
+    this.voice = voice;
+    try {
+      const microphone = await this.#openMicrophone();
+      if (this.voice === voice) voice.start(microphone);
+    } catch (error) {
+      this.#options.problem(error); // after a reload: the call goes on, but nobody is heard
+    }
+    if (this.#early.callId === call.call_id) for (const data of this.#early.signals.splice(0)) voice.receive(data);
+  }
+
+  async #openMicrophone() {
+    const { RTCPeerConnection, getUserMedia } = this.#options;
+    if (!RTCPeerConnection || this.#microphone) return this.#microphone;
+    const intent = this.#intent;
+    let stream;
+    try {
+      stream = await getUserMedia({ audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true } });
+    } catch (error) {
+      throw new NavieTakieError({ code: 'microphone', message: error?.message ?? 'There is no microphone' });
+    }
+    if (intent === this.#intent) this.#microphone = stream;
+    else stop(stream);
+    return this.#microphone;
+  }
+
+  #silence() {
+    this.voice?.close();
+    this.voice = null;
+    stop(this.#microphone);
+    this.#microphone = null;
+  }
+
+  /** Remembers which call is this device's, and by which servers it finds its way; null forgets it. */
+  #take(part) {
+    if (part === null && this.#part === null) return;
+    this.#part = part;
+    this.#options.memory.write(part);
+  }
+
+  #isOurs(call) {
+    const answeredHere = call.callee === this.#options.side && call.answered_by === this.#options.deviceId;
+    return answeredHere || this.#part?.call_id === call.call_id;
+  }
+
+  #isNews(call) {
+    if (!this.call) return true;
+    if (this.call.call_id === call.call_id) return call.version > this.call.version;
+    return call.timestamp > this.call.timestamp;
+  }
+}
+
+function stop(stream) {
+  for (const track of stream?.getTracks() ?? []) track.stop();
+}

@@ -1,0 +1,18 @@
+/**
+ * What went wrong, in the server's words or in ours.
+ *
+ * `code` is one of the server's (`rate_limited`, `booking_closed`, …) or one of this side's: `network` (no answer could
+ * be had), `timeout` (none came in time), `microphone` (none to be had), `closed` (the conversation was closed here).
+ */
+export class NavieTakieError extends Error {
+  constructor({ code, message, retryable = false, retry_after_ms = null, details = {}, status = null, request_id = null }) {
+    super(message || code);
+    this.name = 'NavieTakieError';
+    this.code = code;
+    this.retryable = retryable;
+    this.retryAfterMs = retry_after_ms;
+    this.details = details ?? {};
+    this.status = status;
+    this.requestId = request_id;
+  }
+}

@@ -1,0 +1,156 @@
+import { backoff } from './clock.js';
+import { NavieTakieError } from './errors.js';
+
+const HANDSHAKE_MS = 15_000;
+const PROBE_EVERY = 4;
+const OPEN = 1;
+
+/**
+ * One WebSocket at a time, and a new one whenever it breaks.
+ *
+ * `state` is `connecting`, `open`, `waiting` (for the next try, at `retryAt`), `refused` (with `refusal`; only `retry`
+ * leaves it) or `closed`. Frames are objects.
+ */
+export class Line {
+  state = 'closed';
+  /** Why the server does not let us in, while `refused`. */
+  refusal = null;
+  /** When the next try is due, in milliseconds since 1970, while `waiting`. */
+  retryAt = null;
+  #attempt = 0;
+  #failedHandshakes = 0;
+  #turn = 0;
+  #socket = null;
+  #timer = null;
+  #options;
+
+  /**
+   * @param {object} options
+   * @param {() => Promise<{url: string, protocols: string[]}>} options.address asked before every try
+   * @param {() => Promise<NavieTakieError|null>} options.diagnose says why a handshake failed: browsers keep it secret
+   * @param {(state: string) => void} options.onState
+   * @param {(frame: object, bytes: string) => void} options.onFrame
+   */
+  constructor(options) {
+    this.#options = options;
+  }
+
+  /** Opens the line, or hurries a waiting or refused one. */
+  retry() {
+    if (this.state === 'open' || this.state === 'connecting') return;
+    this.refusal = null;
+    this.#connect();
+  }
+
+  /** Sends a frame if the line is open; says whether it was. */
+  send(frame) {
+    if (this.state !== 'open' || this.#socket.readyState !== OPEN) return false;
+    const text = JSON.stringify(frame);
+    this.#socket.send(text);
+    this.#options.onSent?.(frame, text);
+    return true;
+  }
+
+  /** Says that the line has proved itself: the next failure is a first one again. */
+  settle() {
+    this.#attempt = 0;
+  }
+
+  /** Gives up this socket, which seems dead, and comes back with another. */
+  drop() {
+    if (this.state !== 'open' && this.state !== 'connecting') return;
+    this.#release();
+    this.#wait();
+  }
+
+  /** Stays away until `retry`. */
+  refuse(refusal) {
+    this.#release();
+    this.refusal = refusal;
+    this.#become('refused');
+  }
+
+  close() {
+    this.#release();
+    this.#become('closed');
+  }
+
+  async #connect() {
+    const { clock, address, WebSocket } = this.#options;
+    const turn = this.#release();
+    this.#become('connecting');
+    let socket;
+    try {
+      const { url, protocols } = await address();
+      if (turn !== this.#turn) return;
+      socket = new WebSocket(url, protocols);
+    } catch (error) {
+      if (turn !== this.#turn) return;
+      if (error instanceof NavieTakieError && !error.retryable) this.refuse(error);
+      else this.#wait();
+      return;
+    }
+    this.#socket = socket;
+    this.#timer = clock.setTimeout(() => this.drop(), HANDSHAKE_MS);
+    socket.onopen = () => {
+      clock.clearTimeout(this.#timer);
+      this.#failedHandshakes = 0;
+      this.#become('open');
+    };
+    socket.onmessage = (event) => this.#received(event.data);
+    socket.onerror = () => {};
+    socket.onclose = () => this.#lost();
+  }
+
+  async #lost() {
+    const wasOpen = this.state === 'open';
+    this.#release();
+    this.#wait();
+    if (wasOpen || this.#failedHandshakes++ % PROBE_EVERY) return;
+    const waiting = this.#turn;
+    const refusal = await this.#options.diagnose().catch(() => null);
+    if (refusal && waiting === this.#turn) this.refuse(refusal);
+  }
+
+  #wait() {
+    const { clock } = this.#options;
+    const delay = backoff(this.#attempt++, clock);
+    this.retryAt = clock.now() + delay;
+    this.#timer = clock.setTimeout(() => this.#connect(), delay);
+    this.#become('waiting');
+  }
+
+  #received(data) {
+    let frame = null;
+    try {
+      frame = JSON.parse(data);
+    } catch {
+      return; // no frame of ours
+    }
+    if (frame !== null && typeof frame === 'object') this.#options.onFrame(frame, data);
+  }
+
+  /** Lets go of the socket and of whatever was going to happen; what an older turn still does is void. */
+  #release() {
+    const { clock } = this.#options;
+    clock.clearTimeout(this.#timer);
+    this.#timer = null;
+    this.retryAt = null;
+    const socket = this.#socket;
+    this.#socket = null;
+    if (socket) {
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      try {
+        socket.close();
+      } catch {
+        // It was never open: that is what we want.
+      }
+    }
+    return ++this.#turn;
+  }
+
+  #become(state) {
+    this.state = state;
+    this.#options.onState(state);
+  }
+}

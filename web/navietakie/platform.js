@@ -1,0 +1,45 @@
+/** What the options leave open, from the page or the platform. */
+export function surroundings(options) {
+  const origin = globalThis.location?.origin;
+  const given = {
+    api: origin,
+    ws: origin && `${origin.replace(/^http/, 'ws')}/ws`,
+    storage: localStorageIfAllowed(),
+    WebSocket: globalThis.WebSocket,
+    fetch: globalThis.fetch?.bind(globalThis),
+    RTCPeerConnection: globalThis.RTCPeerConnection,
+    getUserMedia: globalThis.navigator?.mediaDevices?.getUserMedia?.bind(navigator.mediaDevices),
+  };
+  for (const name of Object.keys(given)) if (options[name] !== undefined) given[name] = options[name];
+  for (const name of ['api', 'ws', 'WebSocket']) if (!given[name]) throw new TypeError(`connect: ${name} is required here`);
+  return { ...given, api: given.api.replace(/\/+$/, '') };
+}
+
+function localStorageIfAllowed() {
+  try {
+    return globalThis.document ? globalThis.localStorage : null;
+  } catch {
+    return null; // the user forbids it
+  }
+}
+
+/** One value that survives a reload. */
+export function memory(storage, key) {
+  return {
+    read() {
+      try {
+        return JSON.parse(storage?.getItem(key) ?? 'null');
+      } catch {
+        return null;
+      }
+    },
+    write(value) {
+      try {
+        if (value === null) storage?.removeItem(key);
+        else storage?.setItem(key, JSON.stringify(value));
+      } catch {
+        // Full or forbidden: a reload in mid-call will not find back.
+      }
+    },
+  };
+}

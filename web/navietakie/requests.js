@@ -1,0 +1,78 @@
+import { NavieTakieError } from './errors.js';
+
+const RESEND_MS = 5_000;
+
+/**
+ * Requests over the line that want an answer: each is sent again, under the same id, on every new line and every five
+ * seconds, until it is answered or its time is up. For actions whose repeats are harmless.
+ */
+export class Requests {
+  #pending = new Map();
+  #count = 0;
+  #send;
+  #clock;
+
+  constructor({ send, clock }) {
+    this.#send = send;
+    this.#clock = clock;
+  }
+
+  /** Resolves with the answering frame; rejects with the server's refusal, or `timeout`. */
+  ask(fields, timeoutMs = 20_000) {
+    const frame = { id: `ask-${++this.#count}`, ...fields };
+    return new Promise((resolve, reject) => {
+      const asked = { frame, resolve, reject, timer: null, endTimer: null };
+      this.#pending.set(frame.id, asked);
+      const late = () => this.#reject(frame.id, new NavieTakieError({ code: 'timeout', message: 'No answer came' }));
+      asked.endTimer = this.#clock.setTimeout(late, timeoutMs);
+      this.#transmit(asked);
+    });
+  }
+
+  lineOpened() {
+    for (const asked of this.#pending.values()) this.#transmit(asked);
+  }
+
+  /** Takes an answer; says whether anybody asked. */
+  answered(frame) {
+    const asked = this.#take(frame.id);
+    asked?.resolve(frame);
+    return Boolean(asked);
+  }
+
+  /** Takes a refusal; says whether anybody asked. A passing one is not the last word: the request is sent again. */
+  refused(id, error) {
+    const asked = this.#pending.get(id);
+    if (!asked) return false;
+    if (error.retryable) this.#again(asked, error.retryAfterMs ?? 1_000);
+    else this.#reject(id, error);
+    return true;
+  }
+
+  close() {
+    const closed = new NavieTakieError({ code: 'closed', message: 'The conversation was closed' });
+    for (const id of [...this.#pending.keys()]) this.#reject(id, closed);
+  }
+
+  #transmit(asked) {
+    this.#send(asked.frame);
+    this.#again(asked, RESEND_MS);
+  }
+
+  #again(asked, ms) {
+    this.#clock.clearTimeout(asked.timer);
+    asked.timer = this.#clock.setTimeout(() => this.#transmit(asked), ms);
+  }
+
+  #reject(id, error) {
+    this.#take(id)?.reject(error);
+  }
+
+  #take(id) {
+    const asked = this.#pending.get(id);
+    this.#pending.delete(id);
+    this.#clock.clearTimeout(asked?.timer);
+    this.#clock.clearTimeout(asked?.endTimer);
+    return asked;
+  }
+}

@@ -1,0 +1,122 @@
+/** Before every message: a `sync` after it brings the whole history. */
+export const ORIGIN = '1970-01-01T00:00:00.000000Z';
+
+/**
+ * The messages of a conversation, in order and without a hole.
+ *
+ * Messages come by push, by ack and by sync, in any order and more than once. What lies behind a hole is kept back
+ * until the hole is filled, so whoever reads `messages` always sees a gapless stretch of the history. Pure: no clock,
+ * no network.
+ */
+export class Timeline {
+  /** The gapless stretch, oldest first. */
+  messages = [];
+  /** The life of the history on the server; another one means that the history began anew. */
+  epoch = null;
+  /** The sequence before the first message here; null until the first sync. */
+  floor = null;
+  /** Up to this sequence nothing is missing. */
+  through = 0;
+  /** The highest sequence that is known to exist. */
+  head = 0;
+  #behindHole = new Map();
+  #ids = new Set();
+
+  get begun() {
+    return this.floor !== null;
+  }
+
+  /** Whether the server holds older messages than the first one here. */
+  get hasOlder() {
+    return this.begun && this.floor > 0;
+  }
+
+  /** Whether a message is known to exist and is not here. */
+  get hole() {
+    return this.begun && (this.#behindHole.size > 0 || this.head > this.through);
+  }
+
+  /** What to ask `sync` for: the timestamp of the last message before any hole; undefined for the newest page. */
+  get cursor() {
+    return this.begun ? (this.messages.at(-1)?.timestamp ?? ORIGIN) : undefined;
+  }
+
+  /** Whether a message cannot belong to this history as we know it: its place is taken, or behind us. */
+  contradicts(message) {
+    return this.begun && message.seq <= this.through && !this.#ids.has(message.message_id);
+  }
+
+  /** Takes a message that was pushed or acknowledged. Returns those that are new and in order now. */
+  offer(message) {
+    this.head = Math.max(this.head, message.seq);
+    if (!this.begun || message.seq > this.through) this.#behindHole.set(message.seq, message);
+    return this.begun ? this.#closeUp() : [];
+  }
+
+  /**
+   * Takes a `sync` frame; `first` says that it is the first of its answer. Returns the messages that are new and in
+   * order now.
+   *
+   * Only the first frame is believed about what is missing in it (expired messages); a later one that does not follow
+   * on shows that a frame between them was lost, and leaves a hole.
+   */
+  admit(frame, first) {
+    this.epoch = frame.epoch;
+    this.head = Math.max(this.head, frame.head_seq);
+    if (!this.begun) this.#begin(frame);
+    for (const message of frame.messages) {
+      if (message.seq > this.through) this.#behindHole.set(message.seq, message);
+    }
+    const fresh = [];
+    if (first) {
+      const known = [...this.#behindHole.keys()].filter((seq) => seq <= frame.through_seq).sort((a, b) => a - b);
+      for (const seq of known) fresh.push(this.#append(seq));
+      this.through = Math.max(this.through, frame.through_seq);
+    }
+    return [...fresh, ...this.#closeUp()];
+  }
+
+  /** Puts a page of older messages, in any order, before the first one; `more` says whether there are still older ones. */
+  prepend(messages, more) {
+    const older = messages
+      .filter((message) => message.seq <= this.floor && !this.#ids.has(message.message_id))
+      .sort((a, b) => a.seq - b.seq);
+    for (const message of older) this.#ids.add(message.message_id);
+    this.messages = [...older, ...this.messages];
+    this.floor = more && older.length > 0 ? older[0].seq - 1 : 0;
+    return older;
+  }
+
+  /** Forgets everything. */
+  startOver() {
+    this.messages = [];
+    this.epoch = null;
+    this.floor = null;
+    this.through = 0;
+    this.head = 0;
+    this.#behindHole.clear();
+    this.#ids.clear();
+  }
+
+  #begin(frame) {
+    const before = (frame.messages[0]?.seq ?? frame.through_seq + 1) - 1;
+    this.floor = before;
+    this.through = before;
+    for (const seq of this.#behindHole.keys()) if (seq <= before) this.#behindHole.delete(seq);
+  }
+
+  #closeUp() {
+    const fresh = [];
+    while (this.#behindHole.has(this.through + 1)) fresh.push(this.#append(this.through + 1));
+    return fresh;
+  }
+
+  #append(seq) {
+    const message = this.#behindHole.get(seq);
+    this.#behindHole.delete(seq);
+    this.messages.push(message);
+    this.#ids.add(message.message_id);
+    this.through = seq;
+    return message;
+  }
+}

@@ -1,0 +1,55 @@
+const REPEAT_MS = 3_000;
+const IDLE_MS = 4_000;
+const STALE_MS = 6_000;
+
+/** Who is typing. Says so at most every three seconds, and that it has stopped; believes others for six. */
+export class Typing {
+  /** The senders that are typing now. */
+  who = new Set();
+  #options;
+  #saidAt = null;
+  #idleTimer = null;
+  #staleTimers = new Map();
+
+  constructor(options) {
+    this.#options = options;
+  }
+
+  /** Tells the others that this side types, or has stopped. Call it at every key. */
+  say(on) {
+    const { clock, send } = this.#options;
+    clock.clearTimeout(this.#idleTimer);
+    if (!on) {
+      if (this.#saidAt !== null) send({ action: 'typing', on: false });
+      this.#saidAt = null;
+      return;
+    }
+    this.#idleTimer = clock.setTimeout(() => this.say(false), IDLE_MS);
+    if (this.#saidAt !== null && clock.now() - this.#saidAt < REPEAT_MS) return;
+    this.#saidAt = clock.now();
+    send({ action: 'typing', on: true });
+  }
+
+  /** Takes the news about another. */
+  heard(sender, on) {
+    const { clock, changed } = this.#options;
+    clock.clearTimeout(this.#staleTimers.get(sender));
+    this.#staleTimers.delete(sender);
+    if (on) {
+      this.who.add(sender);
+      this.#staleTimers.set(sender, clock.setTimeout(() => this.heard(sender, false), STALE_MS));
+    } else if (!this.who.delete(sender)) {
+      return;
+    }
+    changed();
+  }
+
+  close() {
+    const { clock } = this.#options;
+    clock.clearTimeout(this.#idleTimer);
+    for (const timer of this.#staleTimers.values()) clock.clearTimeout(timer);
+    this.#staleTimers.clear();
+    this.#saidAt = null;
+    this.who.clear();
+  }
+}

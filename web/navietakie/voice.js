@@ -1,0 +1,240 @@
+import { newId } from './ids.js';
+
+const NUDGE_MS = 3_000;
+const STUCK_MS = 9_000;
+const GATHER_MS = 80;
+
+/**
+ * The sound of one call: a WebRTC connection between this device and one of the other side, signalled through the
+ * conversation.
+ *
+ * The caller alone makes offers, so offers never cross. Signals may be lost, doubled or overtaken: the caller repeats
+ * its offer until it is answered, answers name their offer, and both ends carry a `session`, so that a device that was
+ * reloaded in mid-call is met with a fresh connection. `data` of a signal is `{session, offer, description}`,
+ * `{session, candidates}`, `{session, hello: true}` ("I am here: make me an offer") or `{session, restart: true}`.
+ */
+export class Voice {
+  /** `connecting`, `connected`, `reconnecting` or `closed`. */
+  state = 'connecting';
+  /** What the other side sends: give it to an `<audio>` element's `srcObject`. */
+  stream = null;
+  callId;
+  #options;
+  #peer = null;
+  #microphone = null;
+  #session = newId();
+  #remote = null;
+  #offer = 0;
+  #muted = false;
+  #since;
+  #timer = null;
+  #gathered = [];
+  #gatherTimer = null;
+  #early = [];
+  #waiting = [];
+  #work = Promise.resolve();
+
+  constructor(options) {
+    this.#options = options;
+    this.callId = options.callId;
+    this.#since = options.clock.now();
+  }
+
+  /** Begins, with the stream of the microphone. */
+  start(microphone) {
+    this.#microphone = microphone;
+    this.muted = this.#muted;
+    this.#enqueue(async () => {
+      this.#build();
+      if (this.#options.offers) await this.#makeOffer();
+      else this.#say({ hello: true });
+    });
+    this.#tick();
+  }
+
+  get muted() {
+    return this.#muted;
+  }
+
+  set muted(on) {
+    this.#muted = on;
+    for (const track of this.#microphone?.getAudioTracks() ?? []) track.enabled = !on;
+    this.#options.changed();
+  }
+
+  /** Takes a signal of the other side. */
+  receive(data) {
+    if (data === null || typeof data !== 'object') return;
+    this.#enqueue(async () => {
+      if (!this.#peer) {
+        this.#early.push(data);
+        return;
+      }
+      await this.#meet(data.session);
+      if (data.hello) await this.#greet();
+      if (data.restart && this.#options.offers) await this.#makeOffer(true);
+      if (data.description?.type === 'offer') await this.#answer(data);
+      if (data.description?.type === 'answer') await this.#conclude(data);
+      for (const candidate of data.candidates ?? []) await this.#addCandidate(candidate);
+    });
+  }
+
+  /** Does what may get a connection going that is not: says again what may have been lost, or starts anew. */
+  nudge() {
+    this.#enqueue(async () => {
+      const peer = this.#peer;
+      if (!peer || this.state === 'connected') return;
+      const { offers, clock } = this.#options;
+      const stuck = peer.connectionState === 'failed' || clock.now() - this.#since > STUCK_MS;
+      if (offers && peer.signalingState === 'have-local-offer') this.#sayDescription();
+      else if (offers && stuck) await this.#makeOffer(true);
+      else if (!offers && !peer.remoteDescription) this.#say({ hello: true });
+      else if (!offers && stuck) this.#say({ restart: true });
+      if (stuck) this.#since = clock.now();
+    });
+  }
+
+  /** `{bytesReceived, bytesSent, packetsLost, roundTripMs, level}`, as far as the platform tells; `level` is 0 to 1. */
+  async stats() {
+    const figures = { bytesReceived: 0, bytesSent: 0, packetsLost: 0, roundTripMs: null, level: 0 };
+    const report = (await this.#peer?.getStats()) ?? new Map();
+    for (const each of report.values()) {
+      if (each.type === 'inbound-rtp' && each.kind === 'audio') {
+        figures.bytesReceived += each.bytesReceived ?? 0;
+        figures.packetsLost += each.packetsLost ?? 0;
+        figures.level = Math.max(figures.level, each.audioLevel ?? 0);
+      } else if (each.type === 'outbound-rtp' && each.kind === 'audio') {
+        figures.bytesSent += each.bytesSent ?? 0;
+      } else if (each.type === 'candidate-pair' && each.nominated && each.currentRoundTripTime !== undefined) {
+        figures.roundTripMs = Math.round(each.currentRoundTripTime * 1_000);
+      }
+    }
+    return figures;
+  }
+
+  close() {
+    const { clock } = this.#options;
+    clock.clearTimeout(this.#timer);
+    this.#dismantle();
+    this.state = 'closed';
+  }
+
+  #build() {
+    this.#dismantle();
+    const peer = new this.#options.RTCPeerConnection({ iceServers: this.#options.iceServers });
+    this.#peer = peer;
+    this.#offer += 1;
+    for (const track of this.#microphone.getAudioTracks()) peer.addTrack(track, this.#microphone);
+    peer.ontrack = (event) => {
+      this.stream = event.streams[0] ?? null;
+      this.#options.changed();
+    };
+    peer.onicecandidate = (event) => this.#gather(event.candidate);
+    peer.onconnectionstatechange = () => this.#observe(peer);
+    for (const data of this.#early.splice(0)) this.receive(data);
+  }
+
+  #dismantle() {
+    const { clock } = this.#options;
+    clock.clearTimeout(this.#gatherTimer);
+    this.#gatherTimer = null;
+    this.#gathered = [];
+    this.#waiting = [];
+    const peer = this.#peer;
+    this.#peer = null;
+    if (!peer) return;
+    peer.ontrack = peer.onicecandidate = peer.onconnectionstatechange = null;
+    peer.close();
+  }
+
+  /** The other end shows itself. If it is not the one we knew, our connection is of no use any more. */
+  async #meet(session) {
+    if (session === this.#remote) return;
+    const stranger = this.#remote !== null;
+    this.#remote = session;
+    if (!stranger) return;
+    this.#build();
+    this.#become('connecting');
+    if (this.#options.offers) await this.#makeOffer();
+  }
+
+  async #greet() {
+    if (!this.#options.offers) return;
+    if (this.#peer.signalingState === 'have-local-offer') this.#sayDescription();
+    else if (!this.#peer.remoteDescription) await this.#makeOffer();
+  }
+
+  async #makeOffer(restart = false) {
+    this.#offer += 1;
+    await this.#peer.setLocalDescription(await this.#peer.createOffer({ iceRestart: restart }));
+    this.#sayDescription();
+  }
+
+  async #answer({ offer, description }) {
+    this.#offer = offer;
+    await this.#peer.setRemoteDescription(description);
+    await this.#peer.setLocalDescription(await this.#peer.createAnswer());
+    this.#sayDescription();
+    await this.#addWaiting();
+  }
+
+  async #conclude({ offer, description }) {
+    if (offer !== this.#offer || this.#peer.signalingState !== 'have-local-offer') return;
+    await this.#peer.setRemoteDescription(description);
+    await this.#addWaiting();
+  }
+
+  async #addCandidate(candidate) {
+    if (this.#peer.remoteDescription) await this.#peer.addIceCandidate(candidate).catch(() => {}); // of an older offer
+    else this.#waiting.push(candidate);
+  }
+
+  async #addWaiting() {
+    for (const candidate of this.#waiting.splice(0)) await this.#addCandidate(candidate);
+  }
+
+  #gather(candidate) {
+    if (!candidate) return;
+    this.#gathered.push(candidate.toJSON ? candidate.toJSON() : candidate);
+    this.#gatherTimer ??= this.#options.clock.setTimeout(() => {
+      this.#gatherTimer = null;
+      this.#say({ candidates: this.#gathered.splice(0) });
+    }, GATHER_MS);
+  }
+
+  #observe(peer) {
+    const now = peer.connectionState;
+    if (now === 'connected') this.#become('connected');
+    else if (now === 'disconnected' || now === 'failed') this.#become('reconnecting');
+  }
+
+  #become(state) {
+    if (this.state === state || this.state === 'closed') return;
+    if (this.state === 'connected' || state === 'connecting') this.#since = this.#options.clock.now();
+    this.state = state;
+    this.#options.changed();
+  }
+
+  #tick() {
+    this.#timer = this.#options.clock.setTimeout(() => {
+      this.nudge();
+      this.#tick();
+    }, NUDGE_MS);
+  }
+
+  #sayDescription() {
+    const { type, sdp } = this.#peer.localDescription;
+    this.#say({ offer: this.#offer, description: { type, sdp } });
+  }
+
+  #say(data) {
+    this.#options.send({ session: this.#session, ...data });
+  }
+
+  /** One thing after the other: half-done negotiations do not mix. What fails is made good by a nudge. */
+  #enqueue(step) {
+    this.#work = this.#work.then(async () => {
+      if (this.state !== 'closed') await step();
+    }).catch(() => {});
+  }
+}
