@@ -28,6 +28,8 @@ Answer = tuple[int, Mapping[str, Any]]
 """An HTTP status and the body."""
 
 BODY_BYTES: Final = FRAME_BYTES
+NESTING: Final = 32
+"""How deep JSON may be nested: what is stored is read again by clients, and not every parser gets deeper unharmed."""
 SPARE_SECONDS: Final = 2.0
 """What is kept of the function's time for the answer."""
 PATIENCE_SECONDS: Final = 10.0
@@ -216,13 +218,12 @@ def _direct_door(
     routes: Mapping[str, Route], event: Event, now: int, deadline: float, request_id: str
 ) -> dict[str, Any]:
     try:
-        if len(encode(event)) > BODY_BYTES:
-            raise Refusal("too_large", f"body: more than {BODY_BYTES} bytes")
-        _refuse_odd_text(event)
-        handle = routes.get(str(event.get("function_type")))
+        _refuse_depth(event)
+        fields = json_object(encode(event).decode())
+        handle = routes.get(str(fields.get("function_type")))
         if handle is None:
             raise invalid("function_type", f"must be {' or '.join(routes)}")
-        status, body = handle(Request(event, now, deadline, event))
+        status, body = handle(Request(fields, now, deadline, event))
     except Refusal as refusal:
         status, body = refusal.status, _error_body(refusal, request_id)
     except UnicodeEncodeError:
@@ -284,7 +285,8 @@ def _socket_door(routes: Mapping[str, SocketRoute], event: Event, now: int, dead
 def json_object(text: str) -> dict[str, Any]:
     """The JSON object in `text`; raises `too_large` or `invalid_request`.
 
-    Refused as well: NaN and infinities (no JSON), lone surrogates and NUL (no text that could be given back).
+    Refused as well: NaN and infinities (no JSON), lone surrogates and NUL (no text that could be given back), and what
+    is nested deeper than 32 levels.
     """
     try:
         if len(text) > BODY_BYTES or len(text.encode()) > BODY_BYTES:
@@ -297,9 +299,26 @@ def json_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise invalid("body", "must be a JSON object")
     fields = cast(dict[str, Any], value)
+    if text.count("[") + text.count("{") > NESTING:
+        _refuse_depth(fields)
     if _ODD_ESCAPE.search(text):
         _refuse_odd_text(fields)
     return fields
+
+
+def _refuse_depth(value: Any) -> None:
+    """Raises `invalid_request` where `value` is nested too deeply; needs no recursion of its own to say so."""
+    level = [value]
+    for _ in range(NESTING):
+        level = [inner for each in level for inner in _inside(each)]
+    if any(isinstance(each, dict | list) for each in level):
+        raise invalid("body", f"is nested more than {NESTING} levels deep")
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(cast(dict[str, Any], value).values())
+    return cast(list[Any], value) if isinstance(value, list) else []
 
 
 def _refuse_odd_text(value: Any) -> None:
