@@ -1,0 +1,122 @@
+"""The rules of the house, read off the code's own imports."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FUNCTIONS = {"send_message", "make_call", "get_message", "websocket"}
+LAYER = ROOT / "layers/shared/navietakie"
+PURE = {
+    LAYER / "call.py",
+    LAYER / "conversation.py",
+    LAYER / "cursors.py",
+    LAYER / "errors.py",
+    LAYER / "frames.py",
+    LAYER / "instants.py",
+    LAYER / "message.py",
+}
+WORLD = {"boto3", "botocore", "os", "time", "random", "socket", "http", "urllib", "threading", "uuid", "secrets"}
+TOUCHES_AWS = {"tables", "broadcast.py", "events.py", "identity.py", "timers.py"}
+SOURCES = sorted([*LAYER.rglob("*.py"), *(ROOT / "functions").rglob("*.py")])
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever in it; `from a import b` counts as `a` and as `a.b`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def packages(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imports(path)}
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", sorted(LAYER.rglob("*.py")), ids=name)
+def test_the_layer_never_imports_a_function(path: Path) -> None:
+    assert not packages(path) & FUNCTIONS
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "functions").rglob("*.py")), ids=name)
+def test_functions_never_import_each_other(path: Path) -> None:
+    own = path.relative_to(ROOT / "functions").parts[0]
+    assert not packages(path) & (FUNCTIONS - {own})
+
+
+@pytest.mark.parametrize("path", sorted(PURE), ids=name)
+def test_pure_files_touch_no_world_and_import_pure_files_alone(path: Path) -> None:
+    assert not packages(path) & WORLD
+    ours = {each for each in imports(path) if each.startswith("navietakie.")}
+    modules = {each for each in ours if (LAYER / f"{each.removeprefix('navietakie.').replace('.', '/')}.py").exists()}
+    assert modules <= {f"navietakie.{pure.stem}" for pure in PURE}
+    calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+    assert not calls & {"datetime.now", "datetime.utcnow", "date.today", "open", "print", "input"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_aws_is_touched_at_the_edge_alone(path: Path) -> None:
+    if path.is_relative_to(LAYER) and path.relative_to(LAYER).parts[0] in TOUCHES_AWS:
+        return
+    assert not packages(path) & {"boto3", "botocore"}
+
+
+@pytest.mark.parametrize("path", sorted(LAYER.rglob("*.py")), ids=name)
+def test_what_one_function_needs_alone_is_not_in_the_layer(path: Path) -> None:
+    if path.name == "__init__.py":
+        return
+    module = ".".join(("navietakie", *path.relative_to(LAYER).with_suffix("").parts))
+    users = {user.relative_to(ROOT / "functions").parts[0] for user in reached_from_functions(module)}
+    assert len(users) > 1, f"{module} is used by {users or 'nobody'}"
+
+
+def reached_from_functions(module: str) -> set[Path]:
+    """The files of functions that import `module`, directly or through the layer."""
+    wanted, seen = {module}, set[str]()
+    users: set[Path] = set()
+    while wanted:
+        current = wanted.pop()
+        seen.add(current)
+        for path in SOURCES:
+            if current not in set(imports(path)):
+                continue
+            if path.is_relative_to(LAYER):
+                importer = ".".join(("navietakie", *path.relative_to(LAYER).with_suffix("").parts))
+                wanted |= {importer} - seen
+            else:
+                users.add(path)
+    return users
+
+
+def test_keys_are_spelled_in_one_file() -> None:
+    for path in SOURCES:
+        if path.name == "keys.py":
+            continue
+        texts = {
+            node.value
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        assert not {text for text in texts if text.startswith(("#head", "#live", "#id"))}, path
+
+
+def test_every_handler_is_one_screen() -> None:
+    for function in FUNCTIONS:
+        lines = (ROOT / "functions" / function / "app.py").read_text().splitlines()
+        assert len(lines) <= 150, function
+
+
+def test_nobody_reads_the_environment_but_the_settings() -> None:
+    for path in SOURCES:
+        if path.name != "settings.py":
+            assert "environ" not in path.read_text(), path
+            assert "getenv" not in path.read_text(), path
