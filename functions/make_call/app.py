@@ -1,10 +1,33 @@
-"""The doors of make_call."""
+"""The doors of make_call: what a party does to a call, what its devices say to each other, the log, and timers."""
 
-from typing import Any, NoReturn
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final, Self, cast
 
-from navietakie import doors
-from navietakie.doors import Event, Request, SocketRequest
-from navietakie.errors import unavailable
+from pydantic import model_validator
+
+from make_call import ice
+from make_call.announcing import Announcing
+from make_call.calling import Calling, LogQuery
+from make_call.timing import Timing
+from navietakie import doors, identity, settings
+from navietakie.broadcast import Broadcast
+from navietakie.call import Action, Call, CallId
+from navietakie.doors import Answer, Event, Party, Request, SocketRequest
+from navietakie.errors import Refusal, invalid
+from navietakie.message import Fields, Label, Side
+from navietakie.observability import logger
+from navietakie.tables.calls import calls
+from navietakie.tables.messages import messages
+from navietakie.timers import timers
+
+REST_DEVICE: Final = "rest"
+"""Stands for a side's device that does not say which one it is."""
+TIMER_SECONDS: Final = 2.0
+"""How long one timer of a batch may go on trying; it comes again anyway."""
 
 
 def handler(event: Event, context: Any) -> Any:
@@ -12,12 +35,159 @@ def handler(event: Event, context: Any) -> Any:
     return doors.serve(
         event,
         context,
-        rest={"POST /api/v1/make_call": refuse, "GET /api/v1/calls": refuse},
-        socket={"call": refuse, "signal": refuse},
-        direct={"make_call": refuse},
+        rest={"POST /api/v1/make_call": post, "GET /api/v1/calls": get},
+        socket={"call": on_call, "signal": on_signal},
+        direct={"make_call": post},
+        queue=on_timers,
     )
 
 
-def refuse(_: Request | SocketRequest) -> NoReturn:
-    """Calls do not work yet."""
-    raise unavailable("Calling")
+class NewAct(Fields):
+    """What a party asks for by REST."""
+
+    action: Action
+    call_id: CallId | None = None
+    device_id: Label | None = None
+
+    @model_validator(mode="after")
+    def _names_its_call(self) -> Self:
+        if self.action != "initiate" and self.call_id is None:
+            raise invalid("call_id", "Field required")
+        return self
+
+
+class SocketAct(Fields):
+    """What a party asks for by WebSocket, where `action` is the frame's own."""
+
+    call_action: Action
+
+
+class NewSignal(Fields):
+    """What a device says to the other side's: an offer, an answer or a candidate of WebRTC, not looked into."""
+
+    call_id: CallId
+    data: Any
+
+
+def post(request: Request) -> Answer:
+    """Initiates, accepts, rejects or ends a call."""
+    party = request.party()
+    new = NewAct.parse(request.fields)
+    side = calling_side(party)
+    servers = ice_servers(party.booking_code, new.action, request.now)
+    call, reached = calling(request.broadcast()).act(
+        party.booking_code,
+        new.action,
+        side,
+        new.device_id or REST_DEVICE,
+        new.call_id or "",
+        deadline=request.deadline,
+    )
+    return 200, outcome(call, servers, reached)
+
+
+def get(request: Request) -> Answer:
+    """A page of the call log."""
+    booking_code = request.booking_code()
+    query = LogQuery.parse(request.fields)
+    return 200, calling(request.broadcast()).log(booking_code, query, request.deadline)
+
+
+def on_call(request: SocketRequest) -> None:
+    """The same from a connection, which gets an `ack`."""
+    party = request.party()
+    it = request.connection
+    asked = SocketAct.parse(request.fields)
+    new = NewAct.parse({**request.fields, "action": asked.call_action})
+    side = calling_side(party)
+    servers = ice_servers(party.booking_code, new.action, request.now)
+    broadcast = request.broadcast()
+    call, reached = calling(broadcast).act(
+        party.booking_code,
+        new.action,
+        side,
+        new.device_id or it.device_id or it.connection_id,
+        new.call_id or "",
+        deadline=request.deadline,
+        origin=it,
+    )
+    broadcast.to_connection(it, request.answer("ack", **outcome(call, servers, reached)), request.now)
+
+
+def on_signal(request: SocketRequest) -> None:
+    """Passes a device's signal on to the other side of a live call."""
+    side = calling_side(request.party())
+    new = NewSignal.parse(request.fields)
+    broadcast = request.broadcast()
+    call = calling(broadcast).live(request.connection.booking_code, new.call_id, request.deadline)
+    Announcing(broadcast, timers).signal(call, side, new.data, request.now)
+
+
+def on_timers(event: Event, _: int) -> Mapping[str, Any]:
+    """Acts on a batch of timers; those that fail come again, alone."""
+    from aws_lambda_powertools.utilities import batch  # 150 ms of a cold start, which no other door needs
+
+    broadcast = doors.broadcast(event)
+    timing = Timing(calling(broadcast), calls(), broadcast.connections, messages(), timers, wall_clock)
+
+    def act_on(record: Mapping[str, Any]) -> None:
+        timer = json.loads(record["body"])
+        logger.append_keys(**{name: timer.get(name) for name in ("kind", "booking_code", "call_id")})
+        try:
+            timing.on(timer, time.monotonic() + TIMER_SECONDS)
+        except Exception as error:
+            logger.warning("a timer has to come again", extra={"error_type": type(error).__name__})
+            raise
+
+    processor = batch.BatchProcessor(event_type=batch.EventType.SQS, raise_on_entire_batch_failure=False)
+    with processor(cast(list[dict[Any, Any]], event["Records"]), act_on):
+        processor.process()
+    return cast(Mapping[str, Any], processor.response())
+
+
+def calling(broadcast: Broadcast) -> Calling:
+    """The service, wired to the configured tables."""
+    return Calling(
+        calls=calls(),
+        history=messages(),
+        announcer=Announcing(broadcast, timers),
+        timers=timers,
+        clock=wall_clock,
+        entropy=lambda: secrets.token_hex(9),
+        ring_seconds=min(180, max(5, int(settings.number("RING_TIMEOUT_SECONDS", 45)))),
+        retention_days=settings.retention_days(),
+    )
+
+
+def calling_side(party: Party) -> Side:
+    """The side that acts; raises `forbidden` for `system`."""
+    if party.sender == "system":
+        raise Refusal("forbidden", "sender: only driver and passenger call")
+    return party.sender
+
+
+def ice_servers(booking_code: str, action: Action, now: int) -> list[dict[str, Any]]:
+    """The ICE servers for one who is about to talk, else none; raises `unavailable` before anything is stored."""
+    if action not in ("initiate", "accept"):
+        return []
+    servers = ice.parse(settings.optional("ICE_SERVERS", "[]"))
+    arn = settings.optional("TURN_SECRET_ARN")
+    secret = turn_secret(arn).versions()[0] if arn and any(server.relays for server in servers) else None
+    return ice.for_call(servers, secret, booking_code, now)
+
+
+@cache
+def turn_secret(arn: str) -> identity.Secret:
+    """The secret shared with coturn, kept for the warm invocations."""
+    return identity.stored_secret(arn)
+
+
+def outcome(call: Call, servers: list[dict[str, Any]], reached: int) -> dict[str, Any]:
+    """The answer to an act."""
+    logger.append_keys(call_id=call.call_id, call_state=call.state, call_version=call.version, reached=reached)
+    return {"call": call.model_dump(), "ice_servers": servers, "reached": reached}
+
+
+def wall_clock() -> int:
+    """Microseconds since 1970."""
+    return time.time_ns() // 1_000

@@ -85,7 +85,7 @@ class Call(BaseModel):
 
 
 def begun(
-    latest: Call | None, act: Act, *, booking_code: str, caller: Side, now: int, ring_seconds: int, entropy: str
+    latest: Call | None, caller: Side, device: str, *, booking_code: str, now: int, ring_seconds: int, entropy: str
 ) -> Call:
     """The call that `caller` begins after `latest`, which is not live. `entropy`: 18 hexadecimal digits."""
     start = max(now, instants.from_text(latest.timestamp) + 1) if latest else now
@@ -99,7 +99,7 @@ def begun(
         state=state,
         rings_until=instants.to_text(now + ring_seconds * instants.SECOND),
         version=1,
-        act=act,
+        act=Act("initiate", caller, device),
     )
 
 
@@ -129,17 +129,12 @@ def moved(call: Call, act: Act, at: int) -> Call:
     return call.model_copy(update=changes)
 
 
-def is_live(call: Call | None) -> bool:
-    """Whether the call rings or is connected."""
-    return call is not None and call.state != "ended"
-
-
 def started_at(call_id: str) -> int:
     """The instant at which the call with this id began: its place in the log."""
     return int(call_id[:_START_DIGITS], 16)
 
 
-def deadline(call: Call) -> int | None:
+def due_at(call: Call) -> int | None:
     """The instant from which the server ends the call by `timeout`; None once it has ended."""
     if call.state == "ringing" and call.rings_until:
         return instants.from_text(call.rings_until) + GRACE
@@ -150,7 +145,7 @@ def deadline(call: Call) -> int | None:
 
 def timed_out(call: Call, now: int) -> Call | None:
     """The call as its timeout ends it, the same whoever finds out and when; None while it still has time."""
-    end = deadline(call)
+    end = due_at(call)
     if end is None or now < end:
         return None
     return moved(call, Act("timeout"), end - GRACE if call.state == "ringing" else end)

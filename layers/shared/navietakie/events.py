@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 EventType = Literal["call.ringing", "call.ended", "message.undelivered", "booking.closed"]
 
 
-def publish(type: EventType, booking_code: str, now: int, **fields: Any) -> None:
-    """Publishes an event; consumers drop repeats by `event_id`.
+def publish(type: EventType, booking_code: str, now: int, *, event_id: str | None = None, **fields: Any) -> None:
+    """Publishes an event; consumers drop repeats by `event_id`, which is a new one unless it is given.
 
     Never raises and takes 1 s at the most: what it reports has happened either way. Without EVENTS_TOPIC_ARN there is
     nobody to tell.
@@ -27,9 +27,8 @@ def publish(type: EventType, booking_code: str, now: int, **fields: Any) -> None
     topic = settings.optional("EVENTS_TOPIC_ARN")
     if not topic:
         return
-    event_id = str(uuid.uuid4())
     event = {
-        "event_id": event_id,
+        "event_id": event_id or str(uuid.uuid4()),
         "type": type,
         "booking_code": booking_code,
         "timestamp": instants.to_text(now),

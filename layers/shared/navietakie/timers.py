@@ -1,4 +1,14 @@
-"""The call timer queue: messages that come back to make-call after a delay (SQS DelaySeconds, to the second)."""
+"""The call timer queue: messages that come back to make-call after a delay (SQS DelaySeconds, to the second).
+
+Three kinds, each with the booking and fields of its own. One that comes late, twice or for a call that is over does
+nothing; one that comes early queues the rest of its time.
+
+- `ring` (`call_id`): the call may have rung long enough. Queued before the call is written.
+- `left` (`call_id`, `side`, `left_at` in microseconds): a connection of that side ended during the live call.
+  make-call notes it and looks 30 s later whether the side has a connection.
+- `closing` (`queued_at` in microseconds): somebody is about to close the booking. Queued before that is written;
+  make-call looks for 30 s whether it was, and then ends a live call.
+"""
 
 import json
 from functools import cache

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from navietakie import instants, settings
 from navietakie.call import Act, Call, started_at
+from navietakie.conversation import Head
 from navietakie.errors import Refusal
-from navietakie.message import Side, other_side
+from navietakie.message import Message, Side, other_side
 from navietakie.tables import dynamo, keys
 from navietakie.tables.dynamo import Lost, translated
 from navietakie.tables.keys import Item
-from navietakie.tables.messages import Outrun, head_of
+from navietakie.tables.messages import Messages, Outrun, head_of, messages
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -36,11 +37,15 @@ class LogPage:
 
 
 class Calls:
-    """Reads and writes the calls table. Every method may raise the Refusal `unavailable`."""
+    """Reads and writes the calls table. Every method may raise the Refusal `unavailable`.
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+    `messages` is where a booking's being open is seen, and where an ended call leaves its message.
+    """
+
+    def __init__(self, client: "DynamoDBClient", table: str, messages: Messages) -> None:
         self._client = client
         self._table = table
+        self._messages = messages
 
     def live(self, booking_code: str) -> Call | None:
         """The booking's latest call as it is stored, strongly consistent: live, or ended but for the next one."""
@@ -68,16 +73,14 @@ class Calls:
                 },
                 ScanIndexForward=False,
                 ConsistentRead=True,
-                Limit=limit,
+                Limit=limit + 1,
             )
-        items = answer["Items"]
-        alive = [item for item in items if int(item["expires_at"].get("N", "0")) > instants.to_seconds(now)]
         # Calls end in the order in which they began: behind one that has expired, all have.
-        more = len(alive) == len(items) and bool(answer.get("LastEvaluatedKey"))
-        return LogPage([_call_of(item) for item in alive], more)
+        alive = [item for item in answer["Items"] if int(item["expires_at"].get("N", "0")) > instants.to_seconds(now)]
+        return LogPage([_call_of(item) for item in alive[:limit]], more=len(alive) > limit)
 
-    def open(self, before: Call | None, after: Call, open_check: Item) -> None:
-        """Writes a call that begins or is answered, in one transaction with the condition that the booking is open.
+    def open(self, before: Call | None, after: Call) -> None:
+        """Writes a call that begins or is answered, on condition that the booking is not closed.
 
         `before` is the latest call as it was read. Raises Moved, Contended or the Refusal `booking_closed`.
         """
@@ -86,19 +89,22 @@ class Calls:
         else:
             write = {"Put": self._begin(before, after)}
         try:
-            self._transact([write, open_check])
+            self._transact([write, self._messages.open_check(after.booking_code)])
         except Lost as lost:
             _raise_if_moved(lost)
             closed_at = (lost.reasons[1] or {}).get("closed_at", {}).get("S")
             raise Refusal("booking_closed", "The booking is closed", details={"closed_at": closed_at}) from lost
 
-    def end(self, before: Call, after: Call, history: Sequence[Item], expires_at: int) -> None:
-        """Writes the end of a call: the live item, its log item and `history` (Messages.writes), all or nothing.
+    def end(
+        self, before: Call, after: Call, message: Message, *, head: Head, head_after: Head, expires_at: int
+    ) -> None:
+        """Writes the end of a call: the live item, its log item, its `message` and the head, all or nothing.
 
         Raises Moved, Contended, or Outrun where another message was stored behind the same head.
         """
         expiry = {"expires_at": {"N": str(expires_at)}}
         log = {"TableName": self._table, "Item": _item_of(after, after.timestamp) | expiry}
+        history = self._messages.writes(message, before=head, after=head_after, expires_at=expires_at)
         try:
             self._transact([{"Update": self._change(before, after, expiry)}, {"Put": log}, *history])
         except Lost as lost:
@@ -209,11 +215,11 @@ def _call_of(item: Mapping[str, Any]) -> Call:
         callee=other_side(text["caller"]),
         duration_seconds=duration // instants.SECOND,
         version=int(item["version"]["N"]),
-        act=Act(cast(Any, text["event"]), cast(Any, text.get("actor")), text.get("device")),
+        act=Act(text["event"], text.get("actor"), text.get("device")),
         history=text.get("history"),
     )
 
 
 def calls() -> Calls:
     """The configured calls table."""
-    return Calls(dynamo.client(), settings.required("CALLS_TABLE"))
+    return Calls(dynamo.client(), settings.required("CALLS_TABLE"), messages())

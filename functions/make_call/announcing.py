@@ -1,0 +1,97 @@
+"""Telling the world of a call: frames to the booking's connections, events, metrics, and who turned out to be gone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, get_args
+
+from navietakie import events, instants
+from navietakie.broadcast import Broadcast, Delivery
+from navietakie.call import Action, Call, as_seen
+from navietakie.errors import Refusal
+from navietakie.frames import Frame, check_size, frame, message_frame
+from navietakie.message import SIDES, Message, Side, other_side
+from navietakie.observability import count_by, logger
+from navietakie.tables.connections import Connection
+from navietakie.timers import Timers
+
+_ACTIONS: Final = frozenset(get_args(Action))
+
+
+@dataclass(frozen=True, slots=True)
+class Announcing:
+    """Tells of calls through `broadcast`. Nothing here fails what it tells of: that is stored."""
+
+    broadcast: Broadcast
+    timers: Callable[[], Timers]
+
+    def tell(
+        self,
+        call: Call,
+        now: int,
+        message: Message | None = None,
+        *,
+        origin: Connection | None = None,
+        repeat: bool = False,
+    ) -> int:
+        """Tells all but `origin` of a change, and of the `message` that it left; how many of the other side it reached.
+
+        A `repeat` is told again, since the first time may have been cut short, but counted once.
+        """
+        own = origin.connection_id if origin else None
+        delivery = self.broadcast.to_booking(
+            call.booking_code, call_frame(call, now), now, to=lambda connection: connection.connection_id != own
+        )
+        self._note_gone(call, delivery, now)
+        if message is not None:
+            self.broadcast.to_booking(call.booking_code, message_frame(message), now)
+        self._publish(call, now)
+        if call.end_reason is not None and not repeat:
+            count_by("CallsEnded", "end_reason", call.end_reason)
+        return delivery.reached(other_side(call.act.by)) if call.act.by else 0
+
+    def signal(self, call: Call, by: Side, data: Any, now: int) -> None:
+        """Passes what a device says to the other side's devices; raises `too_large`."""
+        told = frame("signal", call.booking_code, instants.to_text(now), sender=by, call_id=call.call_id, data=data)
+        check_size(told, "signal")
+        other = other_side(by)
+        delivery = self.broadcast.to_booking(
+            call.booking_code, told, now, to=lambda connection: connection.sender == other
+        )
+        self._note_gone(call, delivery, now)
+
+    def _note_gone(self, call: Call, delivery: Delivery, now: int) -> None:
+        if call.state == "ended":
+            return
+        for side in SIDES:
+            if not delivery.gone(side):
+                continue
+            try:
+                self.timers().queue("left", call.booking_code, 0, call_id=call.call_id, side=side, left_at=now)
+            except Refusal:
+                logger.warning("a side's leaving was not queued", extra={"call_id": call.call_id, "side": side})
+
+    def _publish(self, call: Call, now: int) -> None:
+        ids: dict[str, Any] = {"call_id": call.call_id, "caller": call.caller, "callee": call.callee}
+        event_id = f"{call.call_id}-{call.version}"
+        if call.state == "ringing":
+            events.publish(
+                "call.ringing", call.booking_code, now, event_id=event_id, **ids, rings_until=call.rings_until
+            )
+        elif call.state == "ended":
+            outcome = {"end_reason": call.end_reason, "duration_seconds": call.duration_seconds}
+            events.publish("call.ended", call.booking_code, now, event_id=event_id, **ids, **outcome)
+
+
+def call_frame(call: Call, now: int) -> Frame:
+    """The frame that tells of a change: who did what with which device, and the call since. `system`: the server."""
+    act = call.act
+    return frame(
+        "call",
+        call.booking_code,
+        instants.to_text(now),
+        sender=act.by or "system",
+        call_action=act.event if act.event in _ACTIONS else "end",
+        call_id=call.call_id,
+        device_id=act.device,
+        call=as_seen(call, now).model_dump(),
+    )

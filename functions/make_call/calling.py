@@ -1,0 +1,236 @@
+"""Calls: what may happen is decided on the call as it is stored, and written only if it still is so."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Protocol
+
+from pydantic import Field
+
+from navietakie import cursors, instants
+from navietakie.call import Act, Action, Call, as_seen, begun, due_at, moved, timed_out
+from navietakie.conversation import Head, RateLimit, append
+from navietakie.errors import Refusal, unavailable
+from navietakie.message import Fields, Message, NewMessage, Side
+from navietakie.retrying import tries
+from navietakie.tables.calls import LogPage, Moved
+from navietakie.tables.connections import Connection
+from navietakie.tables.dynamo import Contended
+from navietakie.tables.messages import Outrun
+from navietakie.timers import Timers
+
+NO_LIMIT: Final = RateLimit(0, 1)
+
+
+class CallStore(Protocol):
+    """Where calls are kept: `tables.calls.Calls`."""
+
+    def live(self, booking_code: str) -> Call | None: ...
+
+    def logged(self, booking_code: str, call_id: str, now: int) -> Call | None: ...
+
+    def log(self, booking_code: str, *, now: int, limit: int, before: str | None = None) -> LogPage: ...
+
+    def open(self, before: Call | None, after: Call) -> None: ...
+
+    def end(
+        self, before: Call, after: Call, message: Message, *, head: Head, head_after: Head, expires_at: int
+    ) -> None: ...
+
+
+class History(Protocol):
+    """Where messages are kept: `tables.messages.Messages`."""
+
+    def head(self, booking_code: str) -> Head: ...
+
+    def message(self, booking_code: str, timestamp: str) -> Message | None: ...
+
+
+class Announcer(Protocol):
+    """Who tells of calls: `Announcing`."""
+
+    def tell(
+        self,
+        call: Call,
+        now: int,
+        message: Message | None = None,
+        *,
+        origin: Connection | None = None,
+        repeat: bool = False,
+    ) -> int: ...
+
+
+class LogQuery(Fields):
+    """Which part of a booking's call log is asked for."""
+
+    limit: Annotated[int, Field(ge=1, le=100, strict=False)] = 50
+    cursor: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """Makes calls, and ends each exactly once. `clock` in microseconds; `entropy` gives 18 new hexadecimal digits."""
+
+    calls: CallStore
+    history: History
+    announcer: Announcer
+    timers: Callable[[], Timers]
+    clock: Callable[[], int]
+    entropy: Callable[[], str]
+    ring_seconds: int
+    retention_days: int
+
+    def act(
+        self,
+        booking_code: str,
+        action: Action,
+        by: Side,
+        device: str,
+        call_id: str,
+        *,
+        deadline: float,
+        origin: Connection | None = None,
+    ) -> tuple[Call, int]:
+        """Does what a party asks for; the call then, and how many connections of the other side were told.
+
+        `call_id` counts for all but `initiate`. `origin` is the connection that asks, which is not told. Raises
+        `illegal_transition`, `call_in_progress`, `booking_closed`, `not_found`, or `unavailable` when nothing could be
+        decided by `deadline` (monotonic).
+        """
+
+        def decide(latest: Call | None, now: int) -> Call:
+            if action == "initiate" and (latest is None or latest.state == "ended"):
+                return begun(
+                    latest,
+                    by,
+                    device,
+                    booking_code=booking_code,
+                    now=now,
+                    ring_seconds=self.ring_seconds,
+                    entropy=self.entropy(),
+                )
+            if latest is None or (action != "initiate" and latest.call_id != call_id):
+                raise self._elsewhere(booking_code, call_id, now)
+            return moved(latest, Act(action, by, device), now)
+
+        call, reached = self.advance(booking_code, decide, deadline, origin)
+        if reached is None:  # a repeat: the first time may have been cut short before it was told
+            message = self.history.message(booking_code, call.history) if call.history else None
+            reached = self.announcer.tell(call, self.clock(), message, origin=origin, repeat=True)
+        return as_seen(call, self.clock()), reached
+
+    def look(self, booking_code: str, deadline: float) -> Call | None:
+        """The latest call, ended and told of where its time was up."""
+        return self.advance(booking_code, lambda latest, now: latest, deadline)[0]
+
+    def live(self, booking_code: str, call_id: str, deadline: float) -> Call:
+        """The live call with this id; raises `not_found`, or `illegal_transition` where it has ended."""
+        call = self.look(booking_code, deadline)
+        if call is None or call.call_id != call_id:
+            raise self._elsewhere(booking_code, call_id, self.clock())
+        if call.state == "ended":
+            raise _over(call)
+        return call
+
+    def log(self, booking_code: str, query: LogQuery, deadline: float) -> dict[str, Any]:
+        """The answer of `GET /api/v1/calls`: calls, the newest first; raises `invalid_request` for a foreign cursor."""
+        shown: list[Call] = []
+        before = cursors.decode(booking_code, query.cursor) if query.cursor else None
+        if before is None:
+            latest = self.look(booking_code, deadline)
+            if latest is not None and latest.state != "ended":
+                shown, before = [as_seen(latest, self.clock())], latest.timestamp
+        page = self.calls.log(booking_code, now=self.clock(), limit=query.limit, before=before)
+        shown += page.calls
+        more = page.more or len(shown) > query.limit
+        shown = shown[: query.limit]
+        return {
+            "calls": [call.model_dump() for call in shown],
+            "next_cursor": cursors.encode(booking_code, shown[-1].timestamp) if more else None,
+        }
+
+    def advance[After: Call | None](
+        self,
+        booking_code: str,
+        decide: Callable[[Call | None, int], After],
+        deadline: float,
+        origin: Connection | None = None,
+    ) -> tuple[After | Call, int | None]:
+        """Writes what `decide` lets follow the latest call, and tells of it; after a lost race it decides again.
+
+        A call whose time is up is ended before. `decide` may raise, or give back the latest call to leave it as it is.
+        The call then, and how many connections of the other side were told: None where nothing was written.
+        """
+        latest, known = None, False
+        for _ in tries(deadline):
+            if not known:
+                latest, known = self.calls.live(booking_code), True
+            now = self.clock()
+            over = timed_out(latest, now) if latest else None
+            after = over or decide(latest, now)
+            if after is None or after is latest:
+                return after, None
+            try:
+                written, message = self._write(latest, after, now)
+            except Moved as moved_on:
+                latest = moved_on.call
+                continue
+            except (Contended, Outrun):
+                known = False
+                continue
+            if over is None:
+                return written, self.announcer.tell(written, now, message, origin=origin)
+            self.announcer.tell(written, now, message)
+            latest = written
+        raise unavailable("The call")
+
+    def _write(self, before: Call | None, after: Call, now: int) -> tuple[Call, Message | None]:
+        if before is None or after.state != "ended":
+            if after.state == "ringing":
+                # First the timer: a call that nobody ends would be worse than a timer without its call.
+                self.timers().queue("ring", after.booking_code, seconds_left(after, now), call_id=after.call_id)
+            self.calls.open(before, after)
+            return after, None
+        head = self.history.head(after.booking_code)
+        message, head_after = append(
+            head,
+            summary(after),
+            booking_code=after.booking_code,
+            sender="system",
+            now=now,
+            message_id=after.call_id,
+            epoch=self.entropy(),
+            rate_limit=NO_LIMIT,
+        )
+        after = after.model_copy(update={"history": message.timestamp})
+        expires_at = instants.to_seconds(now) + self.retention_days * 86_400
+        self.calls.end(before, after, message, head=head, head_after=head_after, expires_at=expires_at)
+        return after, message
+
+    def _elsewhere(self, booking_code: str, call_id: str, now: int) -> Refusal:
+        """Why a call that is not the latest one cannot be acted on."""
+        older = self.calls.logged(booking_code, call_id, now)
+        return _over(older) if older else Refusal("not_found", "There is no such call")
+
+
+def summary(call: Call) -> NewMessage:
+    """The message that an ended call leaves in the history."""
+    if call.answered_at is not None:
+        text = f"Call ended, {clock_face(call.duration_seconds)}"
+    else:
+        text = "Call declined" if call.end_reason == "declined" else "Missed call"
+    return NewMessage(message=text, message_type="call", metadata=call.model_dump())
+
+
+def clock_face(seconds: int) -> str:
+    """A duration as people read it: 2:31, 1:02:31."""
+    minutes, hours = seconds // 60 % 60, seconds // 3600
+    return f"{hours}:{minutes:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"
+
+
+def seconds_left(call: Call, now: int) -> int:
+    """Whole seconds until the call's time is up, rounded up: what a timer can be told to wait."""
+    return max(0, -(-((due_at(call) or now) - now) // instants.SECOND))
+
+
+def _over(call: Call) -> Refusal:
+    return Refusal("illegal_transition", "The call has ended", details={"call": call.model_dump()})

@@ -1,0 +1,60 @@
+"""The STUN and TURN servers that the devices of a call may use (RTCIceServer, W3C WebRTC 1.0, section 4.2.4)."""
+
+import base64
+import hmac
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+from pydantic import StringConstraints, TypeAdapter, ValidationError
+
+from navietakie import instants
+from navietakie.errors import Refusal
+from navietakie.message import Fields
+
+CREDENTIAL_LIFE: Final = 3600 * instants.SECOND
+
+Url = Annotated[str, StringConstraints(pattern=r"^(stuns?|turns?):\S+$")]
+
+
+class IceServer(Fields):
+    """One entry; `username` and `credential` where they are the same for every call."""
+
+    urls: Url | list[Url]
+    username: str | None = None
+    credential: str | None = None
+
+    @property
+    def relays(self) -> bool:
+        """Whether it is a TURN server, which wants to know who uses it."""
+        urls = [self.urls] if isinstance(self.urls, str) else self.urls
+        return any(url.startswith("turn") for url in urls)
+
+
+_SERVERS: Final = TypeAdapter(list[IceServer])
+
+
+def parse(text: str) -> list[IceServer]:
+    """The servers in a JSON list; raises `internal`, which names the setting and nothing of what it holds."""
+    try:
+        return _SERVERS.validate_python(json.loads(text))
+    except ValueError as error:
+        problem = "is not JSON"
+        if isinstance(error, ValidationError):
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise Refusal("internal", f"The function is not configured: ICE_SERVERS {problem}") from None
+
+
+def for_call(servers: Sequence[IceServer], secret: str | None, booking_code: str, now: int) -> list[dict[str, Any]]:
+    """What the devices of a call are given; with a `secret` each TURN server with credentials for one hour.
+
+    They are coturn's (`use-auth-secret`; draft-uberti-behave-turn-rest-00, section 2.2): the user name is the time at
+    which they expire and who they are for, the password its HMAC-SHA1 under the secret that coturn shares.
+    """
+    given: dict[str, str] = {}
+    if secret is not None:
+        username = f"{instants.to_seconds(now + CREDENTIAL_LIFE)}:{booking_code}"
+        digest = hmac.digest(secret.encode(), username.encode(), "sha1")
+        given = {"username": username, "credential": base64.b64encode(digest).decode()}
+    return [server.model_dump(exclude_none=True) | (given if server.relays else {}) for server in servers]

@@ -1,0 +1,232 @@
+"""What every store of calls promises: the fake and the DynamoDB adapter (on moto) alike."""
+
+from collections.abc import Generator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from navietakie import instants
+from navietakie.call import Act, Call, begun, moved
+from navietakie.conversation import Head, RateLimit, append
+from navietakie.errors import Refusal
+from navietakie.message import NewMessage
+from navietakie.tables.calls import Calls, Moved
+from navietakie.tables.messages import Messages, Outrun
+from tests.fakes import tables
+from tests.fakes.calls import FakeCalls
+from tests.fakes.messages import FakeMessages
+
+NOW = instants.from_text("2026-03-01T10:00:00.000000Z")
+LATER = instants.to_seconds(NOW) + 90 * 86_400
+
+
+class Store:
+    """Calls and the messages beside them."""
+
+    def __init__(self, calls: Any, messages: Any) -> None:
+        self.calls = calls
+        self.messages = messages
+
+    def ring(self, now: int = NOW, booking_code: str = "test", entropy: str = "a" * 18) -> Call:
+        before = self.calls.live(booking_code)
+        call = begun(before, "driver", "phone", booking_code=booking_code, now=now, ring_seconds=45, entropy=entropy)
+        self.calls.open(before, call)
+        return call
+
+    def answer(self, call: Call, now: int = NOW + 1) -> Call:
+        after = moved(call, Act("accept", "passenger", "tablet"), now)
+        self.calls.open(call, after)
+        return after
+
+    def end(
+        self, call: Call, act: Act | None = None, now: int = NOW + 2, head: Head | None = None, expires_at: int = LATER
+    ) -> Call:
+        after = moved(call, act or Act("end", "driver", "phone"), now)
+        head = head or self.messages.head(call.booking_code)
+        message, head_after = append(
+            head,
+            NewMessage(message="Call ended", message_type="call"),
+            booking_code=call.booking_code,
+            sender="system",
+            now=now,
+            message_id=call.call_id,
+            epoch="the-epoch",
+            rate_limit=RateLimit(0, 1),
+        )
+        after = after.model_copy(update={"history": message.timestamp})
+        self.calls.end(call, after, message, head=head, head_after=head_after, expires_at=expires_at)
+        return after
+
+    def say(self, text: str = "Hello", now: int = NOW, **fields: Any) -> None:
+        head = self.messages.head("test")
+        message, after = append(
+            head,
+            NewMessage(message=text, **fields),
+            booking_code="test",
+            sender="system",
+            now=now,
+            message_id=text,
+            epoch="the-epoch",
+            rate_limit=RateLimit(0, 1),
+        )
+        self.messages.store(message, before=head, after=after, expires_at=LATER, now=now, token=text)
+
+    def history(self) -> list[str]:
+        return [it.message_id for it in self.messages.page("test", now=NOW, ascending=True, limit=100).messages]
+
+    def log(self, **how: Any) -> list[str]:
+        return [call.call_id for call in self.calls.log("test", **{"now": NOW, "limit": 100, **how}).calls]
+
+
+@pytest.fixture(params=["fake", "dynamodb"])
+def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Generator[Store]:
+    if request.param == "fake":
+        fake = FakeMessages()
+        yield Store(FakeCalls(fake), fake)
+        return
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with mock_aws():
+        client: Any = boto3.client("dynamodb", region_name="us-east-1")
+        tables.create(client)
+        messages = Messages(client, tables.NAMES["messages"])
+        yield Store(Calls(client, tables.NAMES["calls"], messages), messages)
+
+
+def test_a_booking_without_calls_has_none(store: Store) -> None:
+    assert store.calls.live("test") is None
+    assert store.log() == []
+
+
+def test_a_call_comes_back_as_it_was_written(store: Store) -> None:
+    ringing = store.ring()
+    assert store.calls.live("test") == ringing
+    connected = store.answer(ringing)
+    assert store.calls.live("test") == connected
+    ended = store.end(connected, now=NOW + 151 * instants.SECOND)
+    assert store.calls.live("test") == ended
+    assert store.calls.logged("test", ended.call_id, NOW) == ended
+    assert (ended.duration_seconds, ended.rings_until, ended.history is None) == (150, None, False)
+
+
+def test_a_second_call_loses_against_a_live_one(store: Store) -> None:
+    first = begun(None, "driver", "a", booking_code="test", now=NOW, ring_seconds=45, entropy="b" * 18)
+    second = begun(None, "passenger", "b", booking_code="test", now=NOW, ring_seconds=45, entropy="c" * 18)
+    store.calls.open(None, first)
+    with pytest.raises(Moved) as lost:
+        store.calls.open(None, second)
+    assert lost.value.call == first == store.calls.live("test")
+
+
+def test_a_new_call_takes_the_place_of_the_ended_one_with_nothing_left_of_it(store: Store) -> None:
+    first = store.end(store.answer(store.ring()))
+    second = store.ring(NOW + 10, entropy="b" * 18)
+    assert store.calls.live("test") == second
+    assert store.calls.logged("test", first.call_id, NOW) == first
+
+
+def test_an_answer_to_a_call_that_has_moved_is_not_written(store: Store) -> None:
+    ringing = store.ring()
+    ended = store.end(ringing)
+    with pytest.raises(Moved) as lost:
+        store.answer(ringing)
+    assert lost.value.call == ended == store.calls.live("test")
+
+
+def test_an_end_of_a_call_that_has_moved_leaves_no_message(store: Store) -> None:
+    ringing = store.ring()
+    connected = store.answer(ringing)
+    with pytest.raises(Moved) as lost:
+        store.end(ringing)
+    assert lost.value.call == connected
+    assert (store.history(), store.log()) == ([], [])
+
+
+def test_an_end_behind_an_old_head_is_not_written(store: Store) -> None:
+    ringing = store.ring()
+    old = store.messages.head("test")
+    store.say()
+    with pytest.raises(Outrun) as outrun:
+        store.end(ringing, head=old)
+    assert outrun.value.head == store.messages.head("test")
+    assert store.calls.live("test") == ringing
+    assert (store.history(), store.log()) == (["Hello"], [])
+
+
+def test_an_end_leaves_one_message_and_one_line_in_the_log(store: Store) -> None:
+    store.say()
+    ended = store.end(store.ring())
+    assert store.history() == ["Hello", ended.call_id]
+    assert store.messages.head("test").seq == 2
+    assert store.log() == [ended.call_id]
+
+
+def test_a_closed_booking_lets_no_call_begin_or_be_answered(store: Store) -> None:
+    ringing = store.ring()
+    store.say("bye", message_type="system", metadata={"event": "booking_closed"})
+    with pytest.raises(Refusal) as refused:
+        store.answer(ringing)
+    assert refused.value.code == "booking_closed"
+    assert store.calls.live("test") == ringing
+    store.end(ringing, Act("closed"))
+    with pytest.raises(Refusal) as refused:
+        store.ring(NOW + 10)
+    assert refused.value.details == {"closed_at": store.messages.head("test").closed_at}
+
+
+def test_the_newest_leaving_of_each_side_is_kept(store: Store) -> None:
+    call = store.ring()
+    assert store.calls.leave("test", call.call_id, "driver", NOW + 5) == call
+    assert store.calls.leave("test", call.call_id, "driver", NOW + 4) is None
+    assert store.calls.leave("test", call.call_id, "passenger", NOW + 4) == call
+    assert store.calls.leave("test", call.call_id, "driver", NOW + 5) == call
+    assert store.calls.leave("test", call.call_id, "driver", NOW + 6) == call
+
+
+def test_a_leaving_outlives_the_answer_and_is_forgotten_with_its_call(store: Store) -> None:
+    ringing = store.ring()
+    store.calls.leave("test", ringing.call_id, "driver", NOW + 5)
+    connected = store.answer(ringing)
+    assert store.calls.leave("test", ringing.call_id, "driver", NOW + 4) is None
+    store.end(connected)
+    assert store.calls.leave("test", ringing.call_id, "driver", NOW + 6) is None
+    next_call = store.ring(NOW + 10, entropy="b" * 18)
+    assert store.calls.leave("test", ringing.call_id, "driver", NOW + 7) is None
+    assert store.calls.leave("test", next_call.call_id, "driver", NOW + 1) == next_call
+
+
+def test_nobody_leaves_where_there_is_no_call(store: Store) -> None:
+    assert store.calls.leave("test", "0" * 32, "driver", NOW) is None
+    assert store.calls.live("test") is None
+
+
+def test_the_log_goes_from_the_newest_to_the_oldest(store: Store) -> None:
+    ids = [
+        store.end(store.ring(NOW + 10 * number, entropy=f"{number:018x}"), now=NOW + 10 * number + 1).call_id
+        for number in range(5)
+    ]
+    newest_first = ids[::-1]
+    assert store.log() == newest_first
+    assert store.log(limit=2) == newest_first[:2]
+    assert store.log(before=instants.to_text(NOW + 20)) == newest_first[3:]
+    assert [store.calls.log("test", now=NOW, limit=limit).more for limit in (4, 5)] == [True, False]
+
+
+def test_expired_calls_are_never_returned(store: Store) -> None:
+    old = store.end(store.ring(), expires_at=instants.to_seconds(NOW) + 10)
+    new = store.end(store.ring(NOW + 10, entropy="b" * 18), now=NOW + 11)
+    later = NOW + 10 * instants.SECOND
+    assert store.log(now=later - instants.SECOND) == [new.call_id, old.call_id]
+    assert store.log(now=later) == [new.call_id]
+    assert [store.calls.log("test", now=now, limit=1).more for now in (NOW, later)] == [True, False]
+    assert store.calls.logged("test", old.call_id, later) is None
+
+
+def test_bookings_do_not_see_each_other(store: Store) -> None:
+    call = store.ring(booking_code="mine")
+    assert store.calls.live("yours") is None
+    store.end(call)
+    assert store.calls.logged("yours", call.call_id, NOW) is None
+    assert store.calls.log("yours", now=NOW, limit=9).calls == []

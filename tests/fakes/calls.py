@@ -1,0 +1,74 @@
+"""The calls table in memory, beside the messages table in memory: every method is one atomic step, as in DynamoDB."""
+
+from threading import RLock
+
+from navietakie import instants
+from navietakie.call import Call
+from navietakie.conversation import Head
+from navietakie.errors import Refusal
+from navietakie.message import Message, Side
+from navietakie.tables.calls import LogPage, Moved
+from tests.fakes.messages import FakeMessages
+
+
+class FakeCalls:
+    def __init__(self, messages: FakeMessages) -> None:
+        self._lock = RLock()
+        self._messages = messages
+        self.latest: dict[str, Call] = {}
+        self.ended: dict[str, dict[str, tuple[Call, int]]] = {}
+        self.leavings: dict[tuple[str, Side], int] = {}
+
+    def live(self, booking_code: str) -> Call | None:
+        with self._lock:
+            return self.latest.get(booking_code)
+
+    def logged(self, booking_code: str, call_id: str, now: int) -> Call | None:
+        with self._lock:
+            for call, expires_at in self.ended.get(booking_code, {}).values():
+                if call.call_id == call_id and expires_at > instants.to_seconds(now):
+                    return call
+            return None
+
+    def log(self, booking_code: str, *, now: int, limit: int, before: str | None = None) -> LogPage:
+        with self._lock:
+            log = sorted(self.ended.get(booking_code, {}).items(), reverse=True)
+        alive = [
+            call
+            for start, (call, expires_at) in log
+            if (before is None or start < before) and expires_at > instants.to_seconds(now)
+        ]
+        return LogPage(alive[:limit], len(alive) > limit)
+
+    def open(self, before: Call | None, after: Call) -> None:
+        with self._lock:
+            self._check(before, after.booking_code)
+            if closed_at := self._messages.head(after.booking_code).closed_at:
+                raise Refusal("booking_closed", "The booking is closed", details={"closed_at": closed_at})
+            self.latest[after.booking_code] = after
+
+    def end(
+        self, before: Call, after: Call, message: Message, *, head: Head, head_after: Head, expires_at: int
+    ) -> None:
+        with self._lock:
+            self._check(before, after.booking_code)
+            self._messages.store(
+                message, before=head, after=head_after, expires_at=expires_at, now=0, token=message.message_id
+            )
+            self.latest[after.booking_code] = after
+            self.ended.setdefault(after.booking_code, {})[after.timestamp] = (after, expires_at)
+
+    def leave(self, booking_code: str, call_id: str, side: Side, left_at: int) -> Call | None:
+        with self._lock:
+            call = self.latest.get(booking_code)
+            known = self.leavings.get((call_id, side))
+            if call is None or call.call_id != call_id or call.state == "ended" or (known or left_at) > left_at:
+                return None
+            self.leavings[call_id, side] = left_at
+            return call
+
+    def _check(self, before: Call | None, booking_code: str) -> None:
+        there = self.latest.get(booking_code)
+        wanted = (before.call_id, before.version) if before else None
+        if (there and (there.call_id, there.version)) != wanted:
+            raise Moved(there)
