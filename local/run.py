@@ -1,0 +1,205 @@
+"""`make run`: the whole stack on this machine, until it is told to stop."""
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+from local import deploy, logs
+from local.aws import REGION, hide_accounts
+from local.embedded import DidNotStart, EmbeddedAws
+from local.frontdoor import FrontDoor
+from local.stack import HOME, ROOT, Stack
+
+HOW_TO = """
+  REST        {url}/api/v1/…
+  WebSocket   {websocket_url}?booking_code=…&sender=…
+  Console     {url}/
+
+Connect a passenger in another terminal:
+  make chat BOOKING=test ROLE=passenger
+
+Send the passenger a message, and read the conversation:
+  curl -s {authorization}-X POST {url}/api/v1/send_message \\
+    -H 'content-type: application/json' -d '{{"booking_code":"test","message":"Hello","sender":"driver"}}'
+  curl -s {authorization}'{url}/api/v1/get_message?booking_code=test'
+
+Ctrl-C stops it and keeps the data. What the functions log:
+"""
+AUTHORIZATION = '-H "authorization: Bearer $(make -s token BOOKING=test ROLE=driver)" '
+
+
+@dataclass(frozen=True)
+class Options:
+    """`home` keeps the state; `port` is where the front door looks for a free one first, 0 takes any."""
+
+    home: Path
+    port: int
+    auth_mode: str
+    backend_url: str
+
+    def parameters(self, endpoint: str) -> dict[str, str]:
+        """The template's parameters."""
+        given = {"BackendUrl": self.backend_url} if self.backend_url else {}
+        return {
+            "Environment": "local",
+            "AuthMode": self.auth_mode,
+            "AllowedOrigins": "*",
+            "WebSocketEndpoint": f"{endpoint}/_aws/execute-api",
+            **given,
+        }
+
+
+async def run(options: Options) -> None:
+    """Starts everything, tells how to use it and shows what the functions log; ends when it is cancelled."""
+    begin = time.monotonic()
+    say("NavieTakie on this machine")
+    log = options.home / "deploy.log"
+    log.write_text("")
+    source = deploy.source_hash()
+    aws = EmbeddedAws(options.home)
+    building = asyncio.create_task(deploy.build(source, log))
+    try:
+        with step("Embedded AWS") as note:
+            await aws.start()
+            note(aws.endpoint)
+        with step("Build") as note:
+            built = await building
+            note(str(built.parent.relative_to(ROOT)))
+        with step("Deploy") as note:
+            parameters = options.parameters(aws.endpoint)
+            fingerprint = f"{source} {parameters}"
+            if await asyncio.to_thread(deploy.marked, aws.endpoint) == fingerprint:
+                note("unchanged since the last time")
+            else:
+                # A published version keeps its settings, so other parameters are another release too.
+                release = hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
+                await deploy.deploy(built, aws.endpoint, {**parameters, "Release": release}, log)
+                await asyncio.to_thread(deploy.mark, aws.endpoint, fingerprint)
+            deployed = await asyncio.to_thread(deploy.describe, aws.endpoint)
+        await serve(options, aws, deployed, begin)
+    finally:
+        building.cancel()
+        await asyncio.gather(building, return_exceptions=True)
+        say("\nSaving and stopping")
+        await asyncio.to_thread(aws.stop)
+        say("Stopped")
+
+
+async def serve(options: Options, aws: EmbeddedAws, deployed: deploy.Deployed, begin: float) -> None:
+    """The running stack, from the front door's opening to its closing."""
+    upstream = f"{aws.endpoint}/_aws/execute-api"
+    front_door = FrontDoor(
+        f"{upstream}/{deployed.rest_api}/{deployed.stage}",
+        f"{upstream}/{deployed.websocket_api}/{deployed.stage}",
+        ROOT / "web",
+    )
+    async with front_door.serve(options.port) as port:
+        stack = Stack(
+            url=f"http://localhost:{port}",
+            websocket_url=f"ws://localhost:{port}/ws",
+            aws=aws.endpoint,
+            region=REGION,
+            auth_mode=options.auth_mode,
+            rest_api=deployed.rest_api,
+            websocket_api=deployed.websocket_api,
+            stage=deployed.stage,
+            outputs=deployed.outputs,
+            pid=os.getpid(),
+        )
+        stack.write(options.home)
+        try:
+            if options.port not in (0, port):
+                say(f"Port {options.port} is taken, so it is {port} this time")
+            say(f"Ready after {time.monotonic() - begin:.1f} s")
+            authorization = AUTHORIZATION if options.auth_mode == "jwt" else ""
+            say(HOW_TO.format(url=stack.url, websocket_url=stack.websocket_url, authorization=authorization))
+            await asyncio.gather(show_logs(aws, deployed, options.home), watch(aws))
+        finally:
+            (options.home / "stack.json").unlink(missing_ok=True)
+
+
+async def show_logs(aws: EmbeddedAws, deployed: deploy.Deployed, home: Path) -> None:
+    """The functions' logs, here and in a file for `make logs`."""
+    with (home / "functions.log").open("a", buffering=1) as copy:
+        async for line in logs.follow(aws.endpoint, deployed.log_groups):
+            say(line)
+            copy.write(line + "\n")
+
+
+async def watch(aws: EmbeddedAws) -> None:
+    """Raises DidNotStart when the embedded AWS has died."""
+    while aws.alive():
+        await asyncio.sleep(1)
+    raise DidNotStart(f"The embedded AWS has stopped; its log is {aws.log}")
+
+
+@contextlib.contextmanager
+def step(name: str) -> Generator[Callable[[str], None]]:
+    """Says that a step begins, and when it ended how long it took and what was noted."""
+    begin = time.monotonic()
+    notes: list[str] = []
+    say(f"  {name} …")
+    yield notes.append
+    say(f"  {name}: {' '.join(notes)} ({time.monotonic() - begin:.1f} s)")
+
+
+def say(text: str) -> None:
+    """Prints, unless the terminal is gone: that is no reason not to save."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, flush=True)
+
+
+async def until_told(options: Options) -> None:
+    """Runs until Ctrl-C, SIGTERM, or the terminal is closed."""
+    running = asyncio.create_task(run(options))
+
+    def stop_once() -> None:
+        if not running.cancelling():  # a second Ctrl-C must not cut the saving short
+            running.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop_once)
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+def main() -> int:
+    """Parses the command line and runs; 1 when the stack did not start or died."""
+    parser = argparse.ArgumentParser(prog="make run", description=__doc__)
+    parser.add_argument("--home", type=Path, default=HOME, help="the folder that keeps the state")
+    parser.add_argument("--port", type=int, default=8000, help="where the front door looks for a free port first")
+    parser.add_argument("--auth-mode", choices=("none", "jwt"), default="none")
+    parser.add_argument("--backend-url", default="", help="forward WebSocket events to this HTTP backend")
+    arguments = parser.parse_args()
+    options = Options(arguments.home.resolve(), arguments.port, arguments.auth_mode, arguments.backend_url)
+    options.home.mkdir(parents=True, exist_ok=True)
+    hide_accounts()
+    with (options.home / "run.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            stack = Stack.read(options.home)
+            say(f"It runs already{f', at {stack.url}' if stack else ''} (`make stop` stops it)")
+            return 1
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        try:
+            asyncio.run(until_told(options))
+        except DidNotStart as failure:
+            say(f"\n{failure}")
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
