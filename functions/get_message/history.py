@@ -80,6 +80,11 @@ class PageCache:
         self._used = 0
         self._pages: OrderedDict[Range, tuple[Page, int]] = OrderedDict()
 
+    @property
+    def pages(self) -> int:
+        """How many pages are kept."""
+        return len(self._pages)
+
     def get(self, range: Range, now: int) -> Page | None:
         """The page, unless a message on it has expired."""
         kept = self._pages.get(range)

@@ -1,0 +1,68 @@
+"""Frames keep within what API Gateway carries."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from navietakie import frames
+from navietakie.errors import Refusal
+from navietakie.message import Message
+
+ENVELOPE = frames.frame("sync", "b" * 64, "2026-03-01T10:00:00.000000Z", id="i" * 64, messages=[], epoch="e" * 32)
+
+
+def message(text: str, seq: int = 1) -> Message:
+    return Message(
+        message_id="m" * 32,
+        booking_code="b" * 64,
+        seq=seq,
+        timestamp="2026-03-01T10:00:00.000000Z",
+        sender="driver",
+        message_type="text",
+        message=text,
+    )
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=("Cs",)), max_size=5_000), max_size=40))
+def test_packed_frames_hold_every_message_in_order_and_keep_within_32_kb(texts: list[str]) -> None:
+    messages = [message(text, seq) for seq, text in enumerate(texts, 1)]
+    parts = list(frames.pack(messages, ENVELOPE))
+    assert [each for part in parts for each in part] == messages
+    for part in parts:
+        body = frames.encode(ENVELOPE | {"messages": [each.model_dump() for each in part]})
+        assert len(body) <= frames.FRAME_BYTES
+
+
+def test_the_largest_message_fits_a_sync_frame() -> None:
+    text = "\x01" * 5_000  # each takes six bytes in JSON
+    largest = message(text)
+    frames.check_size(frames.message_frame(largest), "message")
+    (part,) = frames.pack([largest], ENVELOPE)
+    assert len(frames.encode(ENVELOPE | {"messages": [part[0].model_dump()]})) <= frames.FRAME_BYTES
+
+
+def test_frames_are_unescaped_utf_8_without_spaces() -> None:
+    assert frames.encode({"a": "ü🚕", "b": 1}) == '{"a":"ü🚕","b":1}'.encode()
+
+
+def test_an_answer_repeats_the_id_and_a_push_has_none() -> None:
+    assert frames.frame("ack", "b", "t", id="7")["id"] == "7"
+    assert "id" not in frames.frame("message", "b", "t")
+
+
+def test_an_error_frame_says_whether_and_when_to_try_again() -> None:
+    refusal = Refusal("rate_limited", "Too many", retry_after_ms=1_250)
+    frame = frames.error_frame(refusal, "b", "t", "7")
+    assert frame["error"] == {"code": "rate_limited", "message": "Too many", "retryable": True, "retry_after_ms": 1_250}
+    assert refusal.retry_after_seconds == 2
+    assert json.loads(frames.encode(frame)) == frame
+
+
+def test_a_frame_above_31_kb_is_too_large() -> None:
+    room = frames.CONTENT_BYTES - len(frames.encode({"data": ""}))
+    frames.check_size({"data": "x" * room}, "data")
+    with pytest.raises(Refusal) as refused:
+        frames.check_size({"data": "x" * (room + 1)}, "data")
+    assert refused.value.code == "too_large"
