@@ -123,7 +123,7 @@ class Peer:
                 threading.Thread(target=self._serve, args=(accepted, self.lines - 1), daemon=True).start()
 
     def _serve(self, stream: socket.socket, line: int) -> None:
-        with suppress(OSError), stream:
+        with suppress(OSError, UnicodeDecodeError), stream:
             stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is not None:
                 stream = self._tls.wrap_socket(stream, server_side=True)

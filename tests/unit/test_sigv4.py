@@ -14,18 +14,21 @@ from hypothesis import strategies as st
 
 from navietakie.sigv4 import Keys, Signer
 
+REGION = "eu-central-1"
 NOW = datetime(2026, 1, 31, 8, 0, 0, tzinfo=UTC)
 KEYS = Keys("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
 
 
-def ours(method: str, host: str, path: str, body: bytes, keys: Keys, region: str = "eu-central-1") -> dict[str, str]:
+def ours(method: str, host: str, path: str, body: bytes, keys: Keys, region: str = REGION) -> dict[str, str]:
     signer = Signer(host, region, keys, f"{NOW:%Y%m%dT%H%M%SZ}")
     lines = signer.headers(method, path, hashlib.sha256(body).hexdigest()).split("\r\n")
     assert lines.pop() == ""
     return dict(line.split(": ", 1) for line in lines)
 
 
-def botocores(method: str, host: str, path: str, body: bytes, keys: Keys, region: str = "eu-central-1") -> dict[str, str]:
+def botocores(
+    method: str, host: str, path: str, body: bytes, keys: Keys, region: str = "eu-central-1"
+) -> dict[str, str]:
     request = AWSRequest(method=method, url=f"https://{host}{path}", data=body)
     signer = SigV4Auth(Credentials(*keys), "execute-api", region)
     with patch("botocore.auth.get_current_datetime", return_value=NOW):
@@ -38,7 +41,8 @@ def path_of(connection_id: str, stage: str = "production") -> str:
 
 
 @pytest.mark.parametrize(
-    "connection_id", ["L0SM9cOFvHcCIhw=", "a/b", "a+b==", "%41", "~.-_", "é", "日本 語", "🚕", "a%2Fb", "?a=b&c", "#", ""]
+    "connection_id",
+    ["L0SM9cOFvHcCIhw=", "a/b", "a+b==", "%41", "~.-_", "é", "日本 語", "🚕", "a%2Fb", "?a=b&c", "#", ""],
 )
 def test_odd_connection_ids_are_signed_as_botocore_does(connection_id: str) -> None:
     arguments = ("POST", "abc.execute-api.eu-central-1.amazonaws.com", path_of(connection_id), b"{}", KEYS)

@@ -97,9 +97,10 @@ class Broadcast:
         try:
             found = self.connections.of(booking_code, now)
             receivers = [each for each in found if each.connection_id not in excluded and to(each)]
-        except Refusal:
+        except (Refusal, ClientError) as error:
             complete = False
-            logger.warning("connections could not be looked up", extra={"booking_code": booking_code})
+            extra = {"booking_code": booking_code, "error_type": type(error).__name__}
+            logger.warning("connections could not be looked up", extra=extra)
         body = encode(frame)
         posts = [(connection.connection_id, encode(answer)) for connection, answer in direct]
         posts += [(connection.connection_id, body) for connection in receivers]
@@ -128,5 +129,5 @@ class Broadcast:
                 continue
             try:
                 self.connections.remove_gone(connection, now)
-            except Refusal:  # the next broadcast will meet it again
+            except (Refusal, ClientError):  # the next broadcast will meet it again
                 logger.warning("a gone row was not deleted", extra={"connection_id": connection.connection_id})

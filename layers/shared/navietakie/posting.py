@@ -111,10 +111,11 @@ def _outcome(status: int, connection_id: str) -> Outcome:
 
 
 class _Try(NamedTuple):
-    """A request to be made: its place in the batch, and which try it is."""
+    """A request to be made: its place in the batch, which try it is, and whether it opens a connection of its own."""
 
     place: int
-    attempt: int
+    attempt: int = 1
+    alone: bool = False
 
 
 class _UnderWay(NamedTuple):
@@ -133,7 +134,7 @@ class _Batch:
         self._endpoint = endpoint
         self._request = request
         self._statuses = [0] * size
-        self._waiting = deque(_Try(index, 1) for index in range(size))
+        self._waiting = deque(_Try(place) for place in range(size))
         self._resting: list[tuple[float, _Try]] = []
         self._busy: dict[int, _UnderWay] = {}
         self._poll = select.poll()
@@ -163,7 +164,7 @@ class _Batch:
 
     def _start(self, deadline: float) -> None:
         it = self._waiting.popleft()
-        line = self._endpoint.line()
+        line = Line(self._endpoint) if it.alone else self._endpoint.line()
         self._advance(_UnderWay(it, line, line.exchange(self._request(it.place)), deadline))
 
     def _advance(self, under_way: _UnderWay) -> None:
@@ -175,10 +176,10 @@ class _Batch:
         except StopIteration as answered:
             self._forget(polled)
             self._settle(it, answered.value)
-        except Stale:  # that is nobody's failure
+        except Stale:  # no failure of the receiver, but no second time either
             self._forget(polled)
             self._endpoint.forget_idle()
-            self._waiting.appendleft(it)
+            self._waiting.appendleft(it._replace(alone=True))
         except OSError:
             self._forget(polled)
             self._settle(it, 0)

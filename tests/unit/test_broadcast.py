@@ -1,0 +1,169 @@
+"""What a broadcast promises, whatever becomes of its posts and of the tables."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from botocore.exceptions import ClientError
+
+from navietakie import broadcast, instants
+from navietakie.broadcast import Broadcast, connections_api
+from navietakie.errors import Refusal, unavailable
+from navietakie.message import Sender
+from navietakie.posting import Outcome, Post
+from navietakie.sigv4 import Keys
+from navietakie.tables.connections import Connection
+
+NOW = 1_790_000_000 * instants.SECOND
+FRAME = {"v": 1, "type": "message"}
+
+
+def connection(connection_id: str, sender: Sender = "passenger") -> Connection:
+    return Connection(
+        connection_id=connection_id,
+        booking_code="ride-1",
+        sender=sender,
+        connected_at=instants.to_text(NOW - instants.DAY),
+        expires_at=instants.to_seconds(NOW) + 60,
+    )
+
+
+@dataclass
+class Rows:
+    """The rows of a booking; `broken` is raised instead of deleting or finding them."""
+
+    found: list[Connection] = field(default_factory=list[Connection])
+    removed: list[str] = field(default_factory=list[str])
+    broken: Exception | None = None
+    undeletable: Exception | None = None
+
+    def of(self, booking_code: str, now: int) -> list[Connection]:
+        if self.broken:
+            raise self.broken
+        return [row for row in self.found if row.booking_code == booking_code]
+
+    def remove_gone(self, connection: Connection, now: int) -> bool:
+        if self.undeletable:
+            raise self.undeletable
+        self.removed.append(connection.connection_id)
+        return True
+
+
+@dataclass
+class Gateway:
+    """Takes posts; `outcomes` are by connection id, else delivered."""
+
+    outcomes: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
+    posted: list[list[Post]] = field(default_factory=list[list[Post]])
+
+    def post(self, posts: Sequence[Post]) -> list[Outcome]:
+        self.posted.append(list(posts))
+        return [self.outcomes.get(connection_id, "delivered") for connection_id, _ in posts]
+
+    def close(self, connection_id: str) -> None:
+        raise AssertionError
+
+
+DENIED = ClientError({"Error": {"Code": "AccessDeniedException"}}, "Query")
+
+
+def test_everyone_in_the_booking_gets_the_frame() -> None:
+    gateway = Gateway()
+    rows = Rows([connection("a"), connection("b", "driver"), connection("c")])
+    delivery = Broadcast(rows, gateway).to_booking("ride-1", FRAME, NOW)
+    assert gateway.posted == [[(name, b'{"v":1,"type":"message"}') for name in "abc"]]
+    assert delivery.as_dict() == {"connections": 3, "delivered": 3, "gone": 0, "failed": 0}
+    assert (delivery.reached("driver"), delivery.reached("passenger")) == (1, 2)
+
+
+def test_only_the_rows_that_are_gone_are_deleted() -> None:
+    gateway = Gateway({"a": "gone", "c": "failed"})
+    rows = Rows([connection("a", "driver"), connection("b"), connection("c")])
+    delivery = Broadcast(rows, gateway).to_booking("ride-1", FRAME, NOW)
+    assert rows.removed == ["a"]
+    assert delivery.as_dict() == {"connections": 3, "delivered": 1, "gone": 1, "failed": 1}
+    assert [gone.connection_id for gone in delivery.gone("driver")] == ["a"]
+    assert delivery.gone("passenger") == []
+
+
+@pytest.mark.parametrize("failure", [unavailable("The database"), DENIED])
+def test_a_row_that_cannot_be_deleted_fails_nothing(failure: Exception) -> None:
+    rows = Rows([connection("a"), connection("b")], undeletable=failure)
+    delivery = Broadcast(rows, Gateway({"a": "gone"})).to_booking("ride-1", FRAME, NOW)
+    assert delivery.as_dict() == {"connections": 2, "delivered": 1, "gone": 1, "failed": 0}
+
+
+@pytest.mark.parametrize("failure", [unavailable("The database"), DENIED])
+def test_connections_that_cannot_be_found_fail_nothing(failure: Exception) -> None:
+    asking = connection("asking")
+    gateway = Gateway()
+    delivery = Broadcast(Rows(broken=failure), gateway).to_booking("ride-1", FRAME, NOW, answers=[(asking, {"ack": 1})])
+    assert delivery.as_dict() == {"connections": 0, "delivered": 0, "gone": 0, "failed": 0, "error": "unavailable"}
+    assert gateway.posted == [[("asking", b'{"ack":1}')]]
+
+
+def test_an_answer_takes_the_place_of_the_frame_and_is_not_counted() -> None:
+    asking, other = connection("asking", "driver"), connection("other")
+    gateway = Gateway({"asking": "gone"})
+    rows = Rows([asking, other])
+    delivery = Broadcast(rows, gateway).to_booking("ride-1", FRAME, NOW, answers=[(asking, {"ack": 1})])
+    [posted] = gateway.posted
+    assert [(name, json.loads(body)) for name, body in posted] == [("asking", {"ack": 1}), ("other", FRAME)]
+    assert delivery.as_dict() == {"connections": 1, "delivered": 1, "gone": 0, "failed": 0}
+    assert rows.removed == ["asking"]
+
+
+def test_whom_the_sender_excludes_gets_nothing() -> None:
+    gateway = Gateway()
+    rows = Rows([connection("a"), connection("b")])
+    Broadcast(rows, gateway).to_booking("ride-1", FRAME, NOW, to=lambda each: each.connection_id != "a")
+    assert [name for name, _ in gateway.posted[0]] == ["b"]
+
+
+def test_one_connection_is_told_alone() -> None:
+    gateway = Gateway({"b": "gone"})
+    rows = Rows([connection("a"), connection("b")])
+    told = Broadcast(rows, gateway)
+    assert told.to_connection(connection("a"), FRAME, NOW) == "delivered"
+    assert told.to_connection(connection("b"), FRAME, NOW) == "gone"
+    assert rows.removed == ["b"]
+
+
+class Credentials:
+    """What botocore finds of credentials; `failure` is raised when they are to be refreshed."""
+
+    def __init__(self, access_key: str | None = "AKID", failure: Exception | None = None) -> None:
+        self.access_key, self.secret_key, self.token = access_key, "secret", "token"
+        self.failure = failure
+
+    def get_frozen_credentials(self) -> "Credentials":
+        if self.failure:
+            raise self.failure
+        return self
+
+
+class Session:
+    def __init__(self, credentials: Credentials | None) -> None:
+        self.credentials = credentials
+
+    def get_credentials(self) -> Credentials | None:
+        return self.credentials
+
+
+def test_the_functions_own_credentials_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broadcast.botocore.session, "get_session", lambda: Session(Credentials()))
+    assert connections_api.__wrapped__("https://x.example/s")._keys() == Keys("AKID", "secret", "token")
+
+
+@pytest.mark.parametrize(
+    "credentials", [None, Credentials(access_key=None), Credentials(failure=RuntimeError("still expired"))]
+)
+def test_missing_credentials_fail_posts_and_raise_nothing(
+    monkeypatch: pytest.MonkeyPatch, credentials: Credentials | None
+) -> None:
+    monkeypatch.setattr(broadcast.botocore.session, "get_session", lambda: Session(credentials))
+    api = connections_api.__wrapped__("http://127.0.0.1:1/local")
+    assert api.post([("a", b"{}")]) == ["failed"]
+    with pytest.raises(Refusal, match="credentials"):
+        api._keys()

@@ -1,0 +1,489 @@
+"""Posts, against a server that misbehaves. Nothing here asserts a duration: what must not wait would wait for ever."""
+
+import io
+import re
+import socket
+import ssl
+import threading
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from hypothesis import given
+from hypothesis import strategies as st
+
+from navietakie import exchange, posting
+from navietakie.errors import Refusal
+from navietakie.exchange import read_answer
+from navietakie.observability import logger
+from navietakie.posting import ATTEMPTS, NARROW, WIDE, ConnectionsApi, Post
+from navietakie.sigv4 import Keys
+from tests.fakes.peer import Asked, Peer, answer, client_tls, hang_up, peer, pieces, reset, server_tls, then_hang_up
+
+KEYS = Keys("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "IQoJb3JpZ2luX2VjE+/==")
+
+
+def api(server: Peer, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> ConnectionsApi:
+    scheme = "https" if tls else "http"
+    return ConnectionsApi(f"{scheme}://{host}:{server.port}/local", "eu-central-1", lambda: KEYS, tls)
+
+
+def posts(*connection_ids: str) -> list[Post]:
+    return [(connection_id, b'{"v":1}') for connection_id in connection_ids]
+
+
+def many(count: int) -> list[Post]:
+    return posts(*(f"c{number}" for number in range(count)))
+
+
+@pytest.fixture
+def server() -> Generator[Peer]:
+    with peer() as running:
+        yield running
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shortens what a post may take, so that a test of time-outs is over soon."""
+    monkeypatch.setattr(posting, "POST_SECONDS", 0.4)
+
+
+@pytest.fixture
+def one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves no second try, so that a needed one shows as a failure."""
+    monkeypatch.setattr(posting, "ATTEMPTS", 1)
+
+
+class Gate:
+    """Holds every answer until `count` requests are under way at once; after 20 s without that it hangs up."""
+
+    def __init__(self, count: int) -> None:
+        self._barrier = threading.Barrier(count)
+
+    def __call__(self, _: Asked) -> Sequence[bytes]:
+        try:
+            self._barrier.wait(20)
+        except threading.BrokenBarrierError:
+            return [b""]
+        return answer(200)(_)
+
+
+# --- what is sent
+
+
+def test_a_post_is_what_boto3_would_send(server: Peer) -> None:
+    body = '{"text":"Grüße 🚕"}'.encode()
+    assert api(server).post([("L0SM9cOFvHcCIhw=", body), ("a/b+c", b"")]) == ["delivered", "delivered"]
+    for asked in server.asked:
+        assert asked.body == {"L0SM9cOFvHcCIhw=": body, "a/b+c": b""}[asked.connection_id]
+        url = f"http://127.0.0.1:{server.port}{asked.path}"
+        expected = AWSRequest(method="POST", url=url, data=asked.body)
+        instant = datetime.strptime(asked.headers["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        with patch("botocore.auth.get_current_datetime", return_value=instant):
+            SigV4Auth(Credentials(*KEYS), "execute-api", "eu-central-1").add_auth(expected)
+        signed = {name.lower(): value for name, value in expected.headers.items()}
+        assert {name: asked.headers[name] for name in signed} == signed
+    assert {asked.path for asked in server.asked} == {
+        "/local/@connections/L0SM9cOFvHcCIhw%3D",
+        "/local/@connections/a%2Fb%2Bc",
+    }
+
+
+def test_the_usual_port_is_not_in_the_host_header() -> None:
+    for url in ("https://x.example.org/s", "https://x.example.org:443/s", "http://x.example.org:80/s"):
+        assert ConnectionsApi(url, "us-east-1", lambda: KEYS)._host == "x.example.org"
+
+
+def test_nothing_to_post_asks_for_nothing() -> None:
+    def no_keys() -> Keys:
+        raise AssertionError
+
+    assert ConnectionsApi("http://127.0.0.1:1/local", "us-east-1", no_keys).post([]) == []
+
+
+def test_an_endpoint_that_is_no_url_is_named() -> None:
+    for endpoint in ("example.org/local", "", "ftp://example.org/"):
+        with pytest.raises(Refusal, match="WEBSOCKET_ENDPOINT"):
+            ConnectionsApi(endpoint, "us-east-1", lambda: KEYS)
+
+
+def test_keys_are_asked_for_at_every_batch(server: Peer) -> None:
+    given = iter([Keys("FIRST", "one"), Keys("SECOND", "two")])
+    poster = ConnectionsApi(f"http://127.0.0.1:{server.port}", "us-east-1", lambda: next(given))
+    poster.post(posts("a"))
+    poster.post(posts("a"))
+    used = [re.search(r"Credential=(\w+)/", asked.headers["authorization"]) for asked in server.asked]
+    assert [it and it[1] for it in used] == ["FIRST", "SECOND"]
+
+
+def test_without_keys_posts_fail_and_nothing_is_raised(server: Peer) -> None:
+    def no_keys() -> Keys:
+        raise Refusal("internal", "no credentials")
+
+    assert ConnectionsApi(f"http://127.0.0.1:{server.port}", "us-east-1", no_keys).post(many(2)) == ["failed"] * 2
+    assert server.asked == []
+
+
+def test_a_connection_is_closed_with_delete(server: Peer) -> None:
+    server.answers["x="] = [pieces(b"HTTP/1.1 204 No Content\r\n\r\n")]
+    poster = api(server)
+    poster.close("x=")
+    poster.close("x=")
+    assert [(it.method, it.path, it.line) for it in server.asked] == [("DELETE", "/local/@connections/x%3D", 0)] * 2
+
+
+# --- what comes back
+
+
+@given(st.lists(st.sampled_from([200, 202, 204, 400, 403, 404, 410, 413]), max_size=30))
+def test_outcomes_are_in_the_order_of_the_posts(statuses: list[int]) -> None:
+    with peer() as server:
+        for number, status in enumerate(statuses):
+            server.answers[f"c{number}"] = [answer(status)]
+        expected = ["delivered" if s < 300 else "gone" if s == 410 else "failed" for s in statuses]
+        assert api(server).post(many(len(statuses))) == expected
+        assert len(server.asked) == len(statuses)  # none of these is tried again
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_passing_failure_is_tried_again(server: Peer, status: int) -> None:
+    server.answers["a"] = [answer(status, b'{"message":"Limit exceeded"}'), answer(200)]
+    assert api(server).post(posts("a")) == ["delivered"]
+    assert server.tries("a") == 2
+
+
+@pytest.mark.parametrize("behaviour", [answer(500), reset, hang_up, pieces(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")])
+def test_a_lasting_failure_is_given_up_after_three_tries(server: Peer, behaviour: Any) -> None:
+    server.answers["bad"] = [behaviour]
+    assert api(server).post(posts("bad")) == ["failed"]
+    assert server.tries("bad") == ATTEMPTS
+
+
+@pytest.mark.parametrize("behaviour", [answer(500), reset, hang_up])
+def test_a_lasting_failure_is_nobody_elses(server: Peer, behaviour: Any) -> None:
+    """On a kept connection a failure may have been that connection's: it is made up for once a try, and no more."""
+    server.answers["c1"] = [behaviour]
+    poster = api(server)
+    for batch in (1, 2):
+        assert poster.post(many(200)) == ["delivered", "failed", *["delivered"] * 198]
+        assert ATTEMPTS * batch <= server.tries("c1") <= 2 * ATTEMPTS * batch
+
+
+def test_a_refused_request_is_logged_without_its_body(server: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", log)
+    server.answers["a"] = [answer(403, b'{"message":"Forbidden"}')]
+    api(server).post([("a", b'{"message":"secret words"}')])
+    assert '"status":403' in log.getvalue()
+    assert "secret" not in log.getvalue()
+    assert "IQoJ" not in log.getvalue()
+
+
+def test_nobody_there_fails_and_raises_nothing() -> None:
+    with socket.socket() as unheard:  # bound, and not listening
+        unheard.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{unheard.getsockname()[1]}"
+        assert ConnectionsApi(endpoint, "us-east-1", lambda: KEYS).post(many(3)) == ["failed"] * 3
+
+
+def test_an_unknown_host_fails_and_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror("Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert ConnectionsApi("http://nowhere.invalid", "us-east-1", lambda: KEYS).post(many(2)) == ["failed"] * 2
+
+
+def test_the_next_address_of_the_host_is_tried(
+    server: Peer, monkeypatch: pytest.MonkeyPatch, one_attempt: None
+) -> None:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        found = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", address)
+            for address in (unheard.getsockname(), ("127.0.0.1", server.port))
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        assert api(server).post(many(10)) == ["delivered"] * 10
+
+
+# --- nobody waits for anybody
+
+
+@pytest.mark.usefixtures("impatient")
+def test_one_that_hangs_delays_nobody(server: Peer) -> None:
+    arrived = threading.Event()
+
+    def last(asked: Asked) -> Sequence[bytes]:
+        arrived.set()
+        return answer(200)(asked)
+
+    def hangs_while_others_wait(asked: Asked) -> Sequence[bytes]:
+        assert arrived.wait(20)
+        return server.hang(asked)
+
+    server.answers |= {"c0": [hangs_while_others_wait], "c29": [last]}
+    assert api(server).post(many(30)) == ["failed"] + ["delivered"] * 29
+    assert 1 <= server.tries("c0") <= ATTEMPTS
+
+
+@pytest.mark.usefixtures("impatient")
+def test_many_that_hang_delay_nobody(server: Peer) -> None:
+    hanging = [f"c{number}" for number in range(0, 80, 2)]
+    server.answers |= {connection_id: [server.hang] for connection_id in hanging}
+    assert api(server).post(many(80)) == ["failed", "delivered"] * 40
+
+
+def test_slow_receivers_are_posted_to_at_once(server: Peer) -> None:
+    gate = Gate(WIDE)
+    server.answers |= {f"c{number}": [gate] for number in range(WIDE)}
+    assert api(server).post(many(WIDE)) == ["delivered"] * WIDE
+
+
+def test_two_receivers_are_posted_to_at_once(server: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posting, "SLOW_SECONDS", 60.0)
+    gate = Gate(2)
+    server.answers |= {"a": [gate], "b": [gate]}
+    assert api(server).post(posts("a", "b")) == ["delivered"] * 2
+
+
+def test_quick_receivers_share_few_connections(server: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posting, "SLOW_SECONDS", 60.0)
+    poster = api(server)
+    assert poster.post(many(200)) == ["delivered"] * 200
+    assert poster.post(many(200)) == ["delivered"] * 200
+    assert server.lines == NARROW
+
+
+def test_no_thread_is_started(server: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    poster = api(server)
+    by_caller: list[str] = []
+    start = threading.Thread.start
+
+    def seen(thread: threading.Thread) -> None:
+        by_caller.append(threading.current_thread().name)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", seen)
+    assert poster.post(many(50)) == ["delivered"] * 50
+    assert threading.main_thread().name not in by_caller
+
+
+def test_all_posts_have_an_outcome_when_the_budget_is_spent(server: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posting, "BUDGET_SECONDS", 0.3)
+    monkeypatch.setattr(posting, "WIDE", 8)
+    server.answers |= {f"c{number}": [server.hang] for number in range(1, 100)}
+    assert api(server).post(many(100)) == ["delivered"] + ["failed"] * 99
+    assert {server.tries(f"c{number}") for number in range(100)} <= {0, 1}
+
+
+def test_threads_may_share_a_poster(server: Peer) -> None:
+    poster = api(server)
+    with ThreadPoolExecutor(8) as threads:
+        outcomes = list(threads.map(lambda _: poster.post(many(20)), range(40)))
+    assert outcomes == [["delivered"] * 20] * 40
+    assert len(server.asked) == 800
+
+
+# --- connections that are kept
+
+
+def kept_after(server: Peer, monkeypatch: pytest.MonkeyPatch, *script: Any) -> bool:
+    """Whether a connection on which this was answered is used again."""
+    monkeypatch.setattr(posting, "ATTEMPTS", 1)
+    server.answers["a"] = [*script, answer(200)]
+    poster = api(server)
+    assert poster.post(posts("a")) == ["delivered"]
+    assert poster.post(posts("a")) == ["delivered"]
+    return server.asked[-1].line == 0
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        answer(200),
+        answer(200, b"x" * 60_000),
+        pieces(b"HTTP/1.1 2", b"00 OK\r\nContent-", b"Length:5\r\n\r\nab", b"cde"),
+        pieces(b"HTTP/1.1 204 No Content\r\n\r\n"),
+        pieces(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
+        pieces(b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n", b"HTTP/1.1 200\r\nCONTENT-LENGTH:\t2 \r\n\r\n{}"),
+        answer(200, b"", "Content-Length: 0"),
+    ],
+)
+def test_a_connection_is_used_again(server: Peer, monkeypatch: pytest.MonkeyPatch, given: Any) -> None:
+    assert kept_after(server, monkeypatch, given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        answer(200, b"", "Connection: close"),
+        answer(200, b"", "Connection: x, Close"),
+        then_hang_up(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        then_hang_up(b"HTTP/1.1 200 OK\r\n\r\nuntil the end"),
+        then_hang_up(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ncut off"),
+        pieces(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
+        pieces(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 7\r\n\r\nabcdefg"),
+        pieces(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"),
+        answer(200, b"x" * 70_000),
+    ],
+)
+def test_a_connection_of_which_that_is_not_certain_is_not_used_again(
+    server: Peer, monkeypatch: pytest.MonkeyPatch, given: Any
+) -> None:
+    assert not kept_after(server, monkeypatch, given)
+
+
+@pytest.mark.usefixtures("one_attempt")
+def test_connections_that_were_closed_while_idle_fail_nobody(server: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate(20)
+    server.answers |= {f"c{number}": [gate] for number in range(20)}
+    poster = api(server)
+    assert poster.post(many(20)) == ["delivered"] * 20
+    server.hang_up_all()
+    assert poster.post(many(20)) == ["delivered"] * 20
+    assert [server.tries(f"c{number}") for number in range(20)] == [2] * 20
+
+
+@pytest.mark.usefixtures("one_attempt")
+def test_connections_that_were_reset_while_idle_fail_nobody(server: Peer) -> None:
+    server.answers["a"] = [answer(200), reset, answer(200)]
+    poster = api(server)
+    assert poster.post(posts("a")) == ["delivered"]
+    assert poster.post(posts("a")) == ["delivered"]
+    assert [it.line for it in server.asked] == [0, 0, 1]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_connection_that_the_network_lost_is_not_tried_twice(server: Peer) -> None:
+    server.answers["a"] = [answer(200), server.hang, answer(200)]
+    poster = api(server)
+    assert poster.post(posts("a")) == ["delivered"]
+    assert poster.post(posts("a")) == ["delivered"]
+    assert [it.line for it in server.asked] == [0, 0, 1]
+
+
+@pytest.mark.usefixtures("one_attempt")
+def test_a_connection_idle_for_long_is_not_used(server: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = deque([1_000.0])
+    monkeypatch.setattr(exchange.time, "time", lambda: clock[0])
+    poster = api(server)
+    for pause, line in [(0.0, 0), (exchange.IDLE_SECONDS - 1, 0), (exchange.IDLE_SECONDS + 1, 1)]:
+        clock[0] += pause
+        assert poster.post(posts("a")) == ["delivered"]
+        assert server.asked[-1].line == line
+
+
+def test_addresses_are_looked_up_again_after_a_while(server: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    lookups = 0
+    look_up = socket.getaddrinfo
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        nonlocal lookups
+        lookups += 1
+        return look_up(*arguments, **options)
+
+    clock = deque([1_000.0])
+    monkeypatch.setattr(exchange.time, "time", lambda: clock[0])
+    monkeypatch.setattr(socket, "getaddrinfo", counted)
+    poster = api(server)
+    server.answers |= {f"c{number}": [answer(200, b"", "Connection: close")] for number in range(5)}
+    for pause, expected in [(0.0, 1), (exchange.ADDRESS_SECONDS - 1, 1), (2.0, 2)]:
+        clock[0] += pause
+        assert poster.post(many(5)) == ["delivered"] * 5
+        assert lookups == expected
+
+
+# --- TLS
+
+
+def test_frames_go_through_tls() -> None:
+    with peer(server_tls()) as server:
+        assert (
+            api(server, client_tls(), "localhost").post([(f"c{n}", b"x" * 32_000) for n in range(20)])
+            == ["delivered"] * 20
+        )
+        assert {len(asked.body) for asked in server.asked} == {32_000}
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_new_connection_resumes_the_tls_session(version: ssl.TLSVersion) -> None:
+    with peer(server_tls()) as server:
+        trust = client_tls()
+        trust.minimum_version = trust.maximum_version = version
+        server.answers["a"] = [answer(200, b"", "Connection: close")]
+        poster = api(server, trust, "localhost")
+        for _ in range(3):
+            assert poster.post(posts("a")) == ["delivered"]
+        assert server.resumed == [False, True, True]
+
+
+@pytest.mark.usefixtures("one_attempt")
+def test_tls_connections_that_were_closed_while_idle_fail_nobody() -> None:
+    with peer(server_tls()) as server:
+        poster = api(server, client_tls(), "localhost")
+        assert poster.post(many(4)) == ["delivered"] * 4
+        server.hang_up_all()
+        assert poster.post(many(4)) == ["delivered"] * 4
+
+
+@pytest.mark.parametrize(
+    ("shown", "trusted"), [("localhost", "elsewhere.example"), ("elsewhere.example", "elsewhere.example")]
+)
+def test_a_certificate_that_is_not_trusted_or_anothers_is_sent_nothing(shown: str, trusted: str) -> None:
+    with peer(server_tls(shown)) as server:
+        assert api(server, client_tls(trusted), "localhost").post(posts("a")) == ["failed"]
+        assert server.asked == []
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_server_that_never_shakes_hands_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"https://localhost:{silent.getsockname()[1]}"
+        poster = ConnectionsApi(endpoint, "us-east-1", lambda: KEYS, client_tls())
+        assert poster.post(posts("a")) == ["failed"]
+
+
+def test_plain_http_behind_https_is_given_up(server: Peer) -> None:
+    assert api(server, client_tls(), "localhost").post(posts("a")) == ["failed"]
+    assert server.asked == []
+
+
+# --- reading answers, without a server
+
+
+@given(
+    status=st.integers(200, 599),
+    body=st.binary(max_size=300),
+    cuts=st.lists(st.integers(0, 400), max_size=5),
+    fields=st.lists(st.sampled_from(["Date: now", "x-amzn-RequestId: 1", "Content-Type: application/json"])),
+)
+def test_an_answer_is_read_wherever_it_is_cut(status: int, body: bytes, cuts: list[int], fields: list[str]) -> None:
+    [whole] = answer(status, body, *fields)(Asked(0, "", "", {}, b""))
+    for cut in cuts:
+        if cut < len(whole):
+            assert read_answer(whole[:cut], ended=False) is None
+    assert read_answer(whole, ended=False) == (status, True)
+    assert read_answer(whole + b"x", ended=False) == (status, False)
+
+
+@given(st.binary(max_size=200), st.booleans())
+def test_noise_is_an_answer_or_an_error_and_nothing_else(noise: bytes, ended: bool) -> None:
+    for answered in (noise, b"HTTP/1.1 200 OK\r\n" + noise + b"\r\n\r\n"):
+        try:
+            read = read_answer(answered, ended=ended)
+        except OSError:
+            continue
+        assert read is not None or not ended
+
+
+def test_an_endless_head_is_an_error() -> None:
+    with pytest.raises(OSError, match="not an HTTP answer"):
+        read_answer(b"HTTP/1.1 200 OK\r\n" + b"x" * 70_000, ended=False)
