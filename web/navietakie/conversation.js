@@ -316,7 +316,7 @@ export class Conversation extends Emitter {
     const { outbox } = this.#parts;
     if (outbox.stored(message)) this.emit('sent', message);
     this.#heard(message);
-    if (message.seq <= this.#timeline.through) outbox.shown(message);
+    outbox.shown(this.#timeline.through);
     this.#changed();
   }
 
@@ -326,13 +326,13 @@ export class Conversation extends Emitter {
     for (const message of messages) {
       if (message.sender === this.sender) {
         if (outbox.stored(message)) this.emit('sent', message);
-        outbox.shown(message);
       } else {
         typing.heard(message.sender, false);
         receipts.note('delivered', message.seq);
       }
       if (this.#ready) this.emit('message', message);
     }
+    outbox.shown(this.#timeline.through);
     if (messages.length) this.#changed();
   }
 
@@ -364,6 +364,7 @@ export class Conversation extends Emitter {
 
   #startedOver() {
     this.#ready = false;
+    this.#parts.outbox.shown(Infinity);
     this.#parts.receipts.startOver();
     this.#parts.calls.startOver();
     this.emit('reset');

@@ -86,6 +86,7 @@ export class Outbox {
     if (!entry) return false;
     if (entry === this.#inFlight) this.#land();
     entry.state = 'sent';
+    entry.seq = message.seq;
     entry.error = null;
     this.#forget(entry);
     this.#promises.get(entry.id)?.resolve(message);
@@ -94,10 +95,9 @@ export class Outbox {
     return true;
   }
 
-  /** Drops the entry of a message that is shown as a message from now on. */
-  shown(message) {
-    const entry = this.entries.find((each) => each.id === message.client_message_id);
-    if (entry) this.#remove(entry);
+  /** Drops the entries of stored messages up to the sequence `through`: they are history from now on. */
+  shown(through) {
+    this.entries = this.entries.filter((each) => each.state !== 'sent' || each.seq > through);
   }
 
   /** Takes an error for the entry of that id. Says whether there is one. */

@@ -20,6 +20,7 @@ export class Sync {
   #holeTimer = null;
   #retryTimer = null;
   #pingTimer = null;
+  #pingAt = 0;
   #pongTimer = null;
   #fruitless = 0;
 
@@ -129,7 +130,8 @@ export class Sync {
 
   /** Brings the next ping forward if a call asks for it. */
   hurry() {
-    if (this.#pingTimer) this.#pingIn(this.#pace());
+    const due = this.#options.clock.now() + this.#pace();
+    if (this.#pingTimer && due < this.#pingAt) this.#pingIn(this.#pace());
   }
 
   /** Pings now: after sleep, say, when the line may be dead without knowing it. */
@@ -146,6 +148,7 @@ export class Sync {
   #pingIn(ms) {
     const { clock } = this.#options;
     clock.clearTimeout(this.#pingTimer);
+    this.#pingAt = clock.now() + ms;
     this.#pingTimer = clock.setTimeout(() => {
       this.#pingTimer = null;
       this.ping();

@@ -1,0 +1,212 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { fakeMicrophones, fakeWebRtc } from './support/webrtc.mjs';
+import { World } from './support/world.mjs';
+
+/** A driver and a passenger with microphones. */
+async function pair() {
+  const world = new World();
+  const webRtc = fakeWebRtc(world.clock);
+  const media = { RTCPeerConnection: webRtc.RTCPeerConnection };
+  const ears = { driver: fakeMicrophones(), passenger: fakeMicrophones() };
+  const phone = (sender, more = {}) =>
+    world.device(sender, { ...media, getUserMedia: ears[sender].getUserMedia, ...more });
+  const driver = phone('driver');
+  const passenger = phone('passenger');
+  await world.pass(200);
+  return { world, driver, passenger, phone, ears, ...webRtc };
+}
+
+/** Lets the driver call and the passenger answer. */
+async function talking(scene) {
+  const { world, driver, passenger } = scene;
+  const started = driver.chat.calls.start();
+  await world.pass(200);
+  await started;
+  const answered = passenger.chat.calls.accept();
+  await world.pass(500);
+  await answered;
+}
+
+const phases = (...devices) => devices.map(({ chat }) => chat.calls.phase);
+const voices = (...devices) => devices.map(({ chat }) => chat.calls.voice?.state);
+
+test('a call rings, is answered, carries a voice each way and is hung up', async () => {
+  const scene = await pair();
+  const { world, driver, passenger, ears } = scene;
+  const started = driver.chat.calls.start();
+  assert.deepEqual(phases(driver, passenger), ['dialling', 'idle']);
+  await world.pass(200);
+  await started;
+  assert.deepEqual(phases(driver, passenger), ['calling', 'ringing']);
+  assert.equal(passenger.chat.calls.ringsUntil > world.clock.now() + 44_000, true);
+  passenger.chat.calls.accept();
+  await world.pass(500);
+  assert.deepEqual(phases(driver, passenger), ['talking', 'talking']);
+  assert.deepEqual(voices(driver, passenger), ['connected', 'connected']);
+  driver.chat.calls.hangUp();
+  await world.pass(200);
+  assert.deepEqual(phases(driver, passenger), ['idle', 'idle']);
+  assert.deepEqual(voices(driver, passenger), [undefined, undefined]);
+  assert.deepEqual([...ears.driver.microphones, ...ears.passenger.microphones].map((each) => each.running), [false, false]);
+});
+
+test('the connection is made by the ICE servers of the answer', async () => {
+  const scene = await pair();
+  await talking(scene);
+  assert.deepEqual(scene.peers.map((each) => each.config.iceServers), Array(2).fill([{ urls: 'stun:example.org' }]));
+});
+
+test('a declined call is over on both sides', async () => {
+  const { world, driver, passenger } = await pair();
+  driver.chat.calls.start();
+  await world.pass(200);
+  passenger.chat.calls.hangUp();
+  await world.pass(200);
+  assert.deepEqual(phases(driver, passenger), ['idle', 'idle']);
+  assert.equal(driver.chat.calls.call.state, 'ended');
+});
+
+test('both call at once: one call, both talk', async () => {
+  const { world, driver, passenger } = await pair();
+  driver.chat.calls.start();
+  passenger.chat.calls.start();
+  await world.pass(1_000);
+  assert.deepEqual(phases(driver, passenger), ['talking', 'talking']);
+  assert.deepEqual(voices(driver, passenger), ['connected', 'connected']);
+  assert.equal(driver.chat.calls.call.call_id, passenger.chat.calls.call.call_id);
+});
+
+test('a call that another device answers stops ringing here', async () => {
+  const scene = await pair();
+  const tablet = scene.phone('passenger');
+  await scene.world.pass(200);
+  await talking(scene);
+  assert.deepEqual(phases(scene.passenger, tablet), ['talking', 'elsewhere']);
+  assert.equal(tablet.chat.calls.voice, null);
+  assert.deepEqual(voices(scene.driver), ['connected']);
+});
+
+test('the second device to answer is refused and sees the call as it stands', async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  const tablet = scene.phone('passenger');
+  await world.pass(200);
+  driver.chat.calls.start();
+  await world.pass(200);
+  const outcomes = Promise.allSettled([passenger.chat.calls.accept(), tablet.chat.calls.accept()]);
+  await world.pass(500);
+  assert.deepEqual((await outcomes).map((each) => each.reason?.code), [undefined, 'illegal_transition']);
+  assert.deepEqual(phases(passenger, tablet), ['talking', 'elsewhere']);
+  assert.equal(scene.ears.passenger.microphones[1].running, false);
+});
+
+test('a call that is hung up before the server has answered is ended', async () => {
+  const { world, driver, passenger } = await pair();
+  driver.chat.calls.start();
+  await world.pass(10);
+  driver.chat.calls.hangUp();
+  assert.equal(driver.chat.calls.phase, 'idle');
+  await world.pass(500);
+  assert.deepEqual(phases(driver, passenger), ['idle', 'idle']);
+  assert.equal(world.server.call.state, 'ended');
+});
+
+test('an action whose answer is lost is said again on the next line', async () => {
+  const { world, driver, passenger } = await pair();
+  let lost = 1;
+  world.server.loses = (frame) => frame.type === 'ack' && lost-- > 0;
+  driver.chat.calls.start();
+  await world.pass(100);
+  driver.socket.cut();
+  await world.pass(2_000);
+  assert.deepEqual(phases(driver, passenger), ['calling', 'ringing']);
+  assert.equal(world.server.call.version, 1);
+});
+
+test('a call frame that never came is found out by the ping', async () => {
+  const { world, driver, passenger } = await pair();
+  world.server.loses = (frame) => frame.type === 'call';
+  driver.chat.calls.start();
+  await world.pass(500);
+  assert.deepEqual(phases(passenger), ['idle']);
+  await world.pass(4_000);
+  assert.deepEqual(phases(passenger), ['ringing']);
+});
+
+test('without a microphone nobody is called', async () => {
+  const world = new World();
+  const { RTCPeerConnection } = fakeWebRtc(world.clock);
+  const getUserMedia = async () => {
+    throw new Error('Permission denied');
+  };
+  const { chat } = world.device('driver', { RTCPeerConnection, getUserMedia });
+  await world.pass(200);
+  await assert.rejects(chat.calls.start(), { code: 'microphone' });
+  assert.equal(chat.calls.phase, 'idle');
+  assert.equal(world.server.call, null);
+});
+
+test('calls have a state where there is no WebRTC', async () => {
+  const world = new World();
+  const [driver, passenger] = [world.device('driver'), world.device('passenger')];
+  await world.pass(200);
+  await talking({ world, driver, passenger });
+  assert.deepEqual(phases(driver, passenger), ['talking', 'talking']);
+});
+
+test('an action that no line carries fails in time', async () => {
+  const { world, driver } = await pair();
+  world.server.admits = () => false;
+  driver.socket.cut();
+  const started = assert.rejects(driver.chat.calls.start(), { code: 'timeout' });
+  await world.pass(25_000);
+  await started;
+  assert.equal(driver.chat.calls.phase, 'idle');
+});
+
+test('the voice is found under signals that are lost, doubled and late', async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  world.server.loses = (frame) => frame.type === 'signal' && world.clock.chance(0.4);
+  world.server.latency = () => world.clock.between(5, 500);
+  driver.chat.calls.start();
+  await world.pass(2_000);
+  passenger.chat.calls.accept();
+  await world.pass(120_000);
+  assert.deepEqual(voices(driver, passenger), ['connected', 'connected']);
+});
+
+test('a voice that fails is found again', async () => {
+  const scene = await pair();
+  await talking(scene);
+  for (const peer of scene.peers) peer.fail();
+  assert.deepEqual(voices(scene.driver, scene.passenger), ['reconnecting', 'reconnecting']);
+  await scene.world.pass(8_000);
+  assert.deepEqual(voices(scene.driver, scene.passenger), ['connected', 'connected']);
+});
+
+for (const side of ['driver', 'passenger']) {
+  test(`a ${side}'s device that is reloaded in mid-call finds its voice again`, async () => {
+    const scene = await pair();
+    await talking(scene);
+    const { chat, storage, deviceId } = scene[side];
+    const other = side === 'driver' ? scene.passenger : scene.driver;
+    chat.close();
+    await scene.world.pass(1_000);
+    const reloaded = scene.phone(side, { storage, deviceId });
+    await scene.world.pass(15_000);
+    assert.deepEqual(phases(reloaded, other), ['talking', 'talking']);
+    assert.deepEqual(voices(reloaded, other), ['connected', 'connected']);
+  });
+}
+
+test('mute silences the microphone, also one that comes later', async () => {
+  const scene = await pair();
+  await talking(scene);
+  const [track] = scene.ears.driver.microphones;
+  scene.driver.chat.calls.voice.muted = true;
+  assert.equal(track.enabled, false);
+  scene.driver.chat.calls.voice.muted = false;
+  assert.equal(track.enabled, true);
+});

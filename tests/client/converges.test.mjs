@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { World, seqs } from './support/world.mjs';
+
+const SEEDS = Number(process.env.SEEDS ?? 60);
+const FIRST = Number(process.env.SEED ?? 1);
+const STEPS = 150;
+
+/** A bad network: slow, overtaking, losing, refusing, and now and then gone without a word. */
+function spoil({ server, clock }) {
+  server.latency = () => clock.between(5, clock.chance(0.1) ? 900 : 60);
+  server.loses = () => clock.chance(0.12);
+  server.refuse = () => {
+    if (clock.chance(0.06)) return 'lost';
+    if (clock.chance(0.04)) return { code: 'unavailable', retryable: true, retry_after_ms: 700 };
+    if (clock.chance(0.02)) return { code: 'internal', retryable: true };
+    return null;
+  };
+  server.admits = () => clock.chance(0.8);
+}
+
+function mend({ server }) {
+  server.latency = () => 20;
+  server.loses = () => false;
+  server.refuse = () => null;
+  server.admits = () => true;
+}
+
+function step(world, written) {
+  const { clock, server, devices } = world;
+  const device = clock.pick(devices);
+  const dice = clock.random();
+  if (dice < 0.55) {
+    const text = `${device.deviceId} ${written[device.deviceId].length}`;
+    written[device.deviceId].push(text);
+    device.chat.send(text);
+  } else if (dice < 0.62) {
+    device.socket?.cut({ silent: clock.chance(0.3) });
+  } else if (dice < 0.72) {
+    device.chat.markRead();
+  } else if (dice < 0.76) {
+    server.store({ sender: 'system', message: 'A word from the company', message_type: 'system' });
+  } else if (dice < 0.78) {
+    reload(world, device);
+  }
+}
+
+/** The page is left and opened again: only what is stored survives. */
+function reload(world, device) {
+  device.chat.close();
+  world.devices.splice(world.devices.indexOf(device), 1);
+  world.device(device.sender, { storage: device.storage, deviceId: device.deviceId });
+}
+
+for (let seed = FIRST; seed < FIRST + SEEDS; seed += 1) {
+  test(`whatever the network does, every device ends with the history as stored (seed ${seed})`, async () => {
+    const world = new World(seed);
+    const { clock, server } = world;
+    const written = {};
+    for (const sender of ['driver', 'passenger', 'driver']) written[world.device(sender).deviceId] = [];
+    spoil(world);
+    for (let count = 0; count < STEPS; count += 1) {
+      step(world, written);
+      await world.pass(clock.between(0, clock.chance(0.05) ? 20_000 : 700));
+    }
+    mend(world);
+    await world.pass(200_000);
+
+    const stored = server.messages.map((each) => each.message);
+    for (const [deviceId, wanted] of Object.entries(written)) {
+      const own = stored.filter((text) => text.startsWith(`${deviceId} `));
+      assert.deepEqual(own, wanted, `${deviceId}: each once, in the order of writing`);
+    }
+    for (const { chat, deviceId, heard } of world.devices) {
+      assert.deepEqual(chat.outbox, [], `${deviceId}: nothing left to send`);
+      while (chat.hasOlder) await chat.loadOlder();
+      assert.deepEqual(chat.messages, server.messages, `${deviceId}: the same history`);
+      const first = heard[0]?.seq ?? 0;
+      assert.deepEqual(seqs(heard), heard.map((_, index) => first + index), `${deviceId}: told of each once, in order`);
+      assert.deepEqual(chat.receipts, server.receipts, `${deviceId}: the same receipts`);
+    }
+    for (const side of ['driver', 'passenger']) {
+      const foreign = server.messages.findLast((each) => each.sender !== side);
+      assert.equal(server.receipts[side].delivered, foreign.seq, `${side} has said that it got everything`);
+    }
+    world.close();
+  });
+}

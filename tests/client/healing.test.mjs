@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { World, seqs, texts } from './support/world.mjs';
+
+const handled = (world, action) => world.server.handled.filter((each) => each.action === action);
+
+/** A booking of three messages and a device that has them. */
+async function settledWorld() {
+  const world = new World();
+  for (const text of ['one', 'two', 'three']) world.server.store({ sender: 'passenger', message: text });
+  const device = world.device('driver');
+  await world.pass(200);
+  return { world, ...device, device };
+}
+
+test('a device that opens has the newest page, and is told of later messages only', async () => {
+  const { world, chat, device } = await settledWorld();
+  assert.equal(chat.state, 'open');
+  assert.equal(chat.ready, true);
+  assert.deepEqual(texts(chat.messages), ['one', 'two', 'three']);
+  world.server.store({ sender: 'passenger', message: 'four' });
+  await world.pass(100);
+  assert.deepEqual(texts(device.heard), ['four']);
+});
+
+test('pushes that overtake each other come out in order, without a sync', async () => {
+  const { world, device } = await settledWorld();
+  const delays = [290, 10];
+  world.server.latency = () => delays.shift() ?? 10;
+  world.server.store({ sender: 'passenger', message: 'four' });
+  world.server.store({ sender: 'passenger', message: 'five' });
+  await world.pass(2_000);
+  assert.deepEqual(texts(device.heard), ['four', 'five']);
+  assert.equal(handled(world, 'sync').length, 1);
+});
+
+test('a hole that stays is filled after 300 ms from the last message before it', async () => {
+  const { world, device, chat } = await settledWorld();
+  world.server.loses = (frame) => frame.message?.seq === 4;
+  world.server.store({ sender: 'passenger', message: 'four' });
+  world.server.store({ sender: 'passenger', message: 'five' });
+  await world.pass(250);
+  assert.deepEqual(device.heard, []);
+  await world.pass(200);
+  assert.deepEqual(texts(device.heard), ['four', 'five']);
+  assert.equal(handled(world, 'sync').at(-1).after, chat.messages[2].timestamp);
+});
+
+test('a push that never comes is found out by the ping after three seconds', async () => {
+  const { world, device } = await settledWorld();
+  world.server.loses = (frame) => frame.type === 'message';
+  world.server.store({ sender: 'passenger', message: 'four' });
+  await world.pass(2_000);
+  assert.deepEqual(device.heard, []);
+  await world.pass(1_500);
+  assert.deepEqual(texts(device.heard), ['four']);
+});
+
+test('pings come after three seconds, then every minute', async () => {
+  const { world } = await settledWorld();
+  await world.pass(2_900);
+  assert.equal(handled(world, 'ping').length, 1);
+  await world.pass(59_000);
+  assert.equal(handled(world, 'ping').length, 1);
+  await world.pass(2_000);
+  assert.equal(handled(world, 'ping').length, 2);
+});
+
+test('pings come every ten seconds while a call is live', async () => {
+  const { world } = await settledWorld();
+  await world.pass(4_000);
+  world.server.changeCall('ringing', { sender: 'passenger' });
+  await world.pass(30_500);
+  assert.equal(handled(world, 'ping').length, 4); // the one after three seconds, and three more
+});
+
+test('a line that does not answer a ping is given up for another', async () => {
+  const { world, chat, device } = await settledWorld();
+  const silent = device.socket;
+  silent.cut({ silent: true });
+  await world.pass(12_000);
+  assert.equal(chat.state, 'open');
+  await world.pass(3_000);
+  assert.notEqual(device.socket, silent);
+  assert.equal(chat.state, 'open');
+});
+
+test('120 messages that came during a cut are brought in, in order, once', async () => {
+  const { world, chat, device } = await settledWorld();
+  world.server.admits = () => false;
+  device.socket.cut();
+  for (let count = 0; count < 120; count += 1) world.server.store({ sender: 'passenger', message: `missed ${count}` });
+  await world.pass(5_000);
+  assert.equal(chat.state, 'waiting');
+  world.server.admits = () => true;
+  await world.pass(30_000);
+  assert.deepEqual(chat.messages, world.server.messages);
+  assert.deepEqual(seqs(device.heard), Array.from({ length: 120 }, (_, index) => index + 4));
+  assert.equal(device.healed[0].messages, 120);
+});
+
+test('a history that began anew is shown from its start', async () => {
+  const { world, chat } = await settledWorld();
+  let resets = 0;
+  chat.on('reset', () => (resets += 1));
+  world.server.wipe();
+  world.server.store({ sender: 'passenger', message: 'a new beginning' });
+  await world.pass(500);
+  assert.deepEqual(texts(chat.messages), ['a new beginning']);
+  assert.equal(resets, 1);
+});
+
+test('a sync that is refused for the moment is asked for again', async () => {
+  const world = new World();
+  world.server.store({ sender: 'passenger', message: 'one' });
+  let refusals = 2;
+  world.server.refuse = ({ action }) =>
+    action === 'sync' && refusals-- > 0 ? { code: 'unavailable', retryable: true, retry_after_ms: 500 } : null;
+  const { chat } = world.device('driver');
+  await world.pass(2_000);
+  assert.deepEqual(texts(chat.messages), ['one']);
+});
+
+test('a sync that is not answered is asked for again', async () => {
+  const world = new World();
+  world.server.store({ sender: 'passenger', message: 'one' });
+  let lost = 1;
+  world.server.refuse = ({ action }) => (action === 'sync' && lost-- > 0 ? 'lost' : null);
+  const { chat } = world.device('driver');
+  await world.pass(12_000);
+  assert.deepEqual(texts(chat.messages), ['one']);
+});
+
+test('older messages are fetched page by page', async () => {
+  const world = new World();
+  for (let count = 0; count < 130; count += 1) world.server.store({ sender: 'passenger', message: `${count}` });
+  const { chat } = world.device('driver');
+  await world.pass(200);
+  assert.equal(chat.messages.length, 50);
+  await chat.loadOlder();
+  assert.equal(chat.messages.length, 100);
+  assert.equal(chat.hasOlder, true);
+  await chat.loadOlder();
+  assert.deepEqual(chat.messages, world.server.messages);
+  assert.equal(chat.hasOlder, false);
+});
+
+test('frames of unknown types and texts that are no frames are ignored', async () => {
+  const { world, device, chat } = await settledWorld();
+  device.socket.post({ type: 'horoscope', sign: 'leo' });
+  device.socket.onmessage({ data: 'not JSON' });
+  device.socket.onmessage({ data: 'null' });
+  world.server.store({ sender: 'passenger', message: 'four' });
+  await world.pass(100);
+  assert.deepEqual(texts(device.heard), ['four']);
+  assert.deepEqual(device.problems, []);
+  assert.equal(chat.state, 'open');
+});

@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { World, texts } from './support/world.mjs';
+
+const sends = (world) => world.server.handled.filter((each) => each.action === 'message');
+
+test('messages go one at a time, in the order of writing', async () => {
+  const world = new World();
+  const { chat } = world.device('driver');
+  await world.pass(100);
+  for (const text of ['one', 'two', 'three']) chat.send(text);
+  await world.pass(20);
+  assert.equal(sends(world).length, 1);
+  await world.pass(1_000);
+  assert.deepEqual(texts(world.server.messages), ['one', 'two', 'three']);
+  assert.deepEqual(texts(chat.messages), ['one', 'two', 'three']);
+  assert.deepEqual(chat.outbox, []);
+});
+
+test('a message whose ack is lost is sent again under the same id, and stored once', async () => {
+  const world = new World();
+  const { chat } = world.device('driver');
+  await world.pass(100);
+  let lost = 1;
+  world.server.loses = (frame) => frame.type === 'ack' && lost-- > 0;
+  world.server.refuse = ({ action }) => (action === 'ping' ? { code: 'unavailable', retryable: true } : null);
+  chat.send('Hello');
+  await world.pass(12_000);
+  const [first, second] = sends(world);
+  assert.equal(first.id, second.id);
+  assert.equal(world.server.messages.length, 1);
+  assert.deepEqual(chat.outbox, []);
+});
+
+test('a message that is seen in a sync needs no ack', async () => {
+  const world = new World();
+  const { chat, WebSocket } = world.device('driver');
+  await world.pass(100);
+  world.server.loses = (frame) => frame.type === 'ack';
+  const { stored } = chat.send('Hello');
+  await world.pass(60);
+  WebSocket.latest.cut();
+  await world.pass(2_000);
+  assert.equal((await stored).seq, 1);
+  assert.equal(sends(world).length, 2);
+  assert.deepEqual(chat.outbox, []);
+});
+
+test('what was written without a line is sent when there is one', async () => {
+  const world = new World();
+  world.server.admits = () => false;
+  const { chat } = world.device('driver');
+  await world.pass(1_000);
+  chat.send('Hello');
+  assert.equal(chat.outbox[0].state, 'waiting');
+  world.server.admits = () => true;
+  await world.pass(5_000);
+  assert.deepEqual(texts(world.server.messages), ['Hello']);
+});
+
+test('what was written survives a reload, and is sent in order', async () => {
+  const world = new World();
+  world.server.admits = () => false;
+  const { chat, storage, deviceId } = world.device('driver');
+  await world.pass(100);
+  for (const text of ['one', 'two', 'three']) chat.send(text);
+  chat.close();
+  world.server.admits = () => true;
+  const reloaded = world.device('driver', { storage, deviceId });
+  assert.deepEqual(texts(reloaded.chat.outbox), ['one', 'two', 'three']);
+  await world.pass(1_000);
+  assert.deepEqual(texts(world.server.messages), ['one', 'two', 'three']);
+  assert.equal(storage.length, 0);
+});
+
+test('two windows with one storage lose nothing and store nothing twice', async () => {
+  const world = new World();
+  world.server.admits = () => false;
+  const first = world.device('driver');
+  await world.pass(100);
+  first.chat.send('from the first');
+  const second = world.device('driver', { storage: first.storage });
+  second.chat.send('from the second');
+  world.server.admits = () => true;
+  await world.pass(5_000);
+  assert.deepEqual(texts(world.server.messages).sort(), ['from the first', 'from the second']);
+  assert.deepEqual([first.chat.outbox, second.chat.outbox], [[], []]);
+});
+
+test('a refused message steps aside for the next, and can be tried again or dropped', async () => {
+  const world = new World();
+  const { chat } = world.device('driver');
+  await world.pass(100);
+  world.server.refuse = (frame) =>
+    frame.message === 'bad' ? { code: 'booking_closed', message: 'The booking is closed' } : null;
+  const { stored } = chat.send('bad');
+  chat.send('good');
+  await world.pass(500);
+  await assert.rejects(stored, { code: 'booking_closed' });
+  assert.deepEqual(texts(world.server.messages), ['good']);
+  assert.deepEqual(chat.outbox.map((each) => [each.message, each.state]), [['bad', 'failed']]);
+
+  world.server.refuse = () => null;
+  chat.retry(chat.outbox[0].id);
+  await world.pass(500);
+  assert.deepEqual(texts(world.server.messages), ['good', 'bad']);
+});
+
+test('a failed message can be dropped, and is gone after a reload too', async () => {
+  const world = new World();
+  const { chat, storage } = world.device('driver');
+  await world.pass(100);
+  world.server.refuse = ({ action }) => (action === 'message' ? { code: 'too_large' } : null);
+  chat.send('too long');
+  await world.pass(500);
+  assert.equal(chat.discard(chat.outbox[0].id), true);
+  assert.deepEqual(chat.outbox, []);
+  assert.equal(storage.length, 0);
+});
+
+test('a rate limit is waited out, and the order kept', async () => {
+  const world = new World();
+  const { chat } = world.device('driver');
+  await world.pass(100);
+  const until = world.clock.now() + 3_000;
+  world.server.refuse = ({ action }) =>
+    action === 'message' && world.clock.now() < until
+      ? { code: 'rate_limited', retryable: true, retry_after_ms: 1_600 }
+      : null;
+  chat.send('one');
+  chat.send('two');
+  await world.pass(1_000);
+  assert.equal(sends(world).length, 1);
+  await world.pass(6_000);
+  assert.deepEqual(texts(world.server.messages), ['one', 'two']);
+});
+
+test('a storage that fails costs the survival of a reload, nothing else', async () => {
+  const world = new World();
+  const full = {
+    length: 0,
+    key: () => null,
+    getItem: () => null,
+    setItem() {
+      throw new Error('full');
+    },
+    removeItem() {
+      throw new Error('forbidden');
+    },
+  };
+  const { chat } = world.device('driver', { storage: full });
+  await world.pass(100);
+  chat.send('Hello');
+  await world.pass(500);
+  assert.deepEqual(texts(world.server.messages), ['Hello']);
+});

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { World } from './support/world.mjs';
+
+async function pair() {
+  const world = new World();
+  const driver = world.device('driver');
+  const passenger = world.device('passenger');
+  await world.pass(200);
+  return { world, driver, passenger };
+}
+
+test('a message that arrives is told as delivered, and as read once it was read', async () => {
+  const { world, driver, passenger } = await pair();
+  driver.chat.send('Hello');
+  await world.pass(500);
+  assert.deepEqual(driver.chat.receipts.passenger, { delivered: 1, read: 0 });
+  assert.equal(passenger.chat.unread, 1);
+  passenger.chat.markRead();
+  await world.pass(500);
+  assert.deepEqual(driver.chat.receipts.passenger, { delivered: 1, read: 1 });
+  assert.equal(passenger.chat.unread, 0);
+});
+
+test('own messages are not told as delivered', async () => {
+  const { world, driver } = await pair();
+  driver.chat.send('Hello');
+  await world.pass(500);
+  assert.deepEqual(driver.chat.receipts.driver, { delivered: 0, read: 0 });
+  assert.equal(driver.chat.unread, 0);
+});
+
+test('twenty messages at once are acknowledged with one frame', async () => {
+  const { world } = await pair();
+  for (let count = 0; count < 20; count += 1) world.server.store({ sender: 'system', message: `${count}` });
+  await world.pass(500);
+  const told = world.server.handled.filter((each) => each.action === 'delivered');
+  assert.deepEqual(told, [{ action: 'delivered', seq: 20 }, { action: 'delivered', seq: 20 }]);
+});
+
+test('a receipt that was lost on its way is said again after the next pong', async () => {
+  const { world, driver, passenger } = await pair();
+  world.server.refuse = ({ action }) => (action === 'read' || action === 'delivered' ? 'lost' : null);
+  driver.chat.send('Hello');
+  await world.pass(500);
+  passenger.chat.markRead();
+  await world.pass(500);
+  assert.equal(world.server.receipts.passenger.read, 0);
+  world.server.refuse = () => null;
+  await world.pass(3_000);
+  assert.equal(world.server.receipts.passenger.read, 1);
+});
+
+test('a receipt frame that was lost is made good by the next pong', async () => {
+  const { world, driver, passenger } = await pair();
+  world.server.loses = (frame) => frame.type === 'receipt';
+  driver.chat.send('Hello');
+  await world.pass(300);
+  passenger.chat.markRead();
+  await world.pass(500);
+  assert.equal(driver.chat.receipts.passenger.read, 0);
+  await world.pass(3_000);
+  assert.equal(driver.chat.receipts.passenger.read, 1);
+});
+
+test('what one device of a side has read is read on its others', async () => {
+  const { world, driver, passenger } = await pair();
+  const tablet = world.device('passenger');
+  driver.chat.send('Hello');
+  await world.pass(500);
+  assert.equal(tablet.chat.unread, 1);
+  passenger.chat.markRead();
+  await world.pass(500);
+  assert.equal(tablet.chat.unread, 0);
+});
+
+test('typing is said at most every three seconds, and that it has stopped', async () => {
+  const { world, driver, passenger } = await pair();
+  for (let count = 0; count < 10; count += 1) {
+    driver.chat.sayTyping();
+    await world.pass(500);
+  }
+  const told = () => world.server.handled.filter((each) => each.action === 'typing').map((each) => each.on);
+  assert.deepEqual(told(), [true, true]);
+  assert.deepEqual([...passenger.chat.typing], ['driver']);
+  await world.pass(5_000);
+  assert.deepEqual(told(), [true, true, false]);
+  assert.equal(passenger.chat.typing.size, 0);
+});
+
+test('who is cut while typing is not typing for ever', async () => {
+  const { world, driver, passenger } = await pair();
+  driver.chat.sayTyping();
+  await world.pass(200);
+  assert.equal(passenger.chat.typing.size, 1);
+  world.server.admits = () => false;
+  driver.socket.cut();
+  await world.pass(7_000);
+  assert.equal(passenger.chat.typing.size, 0);
+});
+
+test('presence is known from the start, and follows', async () => {
+  const { world, driver, passenger } = await pair();
+  assert.deepEqual(driver.chat.presence, { driver: true, passenger: true });
+  passenger.chat.close();
+  await world.pass(100);
+  assert.deepEqual(driver.chat.presence, { driver: true, passenger: false });
+});

@@ -1,0 +1,258 @@
+import { randomUUID } from 'node:crypto';
+
+const FIRST_PAGE = 50;
+const FRAME_MESSAGES = 20;
+const YEAR_2026 = Date.UTC(2026, 0, 1);
+
+/**
+ * The server's side of the contract in memory: one booking, its connections and its call, over a network that can be
+ * told to be slow, to lose, to overtake and to cut.
+ */
+export class FakeServer {
+  messages = [];
+  epoch = null;
+  receipts = emptyReceipts();
+  call = null;
+  connections = new Set();
+  /** Called before a client's frame is handled; answers with an error to refuse it, `'lost'` to swallow it. */
+  refuse = () => null;
+  /** Whether a frame to a client is lost. */
+  loses = () => false;
+  /** Milliseconds a frame takes, either way. */
+  latency = () => 20;
+  /** Whether a connection is let in. */
+  admits = () => true;
+  /** The answer of REST to a probe: an error body with its status, or null for the page. */
+  restRefusal = null;
+  handled = [];
+  #markers = new Map();
+  #clock;
+
+  constructor(clock) {
+    this.#clock = clock;
+  }
+
+  /** Forgets the history, as if the table had been made anew. */
+  wipe() {
+    this.messages = [];
+    this.epoch = null;
+    this.receipts = emptyReceipts();
+    this.#markers.clear();
+  }
+
+  /** Stores a message and tells everybody but `from`. */
+  store({ sender, message, message_type = 'text', metadata = null, client_message_id = null }, from = null) {
+    const key = client_message_id && `${sender} ${client_message_id}`;
+    const known = key && this.#markers.get(key);
+    const stored = known ?? this.#append({ sender, message, message_type, metadata, client_message_id });
+    if (key) this.#markers.set(key, stored);
+    this.tell({ type: 'message', sender, message: stored }, (each) => each !== from);
+    return { message: stored, duplicate: Boolean(known) };
+  }
+
+  /** Posts a frame to the connections of the booking. */
+  tell(frame, to = () => true) {
+    for (const connection of this.connections) if (to(connection)) connection.post(frame);
+  }
+
+  presence() {
+    const there = (side) => [...this.connections].some((each) => each.sender === side);
+    return { driver: there('driver'), passenger: there('passenger') };
+  }
+
+  /** What a client's `fetch` gets: history pages, and refusals. */
+  fetch = async (url) => {
+    const query = new URL(url).searchParams;
+    if (this.restRefusal) return answer(this.restRefusal.status, { error: this.restRefusal });
+    const before = query.get('before');
+    const all = this.messages.filter((each) => !before || each.timestamp < before).reverse();
+    const limit = Number(query.get('limit') ?? 50);
+    const messages = all.slice(0, limit);
+    return answer(200, { messages, next_cursor: all.length > limit ? 'more' : null, ...this.head() });
+  };
+
+  head() {
+    return { head_seq: this.messages.length, epoch: this.epoch, receipts: structuredClone(this.receipts) };
+  }
+
+  handle(connection, frame) {
+    this.handled.push(frame);
+    const verdict = this.refuse(frame, connection);
+    if (verdict === 'lost') return;
+    if (verdict) {
+      connection.post({ type: 'error', id: frame.id, error: { retryable: false, retry_after_ms: null, ...verdict } });
+      return;
+    }
+    this[`on_${frame.action}`]?.(connection, frame);
+  }
+
+  on_message(connection, { id, message, message_type, metadata = null }) {
+    const content = { sender: connection.sender, message, message_type, metadata, client_message_id: id };
+    connection.post({ type: 'ack', id, ...this.store(content, connection) });
+  }
+
+  on_sync(connection, { id, after }) {
+    const missed = after === undefined
+      ? this.messages.slice(-FIRST_PAGE)
+      : this.messages.filter((each) => each.timestamp > after);
+    const head = this.head();
+    const parts = [];
+    for (let at = 0; at < missed.length || !parts.length; at += FRAME_MESSAGES) {
+      parts.push(missed.slice(at, at + FRAME_MESSAGES));
+    }
+    parts.every((messages, index) => {
+      const last = index === parts.length - 1;
+      const standing = last ? { call: this.call, presence: this.presence(), receipts: head.receipts } : {};
+      const through_seq = last ? head.head_seq : messages.at(-1).seq;
+      const { head_seq, epoch } = head;
+      const frame = { type: 'sync', id, messages, through_seq, head_seq, epoch, has_more: !last, ...standing };
+      return connection.post(frame, true); // after one that failed the server sends no more
+    });
+  }
+
+  on_ping(connection, { id }) {
+    const call = this.call && { call_id: this.call.call_id, state: this.call.state, version: this.call.version };
+    connection.post({ type: 'pong', id, ...this.head(), call, presence: this.presence() });
+  }
+
+  on_delivered(connection, { seq }) {
+    this.#mark(connection, 'delivered', seq);
+  }
+
+  on_read(connection, { seq }) {
+    this.#mark(connection, 'read', seq);
+  }
+
+  on_typing(connection, { on }) {
+    this.tell({ type: 'typing', sender: connection.sender, on }, (each) => each !== connection);
+  }
+
+  on_signal(connection, { call_id, data }) {
+    this.tell({ type: 'signal', sender: connection.sender, call_id, data }, (each) => each.sender !== connection.sender);
+  }
+
+  on_call(connection, { id, call_action: action, call_id: callId }) {
+    const { sender, deviceId } = connection;
+    const act = `${action} ${sender} ${deviceId}`;
+    const call = this.call;
+    const live = call && call.state !== 'ended';
+    const change = {
+      initiate: !live ? 'ringing' : call.state === 'ringing' && call.callee === sender ? 'connected' : null,
+      accept: live && call.state === 'ringing' && call.callee === sender ? 'connected' : null,
+      reject: live && call.state === 'ringing' && call.callee === sender ? 'ended' : null,
+      end: live && (call.state === 'connected' || call.caller === sender) ? 'ended' : null,
+    }[action];
+    const repeat = call?.act === act && (action === 'initiate' || call.call_id === callId);
+    if (!repeat && (!change || (action !== 'initiate' && call.call_id !== callId))) {
+      const code = action === 'initiate' && call?.state === 'connected' ? 'call_in_progress' : 'illegal_transition';
+      connection.post({ type: 'error', id, error: { code, retryable: false, details: { call } } });
+      return;
+    }
+    if (!repeat) this.changeCall(change, { sender, deviceId, act }, connection);
+    connection.post({ type: 'ack', id, call: this.call, ice_servers: [{ urls: 'stun:example.org' }], reached: 1 });
+  }
+
+  /** Moves the call on, or begins one, and tells everybody but `from`. */
+  changeCall(state, { sender, deviceId, act = null } = {}, from = null) {
+    if (state === 'ringing') {
+      const count = Number(this.call?.timestamp ?? 0) + 1;
+      const callee = sender === 'driver' ? 'passenger' : 'driver';
+      this.call = { call_id: `call-${count}`, timestamp: String(count), caller: sender, callee, version: 0 };
+    }
+    const answered = state === 'connected' ? { answered_by: deviceId } : {};
+    const ring_ms_left = state === 'ringing' ? 45_000 : null;
+    this.call = { ...this.call, ...answered, state, act, ring_ms_left, version: this.call.version + 1 };
+    this.tell({ type: 'call', sender: sender ?? 'system', call: this.call }, (each) => each !== from);
+  }
+
+  #append(content) {
+    this.epoch ??= randomUUID();
+    const seq = this.messages.length + 1;
+    const timestamp = new Date(YEAR_2026 + seq).toISOString().replace('Z', '000Z');
+    const message = { message_id: randomUUID(), booking_code: 'test', seq, timestamp, sender_id: null, ...content };
+    this.messages.push(message);
+    return message;
+  }
+
+  #mark(connection, kind, seq) {
+    const mine = this.receipts[connection.sender];
+    if (seq > this.messages.length || seq <= mine[kind]) return;
+    mine[kind] = seq;
+    mine.delivered = Math.max(mine.delivered, mine.read);
+    const told = { type: 'receipt', sender: connection.sender, action: kind, seq, receipts: structuredClone(this.receipts) };
+    this.tell(told, (each) => each !== connection);
+  }
+
+  /** The WebSocket class of one device: its sockets end here. */
+  get WebSocket() {
+    const server = this;
+    const clock = this.#clock;
+    return class FakeWebSocket {
+      readyState = 0;
+      onopen = null;
+      onmessage = null;
+      onclose = null;
+      static latest = null;
+      #inOrder = 0;
+
+      constructor(url, protocols = []) {
+        const query = new URL(url).searchParams;
+        this.sender = query.get('sender');
+        this.deviceId = query.get('device_id');
+        this.protocols = protocols;
+        FakeWebSocket.latest = this;
+        clock.setTimeout(() => this.#shake(), server.latency());
+      }
+
+      #shake() {
+        if (this.readyState !== 0) return;
+        if (!server.admits(this)) return this.cut();
+        this.readyState = 1;
+        server.connections.add(this);
+        server.tell({ type: 'presence', sender: this.sender, online: true }, (each) => each !== this);
+        this.onopen?.({});
+      }
+
+      send(text) {
+        clock.setTimeout(() => server.connections.has(this) && server.handle(this, JSON.parse(text)), server.latency());
+      }
+
+      /** Sends a frame to the device, and says whether it went; those with `inOrder` arrive as they left. */
+      post(frame, inOrder = false) {
+        const text = JSON.stringify({ v: 1, booking_code: 'test', ts: new Date(clock.now()).toISOString(), ...frame });
+        if (server.loses(frame)) return false;
+        let at = clock.now() + server.latency();
+        if (inOrder) at = this.#inOrder = Math.max(at, this.#inOrder);
+        clock.setTimeout(() => this.readyState === 1 && this.onmessage?.({ data: text }), at - clock.now());
+        return true;
+      }
+
+      /** The line breaks. A silent cut is one that the device is not told of. */
+      cut({ silent = false } = {}) {
+        server.connections.delete(this);
+        this.cutSilently = silent;
+        if (silent) {
+          this.post = () => false;
+          return;
+        }
+        this.readyState = 3;
+        this.onclose?.({});
+      }
+
+      close() {
+        if (server.connections.delete(this)) {
+          server.tell({ type: 'presence', sender: this.sender, online: false });
+        }
+        this.readyState = 3;
+      }
+    };
+  }
+}
+
+function answer(status, body) {
+  return { ok: status < 300, status, json: async () => structuredClone(body) };
+}
+
+function emptyReceipts() {
+  return { driver: { delivered: 0, read: 0 }, passenger: { delivered: 0, read: 0 } };
+}

@@ -1,0 +1,101 @@
+/**
+ * A stand-in for a browser's WebRTC: two peers are connected when each holds the other's description and a candidate.
+ * It shows what the signalling brought about; that sound flows, the browser tests show.
+ */
+export function fakeWebRtc(clock) {
+  const peers = [];
+  let descriptions = 0;
+
+  class FakePeer {
+    localDescription = null;
+    remoteDescription = null;
+    signalingState = 'stable';
+    connectionState = 'new';
+    candidates = [];
+    tracks = [];
+    #closed = false;
+
+    constructor(config) {
+      this.config = config;
+      this.number = peers.push(this);
+    }
+
+    addTrack(track) {
+      this.tracks.push(track);
+    }
+
+    async createOffer() {
+      this.#mustBeOpen();
+      return { type: 'offer', sdp: `offer ${this.number} ${++descriptions}` };
+    }
+
+    async createAnswer() {
+      this.#mustBeOpen();
+      return { type: 'answer', sdp: `answer ${this.number} to ${this.remoteDescription.sdp}` };
+    }
+
+    async setLocalDescription(description) {
+      this.#mustBeOpen();
+      this.localDescription = description;
+      this.signalingState = description.type === 'offer' ? 'have-local-offer' : 'stable';
+      clock.setTimeout(() => this.onicecandidate?.({ candidate: { candidate: `of ${this.number}` } }), 10);
+    }
+
+    async setRemoteDescription(description) {
+      this.#mustBeOpen();
+      if (description.type === 'answer' && !description.sdp.endsWith(`to ${this.localDescription.sdp}`)) {
+        throw new Error('an answer to another offer');
+      }
+      this.remoteDescription = description;
+      this.signalingState = description.type === 'offer' ? 'have-remote-offer' : 'stable';
+      this.candidates = [];
+    }
+
+    async addIceCandidate(candidate) {
+      if (!this.remoteDescription) throw new Error('no remote description');
+      this.candidates.push(candidate);
+      this.#perhapsConnect();
+    }
+
+    async getStats() {
+      return new Map();
+    }
+
+    close() {
+      this.#closed = true;
+      this.connectionState = 'closed';
+    }
+
+    fail() {
+      this.connectionState = 'failed';
+      this.onconnectionstatechange?.();
+    }
+
+    #perhapsConnect() {
+      const remote = peers.find((each) => each.number === Number(this.remoteDescription.sdp.split(' ')[1]));
+      const mutual = remote?.remoteDescription?.sdp === this.localDescription?.sdp;
+      if (!mutual || remote.connectionState === 'closed' || !this.candidates.length || !remote.candidates.length) return;
+      for (const peer of [this, remote]) {
+        peer.connectionState = 'connected';
+        peer.onconnectionstatechange?.();
+      }
+    }
+
+    #mustBeOpen() {
+      if (this.#closed) throw new Error('closed');
+    }
+  }
+
+  return { RTCPeerConnection: FakePeer, peers };
+}
+
+/** A `getUserMedia` whose microphones are kept in a list; their tracks can be asked whether they run. */
+export function fakeMicrophones() {
+  const microphones = [];
+  const getUserMedia = async () => {
+    const track = { enabled: true, running: true, stop: () => (track.running = false) };
+    microphones.push(track);
+    return { getTracks: () => [track], getAudioTracks: () => [track] };
+  };
+  return { getUserMedia, microphones };
+}

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ORIGIN, Timeline } from '../../web/navietakie/timeline.js';
+import { seqs } from './support/world.mjs';
+
+const message = (seq) => ({ message_id: `m${seq}`, seq, timestamp: `t${String(seq).padStart(4, '0')}` });
+const range = (from, to) => Array.from({ length: to - from + 1 }, (_, index) => message(from + index));
+const page = (from, to, head = to) =>
+  ({ messages: range(from, to), through_seq: to, head_seq: head, epoch: 'e1' });
+
+function begun(from = 1, to = 3) {
+  const timeline = new Timeline();
+  timeline.admit(page(from, to), true);
+  return timeline;
+}
+
+test('the first page is where the timeline begins', () => {
+  const timeline = begun(51, 60);
+  assert.deepEqual(seqs(timeline.messages), seqs(range(51, 60)));
+  assert.equal(timeline.hasOlder, true);
+  assert.equal(timeline.hole, false);
+  assert.equal(timeline.cursor, 't0060');
+});
+
+test('an empty booking begins at its first message', () => {
+  const timeline = new Timeline();
+  timeline.admit({ messages: [], through_seq: 0, head_seq: 0, epoch: null }, true);
+  assert.equal(timeline.cursor, ORIGIN);
+  assert.equal(timeline.hasOlder, false);
+  assert.deepEqual(seqs(timeline.offer(message(1))), [1]);
+});
+
+test('what was pushed before the first page is kept for it', () => {
+  const timeline = new Timeline();
+  assert.deepEqual(timeline.offer(message(4)), []);
+  assert.deepEqual(seqs(timeline.admit(page(1, 3), true)), [1, 2, 3, 4]);
+});
+
+test('a message behind a hole waits until the hole is closed', () => {
+  const timeline = begun();
+  assert.deepEqual(timeline.offer(message(5)), []);
+  assert.equal(timeline.hole, true);
+  assert.equal(timeline.cursor, 't0003');
+  assert.deepEqual(seqs(timeline.offer(message(4))), [4, 5]);
+  assert.equal(timeline.hole, false);
+});
+
+test('a message that comes again is no news', () => {
+  const timeline = begun();
+  assert.deepEqual(timeline.offer(message(2)), []);
+  assert.equal(timeline.contradicts(message(2)), false);
+});
+
+test('an unknown message in a place that is taken contradicts the history', () => {
+  assert.equal(begun().contradicts({ ...message(2), message_id: 'another' }), true);
+});
+
+test('a sync says what has expired: that is no hole', () => {
+  const timeline = begun();
+  const fresh = timeline.admit({ messages: range(7, 9), through_seq: 9, head_seq: 9, epoch: 'e1' }, true);
+  assert.deepEqual(seqs(fresh), [7, 8, 9]);
+  assert.equal(timeline.hole, false);
+});
+
+test('a later frame that does not follow on leaves a hole', () => {
+  const timeline = begun();
+  timeline.admit({ messages: range(4, 6), through_seq: 6, head_seq: 12, epoch: 'e1' }, true);
+  assert.deepEqual(timeline.admit({ messages: range(10, 12), through_seq: 12, head_seq: 12, epoch: 'e1' }, false), []);
+  assert.equal(timeline.hole, true);
+  assert.equal(timeline.cursor, 't0006');
+});
+
+test('a push beyond a sync is not lost by it', () => {
+  const timeline = begun();
+  timeline.offer(message(6));
+  assert.deepEqual(seqs(timeline.admit(page(4, 5), true)), [4, 5, 6]);
+});
+
+test('a head that is ahead is a hole', () => {
+  const timeline = begun();
+  timeline.head = 4;
+  assert.equal(timeline.hole, true);
+});
+
+test('older pages go before the first message until there are none', () => {
+  const timeline = begun(51, 60);
+  assert.deepEqual(seqs(timeline.prepend(range(11, 50).reverse(), true)), seqs(range(11, 50)));
+  assert.equal(timeline.hasOlder, true);
+  timeline.prepend(range(1, 10).reverse(), false);
+  assert.deepEqual(seqs(timeline.messages), seqs(range(1, 60)));
+  assert.equal(timeline.hasOlder, false);
+});
+
+test('an older page that comes twice is there once', () => {
+  const timeline = begun(51, 60);
+  timeline.prepend(range(41, 50), true);
+  assert.deepEqual(timeline.prepend(range(41, 50), true), []);
+  assert.equal(timeline.messages.length, 20);
+});
