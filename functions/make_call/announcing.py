@@ -6,15 +6,22 @@ from typing import Any, Final, get_args
 
 from navietakie import events, instants
 from navietakie.broadcast import Broadcast, Delivery
-from navietakie.call import Action, Call, as_seen
+from navietakie.call import Action, Call, CallId, as_seen
 from navietakie.errors import Refusal
 from navietakie.frames import Frame, check_size, frame, message_frame
-from navietakie.message import SIDES, Message, Side, other_side
+from navietakie.message import SIDES, Fields, Message, Side, other_side
 from navietakie.observability import count_by, logger
 from navietakie.tables.connections import Connection
 from navietakie.timers import Timers
 
 _ACTIONS: Final = frozenset(get_args(Action))
+
+
+class NewSignal(Fields):
+    """What a device says to the other side's: an offer, an answer or a candidate of WebRTC, not looked into."""
+
+    call_id: CallId
+    data: Any
 
 
 @dataclass(frozen=True, slots=True)

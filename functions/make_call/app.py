@@ -4,21 +4,16 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
-from functools import cache
-from typing import Any, Final, Self, cast
-
-from pydantic import model_validator
+from typing import Any, Final, cast
 
 from make_call import ice
-from make_call.announcing import Announcing
-from make_call.calling import Calling, LogQuery
+from make_call.announcing import Announcing, NewSignal
+from make_call.calling import Calling, LogQuery, NewAct, SocketAct, calling_side
 from make_call.timing import Timing
-from navietakie import doors, identity, settings
+from navietakie import doors, settings
 from navietakie.broadcast import Broadcast
-from navietakie.call import Action, Call, CallId
-from navietakie.doors import Answer, Event, Party, Request, SocketRequest
-from navietakie.errors import Refusal, invalid
-from navietakie.message import Fields, Label, Side
+from navietakie.call import Call
+from navietakie.doors import Answer, Event, Request, SocketRequest
 from navietakie.observability import logger
 from navietakie.tables.calls import calls
 from navietakie.tables.messages import messages
@@ -42,46 +37,13 @@ def handler(event: Event, context: Any) -> Any:
     )
 
 
-class NewAct(Fields):
-    """What a party asks for by REST."""
-
-    action: Action
-    call_id: CallId | None = None
-    device_id: Label | None = None
-
-    @model_validator(mode="after")
-    def _names_its_call(self) -> Self:
-        if self.action != "initiate" and self.call_id is None:
-            raise invalid("call_id", "Field required")
-        return self
-
-
-class SocketAct(Fields):
-    """What a party asks for by WebSocket, where `action` is the frame's own."""
-
-    call_action: Action
-
-
-class NewSignal(Fields):
-    """What a device says to the other side's: an offer, an answer or a candidate of WebRTC, not looked into."""
-
-    call_id: CallId
-    data: Any
-
-
 def post(request: Request) -> Answer:
     """Initiates, accepts, rejects or ends a call."""
     party = request.party()
-    new = NewAct.parse(request.fields)
-    side = calling_side(party)
-    servers = ice_servers(party.booking_code, new.action, request.now)
+    side, new = calling_side(party.sender), NewAct.parse(request.fields)
+    servers = ice_servers(party.booking_code, new, request.now)
     call, reached = calling(request.broadcast()).act(
-        party.booking_code,
-        new.action,
-        side,
-        new.device_id or REST_DEVICE,
-        new.call_id or "",
-        deadline=request.deadline,
+        party.booking_code, side, new.device_id or REST_DEVICE, new, deadline=request.deadline
     )
     return 200, outcome(call, servers, reached)
 
@@ -94,32 +56,23 @@ def get(request: Request) -> Answer:
 
 
 def on_call(request: SocketRequest) -> None:
-    """The same from a connection, which gets an `ack`."""
-    party = request.party()
-    it = request.connection
-    asked = SocketAct.parse(request.fields)
-    new = NewAct.parse({**request.fields, "action": asked.call_action})
-    side = calling_side(party)
-    servers = ice_servers(party.booking_code, new.action, request.now)
+    """Initiates, accepts, rejects or ends a call for a connection, which gets an `ack`."""
+    party, it = request.party(), request.connection
+    action = SocketAct.parse(request.fields).call_action
+    side, new = calling_side(party.sender), NewAct.parse({**request.fields, "action": action})
+    servers = ice_servers(party.booking_code, new, request.now)
+    device = new.device_id or it.device_id or it.connection_id
     broadcast = request.broadcast()
-    call, reached = calling(broadcast).act(
-        party.booking_code,
-        new.action,
-        side,
-        new.device_id or it.device_id or it.connection_id,
-        new.call_id or "",
-        deadline=request.deadline,
-        origin=it,
-    )
+    call, reached = calling(broadcast).act(party.booking_code, side, device, new, deadline=request.deadline, origin=it)
     broadcast.to_connection(it, request.answer("ack", **outcome(call, servers, reached)), request.now)
 
 
 def on_signal(request: SocketRequest) -> None:
     """Passes a device's signal on to the other side of a live call."""
-    side = calling_side(request.party())
-    new = NewSignal.parse(request.fields)
+    party = request.party()
+    side, new = calling_side(party.sender), NewSignal.parse(request.fields)
     broadcast = request.broadcast()
-    call = calling(broadcast).live(request.connection.booking_code, new.call_id, request.deadline)
+    call = calling(broadcast).live(party.booking_code, new.call_id, request.deadline)
     Announcing(broadcast, timers).signal(call, side, new.data, request.now)
 
 
@@ -159,27 +112,9 @@ def calling(broadcast: Broadcast) -> Calling:
     )
 
 
-def calling_side(party: Party) -> Side:
-    """The side that acts; raises `forbidden` for `system`."""
-    if party.sender == "system":
-        raise Refusal("forbidden", "sender: only driver and passenger call")
-    return party.sender
-
-
-def ice_servers(booking_code: str, action: Action, now: int) -> list[dict[str, Any]]:
-    """The ICE servers for one who is about to talk, else none; raises `unavailable` before anything is stored."""
-    if action not in ("initiate", "accept"):
-        return []
-    servers = ice.parse(settings.optional("ICE_SERVERS", "[]"))
-    arn = settings.optional("TURN_SECRET_ARN")
-    secret = turn_secret(arn).versions()[0] if arn and any(server.relays for server in servers) else None
-    return ice.for_call(servers, secret, booking_code, now)
-
-
-@cache
-def turn_secret(arn: str) -> identity.Secret:
-    """The secret shared with coturn, kept for the warm invocations."""
-    return identity.stored_secret(arn)
+def ice_servers(booking_code: str, new: NewAct, now: int) -> list[dict[str, Any]]:
+    """The ICE servers for one who is about to talk, else none. They come first: without them nothing is stored."""
+    return ice.configured(booking_code, now) if new.action in ("initiate", "accept") else []
 
 
 def outcome(call: Call, servers: list[dict[str, Any]], reached: int) -> dict[str, Any]:

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final, Protocol, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from navietakie import cursors, instants
-from navietakie.call import Act, Action, Call, as_seen, begun, due_at, moved, timed_out
+from navietakie.call import Act, Action, Call, CallId, as_seen, begun, due_at, moved, timed_out
 from navietakie.conversation import Head, RateLimit, append
-from navietakie.errors import Refusal, unavailable
-from navietakie.message import Fields, Message, NewMessage, Side
+from navietakie.errors import Refusal, invalid, unavailable
+from navietakie.message import Fields, Label, Message, NewMessage, Sender, Side
 from navietakie.retrying import tries
 from navietakie.tables.calls import LogPage, Moved
 from navietakie.tables.connections import Connection
@@ -59,6 +59,26 @@ class Announcer(Protocol):
     ) -> int: ...
 
 
+class NewAct(Fields):
+    """What a party asks for."""
+
+    action: Action
+    call_id: CallId | None = None
+    device_id: Label | None = None
+
+    @model_validator(mode="after")
+    def _names_its_call(self) -> Self:
+        if self.action != "initiate" and self.call_id is None:
+            raise invalid("call_id", "Field required")
+        return self
+
+
+class SocketAct(Fields):
+    """What a party asks for by WebSocket, where `action` is the frame's own."""
+
+    call_action: Action
+
+
 class LogQuery(Fields):
     """Which part of a booking's call log is asked for."""
 
@@ -82,23 +102,21 @@ class Calling:
     def act(
         self,
         booking_code: str,
-        action: Action,
         by: Side,
         device: str,
-        call_id: str,
+        new: NewAct,
         *,
         deadline: float,
         origin: Connection | None = None,
     ) -> tuple[Call, int]:
         """Does what a party asks for; the call then, and how many connections of the other side were told.
 
-        `call_id` counts for all but `initiate`. `origin` is the connection that asks, which is not told. Raises
-        `illegal_transition`, `call_in_progress`, `booking_closed`, `not_found`, or `unavailable` when nothing could be
-        decided by `deadline` (monotonic).
+        `origin` is the connection that asks, which is not told. Raises `illegal_transition`, `call_in_progress`,
+        `booking_closed`, `not_found`, or `unavailable` when nothing could be decided by `deadline` (monotonic).
         """
 
         def decide(latest: Call | None, now: int) -> Call:
-            if action == "initiate" and (latest is None or latest.state == "ended"):
+            if new.action == "initiate" and (latest is None or latest.state == "ended"):
                 return begun(
                     latest,
                     by,
@@ -108,9 +126,9 @@ class Calling:
                     ring_seconds=self.ring_seconds,
                     entropy=self.entropy(),
                 )
-            if latest is None or (action != "initiate" and latest.call_id != call_id):
-                raise self._elsewhere(booking_code, call_id, now)
-            return moved(latest, Act(action, by, device), now)
+            if latest is None or (new.action != "initiate" and latest.call_id != new.call_id):
+                raise self._elsewhere(booking_code, new.call_id or "", now)
+            return moved(latest, Act(new.action, by, device), now)
 
         call, reached = self.advance(booking_code, decide, deadline, origin)
         if reached is None:  # a repeat: the first time may have been cut short before it was told
@@ -210,6 +228,13 @@ class Calling:
         """Why a call that is not the latest one cannot be acted on."""
         older = self.calls.logged(booking_code, call_id, now)
         return _over(older) if older else Refusal("not_found", "There is no such call")
+
+
+def calling_side(sender: Sender) -> Side:
+    """The side that acts; raises `forbidden` for `system`."""
+    if sender == "system":
+        raise Refusal("forbidden", "sender: only driver and passenger call")
+    return sender
 
 
 def summary(call: Call) -> NewMessage:
