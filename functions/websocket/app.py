@@ -31,8 +31,7 @@ def handler(event: Event, context: Any) -> Any:
 
 def on_connect(event: Event, now: int) -> Mapping[str, Any]:
     """Lets a client in, or refuses it with 400, 401 or 403."""
-    headers = {name.lower(): str(value) for name, value in (event.get("headers") or {}).items()}
-    query = event.get("queryStringParameters") or {}
+    headers, query = doors.headers_of(event), doors.query_of(event)
     check_origin(headers.get("origin"), settings.allowed_origins())
     bearer = identity.of_connect(headers, query)
     joining = connection(event["requestContext"]["connectionId"], query, bearer, now)

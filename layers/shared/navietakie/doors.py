@@ -190,11 +190,23 @@ def poster(event: Event) -> ConnectionsApi:
     return connections_api(settings.connections_endpoint(event))
 
 
+def headers_of(event: Event) -> dict[str, str]:
+    """The headers of a request or a `$connect`, their names in lower case."""
+    given = cast(Mapping[str, str | None], event.get("headers") or {})
+    return {name.lower(): value for name, value in given.items() if value is not None}
+
+
+def query_of(event: Event) -> dict[str, str]:
+    """The query string of a request or a `$connect`; raises `invalid_request` for NUL in it."""
+    query = cast(Mapping[str, str], event.get("queryStringParameters") or {})
+    _refuse_odd_text(dict(query))
+    return dict(query)
+
+
 def _rest_door(
     routes: Mapping[str, Route], route: str, event: Event, now: int, deadline: float, request_id: str
 ) -> dict[str, Any]:
-    given = cast(Mapping[str, str | None], event.get("headers") or {})
-    headers = {name.lower(): value for name, value in given.items() if value is not None}
+    headers = headers_of(event)
     extra: dict[str, str] = {}
     try:
         if route.startswith("OPTIONS "):
@@ -203,7 +215,7 @@ def _rest_door(
         if handle is None:
             raise Refusal("not_found", "There is no such resource")
         bearer = identity.of_rest(headers)
-        fields = _query(event) if event["httpMethod"] == "GET" else json_object(_body(event))
+        fields = query_of(event) if event["httpMethod"] == "GET" else json_object(_body(event))
         status, body = handle(Request(fields, now, deadline, event, headers, bearer))
     except Refusal as refusal:
         status, body = refusal.status, _error_body(refusal, request_id)
@@ -247,7 +259,7 @@ def _lifecycle_door(handle: EventRoute, event: Event, now: int) -> tuple[dict[st
 def _socket_door(routes: Mapping[str, SocketRoute], event: Event, now: int, deadline: float) -> str:
     connection_id = str(event["requestContext"]["connectionId"])
     connection: Connection | None = None
-    frame_id: str | None = None
+    id_of_frame: str | None = None
     try:
         connection = connections().get(connection_id)
         if connection is None:
@@ -258,8 +270,7 @@ def _socket_door(routes: Mapping[str, SocketRoute], event: Event, now: int, dead
         if event.get("isBase64Encoded"):
             raise Refusal("invalid_request", "Frames are JSON text, not binary")
         fields = json_object(str(event.get("body") or ""))
-        if isinstance(claimed := fields.get("id"), str) and len(claimed) <= 64 and claimed.isascii():
-            frame_id = claimed
+        id_of_frame = frame_id(fields)
         envelope = _Envelope.parse(fields)
         handle = routes.get(envelope.action)
         if handle is None:
@@ -274,12 +285,18 @@ def _socket_door(routes: Mapping[str, SocketRoute], event: Event, now: int, dead
     except Exception as error:
         said = _unexpected(error)
     booking_code = connection.booking_code if connection else None
-    told = error_frame(said, booking_code, instants.to_text(now), frame_id)
+    told = error_frame(said, booking_code, instants.to_text(now), id_of_frame)
     api = poster(event)
     api.post([(connection_id, encode(told))])
     if said.code == "not_found" and connection is None:
         api.close(connection_id)
     return said.code
+
+
+def frame_id(fields: Mapping[str, Any]) -> str | None:
+    """The id that the answer to a client's frame repeats, whatever else is wrong with the frame."""
+    given = fields.get("id")
+    return given if isinstance(given, str) and len(given) <= 64 and given.isascii() and given.isprintable() else None
 
 
 def json_object(text: str) -> dict[str, Any]:
@@ -349,12 +366,6 @@ def _finite(digits: str) -> float:
     if math.isinf(value):
         raise ValueError("the number is too large")
     return value
-
-
-def _query(event: Event) -> dict[str, Any]:
-    query = cast(Mapping[str, Any], event.get("queryStringParameters") or {})
-    _refuse_odd_text(dict(query))
-    return dict(query)
 
 
 def _body(event: Event) -> str:

@@ -1,0 +1,296 @@
+"""Proxy mode: what happens on the WebSocket goes to an HTTP backend, signed, and its answers go back as frames.
+
+The backend gets CloudEvents in HTTP's binary mode (CloudEvents 1.0, HTTP protocol binding, section 3.1). The signature
+over time, path, connection, event id and body binds each to its purpose. Once a connection is registered it is the
+backend's: no table is read here, and what comes after a token's `exp` is the backend's to decide.
+"""
+
+import contextlib
+import hmac
+import http.client
+import json
+import random
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any, Final, Literal, cast
+from urllib.parse import quote, urlsplit
+
+from navietakie import doors, identity, instants, settings
+from navietakie.doors import Event
+from navietakie.errors import Code, Refusal, unavailable
+from navietakie.frames import FRAME_BYTES, encode, error_frame
+from navietakie.identity import Secret
+from navietakie.observability import count, count_by, logger
+from websocket.presence import ConnectQuery, check_origin
+
+ANSWER_SECONDS: Final = 5.0
+"""What a client waits for the backend, retries included."""
+LEAVING_SECONDS: Final = 4.0
+"""What one try to tell of a disconnect may take: three of them fit into the shortest Timeout, 15 s."""
+TRIES: Final = 3
+
+Kind = Literal["register", "message", "disconnect"]
+
+_REFUSALS: Final[Mapping[int, Code]] = {
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    413: "too_large",
+    429: "rate_limited",
+}
+"""What a client is told when the backend refuses its frame; any other 4xx is `invalid_request`."""
+
+
+def forward(event: Event, context: Any) -> Any:
+    """Answers one invocation with the backend's help."""
+    route = str(cast(Mapping[str, Any], event.get("requestContext") or {}).get("routeKey"))
+    on_route = {"$connect": on_connect, "$disconnect": on_disconnect}.get(route, on_frame)
+    return doors.serve(event, context, lifecycle={route: on_route})
+
+
+def on_connect(event: Event, now: int) -> Mapping[str, Any]:
+    """Lets in whom the backend registers; refuses others with its 401 or 403, or with 502.
+
+    Where tokens are asked for, the token is verified here and its claims are sent in its place.
+    """
+    headers, query = doors.headers_of(event), doors.query_of(event)
+    check_origin(headers.get("origin"), settings.allowed_origins())
+    bearer = identity.of_connect(headers, query)
+    asked = ConnectQuery.parse(query)
+    booking_code = asked.booking_code or asked.booking_id or (bearer and bearer.booking_code)
+    if asked.booking_id not in (
+        None,
+        booking_code,
+    ):  # a token answers for one of them alone
+        raise Refusal("invalid_request", "booking_id: differs from booking_code")
+    logger.append_keys(booking_code=booking_code)
+    connection_id = _connection_id(event)
+    registration: dict[str, Any] = {
+        "connection_id": connection_id,
+        "booking_id": booking_code,
+        "type": query.get("type"),
+        "query": query,
+        "callback_url": f"{settings.connections_endpoint(event)}/@connections/{quote(connection_id, safe='')}",
+    }
+    if bearer is not None:
+        bearer.check(str(booking_code), asked.sender)
+        query.pop("token", None)
+        registration["claims"] = {**asdict(bearer), "aud": identity.AUDIENCE}
+    answer = _ask_while_surely_not_taken(_signed(event, now, "register", encode(registration)))
+    if answer.ok:
+        return {"statusCode": 200, "headers": identity.selected_subprotocol(headers)}
+    return {"statusCode": answer.status if answer.status in (401, 403) else 502}
+
+
+def on_frame(event: Event, now: int) -> Mapping[str, Any]:
+    """Passes a frame on as it is; the client gets the answer as a frame, or an `error` frame."""
+    frame_id: str | None = None
+    try:
+        if event.get("isBase64Encoded"):
+            raise Refusal("invalid_request", "Frames are JSON text, not binary")
+        text = str(event.get("body") or "")
+        frame_id = doors.frame_id(doors.json_object(text))
+        frame = _frame_of(_ask_while_surely_not_taken(_signed(event, now, "message", text.encode())))
+    except Refusal as refusal:
+        logger.append_keys(refused=refusal.code)
+        frame = encode(error_frame(refusal, None, instants.to_text(now), frame_id))
+    if frame is not None:
+        doors.poster(event).post([(_connection_id(event), frame)])
+    return {"statusCode": 200}
+
+
+def on_disconnect(event: Event, now: int) -> Mapping[str, Any]:
+    """Tells the backend that a client has left. Nobody asks a second time, so whatever fails is tried again."""
+    signed = _signed(event, now, "disconnect", encode({"connection_id": _connection_id(event)}))
+    for attempt in range(TRIES):
+        if attempt:
+            time.sleep(_pause(attempt))
+        if _counted(signed.ask(LEAVING_SECONDS)).ok:
+            return {"statusCode": 200}
+    count("BackendDisconnectsLost")
+    return {"statusCode": 502}
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Where the backend is; `path` comes before `/api/ws/…`."""
+
+    secure: bool
+    host: str
+    port: int | None
+    path: str
+
+    @classmethod
+    def at(cls, url: str, *, private: bool) -> "Backend":
+        """The backend at `url`; plain http is for a `private` network. Raises `internal` for anything else."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            parts, host, port = urlsplit(""), None, None
+        if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment or parts.username:
+            raise Refusal("internal", "The function is not configured: BACKEND_URL is not the URL of a backend")
+        if parts.scheme == "http" and not private:
+            raise Refusal("internal", "The function is not configured: BACKEND_URL has to begin with https")
+        return cls(parts.scheme == "https", host, port, quote(parts.path.rstrip("/"), safe="/%"))
+
+    def connection(self, timeout: float) -> http.client.HTTPConnection:
+        """A connection to it, not opened yet."""
+        if self.secure:
+            return http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=_tls())
+        return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the backend said, as far as it fits a frame, or why it said nothing."""
+
+    status: int = 0
+    body: bytes = b""
+    failure: Literal["refused", "timed_out", "broken"] | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the backend took the event."""
+        return 200 <= self.status < 300
+
+    @property
+    def surely_not_taken(self) -> bool:
+        """Whether the same event may be sent again without coming twice."""
+        return self.failure == "refused" or self.status == 503
+
+
+@dataclass(frozen=True, slots=True)
+class SignedEvent:
+    """An event on its way to the backend. It can be sent several times: the backend knows it by its `ce-id`."""
+
+    backend: Backend
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def ask(self, seconds: float) -> Answer:
+        """The backend's answer, or its absence after `seconds` at the latest.
+
+        On a thread, because a socket's time-outs bound neither the resolver nor an answer that comes byte by byte. On a
+        connection of its own, because on a kept one silence may mean that the event was taken or that it was not.
+        """
+        connection = self.backend.connection(seconds)
+        answers: list[Answer] = []
+        thread = threading.Thread(target=lambda: answers.append(self._ask(connection)), daemon=True)
+        thread.start()
+        thread.join(seconds)
+        if answers:
+            return answers[0]
+        if (late := connection.sock) is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(late, socket.SHUT_RDWR)  # TLS's own is not for a second thread
+        return Answer(failure="timed_out")
+
+    def _ask(self, connection: http.client.HTTPConnection) -> Answer:
+        try:
+            connection.request("POST", self.path, self.body, dict(self.headers))
+            response = connection.getresponse()
+            body = response.read(FRAME_BYTES + 1)
+            if response.length and len(body) <= FRAME_BYTES:
+                return Answer(failure="broken")  # it ended early
+            return Answer(response.status, body)
+        except ConnectionRefusedError:
+            return Answer(failure="refused")
+        except TimeoutError:
+            return Answer(failure="timed_out")
+        except (OSError, http.client.HTTPException):
+            return Answer(failure="broken")
+        finally:
+            connection.close()
+
+
+def signature(secret: str, t: int, path: str, connection_id: str, event_id: str, body: bytes) -> str:
+    """The value of `x-navietakie-signature`; `t` in seconds since 1970."""
+    signed = f"{t}.{path}.{connection_id}.{event_id}.".encode() + body
+    return f"t={t},v1={hmac.digest(secret.encode(), signed, 'sha256').hex()}"
+
+
+def _signed(event: Event, now: int, kind: Kind, body: bytes) -> SignedEvent:
+    private = settings.optional("ENVIRONMENT") == "local" or settings.optional("IN_VPC") == "true"
+    backend = Backend.at(settings.required("BACKEND_URL"), private=private)
+    path = f"{backend.path}/api/ws/{kind}"
+    connection_id, event_id = _connection_id(event), str(event["requestContext"]["requestId"])
+    headers = {
+        "connection": "close",
+        "content-type": "application/json",
+        "user-agent": "NavieTakie",
+        "x-connection-id": connection_id,
+        "ce-specversion": "1.0",
+        "ce-id": event_id,
+        "ce-source": settings.connections_endpoint(event),
+        "ce-type": f"navietakie.websocket.{kind}",
+        "ce-time": instants.to_text(now),
+        "x-navietakie-signature": signature(
+            _secret().versions()[0], instants.to_seconds(now), path, connection_id, event_id, body
+        ),
+    }
+    return SignedEvent(backend, path, headers, body)
+
+
+def _ask_while_surely_not_taken(signed: SignedEvent) -> Answer:
+    """The backend's answer; while it surely has not taken the event it is asked again, twice at most."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    answer = signed.ask(ANSWER_SECONDS)
+    for attempt in range(1, TRIES):
+        pause = _pause(attempt)
+        if not answer.surely_not_taken or time.monotonic() + pause >= deadline:
+            break
+        time.sleep(pause)
+        answer = signed.ask(deadline - time.monotonic())
+    return _counted(answer)
+
+
+def _frame_of(answer: Answer) -> bytes | None:
+    """The frame that an answer asks for: its JSON as it came; None for none. Raises what the client is to be told."""
+    if answer.surely_not_taken:
+        raise unavailable("The backend")
+    if answer.failure == "timed_out":
+        raise Refusal("internal", "The backend did not answer in time")
+    if 400 <= answer.status < 500:
+        raise Refusal(_REFUSALS.get(answer.status, "invalid_request"), "The backend refused this")
+    if not answer.ok:
+        raise Refusal("internal", "The backend failed")
+    if len(answer.body) > FRAME_BYTES:
+        raise Refusal("too_large", "The backend's answer is too large for a frame")
+    try:
+        text = answer.body.decode()
+        return None if not text.strip() or json.loads(text) is None else answer.body
+    except (ValueError, RecursionError):
+        raise Refusal("internal", "The backend's answer is not JSON") from None
+
+
+def _counted(answer: Answer) -> Answer:
+    if not answer.ok and not 400 <= answer.status < 500:
+        reason = answer.failure or f"{answer.status // 100}xx"
+        logger.warning("the backend failed", extra={"reason": reason, "backend_status": answer.status})
+        count_by("BackendFailures", "reason", reason)
+    return answer
+
+
+def _pause(attempt: int) -> float:
+    return random.uniform(0.5, 1) * 0.1 * 3**attempt
+
+
+def _connection_id(event: Event) -> str:
+    return str(event["requestContext"]["connectionId"])
+
+
+@cache
+def _secret() -> Secret:
+    return identity.stored_secret(settings.required("PROXY_SECRET_ARN"))
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
