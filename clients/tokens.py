@@ -1,0 +1,116 @@
+"""`make token` and `make rotate-secret`: tokens for a local or a deployed stack, and a new secret to sign them.
+
+What is wanted comes as environment variables, which is how make hands its own on. On standard output there is the
+result and nothing else. Whoever may read the function's settings and the secret can make tokens: nobody else.
+"""
+
+import os
+import sys
+import time
+from typing import Annotated, Any, Literal, cast
+
+import boto3
+import jwt
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import Field
+
+from local.stack import Stack
+from navietakie.errors import Refusal
+from navietakie.identity import AUDIENCE
+from navietakie.message import BookingCode, Fields, Label, Sender
+
+SECRETS = {"token": "TOKEN_SECRET_ARN", "proxy": "PROXY_SECRET_ARN"}
+"""The settings of the websocket function that name them; a stack has the second in proxy mode only."""
+
+
+class Wanted(Fields):
+    """Whom a token is for. `ttl` in seconds."""
+
+    booking: BookingCode
+    role: Sender
+    sub: Label
+    ttl: Annotated[int, Field(ge=1, le=10 * 365 * 86_400)]
+
+
+def token(secret: str, wanted: Wanted, now: float) -> str:
+    """A token signed with `secret`, good from `now` (seconds since 1970) for its time."""
+    claims = {
+        "sub": wanted.sub,
+        "booking_code": wanted.booking,
+        "role": wanted.role,
+        "exp": int(now) + wanted.ttl,
+        "aud": AUDIENCE,
+    }
+    return jwt.encode(claims, secret, algorithm="HS256")
+
+
+class DeployedSecret:
+    """A secret of a stack, found through the settings of its websocket function. `environment`: local, staging, …"""
+
+    def __init__(self, environment: str, which: Literal["token", "proxy"] = "token") -> None:
+        where = _local() if environment == "local" else {}
+        name = f"navietakie-websocket-{environment}"
+        functions: Any = boto3.client("lambda", **cast(Any, where))
+        settings = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        if SECRETS[which] not in settings:
+            raise Refusal("not_found", f"{name} has no {which} secret")
+        self._arn = settings[SECRETS[which]]
+        self._client: Any = boto3.client("secretsmanager", **cast(Any, where))
+
+    def current(self) -> str:
+        """The version that signs."""
+        return self._client.get_secret_value(SecretId=self._arn)["SecretString"]
+
+    def versions(self) -> list[str]:
+        """The current version, and the one before it if there is one."""
+        try:
+            previous = self._client.get_secret_value(SecretId=self._arn, VersionStage="AWSPREVIOUS")["SecretString"]
+        except self._client.exceptions.ResourceNotFoundException:
+            return [self.current()]
+        return [self.current(), previous]
+
+    def rotate(self) -> None:
+        """Makes a new version the current one. The last one stays valid, the one before it is worthless from now on."""
+        made = self._client.get_random_password(PasswordLength=64, ExcludePunctuation=True)["RandomPassword"]
+        self._client.put_secret_value(SecretId=self._arn, SecretString=made)
+
+
+def _local() -> dict[str, str]:
+    stack = Stack.read()
+    if stack is None:
+        raise Refusal("not_found", "The local stack is not running: start it with `make run`")
+    root = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    return {"endpoint_url": stack.aws, "region_name": stack.region, **root}
+
+
+def main(command: str) -> None:
+    """Runs `mint` or `rotate` as the environment says."""
+    environment = os.environ.get("ENV") or "local"
+    try:
+        if command == "mint":
+            role, ttl = os.environ.get("ROLE"), os.environ.get("TTL") or "3600"
+            wanted = Wanted.parse(
+                {
+                    "booking": os.environ.get("BOOKING"),
+                    "role": role,
+                    "sub": os.environ.get("SUB") or role,
+                    "ttl": int(ttl) if ttl.isdecimal() else ttl,
+                }
+            )
+            print(token(DeployedSecret(environment).current(), wanted, time.time()))
+        else:
+            which = "proxy" if os.environ.get("SECRET") == "proxy" else "token"
+            DeployedSecret(environment, which).rotate()
+            print(
+                f"The {which} secret of {environment} is a new one. What the last one signed stays valid until the "
+                "next rotation; running functions forget older ones within 15 minutes."
+            )
+    except Refusal as refusal:
+        usage = "make token BOOKING=test ROLE=driver [TTL=3600] [SUB=…]" if command == "mint" else "make rotate-secret"
+        sys.exit(f"{refusal.message}\nUsage: {usage} [ENV=local|staging|production]")
+    except (BotoCoreError, ClientError) as error:
+        sys.exit(f"AWS says: {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
