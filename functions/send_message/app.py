@@ -92,11 +92,13 @@ def report(sent: Sent, delivery: Delivery, now: int) -> None:
     message = sent.message
     logger.append_keys(message_id=message.message_id, seq=message.seq, delivery=delivery.as_dict())
     count("DuplicateMessages" if sent.duplicate else "MessagesStored")
-    ids = {"message_id": message.message_id, "seq": message.seq, "sender": message.sender}
+    ids: dict[str, Any] = {"message_id": message.message_id, "seq": message.seq, "sender": message.sender}
     if message.sender != "system" and not delivery.reached(other_side(message.sender)):
-        events.publish("message.undelivered", message.booking_code, now, **ids)
+        events.publish(
+            "message.undelivered", message.booking_code, now, event_id=f"{message.message_id}-undelivered", **ids
+        )
     if message.message_type == "system" and (message.metadata or {}).get("event") == "booking_closed":
-        events.publish("booking.closed", message.booking_code, now, **ids)
+        events.publish("booking.closed", message.booking_code, now, event_id=f"{message.message_id}-closed", **ids)
 
 
 def _idempotency_key(request: Request) -> dict[str, str]:

@@ -364,6 +364,7 @@ def test_a_message_that_reaches_nobody_on_the_other_side_is_published_without_it
     (event,) = world.published()
     assert (event["type"], event["message_id"]) == ("message.undelivered", body["message"]["message_id"])
     assert "secret" not in json.dumps(event)
+    assert event["event_id"] == f"{body['message']['message_id']}-undelivered"
     world.connect("p1", "passenger")
     post(world)
     assert world.published() == []

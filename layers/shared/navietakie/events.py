@@ -1,7 +1,6 @@
 """Events for the company's other systems, on an SNS topic: ids and roles, never a message's text."""
 
 import json
-import uuid
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
 EventType = Literal["call.ringing", "call.ended", "message.undelivered", "booking.closed"]
 
 
-def publish(type: EventType, booking_code: str, now: int, *, event_id: str | None = None, **fields: Any) -> None:
-    """Publishes an event; consumers drop repeats by `event_id`, which is a new one unless it is given.
+def publish(type: EventType, booking_code: str, now: int, *, event_id: str, **fields: Any) -> None:
+    """Publishes an event. `event_id` is the same however often it is published: consumers drop repeats by it.
 
     Never raises and takes 1 s at the most: what it reports has happened either way. Without EVENTS_TOPIC_ARN there is
     nobody to tell.
@@ -28,7 +27,7 @@ def publish(type: EventType, booking_code: str, now: int, *, event_id: str | Non
     if not topic:
         return
     event = {
-        "event_id": event_id or str(uuid.uuid4()),
+        "event_id": event_id,
         "type": type,
         "booking_code": booking_code,
         "timestamp": instants.to_text(now),
