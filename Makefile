@@ -32,6 +32,16 @@ lock: ## Bring the locked dependencies up to date with pyproject.toml
 	$(COMPILE) --group dev --constraints layers/shared/requirements.txt --output-file requirements/dev.txt
 	$(COMPILE) --group tools --output-file requirements/tools.txt
 
+# --- the stack on this machine --------------------------------------------------
+
+PORT = 8000
+AUTH_MODE = none
+BACKEND_URL =
+
+.PHONY: run stop reset logs
+run: .local/tools/ready ## Run everything on this machine (PORT=8000 AUTH_MODE=none|jwt BACKEND_URL=http://…)
+	@exec $(TOOLS) -m local.run --port $(PORT) --auth-mode $(AUTH_MODE) --backend-url '$(BACKEND_URL)'
+
 # --- checks ------------------------------------------------------------------
 
 .PHONY: lint format types unit

@@ -34,7 +34,6 @@ class Deployed:
     websocket_api: str
     stage: str
     outputs: dict[str, str]
-    log_groups: list[str]
 
 
 def source_hash() -> str:
@@ -114,7 +113,6 @@ def describe(endpoint: str) -> Deployed:
             websocket_api=made["AWS::ApiGatewayV2::Api"][0],
             stage=made["AWS::ApiGatewayV2::Stage"][0],
             outputs={each.get("OutputKey", ""): each.get("OutputValue", "") for each in stack.get("Outputs", [])},
-            log_groups=sorted(made["AWS::Logs::LogGroup"]),
         )
     except IndexError:
         raise DidNotStart("The deployed stack has no REST or no WebSocket API") from None

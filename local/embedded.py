@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+from local import logs
 from local.aws import REGION
 
 FIRST_PORT = 4566
@@ -24,7 +26,7 @@ class DidNotStart(Exception):
 
 
 class EmbeddedAws:
-    """MiniStack on a free port of 127.0.0.1, its state below `home`; it saves that state when it is stopped, not before."""
+    """MiniStack on a free port of this machine alone. It saves its state below `home` when it is stopped, not before."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -43,8 +45,10 @@ class EmbeddedAws:
         # The port is part of what is deployed (the functions post to connections there), so the last one comes first.
         self.port = free_port(last_port, FIRST_PORT)
         folders = {name: self._home / "state" / name for name in ("services", "s3", "tmp")}
+        shutil.rmtree(folders["tmp"], ignore_errors=True)  # the unpacked functions of the last time
         for folder in folders.values():
             folder.mkdir(parents=True, exist_ok=True)
+        logs.file_in(self._home).write_text("")
         environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "USER") if name in os.environ},
             "AUTH": "true",  # a function may do what its role allows, as on AWS
@@ -59,6 +63,9 @@ class EmbeddedAws:
             "S3_DATA_DIR": str(folders["s3"]),
             "TMPDIR": str(folders["tmp"]),
             "NO_PROXY": "127.0.0.1,localhost",
+            # The workers have these from it.
+            "PYTHONPATH": str(Path(__file__).parent / "worker"),
+            "NAVIETAKIE_FUNCTION_LOG": str(logs.file_in(self._home)),
         }
         with self.log.open("wb") as log:
             # Out of the terminal's process group: a Ctrl-C would end it before it has saved.

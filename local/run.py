@@ -122,17 +122,15 @@ async def serve(options: Options, aws: EmbeddedAws, deployed: deploy.Deployed, b
             say(f"Ready after {time.monotonic() - begin:.1f} s")
             authorization = AUTHORIZATION if options.auth_mode == "jwt" else ""
             say(HOW_TO.format(url=stack.url, websocket_url=stack.websocket_url, authorization=authorization))
-            await asyncio.gather(show_logs(aws, deployed, options.home), watch(aws))
+            await asyncio.gather(show_logs(options.home), watch(aws))
         finally:
             (options.home / "stack.json").unlink(missing_ok=True)
 
 
-async def show_logs(aws: EmbeddedAws, deployed: deploy.Deployed, home: Path) -> None:
-    """The functions' logs, here and in a file for `make logs`."""
-    with (home / "functions.log").open("a", buffering=1) as copy:
-        async for line in logs.follow(aws.endpoint, deployed.log_groups):
-            say(line)
-            copy.write(line + "\n")
+async def show_logs(home: Path) -> None:
+    """Prints what the functions log."""
+    async for line in logs.follow(home):
+        say(line)
 
 
 async def watch(aws: EmbeddedAws) -> None:

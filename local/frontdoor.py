@@ -1,0 +1,251 @@
+"""The front door: REST, WebSocket and console at one stable address, in front of the embedded AWS's stages.
+
+It also does what API Gateway does and the embedded AWS does not: refuse what is too large, end what is idle or old.
+It logs nothing: query strings and headers carry tokens.
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+import uuid
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import (
+    ClientError,
+    ClientSession,
+    ClientTimeout,
+    ClientWebSocketResponse,
+    DummyCookieJar,
+    TCPConnector,
+    WSCloseCode,
+    WSMsgType,
+    WSServerHandshakeError,
+    web,
+)
+from multidict import CIMultiDict
+from yarl import URL
+
+SUBPROTOCOL = "navietakie.v1"
+
+# What belongs to one hop (RFC 9110, section 7.6.1), or is made anew for the next.
+OF_ONE_HOP = {
+    *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer"),
+    *("transfer-encoding", "upgrade", "host", "content-length"),
+    *("sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions", "sec-websocket-accept"),
+}
+# Close codes that say something about a connection and are never sent (RFC 6455, section 7.4.1).
+NEVER_SENT = {WSCloseCode.ABNORMAL_CLOSURE: WSCloseCode.GOING_AWAY, 1005: WSCloseCode.OK, 1015: WSCloseCode.GOING_AWAY}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """API Gateway's quotas, in bytes and seconds."""
+
+    body: int = 10 * 1024 * 1024
+    frame: int = 32 * 1024
+    integration: float = 29
+    idle: float = 10 * 60
+    connection: float = 2 * 60 * 60
+
+
+API_GATEWAY = Limits()
+
+type _Side = web.WebSocketResponse | ClientWebSocketResponse
+
+
+class FrontDoor:
+    """Serves `rest_upstream` below /api/, `websocket_upstream` at /ws, and the folder `files` elsewhere."""
+
+    def __init__(self, rest_upstream: str, websocket_upstream: str, files: Path, limits: Limits = API_GATEWAY) -> None:
+        self._rest = rest_upstream
+        self._websocket = websocket_upstream
+        self._files = files.resolve()
+        self._limits = limits
+        self._open: set[web.WebSocketResponse] = set()
+
+    @contextlib.asynccontextmanager
+    async def serve(self, port: int) -> AsyncGenerator[int]:
+        """Listens on this machine alone, at `port` or the next free one (0: any), and yields which it is."""
+        # Its warnings quote the subprotocols offered, and a token may be one.
+        logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
+        async with ClientSession(
+            connector=TCPConnector(limit=0),
+            cookie_jar=DummyCookieJar(),
+            auto_decompress=False,
+            timeout=ClientTimeout(total=None),
+        ) as self._client:
+            app = web.Application(client_max_size=self._limits.body)
+            app.router.add_route("*", "/api/{path:.*}", self._request)
+            app.router.add_get("/ws", self._connection)
+            app.router.add_get("/{path:.*}", self._file)
+            runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
+            await runner.setup()
+            sockets = listen(port)
+            try:
+                for each in sockets:
+                    await web.SockSite(runner, each).start()
+                yield sockets[0].getsockname()[1]
+            finally:
+                # A client that hears 1001 comes back; and every $disconnect still reaches its function.
+                await asyncio.gather(*(each.close(code=WSCloseCode.GOING_AWAY) for each in list(self._open)))
+                await runner.cleanup()
+
+    async def _request(self, request: web.Request) -> web.StreamResponse:
+        url = URL(self._rest + request.rel_url.raw_path, encoded=True).with_query(None)
+        if query := request.rel_url.raw_query_string:
+            url = URL(f"{url}?{query}", encoded=True)
+        try:
+            body = await request.read()
+            async with (
+                asyncio.timeout(self._limits.integration),
+                self._client.request(
+                    request.method, url, headers=_passed_on(request), data=body, allow_redirects=False
+                ) as answer,
+            ):
+                response = web.Response(
+                    status=answer.status, headers=_end_to_end(answer.headers.items()), body=await answer.read()
+                )
+        except web.HTTPRequestEntityTooLarge:
+            response = _error(413, "too_large", "The request is too large")
+        except TimeoutError:
+            response = _error(504, "unavailable", "The function did not answer in time")
+        except ClientError:
+            response = _error(503, "unavailable", "The embedded AWS does not answer")
+        if "x-request-id" not in response.headers:
+            response.headers["x-request-id"] = response.headers.get("x-amzn-requestid", str(uuid.uuid4()))
+        return response
+
+    async def _connection(self, request: web.Request) -> web.StreamResponse:
+        offered = [each.strip() for each in request.headers.get("sec-websocket-protocol", "").split(",")]
+        client = web.WebSocketResponse(
+            # The functions cannot choose one through the embedded AWS, and browsers insist that one is chosen.
+            protocols=[SUBPROTOCOL] if SUBPROTOCOL in offered else [],
+            compress=False,
+            max_msg_size=4 * self._limits.frame,
+        )
+        if not client.can_prepare(request):
+            return web.Response(status=426, text="This is the WebSocket's address\n", headers={"upgrade": "websocket"})
+        url = URL(f"{self._websocket}?{request.rel_url.raw_query_string}", encoded=True)
+        try:
+            async with asyncio.timeout(self._limits.integration):
+                stage = await self._client.ws_connect(url, headers=_passed_on(request), compress=0, max_msg_size=0)
+        except WSServerHandshakeError as refused:
+            return web.Response(status=refused.status, text="The connection was refused\n")
+        except (ClientError, TimeoutError):
+            return web.Response(status=502, text="The embedded AWS does not answer\n")
+        try:
+            await client.prepare(request)
+            self._open.add(client)
+            await self._join(client, stage)
+        finally:
+            self._open.discard(client)
+            await stage.close(code=WSCloseCode.GOING_AWAY)
+        return client
+
+    async def _join(self, client: web.WebSocketResponse, stage: ClientWebSocketResponse) -> None:
+        """Passes messages both ways until either side closes or a limit is reached, then closes both alike."""
+        now = asyncio.get_running_loop().time
+        begin = passed = now()
+
+        async def carry(source: _Side, sink: _Side) -> int:
+            nonlocal passed
+            async for message in source:
+                passed = now()
+                data = message.data
+                if len(data.encode() if message.type is WSMsgType.TEXT else data) > self._limits.frame:
+                    return WSCloseCode.MESSAGE_TOO_BIG
+                await (sink.send_str(data) if message.type is WSMsgType.TEXT else sink.send_bytes(data))
+            return source.close_code or WSCloseCode.ABNORMAL_CLOSURE
+
+        ways = {asyncio.create_task(carry(client, stage)), asyncio.create_task(carry(stage, client))}
+        code: int = WSCloseCode.GOING_AWAY
+        try:
+            while (left := min(passed + self._limits.idle, begin + self._limits.connection) - now()) > 0:
+                done, _ = await asyncio.wait(ways, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                for way in done:
+                    # A side that is gone while we write to it: nobody is left to tell why.
+                    code = WSCloseCode.GOING_AWAY if way.exception() else way.result()
+                if done:
+                    break
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+        code = NEVER_SENT.get(code, code)
+        await asyncio.gather(client.close(code=code), stage.close(code=code))
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        file = (self._files / request.match_info["path"]).resolve()
+        if file.is_dir():
+            file /= "index.html"
+        if not file.is_relative_to(self._files) or not file.is_file():
+            return web.Response(status=404, text="There is no such page; the API is below /api/v1/ and at /ws\n")
+        return web.FileResponse(file, headers={"cache-control": "no-cache"})
+
+
+def listen(port: int, tries: int = 100) -> list[socket.socket]:
+    """Sockets on the loopback addresses at `port` or the next free one. The first is IPv4's, which there always is.
+
+    Both families, because `localhost` means ::1 first to some programs, and another's server there would answer them.
+    """
+    for candidate in range(port, port + tries) if port else [0] * tries:
+        sockets: list[socket.socket] = []
+        try:
+            sockets.append(_listener(socket.AF_INET, "127.0.0.1", candidate))
+            with contextlib.suppress(_NoIPv6):
+                sockets.append(_listener(socket.AF_INET6, "::1", sockets[0].getsockname()[1]))
+        except OSError as failure:
+            for each in sockets:
+                each.close()
+            if failure.errno != errno.EADDRINUSE:
+                raise
+            continue
+        return sockets
+    raise OSError(errno.EADDRINUSE, f"No port from {port} to {port + tries - 1} is free")
+
+
+class _NoIPv6(Exception):
+    pass
+
+
+def _listener(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
+    try:
+        listener = socket.socket(family)
+    except OSError:
+        raise _NoIPv6 from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((address, port))
+        listener.listen(128)
+    except OSError as failure:
+        listener.close()
+        if family == socket.AF_INET6 and failure.errno == errno.EADDRNOTAVAIL:
+            raise _NoIPv6 from None
+        raise
+    return listener
+
+
+def _passed_on(request: web.Request) -> CIMultiDict[str]:
+    headers = _end_to_end(request.headers.items())
+    headers["x-forwarded-for"] = request.remote or "127.0.0.1"
+    headers["x-forwarded-proto"] = "http"
+    return headers
+
+
+def _end_to_end(headers: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
+    return CIMultiDict((name, value) for name, value in headers if name.lower() not in OF_ONE_HOP)
+
+
+def _error(status: int, code: str, message: str) -> web.Response:
+    request_id = str(uuid.uuid4())
+    return web.json_response(
+        {"error": {"code": code, "message": message, "details": {}, "request_id": request_id}},
+        status=status,
+        headers={"x-request-id": request_id, "access-control-allow-origin": "*"},
+    )

@@ -1,0 +1,33 @@
+"""Python runs this at its start. In a function's worker it copies what the function logs to one file.
+
+The embedded AWS drops what WebSocket invocations log, so its CloudWatch Logs have the half of it.
+"""
+
+import os
+import sys
+from typing import TextIO
+
+
+class Copied:
+    """A text stream whose whole lines also go to a file, marked with the function's name."""
+
+    def __init__(self, stream: TextIO, file: TextIO, name: str) -> None:
+        self._stream = stream
+        self._file = file
+        self._name = name
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        if lines:
+            self._file.write("".join(f"{self._name}\t{line}\n" for line in lines))
+            self._file.flush()
+        return self._stream.write(text)
+
+    def __getattr__(self, attribute: str) -> object:
+        return getattr(self._stream, attribute)
+
+
+if "_LAMBDA_FUNCTION_ARN" in os.environ and (path := os.environ.get("NAVIETAKIE_FUNCTION_LOG")):
+    log = open(path, "a")  # noqa: SIM115  (it stays open as long as the worker lives)
+    sys.stderr = Copied(sys.stderr, log, os.environ["AWS_LAMBDA_FUNCTION_NAME"])
