@@ -1,0 +1,730 @@
+"""The template, translated and resolved: names, routes, roles, rules, and what an operator relies on."""
+
+import ast
+import json
+import re
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from tests.template.stack import FUNCTIONS, ROOT, Stack, leaves
+
+LOCAL = {
+    "Environment": "local",
+    "AuthMode": "none",
+    "AllowedOrigins": "*",
+    "WebSocketEndpoint": "http://127.0.0.1:4566/_aws/execute-api",
+}
+ORIGINS = "https://app.example.com,https://ops.example.com"
+STAGING = {"Environment": "staging", "AllowedOrigins": ORIGINS}
+PRODUCTION = {"Environment": "production", "AllowedOrigins": ORIGINS, "AlarmEmail": "ops@example.com"}
+PROXY = {**STAGING, "BackendUrl": "https://backend.example.com"}
+IN_VPC = {**PROXY, "SubnetIds": "subnet-1,subnet-2", "SecurityGroupIds": "sg-1"}
+TURN = {**STAGING, "TurnSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:turn-AbCdEf"}
+CERTIFICATE = "arn:aws:acm:eu-central-1:123456789012:certificate/1"
+STACKS = (LOCAL, STAGING, PRODUCTION, PROXY, IN_VPC, TURN)
+
+REST_ROUTES = {
+    "POST /api/v1/send_message": "send-message",
+    "GET /api/v1/get_message": "get-message",
+    "POST /api/v1/make_call": "make-call",
+    "GET /api/v1/calls": "make-call",
+}
+SOCKET_ROUTES = {
+    "$connect": "websocket",
+    "$disconnect": "websocket",
+    "$default": "websocket",
+    "message": "send-message",
+    "delivered": "send-message",
+    "read": "send-message",
+    "call": "make-call",
+    "signal": "make-call",
+    "sync": "get-message",
+}
+
+
+def permissions(stack: Stack) -> dict[tuple[str, str], str]:
+    """Who may call which function on whose behalf: function and source → principal."""
+    return {
+        (each["FunctionName"], each["SourceArn"]): each["Principal"]
+        for each in stack.of_type("AWS::Lambda::Permission").values()
+    }
+
+
+def called(uri: str) -> str:
+    """The alias that an integration calls."""
+    (alias,) = re.findall(r"functions/(<\w+>)/invocations$", uri)
+    return alias
+
+
+def alias(stack: Stack, name: str) -> str:
+    return f"<{stack.named(name)}Aliaslive>"
+
+
+# --- names and keys --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parameters", [LOCAL, STAGING, PRODUCTION])
+def test_resources_have_the_names_of_the_contract(parameters: dict[str, str]) -> None:
+    stack, environment = Stack(**parameters), parameters["Environment"]
+    named = {
+        "Lambda::Function": ("FunctionName", FUNCTIONS),
+        "DynamoDB::Table": ("TableName", ("messages", "connections", "calls")),
+        "ApiGateway::RestApi": ("Name", ("api",)),
+        "ApiGatewayV2::Api": ("Name", ("websocket",)),
+        "SNS::Topic": ("TopicName", ("events",) if environment == "local" else ("events", "alarms")),
+    }
+    for kind, (attribute, names) in named.items():
+        found = {each[attribute] for each in stack.of_type(f"AWS::{kind}").values()}
+        assert found == {f"navietakie-{name}-{environment}" for name in names}
+    assert {each["QueueName"] for each in stack.of_type("AWS::SQS::Queue").values()} == {
+        f"navietakie-call-timers-{environment}",
+        f"navietakie-call-timers-{environment}-dlq",
+    }
+
+
+def test_no_update_can_replace_a_table() -> None:
+    """CloudFormation replaces a table whose name or keys change: its data would be elsewhere, or gone."""
+    tables = Stack(**PRODUCTION).of_type("AWS::DynamoDB::Table")
+    frozen = {
+        name: [table[key] for key in ("TableName", "KeySchema", "AttributeDefinitions")]
+        for name, table in tables.items()
+    }
+    in_booking = [
+        [{"AttributeName": "booking_code", "KeyType": "HASH"}, {"AttributeName": "timestamp", "KeyType": "RANGE"}],
+        [{"AttributeName": "booking_code", "AttributeType": "S"}, {"AttributeName": "timestamp", "AttributeType": "S"}],
+    ]
+    assert frozen == {
+        "MessagesTable": ["navietakie-messages-production", *in_booking],
+        "CallsTable": ["navietakie-calls-production", *in_booking],
+        "ConnectionsTable": [
+            "navietakie-connections-production",
+            [{"AttributeName": "connection_id", "KeyType": "HASH"}],
+            [
+                {"AttributeName": "connection_id", "AttributeType": "S"},
+                {"AttributeName": "booking_code", "AttributeType": "S"},
+            ],
+        ],
+    }
+    assert tables["ConnectionsTable"]["GlobalSecondaryIndexes"] == [
+        {
+            "IndexName": "booking_code-index",
+            "KeySchema": [{"AttributeName": "booking_code", "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+    ]
+    assert all("LocalSecondaryIndexes" not in table for table in tables.values())
+
+
+@pytest.mark.parametrize(("parameters", "protected"), [(LOCAL, False), (STAGING, False), (PRODUCTION, True)])
+def test_tables_forget_are_encrypted_cost_by_use_and_are_kept_safe_in_production(
+    parameters: dict[str, str], protected: bool
+) -> None:
+    stack = Stack(**parameters)
+    for name, table in stack.of_type("AWS::DynamoDB::Table").items():
+        assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+        assert table["SSESpecification"] == {"SSEEnabled": True}
+        assert table["BillingMode"] == "PAY_PER_REQUEST"
+        assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": protected}
+        assert table["DeletionProtectionEnabled"] is protected
+        assert stack.resources[name]["DeletionPolicy"] == "RetainExceptOnCreate"
+        assert stack.resources[name]["UpdateReplacePolicy"] == "Retain"
+
+
+# --- routes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parameters", [LOCAL, PRODUCTION, PROXY])
+def test_rest_routes_and_their_preflights_go_to_the_function_of_the_contract(parameters: dict[str, str]) -> None:
+    stack = Stack(**parameters)
+    routes = {
+        f"{method.upper()} {path}": called(operation["x-amazon-apigateway-integration"]["uri"])
+        for path, methods in stack.properties("RestApi")["Body"]["paths"].items()
+        for method, operation in methods.items()
+    }
+    expected = {route: alias(stack, name) for route, name in REST_ROUTES.items()}
+    preflights = {f"OPTIONS {route.split()[1]}": to for route, to in expected.items()}
+    assert routes == expected | preflights
+    for route, to in routes.items():
+        source = f"arn:aws:execute-api:<Region>:<AccountId>:<RestApi>/*/{route.replace(' ', '', 1)}"
+        assert permissions(stack)[to, source] == "apigateway.amazonaws.com"
+
+
+@pytest.mark.parametrize("parameters", [LOCAL, PRODUCTION, PROXY])
+def test_websocket_routes_go_to_the_function_of_the_contract_and_to_websocket_in_proxy_mode(
+    parameters: dict[str, str],
+) -> None:
+    stack = Stack(**parameters)
+    routes = {
+        route["RouteKey"]: called(
+            stack.properties(route["Target"].removeprefix("integrations/").strip("<>"))["IntegrationUri"]
+        )
+        for route in stack.of_type("AWS::ApiGatewayV2::Route").values()
+    }
+    proxied = "BackendUrl" in parameters
+    assert routes == {route: alias(stack, "websocket" if proxied else name) for route, name in SOCKET_ROUTES.items()}
+    for route, to in routes.items():
+        stage = f"<WebSocketApi.ApiId>/{parameters['Environment']}"
+        source = f"arn:<Partition>:execute-api:<Region>:<AccountId>:{stage}/{route}"
+        assert permissions(stack)[to, source] == "apigateway.amazonaws.com"
+    api = stack.properties("WebSocketApi")
+    assert (api["ProtocolType"], api["RouteSelectionExpression"]) == ("WEBSOCKET", "$request.body.action")
+
+
+def test_nobody_but_the_two_apis_may_call_a_function() -> None:
+    stack = Stack(**PRODUCTION)
+    assert len(permissions(stack)) == 2 * len(REST_ROUTES) + len(SOCKET_ROUTES)
+
+
+def test_both_stages_are_named_after_the_environment_and_throttled() -> None:
+    stack = Stack(**STAGING, ApiThrottleRate="7", ApiThrottleBurst="9")
+    (rest,), (websocket,) = (
+        stack.of_type(kind).values() for kind in ("AWS::ApiGateway::Stage", "AWS::ApiGatewayV2::Stage")
+    )
+    assert rest["StageName"] == websocket["StageName"] == "staging"
+    (methods,) = rest["MethodSettings"]
+    assert (methods["HttpMethod"], methods["ResourcePath"]) == ("*", "/*")
+    for settings in (methods, websocket["DefaultRouteSettings"]):
+        assert (settings["ThrottlingRateLimit"], settings["ThrottlingBurstLimit"]) == ("7", "9")
+    assert rest["TracingEnabled"] is True
+
+
+def test_api_gateways_own_errors_look_like_ours() -> None:
+    stack = Stack(**STAGING)
+    responses = stack.properties("RestApi")["Body"]["x-amazon-apigateway-gateway-responses"]
+    said: dict[str, tuple[str, str]] = {}
+    for kind, response in responses.items():
+        template = response["responseTemplates"]["application/json"].replace("$context.error.messageString", '"x"')
+        error = json.loads(template)["error"]
+        assert set(error) == {"code", "message", "details", "request_id"}
+        assert error["request_id"] == "$context.requestId"
+        headers = {
+            name.removeprefix("gatewayresponse.header."): it for name, it in response["responseParameters"].items()
+        }
+        assert headers["Access-Control-Allow-Origin"] == "'https://app.example.com'"
+        assert headers["x-request-id"] == "context.requestId"
+        said[kind] = (response["statusCode"], error["code"])
+        assert ("Retry-After" in headers) == (kind == "THROTTLED")
+    assert said == {
+        "DEFAULT_4XX": ("400", "invalid_request"),
+        "DEFAULT_5XX": ("500", "internal"),
+        "MISSING_AUTHENTICATION_TOKEN": ("404", "not_found"),
+        "RESOURCE_NOT_FOUND": ("404", "not_found"),
+        "REQUEST_TOO_LARGE": ("413", "too_large"),
+        "WAF_FILTERED": ("403", "forbidden"),
+        "THROTTLED": ("429", "rate_limited"),
+    }
+
+
+def test_without_allowed_origins_api_gateways_errors_name_none() -> None:
+    body = Stack(Environment="staging").properties("RestApi")["Body"]
+    for response in body["x-amazon-apigateway-gateway-responses"].values():
+        assert "gatewayresponse.header.Access-Control-Allow-Origin" not in response["responseParameters"]
+
+
+def test_access_logs_hold_no_query_string_and_no_header() -> None:
+    stack = Stack(**PRODUCTION)
+    (rest,) = stack.of_type("AWS::ApiGateway::Stage").values()
+    (websocket,) = stack.of_type("AWS::ApiGatewayV2::Stage").values()
+    for logged in (rest["AccessLogSetting"], websocket["AccessLogSettings"]):
+        line = json.loads(logged["Format"])
+        assert "\n" not in logged["Format"]
+        assert set(line.values()) <= {
+            *("$context.requestId", "$context.requestTime", "$context.identity.sourceIp", "$context.status"),
+            *("$context.httpMethod", "$context.resourcePath", "$context.responseLength", "$context.responseLatency"),
+            *("$context.connectionId", "$context.eventType", "$context.routeKey", "$context.integrationLatency"),
+            *("$context.error.responseType", "$context.xrayTraceId"),
+        }
+    off = Stack(**STAGING, AccessLogs="false")
+    assert "AccessLogSetting" not in next(iter(off.of_type("AWS::ApiGateway::Stage").values()))
+    assert not off.of_type("AWS::ApiGateway::Account")
+
+
+def test_access_logs_wait_for_the_accounts_role_where_the_stack_makes_it() -> None:
+    stack = Stack(**STAGING)
+    assert [tag["Value"] for tag in stack.properties("RestAccessLogs")["Tags"]] == ["<ApiGatewayAccount>"]
+    assert stack.resources["ApiGatewayAccount"]["DeletionPolicy"] == "Retain"
+    assert not Stack(**STAGING, ApiGatewayLogRole="false").of_type("AWS::ApiGateway::Account")
+
+
+# --- roles -----------------------------------------------------------------------------------------------------------
+
+POST = "arn:<Partition>:execute-api:<Region>:<AccountId>:<WebSocketApi>/staging/POST/@connections/*"
+CLOSE = POST.replace("POST", "DELETE")
+CONNECTIONS_INDEX = "<ConnectionsTable.Arn>/index/booking_code-index"
+READ_TOKEN_SECRET = {"<TokenSecret.Id>": {"secretsmanager:GetSecretValue"}}
+TELL = {
+    "<ConnectionsTable.Arn>": {"dynamodb:GetItem", "dynamodb:DeleteItem"},
+    CONNECTIONS_INDEX: {"dynamodb:Query"},
+    POST: {"execute-api:ManageConnections"},
+    CLOSE: {"execute-api:ManageConnections"},
+}
+GRANTS: dict[str, dict[str, set[str]]] = {
+    "send-message": {
+        **TELL,
+        **READ_TOKEN_SECRET,
+        "<MessagesTable.Arn>": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
+        "<CallTimerQueue.Arn>": {"sqs:SendMessage"},
+        "<EventsTopic>": {"sns:Publish"},
+    },
+    "make-call": {
+        **TELL,
+        **READ_TOKEN_SECRET,
+        "<CallsTable.Arn>": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query"},
+        "<MessagesTable.Arn>": {
+            *("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"),
+        },
+        "<CallTimerQueue.Arn>": {
+            *("sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
+        },
+        "<EventsTopic>": {"sns:Publish"},
+    },
+    "get-message": {
+        **TELL,
+        **READ_TOKEN_SECRET,
+        "<MessagesTable.Arn>": {"dynamodb:GetItem", "dynamodb:Query"},
+        "<CallsTable.Arn>": {"dynamodb:GetItem"},
+    },
+    "websocket": {
+        **TELL,
+        **READ_TOKEN_SECRET,
+        "<ConnectionsTable.Arn>": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"},
+        "<MessagesTable.Arn>": {"dynamodb:GetItem"},
+        "<CallsTable.Arn>": {"dynamodb:GetItem"},
+        "<CallTimerQueue.Arn>": {"sqs:SendMessage"},
+    },
+}
+PROXY_GRANTS = {
+    **READ_TOKEN_SECRET,
+    "<ProxySecret.Id>": {"secretsmanager:GetSecretValue"},
+    POST: {"execute-api:ManageConnections"},
+}
+LOGS = {
+    "send-message": "<SendMessageLogs.Arn>",
+    "make-call": "<MakeCallLogs.Arn>",
+    "get-message": "<GetMessageLogs.Arn>",
+    "websocket": "<WebSocketLogs.Arn>",
+}
+
+
+def grants(stack: Stack, name: str) -> dict[str, set[str]]:
+    """What a function's role allows it beyond its log and its traces, which every role allows alike."""
+    allowed: defaultdict[str, set[str]] = defaultdict(set)
+    for statement in stack.statements(name):
+        if statement["Effect"] == "Allow":
+            assert isinstance(statement["Resource"], str), "one resource a statement"
+            assert len({action.partition(":")[0] for action in statement["Action"]}) == 1
+            allowed[statement["Resource"]] |= set(statement["Action"])
+    assert allowed.pop(LOGS[name]) == {"logs:CreateLogStream", "logs:PutLogEvents"}
+    rest = allowed.pop("*")
+    assert {"xray:PutTraceSegments", "xray:PutTelemetryRecords"} <= rest
+    if interfaces := rest - {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}:
+        allowed["*"] = interfaces
+    return dict(allowed)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_each_role_grants_exactly_the_verbs_that_its_function_uses(name: str) -> None:
+    assert grants(Stack(**STAGING), name) == GRANTS[name]
+
+
+def test_in_proxy_mode_websocket_sees_no_table_and_the_others_are_as_before() -> None:
+    stack = Stack(**PROXY)
+    assert grants(stack, "websocket") == PROXY_GRANTS
+    for name in FUNCTIONS[:3]:
+        assert grants(stack, name) == GRANTS[name]
+    assert not any("Table" in value for value in stack.variables("websocket").values())
+
+
+def test_in_a_vpc_lambda_may_make_network_interfaces_and_the_functions_code_may_not() -> None:
+    stack = Stack(**IN_VPC)
+    assert stack.properties(stack.named("websocket"))["VpcConfig"] == {
+        "SubnetIds": ["subnet-1", "subnet-2"],
+        "SecurityGroupIds": ["sg-1"],
+    }
+    interfaces = grants(stack, "websocket").pop("*")
+    assert {action.partition(":")[0] for action in interfaces} == {"ec2"}
+    (denied,) = (statement for statement in stack.statements("websocket") if statement["Effect"] == "Deny")
+    assert {"ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface"} == set(denied["Action"])
+    itself = "arn:<Partition>:lambda:<Region>:<AccountId>:function:navietakie-websocket-staging"
+    assert denied["Condition"] == {"ArnEquals": {"lambda:SourceFunctionArn": itself}}
+    assert all("VpcConfig" not in stack.properties(stack.named(name)) for name in FUNCTIONS[:3])
+
+
+def test_only_make_call_reads_the_secret_shared_with_coturn() -> None:
+    stack = Stack(**TURN)
+    extra = {TURN["TurnSecretArn"]: {"secretsmanager:GetSecretValue"}}
+    assert {name: grants(stack, name) for name in FUNCTIONS} == {**GRANTS, "make-call": GRANTS["make-call"] | extra}
+
+
+@pytest.mark.parametrize("parameters", STACKS)
+def test_no_role_allows_a_wildcard_where_a_name_will_do(parameters: dict[str, str]) -> None:
+    """Connections come and go, so their ids are open; X-Ray and EC2's describing know no resources."""
+    stack = Stack(**parameters)
+    for name in FUNCTIONS:
+        for statement in stack.statements(name):
+            assert not any("*" in action for action in statement["Action"])
+            if "*" in statement["Resource"]:
+                services = {action.partition(":")[0] for action in statement["Action"]}
+                assert statement["Resource"].endswith("/@connections/*") or services <= {"xray", "ec2"}
+
+
+@pytest.mark.parametrize("parameters", STACKS)
+def test_each_role_is_lambdas_alone_and_one_functions_alone(parameters: dict[str, str]) -> None:
+    stack = Stack(**parameters)
+    roles = [stack.properties(stack.named(name))["Role"] for name in FUNCTIONS]
+    assert len(set(roles)) == len(FUNCTIONS)
+    for role in roles:
+        document = stack.properties(role.removesuffix(".Arn>").removeprefix("<"))["AssumeRolePolicyDocument"]
+        (statement,) = document["Statement"]
+        assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+
+
+def test_a_permissions_boundary_bounds_every_role_of_ours() -> None:
+    boundary = "arn:aws:iam::123456789012:policy/navietakie-boundary"
+    roles = Stack(**PRODUCTION, PermissionsBoundaryArn=boundary).of_type("AWS::IAM::Role")
+    # SAM makes CodeDeploy's role itself, and knows no boundary for it.
+    bounded = {name for name, role in roles.items() if role.get("PermissionsBoundary") == boundary}
+    assert bounded == set(roles) - {"CodeDeployServiceRole"}
+    assert all("PermissionsBoundary" not in role for role in Stack(**PRODUCTION).of_type("AWS::IAM::Role").values())
+
+
+# --- rules -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parameters", STACKS)
+def test_sound_parameters_are_accepted(parameters: dict[str, str]) -> None:
+    assert Stack(**parameters).refused() == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "about"),
+    [
+        ({**STAGING, "AuthMode": "none"}, "AuthMode=none"),
+        ({**PRODUCTION, "AuthMode": "none"}, "AuthMode=none"),
+        ({**STAGING, "AllowedOrigins": "*"}, "AllowedOrigins=*"),
+        ({**PRODUCTION, "AllowedOrigins": f"{ORIGINS},*"}, "AllowedOrigins=*"),
+        ({**LOCAL, "WebSocketEndpoint": ""}, "Environment=local"),
+        ({**STAGING, "RestDomainName": "api.example.com"}, "RestDomainName"),
+        ({**STAGING, "WebSocketCertificateArn": CERTIFICATE}, "WebSocketDomainName"),
+        ({**PROXY, "SubnetIds": "subnet-1"}, "SubnetIds"),
+    ],
+)  # fmt: skip
+def test_unsound_parameters_are_refused(parameters: dict[str, str], about: str) -> None:
+    (reason,) = Stack(**parameters).refused()
+    assert about in reason
+
+
+def test_the_defaults_open_nothing_to_the_world() -> None:
+    stack = Stack()
+    assert stack.refused() == []
+    assert stack.parameters["Environment"] == "staging"
+    for name in FUNCTIONS:
+        assert stack.variables(name)["AUTH_MODE"] == "jwt"
+        assert stack.variables(name)["ALLOWED_ORIGINS"] == ""
+
+
+# --- functions -------------------------------------------------------------------------------------------------------
+
+
+def imported(file: Path) -> Iterable[Path]:
+    """Our own files that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names = [each.name for each in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{each.name}" for each in node.names)]
+        else:
+            continue
+        for name in names:
+            for folder in ("functions", "layers/shared"):
+                path = ROOT / folder / f"{name.replace('.', '/')}.py"
+                if path.exists():
+                    yield path
+
+
+def reached(start: Path) -> set[Path]:
+    """A file and all of our own that it imports, directly or not."""
+    found, waiting = {start}, [start]
+    while waiting:
+        new = set(imported(waiting.pop())) - found
+        found |= new
+        waiting += new
+    return found
+
+
+def constants(node: ast.AST) -> set[str]:
+    """The names of variables that are read inside a piece of code."""
+    return {
+        argument.value
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name | ast.Attribute)
+        and (call.func.id if isinstance(call.func, ast.Name) else call.func.attr) in ("required", "optional", "number")
+        for argument in call.args
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str) and argument.value.isupper()
+    }
+
+
+def read_by(name: str) -> set[str]:
+    """The variables that a function's code can read: by name, or through the functions of settings that it mentions."""
+    settings = ROOT / "layers/shared/navietakie/settings.py"
+    functions = {each.name: each for each in ast.parse(settings.read_text()).body if isinstance(each, ast.FunctionDef)}
+    variables: set[str] = set()
+    for file in reached(ROOT / "functions" / name.replace("-", "_") / "app.py") - {settings}:
+        tree = ast.parse(file.read_text())
+        variables |= constants(tree)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "settings":
+                variables |= constants(functions[node.attr])
+    return variables
+
+
+GIVEN_BY_LAMBDA = {"AWS_REGION", "AWS_DEFAULT_REGION"}
+OTHER_NAMES = {"API_GATEWAY_ENDPOINT"}
+READ_BY_POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL"}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_variable_that_is_set_is_read(name: str) -> None:
+    set_anywhere = set[str]().union(*(Stack(**parameters).variables(name) for parameters in STACKS))
+    assert set_anywhere - READ_BY_POWERTOOLS - read_by(name) == set()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_variable_that_is_read_is_set(name: str) -> None:
+    set_anywhere = set[str]().union(*(Stack(**parameters).variables(name) for parameters in STACKS))
+    assert read_by(name) - GIVEN_BY_LAMBDA - OTHER_NAMES - set_anywhere == set()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_handler_exists_and_runs_on_the_python_it_is_built_for(name: str) -> None:
+    stack = Stack(**STAGING)
+    function = stack.properties(stack.named(name))
+    assert function["Handler"] == f"{name.replace('-', '_')}.app.handler"
+    assert function["Runtime"] == f"python{(ROOT / '.python-version').read_text().strip()}"
+    tree = ast.parse((ROOT / "functions" / name.replace("-", "_") / "app.py").read_text())
+    assert any(isinstance(node, ast.FunctionDef) and node.name == "handler" for node in tree.body)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_size_time_architecture_and_concurrency_are_parameters(name: str) -> None:
+    stack = Stack(**STAGING)
+    function = stack.properties(stack.named(name))
+    assert (function["MemorySize"], function["Timeout"], function["Architectures"]) == ("512", "30", ["x86_64"])
+    assert function["TracingConfig"] == {"Mode": "Active"}
+    assert "ReservedConcurrentExecutions" not in function
+    other = Stack(**STAGING, MemorySize="1024", Timeout="20", Architecture="arm64", ReservedConcurrency="50")
+    function = other.properties(other.named(name))
+    assert (function["MemorySize"], function["Timeout"], function["Architectures"]) == ("1024", "20", ["arm64"])
+    assert function["ReservedConcurrentExecutions"] == "50"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_new_release_alone_publishes_a_new_version(name: str) -> None:
+    """A version keeps its variables. Lambda publishes none where the function has not changed, so it has to."""
+    stack = Stack(**STAGING, Release="r-42")
+    logical_id = stack.named(name)
+    assert "r-42" in stack.properties(logical_id)["Description"]
+    (version,) = (
+        each for each in stack.of_type("AWS::Lambda::Version").values() if each["FunctionName"] == f"<{logical_id}>"
+    )
+    assert version["Description"] == "r-42"
+
+
+def test_posts_go_to_the_stage_itself_on_aws_and_to_the_embedded_aws_locally() -> None:
+    for name in FUNCTIONS:
+        on_aws = Stack(**STAGING).variables(name)["WEBSOCKET_ENDPOINT"]
+        assert on_aws == "https://<WebSocketApi>.execute-api.<Region>.<URLSuffix>/staging"
+        locally = Stack(**LOCAL).variables(name)["WEBSOCKET_ENDPOINT"]
+        assert locally == "http://127.0.0.1:4566/_aws/execute-api/<WebSocketApi>/local"
+
+
+def test_secrets_are_made_by_the_stack_long_enough_and_named_by_arn() -> None:
+    stack = Stack(**PROXY)
+    secrets = stack.of_type("AWS::SecretsManager::Secret")
+    assert set(secrets) == {"TokenSecret", "ProxySecret"}
+    for secret in secrets.values():
+        assert secret["GenerateSecretString"] == {"PasswordLength": 64, "ExcludePunctuation": True}
+    assert stack.variables("websocket")["PROXY_SECRET_ARN"] == "<ProxySecret.Id>"
+    assert {stack.variables(name)["TOKEN_SECRET_ARN"] for name in FUNCTIONS} == {"<TokenSecret.Id>"}
+    assert set(Stack(**STAGING).of_type("AWS::SecretsManager::Secret")) == {"TokenSecret"}
+
+
+# --- queue, topic, logs ----------------------------------------------------------------------------------------------
+
+
+def test_a_timer_that_fails_comes_again_alone_and_ends_in_the_dead_letter_queue() -> None:
+    stack = Stack(**STAGING)
+    queue, dead = stack.properties("CallTimerQueue"), stack.properties("CallTimerDeadLetterQueue")
+    assert queue["RedrivePolicy"] == {"deadLetterTargetArn": "<CallTimerDeadLetterQueue.Arn>", "maxReceiveCount": 5}
+    assert queue["VisibilityTimeout"] >= 6 * stack.template["Parameters"]["Timeout"]["MaxValue"]
+    assert dead["MessageRetentionPeriod"] == 14 * 86_400
+    assert queue["SqsManagedSseEnabled"] is dead["SqsManagedSseEnabled"] is True
+    (mapping,) = stack.of_type("AWS::Lambda::EventSourceMapping").values()
+    assert mapping["EventSourceArn"] == "<CallTimerQueue.Arn>"
+    assert mapping["FunctionName"] == alias(stack, "make-call")
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert "MaximumBatchingWindowInSeconds" not in mapping, "a timer is to the second"
+
+
+def test_queues_and_topic_are_encrypted_and_refuse_plain_http() -> None:
+    stack = Stack(**STAGING)
+    assert stack.properties("EventsTopic")["KmsMasterKeyId"] == "alias/aws/sns"
+    denied: set[str] = set()
+    for kind in ("AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy"):
+        (policy,) = stack.of_type(kind).values()
+        (statement,) = policy["PolicyDocument"]["Statement"]
+        assert statement["Effect"] == "Deny"
+        assert statement["Principal"] == "*"
+        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        denied |= set(leaves(statement["Resource"]))
+    assert denied == {"<CallTimerQueue.Arn>", "<CallTimerDeadLetterQueue.Arn>", "<EventsTopic>"}
+
+
+def test_every_function_logs_into_its_own_group_which_forgets() -> None:
+    stack = Stack(**STAGING, LogRetentionDays="30")
+    for name in FUNCTIONS:
+        group = stack.properties(stack.named(name))["LoggingConfig"]["LogGroup"].strip("<>")
+        assert stack.properties(group)["LogGroupName"] == f"/aws/lambda/navietakie-{name}-staging"
+    assert {each["RetentionInDays"] for each in stack.of_type("AWS::Logs::LogGroup").values()} == {"30"}
+    assert {each["RetentionInDays"] for each in Stack().of_type("AWS::Logs::LogGroup").values()} == {"14"}
+
+
+# --- operations ------------------------------------------------------------------------------------------------------
+
+
+def test_alarms_watch_every_function_both_apis_the_dead_timers_and_the_tables() -> None:
+    stack = Stack(**PRODUCTION)
+    alarms = stack.of_type("AWS::CloudWatch::Alarm")
+    watched = {
+        (each["Namespace"], each["MetricName"], str(each["Dimensions"][0]["Value"]))
+        for each in alarms.values()
+        if "MetricName" in each
+    }
+    functions = {
+        ("AWS/Lambda", metric, f"<{stack.named(name)}>")
+        for name in FUNCTIONS
+        for metric in ("Errors", "Throttles", "Duration")
+    }
+    assert watched == functions | {
+        ("AWS/ApiGateway", "5XXError", "navietakie-api-production"),
+        ("AWS/ApiGateway", "Latency", "navietakie-api-production"),
+        ("AWS/ApiGateway", "ExecutionError", "<WebSocketApi>"),
+        ("AWS/ApiGateway", "IntegrationLatency", "<WebSocketApi>"),
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "<CallTimerDeadLetterQueue.QueueName>"),
+    }
+    (tables,) = (each["Metrics"] for each in alarms.values() if "Metrics" in each)
+    assert {
+        (each["MetricStat"]["Metric"]["MetricName"], each["MetricStat"]["Metric"]["Dimensions"][0]["Value"])
+        for each in tables
+        if "MetricStat" in each
+    } == {
+        (f"{kind}ThrottleEvents", f"<{table}>")
+        for kind in ("Read", "Write")
+        for table in stack.of_type("AWS::DynamoDB::Table")
+    }
+    for alarm in alarms.values():
+        assert alarm["AlarmActions"] == ["<AlarmTopic>"]
+        assert alarm["AlarmDescription"]
+        assert alarm["TreatMissingData"] == "notBreaching"
+        if alarm.get("MetricName") in ("Duration", "Latency", "IntegrationLatency"):
+            assert alarm["ExtendedStatistic"] == "p95"
+
+
+def test_alarms_reach_the_one_who_asked_for_them() -> None:
+    (subscription,) = Stack(**PRODUCTION).of_type("AWS::SNS::Subscription").values()
+    assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "ops@example.com")
+    assert subscription["TopicArn"] == "<AlarmTopic>"
+    assert not Stack(**STAGING).of_type("AWS::SNS::Subscription")
+
+
+def counted() -> set[str]:
+    """The names of the metrics that the code counts."""
+    files = [file for folder in ("functions", "layers/shared") for file in (ROOT / folder).rglob("*.py")]
+    return {
+        constant.value
+        for file in files
+        for call in ast.walk(ast.parse(file.read_text()))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("count", "count_by")
+        for constant in ast.walk(call.args[0])
+        if isinstance(constant, ast.Constant) and isinstance(constant.value, str)
+    }
+
+
+def test_the_dashboard_shows_every_metric_that_the_code_counts() -> None:
+    body = Stack(**PRODUCTION).properties("Dashboard")["DashboardBody"]
+    assert json.loads(body)["widgets"]
+    assert {"MessagesStored", "Deliveries", "CallsEnded"} <= counted()
+    assert {name for name in counted() if not re.search(rf'"{name}\\?"', body)} == set()
+
+
+@pytest.mark.parametrize("parameters", [LOCAL, STAGING])
+def test_outside_production_a_deploy_switches_over_at_once(parameters: dict[str, str]) -> None:
+    assert not [kind for kind in Stack(**parameters).resources.values() if "CodeDeploy" in kind["Type"]]
+
+
+def test_in_production_a_deploy_goes_gradually_and_back_when_an_alarm_rings() -> None:
+    stack = Stack(**PRODUCTION)
+    groups = stack.of_type("AWS::CodeDeploy::DeploymentGroup")
+    for name in FUNCTIONS:
+        logical_id = stack.named(name)
+        group = groups[f"{logical_id}DeploymentGroup"]
+        assert group["DeploymentConfigName"] == "CodeDeployDefault.LambdaCanary10Percent5Minutes"
+        assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
+        rings = {
+            str(each["Value"])
+            for alarm in group["AlarmConfiguration"]["Alarms"]
+            for each in stack.properties(alarm["Name"].strip("<>"))["Dimensions"]
+        }
+        assert f"<{logical_id}>" in rings
+        update = stack.resources[f"{logical_id}Aliaslive"]["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+        assert update["DeploymentGroupName"] == f"<{logical_id}DeploymentGroup>"
+
+
+def test_the_embedded_aws_is_spared_what_it_refuses() -> None:
+    kinds = {each["Type"] for each in Stack(**LOCAL).resources.values()}
+    assert not kinds & {
+        "AWS::CloudWatch::Alarm",
+        "AWS::CloudWatch::Dashboard",
+        "AWS::CodeDeploy::Application",
+        "AWS::Logs::QueryDefinition",
+        "AWS::ApiGatewayV2::RouteResponse",
+    }
+    assert "AWS::Logs::QueryDefinition" in {each["Type"] for each in Stack(**STAGING).resources.values()}
+
+
+def test_own_domains_lead_to_both_apis() -> None:
+    stack = Stack(
+        **PRODUCTION,
+        RestDomainName="api.example.com",
+        RestCertificateArn=CERTIFICATE,
+        WebSocketDomainName="ws.example.com",
+        WebSocketCertificateArn=CERTIFICATE,
+    )
+    assert stack.refused() == []
+    rest, websocket = stack.properties("RestDomainMapping"), stack.properties("WebSocketDomainMapping")
+    assert (rest["DomainName"], rest["RestApiId"], rest["Stage"]) == ("<RestDomain>", "<RestApi>", "<RestApiStage>")
+    assert (websocket["DomainName"], websocket["ApiId"]) == ("<WebSocketDomain>", "<WebSocketApi>")
+    assert stack.outputs["RestApiUrl"] == "https://api.example.com"
+    assert stack.outputs["WebSocketUrl"] == "wss://ws.example.com"
+    assert not Stack(**PRODUCTION).of_type("AWS::ApiGateway::DomainName")
+
+
+def test_outputs_tell_tools_all_they_need() -> None:
+    everywhere = {
+        *("RestApiUrl", "WebSocketUrl", "ConnectionsUrl", "RestApiId", "WebSocketApiId", "Environment", "AuthMode"),
+        *("MessagesTable", "ConnectionsTable", "CallsTable", "CallTimerQueueUrl", "CallTimerDeadLetterQueueUrl"),
+        *("EventsTopicArn", "TokenSecretArn"),
+    }
+    assert set(Stack(**LOCAL).outputs) == everywhere
+    assert set(Stack(**PROXY).outputs) == everywhere | {"AlarmTopicArn", "ProxySecretArn"}
+
+
+def test_cfn_lint_has_nothing_to_say() -> None:
+    lint = [str(ROOT / ".venv" / "bin" / "cfn-lint"), "--include-checks", "W", "--", str(ROOT / "template.yaml")]
+    done = subprocess.run(lint, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("", 0)
