@@ -89,16 +89,15 @@ def on_connect(event: Event, now: int) -> Mapping[str, Any]:
 
 def on_frame(event: Event, now: int) -> Mapping[str, Any]:
     """Passes a frame on as it is; the client gets the answer as a frame, or an `error` frame."""
-    frame_id: str | None = None
     try:
         if event.get("isBase64Encoded"):
             raise Refusal("invalid_request", "Frames are JSON text, not binary")
         text = str(event.get("body") or "")
-        frame_id = doors.frame_id(doors.json_object(text))
+        doors.json_object(text)
         frame = _frame_of(_ask_while_surely_not_taken(_signed(event, now, "message", text.encode())))
     except Refusal as refusal:
         logger.append_keys(refused=refusal.code)
-        frame = encode(error_frame(refusal, None, instants.to_text(now), frame_id))
+        frame = encode(error_frame(refusal, None, instants.to_text(now), doors.frame_id(event)))
     if frame is not None:
         doors.poster(event).post([(_connection_id(event), frame)])
     return {"statusCode": 200}

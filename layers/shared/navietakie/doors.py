@@ -259,7 +259,6 @@ def _lifecycle_door(handle: EventRoute, event: Event, now: int) -> tuple[dict[st
 def _socket_door(routes: Mapping[str, SocketRoute], event: Event, now: int, deadline: float) -> str:
     connection_id = str(event["requestContext"]["connectionId"])
     connection: Connection | None = None
-    id_of_frame: str | None = None
     try:
         connection = connections().get(connection_id)
         if connection is None:
@@ -270,7 +269,6 @@ def _socket_door(routes: Mapping[str, SocketRoute], event: Event, now: int, dead
         if event.get("isBase64Encoded"):
             raise Refusal("invalid_request", "Frames are JSON text, not binary")
         fields = json_object(str(event.get("body") or ""))
-        id_of_frame = frame_id(fields)
         envelope = _Envelope.parse(fields)
         handle = routes.get(envelope.action)
         if handle is None:
@@ -285,7 +283,7 @@ def _socket_door(routes: Mapping[str, SocketRoute], event: Event, now: int, dead
     except Exception as error:
         said = _unexpected(error)
     booking_code = connection.booking_code if connection else None
-    told = error_frame(said, booking_code, instants.to_text(now), id_of_frame)
+    told = error_frame(said, booking_code, instants.to_text(now), frame_id(event))
     api = poster(event)
     api.post([(connection_id, encode(told))])
     if said.code == "not_found" and connection is None:
@@ -293,9 +291,12 @@ def _socket_door(routes: Mapping[str, SocketRoute], event: Event, now: int, dead
     return said.code
 
 
-def frame_id(fields: Mapping[str, Any]) -> str | None:
-    """The id that the answer to a client's frame repeats, whatever else is wrong with the frame."""
-    given = fields.get("id")
+def frame_id(event: Event) -> str | None:
+    """The id of a client's frame, which an `error` repeats whatever else is wrong; None where it is not to be read."""
+    try:
+        given = json_object(str(event.get("body") or "")).get("id")
+    except Refusal:
+        return None
     return given if isinstance(given, str) and len(given) <= 64 and given.isascii() and given.isprintable() else None
 
 
