@@ -15,6 +15,23 @@ from typing import Any, cast
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".local" / "tools" / "bin" / "python"
 FUNCTIONS = ("send-message", "make-call", "get-message", "websocket")
+REST_ROUTES = {
+    "POST /api/v1/send_message": "send-message",
+    "GET /api/v1/get_message": "get-message",
+    "POST /api/v1/make_call": "make-call",
+    "GET /api/v1/calls": "make-call",
+}
+SOCKET_ROUTES = {
+    "$connect": "websocket",
+    "$disconnect": "websocket",
+    "$default": "websocket",
+    "message": "send-message",
+    "delivered": "send-message",
+    "read": "send-message",
+    "call": "make-call",
+    "signal": "make-call",
+    "sync": "get-message",
+}
 NOTHING = object()
 """What `AWS::NoValue` leaves."""
 
@@ -144,8 +161,9 @@ class Stack:
             case "Fn::FindInMap":
                 return self.template["Mappings"][argument[0]][self._resolved(argument[1])][argument[2]]
             case "Fn::Sub":
-                text, values = [argument, None] if isinstance(argument, str) else argument
-                return self._substituted(text, self._resolved(values) or {})
+                if isinstance(argument, str):
+                    return self._substituted(argument, {})
+                return self._substituted(argument[0], self._resolved(argument[1]))
             case _:
                 raise ValueError(function)
 

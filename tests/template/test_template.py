@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.template.stack import FUNCTIONS, ROOT, Stack, leaves
+from tests.template.stack import FUNCTIONS, REST_ROUTES, ROOT, SOCKET_ROUTES, Stack, leaves
 
 LOCAL = {
     "Environment": "local",
@@ -26,24 +26,6 @@ IN_VPC = {**PROXY, "SubnetIds": "subnet-1,subnet-2", "SecurityGroupIds": "sg-1"}
 TURN = {**STAGING, "TurnSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:turn-AbCdEf"}
 CERTIFICATE = "arn:aws:acm:eu-central-1:123456789012:certificate/1"
 STACKS = (LOCAL, STAGING, PRODUCTION, PROXY, IN_VPC, TURN)
-
-REST_ROUTES = {
-    "POST /api/v1/send_message": "send-message",
-    "GET /api/v1/get_message": "get-message",
-    "POST /api/v1/make_call": "make-call",
-    "GET /api/v1/calls": "make-call",
-}
-SOCKET_ROUTES = {
-    "$connect": "websocket",
-    "$disconnect": "websocket",
-    "$default": "websocket",
-    "message": "send-message",
-    "delivered": "send-message",
-    "read": "send-message",
-    "call": "make-call",
-    "signal": "make-call",
-    "sync": "get-message",
-}
 
 
 def permissions(stack: Stack) -> dict[tuple[str, str], str]:

@@ -1,0 +1,83 @@
+"""The sample events through the real handlers, as `sam local invoke --event events/…` sends them."""
+
+import importlib
+import json
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import Context, World
+from tests.template.stack import REST_ROUTES, ROOT, SOCKET_ROUTES
+
+CONNECTION = "Zk3TfeRsliACGzA="
+"""The connection that the WebSocket events come from: the driver's, of the booking `test`."""
+SEEN: dict[str, Any] = {
+    "rest-send_message": 201,
+    "rest-send_message-receipt": 200,
+    "rest-send_message-options": 204,
+    "rest-get_message": 200,
+    "rest-get_message-options": 204,
+    "rest-make_call": 200,
+    "rest-make_call-options": 204,
+    "rest-calls": 200,
+    "rest-calls-options": 204,
+    "ws-connect": 200,
+    "ws-disconnect": 200,
+    "ws-message": ["ack"],
+    "ws-delivered": [],
+    "ws-read": [],
+    "ws-call": ["ack"],
+    "ws-signal": ["not_found"],
+    "ws-sync": ["sync"],
+    "ws-typing": [],
+    "ws-ping": ["pong"],
+    "ws-unknown": ["invalid_request"],
+    "ws-invalid": ["invalid_request"],
+    "sqs-ring": {"batchItemFailures": []},
+    "sqs-left": {"batchItemFailures": []},
+    "sqs-closing": {"batchItemFailures": []},
+    "direct-send_message": 201,
+    "direct-get_message": 200,
+    "direct-make_call": 200,
+}
+"""The status of the answer, the frames that its sender gets (of an error its code), or the answer itself."""
+
+
+def invoke(event: dict[str, Any]) -> Any:
+    """Calls the handler that the template routes the event to."""
+    context = event.get("requestContext", {})
+    if "routeKey" in context:
+        function = SOCKET_ROUTES[context["routeKey"]]
+    elif "httpMethod" in event:
+        functions = {route.split()[1]: name for route, name in REST_ROUTES.items()}
+        function = functions[event["resource"]]
+    else:
+        function = event.get("function_type", "make-call")
+    app = importlib.import_module(f"{function.replace('-', '_')}.app")
+    return app.handler(event, Context())
+
+
+def sample(name: str) -> dict[str, Any]:
+    return json.loads((ROOT / "events" / f"{name}.json").read_text())
+
+
+def test_every_event_is_tried() -> None:
+    assert {file.stem for file in (ROOT / "events").glob("*.json")} == set(SEEN)
+
+
+def frames_of(world: World) -> list[dict[str, Any]]:
+    """What the connection got."""
+    return world.gateway.frames[CONNECTION]
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_an_event_does_what_its_name_says(world: World, name: str) -> None:
+    invoke(sample("rest-send_message"))  # so that there is something to confirm
+    if name != "ws-connect":
+        world.connect(CONNECTION, "driver")
+    answer = invoke(sample(name))
+    said = [frame["error"]["code"] if frame["type"] == "error" else frame["type"] for frame in frames_of(world)]
+    if isinstance(SEEN[name], int):
+        assert answer["statusCode"] == SEEN[name]
+    else:
+        assert SEEN[name] in (said, answer)
