@@ -1,51 +1,83 @@
 # NavieTakie: `make run` shows it on this machine, `make test` proves it, `make help` lists the rest.
-# Written for GNU make 3.81 and a POSIX shell, which is what a Mac has.
+# Written for GNU make 3.81 and a POSIX shell, which is what a Mac has. Variables given to make (ENV=staging, BOOKING=test …)
+# reach the programs as environment variables.
 
+SHELL = /bin/sh
 # Nothing of a caller's Python environment may leak into ours.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
-SHELL = /bin/sh
+
 UV = local/uv
-PYTHON = .venv/bin/python
-TOOLS = .local/tools/bin/python
+PYTEST = .venv/bin/python -m pytest
+TOOLS = .local/tools/bin
+CLIENT = PYTHONPATH=layers/shared $(TOOLS)/python -m
 
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
-# --- tools -------------------------------------------------------------------
+# --- On this machine ----------------------------------------------------------------------------------------------
 
-.PHONY: setup lock
-setup: .venv/ready ## Install the project's environment (.venv), as locked
+.PHONY: run stop reset logs start-api
+run: .local/tools/ready ## Run everything here (PORT=8000 AUTH_MODE=none|jwt BACKEND_URL=http://…)
+	@exec $(TOOLS)/python -m local.run \
+		--port "$${PORT:-8000}" --auth-mode "$${AUTH_MODE:-none}" --backend-url "$${BACKEND_URL:-}"
 
-.venv/ready: requirements/dev.txt local/venv
-	@local/venv .venv requirements/dev.txt
+stop: .local/tools/ready ## Stop what `make run` started, with its data saved
+	@$(TOOLS)/python -m local.stop
 
-.local/tools/ready: requirements/tools.txt local/venv
-	@local/venv .local/tools requirements/tools.txt
+reset: stop ## Forget the data
+	@rm -rf .local/state && echo "The local data is gone"
 
-COMPILE = $(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-header \
-	--no-annotate --upgrade
-lock: ## Bring the locked dependencies up to date with pyproject.toml
-	$(COMPILE) --group uv --output-file requirements/uv.txt
-	$(COMPILE) --group layer --output-file layers/shared/requirements.txt
-	$(COMPILE) --group dev --constraints layers/shared/requirements.txt --output-file requirements/dev.txt
-	$(COMPILE) --group tools --output-file requirements/tools.txt
+logs: .local/tools/ready ## Follow what the functions log
+	@exec $(TOOLS)/python -m local.logs
 
-# --- the stack on this machine --------------------------------------------------
+start-api: .local/tools/ready ## The REST API by `sam local` in Docker, beside `make run` (API_PORT=3000)
+	@exec $(TOOLS)/python -m local.start_api --port "$${API_PORT:-3000}"
 
-PORT = 8000
-AUTH_MODE = none
-BACKEND_URL =
+# --- Talking to it (ENV=local, or a deployed one) ------------------------------------------------------------------
 
-.PHONY: run stop reset logs
-run: .local/tools/ready ## Run everything on this machine (PORT=8000 AUTH_MODE=none|jwt BACKEND_URL=http://…)
-	@exec $(TOOLS) -m local.run --port $(PORT) --auth-mode $(AUTH_MODE) --backend-url '$(BACKEND_URL)'
+.PHONY: chat token smoke config rotate-secret
+chat: .local/tools/ready ## A conversation in the terminal (BOOKING=test ROLE=passenger ENV=local)
+	@exec env $(CLIENT) clients.chat
 
-# --- checks ------------------------------------------------------------------
+token: .local/tools/ready ## Print a token (BOOKING=test ROLE=driver TTL=3600 ENV=local)
+	@$(CLIENT) clients.tokens mint
 
-.PHONY: lint format types unit
-lint: .venv/ready ## Check style
+smoke: .local/tools/ready ## A short end-to-end check of a deployment (ENV=local)
+	@$(CLIENT) clients.smoke
+
+config: .local/tools/ready ## Print a deployment's addresses as JSON (ENV=local)
+	@$(CLIENT) clients.deployment
+
+rotate-secret: .local/tools/ready ## Sign tokens with a new secret; the last one stays valid (ENV=local)
+	@$(CLIENT) clients.tokens rotate
+
+# --- To AWS -----------------------------------------------------------------------------------------------------------
+
+.PHONY: build deploy validate
+build: .local/tools/ready ## Build layer and functions for Lambda, into .aws-sam/build
+	$(TOOLS)/sam build
+
+validate: .local/tools/ready .venv/ready ## Check the template
+	$(TOOLS)/sam validate --region us-east-1
+	.venv/bin/cfn-lint template.yaml
+
+deploy: .local/tools/ready ## sam build && sam deploy (ENV=staging|production; ARGS=… for more options of sam deploy)
+	@case "$${ENV:-staging}" in staging | production) ;; *) echo "ENV is staging or production"; exit 1 ;; esac
+	$(TOOLS)/sam build --config-env "$${ENV:-staging}"
+	$(TOOLS)/sam deploy --config-env "$${ENV:-staging}" $(ARGS)
+
+# --- Checks -------------------------------------------------------------------------------------------------------------
+
+.PHONY: test lint format types unit contract integration template client e2e
+test: lint types ## All checks, as CI runs them
+	@local/missing
+	$(PYTEST) --ignore tests/e2e --ignore tests/browser
+	@$(MAKE) --no-print-directory client
+	$(PYTEST) tests/e2e
+
+lint: .venv/ready ## Style
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 
@@ -53,8 +85,46 @@ format: .venv/ready ## Mend style
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-types: .venv/ready ## Check types (strict where it ships)
+types: .venv/ready ## Types (strict where it ships)
 	.venv/bin/pyright
 
 unit: .venv/ready ## The pure rules, in seconds
-	$(PYTHON) -m pytest tests/unit
+	$(PYTEST) tests/unit
+
+contract: .venv/ready ## The tables' adapters and their fakes, by one suite
+	$(PYTEST) tests/contract
+
+integration: .venv/ready ## Each function's doors with real events
+	$(PYTEST) tests/integration tests/security
+
+template: .venv/ready .local/tools/ready ## The template, and what is built from it
+	$(PYTEST) tests/template
+
+client: .venv/ready ## The reference client, in Node
+	@if command -v node >/dev/null 2>&1; then node --test tests/client/*.test.mjs; \
+	else echo "No Node.js here, so the tests of the reference client (tests/client) are left out"; fi
+
+e2e: .venv/ready .local/tools/ready ## Through real HTTP and WebSocket, on the embedded AWS
+	$(PYTEST) tests/e2e
+
+# --- Tools --------------------------------------------------------------------------------------------------------------
+
+.PHONY: setup lock docs
+setup: .venv/ready .local/tools/ready ## Install both environments, as locked
+
+.venv/ready: requirements/dev.txt local/venv
+	@local/venv .venv requirements/dev.txt >&2
+
+.local/tools/ready: requirements/tools.txt local/venv
+	@local/venv .local/tools requirements/tools.txt >&2
+
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-header \
+	--no-annotate --upgrade
+lock: ## Bring the locked dependencies up to date
+	$(COMPILE) --group uv --output-file requirements/uv.txt
+	$(COMPILE) --group layer --output-file layers/shared/requirements.txt
+	$(COMPILE) --group dev --constraints layers/shared/requirements.txt --output-file requirements/dev.txt
+	$(COMPILE) --group tools --output-file requirements/tools.txt
+
+docs: .venv/ready ## Generate the documents that are generated
+	.venv/bin/python -m docs.generator

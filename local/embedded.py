@@ -26,7 +26,7 @@ class DidNotStart(Exception):
 
 
 class EmbeddedAws:
-    """MiniStack on a free port of this machine alone. It saves its state below `home` when it is stopped, not before."""
+    """MiniStack on a free port of this machine alone. Its state is saved, below `home`, when it is stopped."""
 
     def __init__(self, home: Path) -> None:
         self._home = home

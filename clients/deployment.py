@@ -1,0 +1,56 @@
+"""Where a deployment is: the local one by the note it leaves, another by the outputs of its CloudFormation stack.
+
+`make config ENV=staging` prints it for a front end. boto3 takes the account and region from where it always takes them.
+"""
+
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from typing import Self
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.stack import Stack
+
+
+class NotFound(Exception):
+    """There is no such deployment, or it is not running; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The addresses of a deployment; REST paths begin with /api/v1/ after `rest_url`. `auth_mode`: `jwt` or `none`."""
+
+    environment: str
+    rest_url: str
+    websocket_url: str
+    auth_mode: str
+
+    @classmethod
+    def find(cls, environment: str) -> Self:
+        """The deployment called `local`, `staging` or `production`; raises NotFound."""
+        if environment == "local":
+            stack = Stack.read()
+            if stack is None:
+                raise NotFound("The local stack is not running: start it with `make run`")
+            return cls(environment, stack.url, stack.websocket_url, stack.auth_mode)
+        try:
+            stacks = boto3.client("cloudformation").describe_stacks(StackName=f"navietakie-{environment}")["Stacks"]
+        except (BotoCoreError, ClientError) as error:
+            raise NotFound(f"AWS says: {error}") from None
+        outputs = {each.get("OutputKey"): each.get("OutputValue", "") for each in stacks[0].get("Outputs", [])}
+        return cls(environment, outputs["RestApiUrl"], outputs["WebSocketUrl"], outputs["AuthMode"])
+
+
+def main() -> None:
+    """Prints the deployment that the environment variable ENV names, as JSON."""
+    try:
+        print(json.dumps(asdict(Deployment.find(os.environ.get("ENV") or "local")), indent=2))
+    except NotFound as reason:
+        sys.exit(str(reason))
+
+
+if __name__ == "__main__":
+    main()
