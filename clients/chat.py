@@ -40,7 +40,8 @@ async def send_lines(socket: websockets.ClientConnection) -> None:
         if text := line.decode().strip():
             is_frame = text.startswith("{")
             await socket.send(text if is_frame else json.dumps({"action": "message", "message": text}))
-    await socket.close()
+    if sys.stdin.isatty():  # Ctrl-D; what was piped in has been sent, and answers are still to come
+        await socket.close()
 
 
 def readable(frame: dict[str, Any]) -> str:
