@@ -177,6 +177,72 @@ test('the voice is found under signals that are lost, doubled and late', async (
   assert.deepEqual(voices(driver, passenger), ['connected', 'connected']);
 });
 
+test('an offer that was lost is repeated when the other device shows itself', async () => {
+  const scene = await pair();
+  let lost = 1;
+  scene.world.server.loses = (frame) => Boolean(frame.data?.description) && lost-- > 0;
+  await talking(scene);
+  assert.deepEqual(voices(scene.driver, scene.passenger), ['connected', 'connected']);
+});
+
+test('an answer that was lost is asked for again', async () => {
+  const scene = await pair();
+  let lost = 2; // the offer goes out twice: at the start, and when the callee shows itself
+  scene.world.server.loses = (frame) => frame.data?.description?.type === 'answer' && lost-- > 0;
+  await talking(scene);
+  await scene.world.pass(3_500);
+  assert.deepEqual(voices(scene.driver, scene.passenger), ['connected', 'connected']);
+});
+
+test('an offer that nobody answers is repeated every three seconds', async () => {
+  const scene = await pair();
+  const until = scene.world.clock.now() + 2_000;
+  scene.world.server.loses = (frame) => frame.type === 'signal' && scene.world.clock.now() < until;
+  await talking(scene);
+  await scene.world.pass(4_000);
+  assert.deepEqual(voices(scene.driver, scene.passenger), ['connected', 'connected']);
+});
+
+test('an offer that overtakes the answer to accept is made again for it', async () => {
+  const scene = await pair();
+  scene.world.server.latency = (frame) => (frame?.type === 'ack' ? 400 : 20);
+  scene.driver.chat.calls.start();
+  await scene.world.pass(800);
+  scene.passenger.chat.calls.accept();
+  await scene.world.pass(700);
+  assert.deepEqual(voices(scene.driver, scene.passenger), ['connected', 'connected']);
+});
+
+for (const [who, type] of [['caller', 'offer'], ['callee', 'answer']]) {
+  test(`a voice that fails for the ${who} alone begins anew`, async () => {
+    const scene = await pair();
+    await talking(scene);
+    scene.peers.find((each) => each.localDescription.type === type).fail();
+    await scene.world.pass(8_000);
+    assert.deepEqual(voices(scene.driver, scene.passenger), ['connected', 'connected']);
+  });
+}
+
+test('late news of a call does not open it again, nor a call before it', async () => {
+  const { world, driver, passenger } = await pair();
+  const ring = async () => {
+    driver.chat.calls.start();
+    await world.pass(200);
+    return world.server.call;
+  };
+  const first = await ring();
+  passenger.chat.calls.hangUp();
+  await world.pass(200);
+  world.server.tell({ type: 'call', sender: 'driver', call: first });
+  await world.pass(200);
+  assert.deepEqual(phases(passenger), ['idle']);
+  const second = await ring();
+  world.server.tell({ type: 'call', sender: 'driver', call: { ...first, state: 'ended', version: 9 } });
+  await world.pass(200);
+  assert.deepEqual(phases(driver, passenger), ['calling', 'ringing']);
+  assert.equal(passenger.chat.calls.call.call_id, second.call_id);
+});
+
 test('a voice that fails is found again', async () => {
   const scene = await pair();
   await talking(scene);

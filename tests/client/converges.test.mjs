@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { World, seqs } from './support/world.mjs';
 
-const SEEDS = Number(process.env.SEEDS ?? 60);
+const SEEDS = Number(process.env.SEEDS ?? 30);
 const FIRST = Number(process.env.SEED ?? 1);
 const STEPS = 150;
 

@@ -110,6 +110,31 @@ test('a history that began anew is shown from its start', async () => {
   assert.equal(resets, 1);
 });
 
+test('a history that began anew during a sync is not missed', async () => {
+  const { world, chat, device } = await settledWorld();
+  device.socket.cut();
+  world.server.latency = (frame) => (frame?.type === 'sync' ? 400 : 20);
+  await world.pass(600);
+  world.server.wipe();
+  world.server.store({ sender: 'passenger', message: 'a new beginning' });
+  await world.pass(1_500);
+  assert.deepEqual(texts(chat.messages), ['a new beginning']);
+});
+
+test('a server that has no time for the whole of a sync is asked for the rest', async () => {
+  const { world, chat, device } = await settledWorld();
+  world.server.on_sync = function half(connection, frame) {
+    const some = this.messages.filter((each) => !frame.after || each.timestamp > frame.after).slice(0, 10);
+    const answer = { ...this.head(), messages: some, through_seq: some.at(-1)?.seq ?? this.messages.length };
+    connection.post({ type: 'sync', id: frame.id, has_more: false, call: null, presence: this.presence(), ...answer });
+  };
+  world.server.loses = (frame) => frame.type === 'message';
+  for (let count = 0; count < 35; count += 1) world.server.store({ sender: 'passenger', message: `${count}` });
+  device.socket.cut();
+  await world.pass(2_500);
+  assert.deepEqual(chat.messages, world.server.messages);
+});
+
 test('a sync that is refused for the moment is asked for again', async () => {
   const world = new World();
   world.server.store({ sender: 'passenger', message: 'one' });

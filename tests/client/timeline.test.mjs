@@ -36,6 +36,13 @@ test('what was pushed before the first page is kept for it', () => {
   assert.deepEqual(seqs(timeline.admit(page(1, 3), true)), [1, 2, 3, 4]);
 });
 
+test('what was pushed before the first page and lies before it is left to the older pages', () => {
+  const timeline = new Timeline();
+  timeline.offer(message(4));
+  assert.deepEqual(seqs(timeline.admit(page(51, 60), true)), seqs(range(51, 60)));
+  assert.equal(timeline.hole, false);
+});
+
 test('a message behind a hole waits until the hole is closed', () => {
   const timeline = begun();
   assert.deepEqual(timeline.offer(message(5)), []);

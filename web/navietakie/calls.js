@@ -1,8 +1,6 @@
 import { NavieTakieError } from './errors.js';
 import { Voice } from './voice.js';
 
-const EARLY_SIGNALS = 64;
-
 /**
  * The booking's latest call, and this device's part in it.
  *
@@ -22,7 +20,6 @@ export class Calls {
   #intent = 0;
   #part = null;
   #microphone = null;
-  #early = { callId: null, signals: [] };
 
   /**
    * @param {object} options
@@ -92,13 +89,7 @@ export class Calls {
 
   /** Takes what the other side's device says about the connection. */
   signalled(callId, data) {
-    if (this.voice?.callId === callId) {
-      this.voice.receive(data);
-    } else {
-      if (this.#early.callId !== callId) this.#early = { callId, signals: [] };
-      this.#early.signals.push(data);
-      this.#early.signals.splice(0, this.#early.signals.length - EARLY_SIGNALS);
-    }
+    if (this.voice?.callId === callId) this.voice.receive(data);
   }
 
   lineOpened() {
@@ -194,7 +185,6 @@ export class Calls {
     } catch (error) {
       this.#options.problem(error); // after a reload: the call goes on, but nobody is heard
     }
-    if (this.#early.callId === call.call_id) for (const data of this.#early.signals.splice(0)) voice.receive(data);
   }
 
   async #openMicrophone() {
@@ -227,8 +217,7 @@ export class Calls {
   }
 
   #isOurs(call) {
-    const answeredHere = call.callee === this.#options.side && call.answered_by === this.#options.deviceId;
-    return answeredHere || this.#part?.call_id === call.call_id;
+    return call.answered_by === this.#options.deviceId || this.#part?.call_id === call.call_id;
   }
 
   #isNews(call) {

@@ -40,7 +40,6 @@ export class Receipts {
     const { side, clock } = this.#options;
     if (!SIDES.includes(side) || seq <= this.own[kind]) return false;
     this.own[kind] = seq;
-    if (kind === 'read') this.own.delivered = Math.max(this.own.delivered, seq);
     this.#timer ??= clock.setTimeout(() => {
       this.#timer = null;
       this.owed();

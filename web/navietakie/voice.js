@@ -30,7 +30,6 @@ export class Voice {
   #timer = null;
   #gathered = [];
   #gatherTimer = null;
-  #early = [];
   #waiting = [];
   #work = Promise.resolve();
 
@@ -66,10 +65,7 @@ export class Voice {
   receive(data) {
     if (data === null || typeof data !== 'object') return;
     this.#enqueue(async () => {
-      if (!this.#peer) {
-        this.#early.push(data);
-        return;
-      }
+      if (!this.#peer) return; // too early: both ends show themselves when they begin
       await this.#meet(data.session);
       if (data.hello) await this.#greet();
       if (data.restart && this.#options.offers) await this.#makeOffer(true);
@@ -131,7 +127,6 @@ export class Voice {
     };
     peer.onicecandidate = (event) => this.#gather(event.candidate);
     peer.onconnectionstatechange = () => this.#observe(peer);
-    for (const data of this.#early.splice(0)) this.receive(data);
   }
 
   #dismantle() {

@@ -18,7 +18,7 @@ export class FakeServer {
   refuse = () => null;
   /** Whether a frame to a client is lost. */
   loses = () => false;
-  /** Milliseconds a frame takes, either way. */
+  /** Milliseconds that a frame takes, either way; it is given those that go to a client. */
   latency = () => 20;
   /** Whether a connection is let in. */
   admits = () => true;
@@ -221,7 +221,7 @@ export class FakeServer {
       post(frame, inOrder = false) {
         const text = JSON.stringify({ v: 1, booking_code: 'test', ts: new Date(clock.now()).toISOString(), ...frame });
         if (server.loses(frame)) return false;
-        let at = clock.now() + server.latency();
+        let at = clock.now() + server.latency(frame);
         if (inOrder) at = this.#inOrder = Math.max(at, this.#inOrder);
         clock.setTimeout(() => this.readyState === 1 && this.onmessage?.({ data: text }), at - clock.now());
         return true;

@@ -1,3 +1,5 @@
+const FOUND = ' with a candidate';
+
 /**
  * A stand-in for a browser's WebRTC: two peers are connected when each holds the other's description and a candidate.
  * It shows what the signalling brought about; that sound flows, the browser tests show.
@@ -7,8 +9,9 @@ export function fakeWebRtc(clock) {
   let descriptions = 0;
 
   class FakePeer {
-    localDescription = null;
     remoteDescription = null;
+    #local = null;
+    #gathered = '';
     signalingState = 'stable';
     connectionState = 'new';
     candidates = [];
@@ -34,21 +37,33 @@ export function fakeWebRtc(clock) {
       return { type: 'answer', sdp: `answer ${this.number} to ${this.remoteDescription.sdp}` };
     }
 
+    /** As in browsers, it grows by the candidates that were found. */
+    get localDescription() {
+      return this.#local && { ...this.#local, sdp: this.#local.sdp + this.#gathered };
+    }
+
     async setLocalDescription(description) {
       this.#mustBeOpen();
-      this.localDescription = description;
+      this.#local = description;
+      this.#gathered = '';
       this.signalingState = description.type === 'offer' ? 'have-local-offer' : 'stable';
-      clock.setTimeout(() => this.onicecandidate?.({ candidate: { candidate: `of ${this.number}` } }), 10);
+      clock.setTimeout(() => {
+        this.#gathered = FOUND;
+        this.onicecandidate?.({ candidate: { candidate: `of ${this.number}` } });
+      }, 10);
     }
 
     async setRemoteDescription(description) {
       this.#mustBeOpen();
-      if (description.type === 'answer' && !description.sdp.endsWith(`to ${this.localDescription.sdp}`)) {
+      const bare = { ...description, sdp: description.sdp.replaceAll(FOUND, '') };
+      if (bare.type === 'answer' && !bare.sdp.endsWith(`to ${this.#local.sdp}`)) {
         throw new Error('an answer to another offer');
       }
-      this.remoteDescription = description;
-      this.signalingState = description.type === 'offer' ? 'have-remote-offer' : 'stable';
-      this.candidates = [];
+      if (this.remoteDescription?.sdp !== bare.sdp) this.candidates = [];
+      this.remoteDescription = bare;
+      this.signalingState = bare.type === 'offer' ? 'have-remote-offer' : 'stable';
+      if (description.sdp.endsWith(FOUND)) this.candidates.push('found in the description');
+      this.#perhapsConnect();
     }
 
     async addIceCandidate(candidate) {
@@ -73,7 +88,7 @@ export function fakeWebRtc(clock) {
 
     #perhapsConnect() {
       const remote = peers.find((each) => each.number === Number(this.remoteDescription.sdp.split(' ')[1]));
-      const mutual = remote?.remoteDescription?.sdp === this.localDescription?.sdp;
+      const mutual = remote?.remoteDescription && remote.remoteDescription.sdp === this.#local?.sdp;
       if (!mutual || remote.connectionState === 'closed' || !this.candidates.length || !remote.candidates.length) return;
       for (const peer of [this, remote]) {
         peer.connectionState = 'connected';
