@@ -37,7 +37,7 @@ start-api: .local/tools/ready ## The REST API by `sam local` in Docker, beside `
 
 # --- Talking to it (ENV=local, or a deployed one) ------------------------------------------------------------------
 
-.PHONY: chat token smoke config rotate-secret
+.PHONY: chat token smoke config rotate-secret mcp
 chat: .local/tools/ready ## A conversation in the terminal (BOOKING=test ROLE=passenger ENV=local)
 	@exec env $(CLIENT) clients.chat
 
@@ -52,6 +52,9 @@ config: .local/tools/ready ## Print a deployment's addresses as JSON (ENV=local)
 
 rotate-secret: .local/tools/ready ## Sign tokens with a new secret; the last one stays valid (ENV=local)
 	@$(CLIENT) clients.tokens rotate
+
+mcp: .venv/ready ## An MCP server on stdio: an assistant plays driver or passenger (ENV=local)
+	@exec env PYTHONPATH=layers/shared .venv/bin/python -m clients.mcp_server
 
 # --- To AWS -----------------------------------------------------------------------------------------------------------
 
@@ -126,5 +129,5 @@ lock: ## Bring the locked dependencies up to date
 	$(COMPILE) --group dev --constraints layers/shared/requirements.txt --output-file requirements/dev.txt
 	$(COMPILE) --group tools --output-file requirements/tools.txt
 
-docs: .venv/ready ## Generate the documents that are generated
-	.venv/bin/python -m docs.generator
+docs: .venv/ready ## Generate docs/openapi.yaml and docs/asyncapi.yaml
+	PYTHONPATH=functions:layers/shared .venv/bin/python -m docs.generator

@@ -1,0 +1,370 @@
+"""What the functions answer, push and publish, and the bodies of requests: shapes that have no model of their own.
+
+A function builds its answers as plain objects, because a cold start is no time to build models that check nothing. They
+are described here instead, and the tests hold every real answer against its description, field by field.
+"""
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+from make_call.app import NewAct
+from make_call.ice import IceServer
+from navietakie.call import Action, Call, EndReason
+from navietakie.conversation import Kind
+from navietakie.errors import Code
+from navietakie.message import BookingCode, Fields, Message, NewMessage, Sender, Side
+from send_message.receipts import Sequence
+from websocket.presence import ConnectQuery
+
+# --- Request bodies: who acts, and then the function's own model ------------------------------------------------------
+
+
+class SendMessage(NewMessage):
+    """A message to be stored and sent to everybody in the booking."""
+
+    booking_code: BookingCode
+    sender: Sender | None = None
+
+
+class SendDelivered(Fields):
+    """A receipt, instead of a message: everything up to this one has reached the sender's device."""
+
+    booking_code: BookingCode
+    sender: Side | None = None
+    delivered: Sequence
+    read: None = None
+
+
+class SendRead(Fields):
+    """A receipt, instead of a message: everything up to this one has been read."""
+
+    booking_code: BookingCode
+    sender: Side | None = None
+    read: Sequence
+    delivered: None = None
+
+
+class MakeCall(NewAct):
+    """What the sender does with the booking's call."""
+
+    booking_code: BookingCode
+    sender: Side | None = None
+
+
+# --- Answers by REST, and by direct invocation as `body` --------------------------------------------------------------
+
+
+class Delivery(TypedDict):
+    """What became of the broadcast; the message is stored whatever it says."""
+
+    connections: int
+    delivered: int
+    gone: int
+    failed: int
+    error: NotRequired[Literal["unavailable"]]
+
+
+class SentMessage(TypedDict):
+    """A stored message."""
+
+    message: Message
+    duplicate: bool
+    delivery: Delivery
+
+
+class Receipt(TypedDict):
+    """How far one side has got."""
+
+    delivered: int
+    read: int
+
+
+class Receipts(TypedDict):
+    """How far both sides have got."""
+
+    driver: Receipt
+    passenger: Receipt
+
+
+class StoredReceipt(TypedDict):
+    """The receipts after one was stored; a receipt never moves back."""
+
+    receipts: Receipts
+
+
+class HistoryPage(TypedDict):
+    """Part of a history, and where the conversation stands."""
+
+    messages: list[Message]
+    next_cursor: str | None
+    head_seq: int
+    epoch: str | None
+    receipts: Receipts
+
+
+class MadeCall(TypedDict):
+    """The call after an action."""
+
+    call: Call
+    ice_servers: list[IceServer]
+    reached: int
+
+
+class CallLogPage(TypedDict):
+    """Part of a call log, the newest call first; a live one is part of it."""
+
+    calls: list[Call]
+    next_cursor: str | None
+
+
+class Problem(TypedDict):
+    """Why a request was refused."""
+
+    code: Code
+    message: str
+    details: dict[str, Any]
+    request_id: str
+
+
+class Error(TypedDict):
+    """A refused request."""
+
+    error: Problem
+
+
+# --- Frames of the server ---------------------------------------------------------------------------------------------
+
+
+class Pushed(TypedDict):
+    """What all frames of the server have."""
+
+    v: Literal[1]
+    booking_code: str
+    ts: str
+
+
+class Answering(Pushed):
+    """A frame that answers one of the client's, and repeats its id."""
+
+    id: NotRequired[str]
+
+
+class Presence(TypedDict):
+    """Which sides have a connection."""
+
+    driver: bool
+    passenger: bool
+
+
+class MessagePushed(Pushed):
+    """A message was stored. To everybody but the connection that sent it."""
+
+    type: Literal["message"]
+    sender: Sender
+    message: Message
+
+
+class MessageAck(Answering):
+    """The client's message is stored."""
+
+    type: Literal["ack"]
+    message: Message
+    duplicate: bool
+
+
+class CallPushed(Pushed):
+    """A call has changed. To everybody but the connection that changed it; `sender` system: the server did."""
+
+    type: Literal["call"]
+    sender: Sender
+    call_action: Action
+    call_id: str
+    device_id: str | None
+    call: Call
+
+
+class CallAck(Answering):
+    """The client's call action is done."""
+
+    type: Literal["ack"]
+    call: Call
+    ice_servers: list[IceServer]
+    reached: int
+
+
+class SignalPushed(Pushed):
+    """A device of the other side says something to this side's devices."""
+
+    type: Literal["signal"]
+    sender: Side
+    call_id: str
+    data: Any
+
+
+class TypingPushed(Pushed):
+    """Somebody is typing, or has stopped."""
+
+    type: Literal["typing"]
+    sender: Sender
+    on: bool
+
+
+class ReceiptPushed(Pushed):
+    """A side has got or read the conversation up to a message."""
+
+    type: Literal["receipt"]
+    sender: Side
+    action: Kind
+    seq: int
+    receipts: Receipts
+
+
+class PresencePushed(Pushed):
+    """A side has come, or its last connection has gone."""
+
+    type: Literal["presence"]
+    sender: Side
+    online: bool
+    presence: Presence
+
+
+class SyncPart(Answering):
+    """Part of what the client has missed; while `has_more` the next follows unasked. The last has the state too."""
+
+    type: Literal["sync"]
+    messages: list[Message]
+    through_seq: int
+    head_seq: int
+    epoch: str | None
+    has_more: bool
+    call: NotRequired[Call | None]
+    presence: NotRequired[Presence]
+    receipts: NotRequired[Receipts]
+
+
+class CallGlance(TypedDict):
+    """As much of the latest call as shows whether a client has missed a change."""
+
+    call_id: str
+    state: Literal["ringing", "connected", "ended"]
+    version: int
+    ring_ms_left: int | None
+
+
+class Pong(Answering):
+    """How things stand: a client that sees itself behind syncs."""
+
+    type: Literal["pong"]
+    head_seq: int
+    epoch: str | None
+    receipts: Receipts
+    call: CallGlance | None
+    presence: Presence
+    server_time: str
+
+
+class FrameProblem(TypedDict):
+    """Why a frame was refused, and whether and when to send it again."""
+
+    code: Code
+    message: str
+    retryable: bool
+    retry_after_ms: int | None
+    details: NotRequired[dict[str, Any]]
+
+
+class ErrorAnswer(TypedDict):
+    """One of the client's frames was refused; the connection lives on."""
+
+    v: Literal[1]
+    type: Literal["error"]
+    booking_code: str | None
+    ts: str
+    id: NotRequired[str]
+    error: FrameProblem
+
+
+# --- Events on the SNS topic ------------------------------------------------------------------------------------------
+
+
+class Published(TypedDict):
+    """What all events have."""
+
+    event_id: str
+    booking_code: str
+    timestamp: str
+
+
+class CallRinging(Published):
+    """A call rings: a push service can wake the callee's app."""
+
+    type: Literal["call.ringing"]
+    call_id: str
+    caller: Side
+    callee: Side
+    rings_until: str
+
+
+class CallEnded(Published):
+    """A call has ended."""
+
+    type: Literal["call.ended"]
+    call_id: str
+    caller: Side
+    callee: Side
+    end_reason: EndReason
+    duration_seconds: int
+
+
+class MessageUndelivered(Published):
+    """No connection of the other side took a message."""
+
+    type: Literal["message.undelivered"]
+    message_id: str
+    seq: int
+    sender: Side
+
+
+class BookingClosed(Published):
+    """A booking was closed."""
+
+    type: Literal["booking.closed"]
+    message_id: str
+    seq: int
+    sender: Sender
+
+
+# --- What a backend gets in proxy mode --------------------------------------------------------------------------------
+
+
+class TokenClaims(TypedDict):
+    """The claims of the verified token, which is not sent itself."""
+
+    sub: str
+    booking_code: str
+    role: Sender
+    exp: int
+    aud: str
+
+
+class Registration(TypedDict):
+    """A client wants to connect."""
+
+    connection_id: str
+    booking_id: str | None
+    type: str | None
+    query: dict[str, str]
+    callback_url: str
+    claims: NotRequired[TokenClaims]
+
+
+class Departure(TypedDict):
+    """A client has left."""
+
+    connection_id: str
+
+
+class ConnectParameters(ConnectQuery):
+    """The query string of a connection. `booking_id` is another name of `booking_code`."""
+
+    token: str | None = None
+    type: str | None = None

@@ -1,0 +1,228 @@
+"""The WebSocket protocol and the events topic as an AsyncAPI 3 document."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from docs.generator import answers
+from docs.generator.schemas import FIELDS, Schema, parameters, ref, schemas
+from get_message.sync import SyncRequest
+from make_call.app import NewAct, NewSignal, SocketAct
+from navietakie.message import ClientMessageId, NewMessage
+from send_message.receipts import SocketReceipt
+from websocket.app import Typing
+
+REQUESTS: Final = (
+    NewMessage,
+    NewAct,
+    SocketAct,
+    NewSignal,
+    SocketReceipt,
+    SyncRequest,
+    Typing,
+    answers.ConnectParameters,
+)
+
+PUSHED: Final[Mapping[str, type]] = {
+    "message": answers.MessagePushed,
+    "call": answers.CallPushed,
+    "signal": answers.SignalPushed,
+    "typing": answers.TypingPushed,
+    "receipt": answers.ReceiptPushed,
+    "presence": answers.PresencePushed,
+}
+"""Frames that come unasked, by their type."""
+
+ANSWERS: Final[Mapping[str, type]] = {
+    "messageAck": answers.MessageAck,
+    "callAck": answers.CallAck,
+    "syncPart": answers.SyncPart,
+    "pong": answers.Pong,
+    "error": answers.ErrorAnswer,
+}
+
+EVENTS: Final[Mapping[str, type]] = {
+    "callRinging": answers.CallRinging,
+    "callEnded": answers.CallEnded,
+    "messageUndelivered": answers.MessageUndelivered,
+    "bookingClosed": answers.BookingClosed,
+}
+
+ACTIONS: Final[Mapping[str, tuple[str, str | None]]] = {
+    "message": ("Store a message and send it to the others; the frame's `id` is its `client_message_id`", "messageAck"),
+    "call": ("Initiate, accept, reject or end a call; the others get `call`", "callAck"),
+    "signal": ("Pass WebRTC's offer, answer or candidate to the other side of a live call", None),
+    "typing": ("Tell the others that typing began or stopped", None),
+    "delivered": ("Tell the others that everything up to `seq` has arrived", None),
+    "read": ("Tell the others that everything up to `seq` has been read", None),
+    "sync": ("Get everything that came after a message, and how things stand", "syncPart"),
+    "ping": ("Ask how things stand; every 60 s, every 10 s while a call is live", "pong"),
+}
+"""The client's frames: what each is for, and what answers it; anything else gets an `error`."""
+
+
+def document() -> Schema:
+    """The whole document."""
+    kinds = (*PUSHED.values(), *ANSWERS.values(), *EVENTS.values())
+    made = schemas(REQUESTS, kinds)
+    connect = made.pop("ConnectParameters")
+    made |= _client_frames(made)
+    for name in ("NewMessage", "NewAct", "SocketAct", "NewSignal", "SocketReceipt", "SyncRequest", "Typing"):
+        del made[name]
+    messages = {
+        **{f"{it}Frame": _message(f"{it}Frame", _frame_name(it), text) for it, (text, _) in ACTIONS.items()},
+        **{f"{name}Pushed": _of(f"{name}Pushed", kind, made) for name, kind in PUSHED.items()},
+        **{name: _of(name, kind, made) for name, kind in ANSWERS.items()},
+        **{name: _of(name, kind, made) for name, kind in EVENTS.items()},
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "NavieTakie",
+            "version": "1",
+            "description": (
+                "What travels over a booking's WebSockets, and what the company's other systems hear on the events"
+                " topic. Frames are JSON objects of at most 32 KB in both directions; clients ignore types and fields"
+                " that they do not know. docs/protocol.md tells it by example."
+            ),
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "local": {
+                "host": "localhost:8000",
+                "pathname": "/ws",
+                "protocol": "ws",
+                "description": "What `make run` starts",
+            },
+            "deployed": {
+                "host": "{api}.execute-api.{region}.amazonaws.com",
+                "pathname": "/{environment}",
+                "protocol": "wss",
+                "description": "A deployed stack",
+                "variables": {
+                    "api": {"default": "abcde12345"},
+                    "region": {"default": "us-east-1"},
+                    "environment": {"default": "staging", "enum": ["staging", "production"]},
+                },
+                "security": [{"$ref": "#/components/securitySchemes/token"}],
+            },
+            "topic": {
+                "host": "sns.{region}.amazonaws.com",
+                "protocol": "sns",
+                "description": "The events topic; subscribe a queue or a function to it",
+                "variables": {"region": {"default": "us-east-1"}},
+            },
+        },
+        "channels": {
+            "connection": {
+                "address": "/",
+                "title": "One WebSocket of one side of one booking",
+                "servers": [{"$ref": "#/servers/local"}, {"$ref": "#/servers/deployed"}],
+                "messages": {name: _component(name) for name in messages if name not in EVENTS},
+                "bindings": {
+                    "ws": {"query": {"type": "object", "properties": parameters(connect)}, "bindingVersion": "0.1.0"}
+                },
+            },
+            "events": {
+                "address": "navietakie-events-{environment}",
+                "title": "Ids and roles, never a text; `type` is a message attribute too, for filters",
+                "parameters": {"environment": {"enum": ["local", "staging", "production"]}},
+                "servers": [{"$ref": "#/servers/topic"}],
+                "messages": {name: _component(name) for name in EVENTS},
+            },
+        },
+        "operations": {
+            **{action: _operation(action, text, answer) for action, (text, answer) in ACTIONS.items()},
+            "push": {
+                "action": "send",
+                "channel": {"$ref": "#/channels/connection"},
+                "summary": "What others have done, and what happened to them",
+                "messages": [_in_channel("connection", f"{name}Pushed") for name in PUSHED],
+            },
+            "publish": {
+                "action": "send",
+                "channel": {"$ref": "#/channels/events"},
+                "summary": "What the company's other systems may want to know; repeats have one `event_id`",
+                "messages": [_in_channel("events", name) for name in EVENTS],
+            },
+        },
+        "components": {
+            "messages": messages,
+            "schemas": dict(sorted(made.items())),
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": (
+                        "In the header `Authorization`, as the subprotocol `bearer.<token>` beside `navietakie.v1`"
+                        " (browsers), or as `?token=`"
+                    ),
+                }
+            },
+        },
+    }
+
+
+def _client_frames(made: Mapping[str, Schema]) -> dict[str, Schema]:
+    """The schemas of the client's frames, from the models that they are checked with."""
+    receipt = made["SocketReceipt"]["properties"]
+    acts = {
+        "call_action": made["SocketAct"]["properties"]["call_action"],
+        "call_id": made["NewAct"]["properties"]["call_id"],
+        "device_id": made["NewAct"]["properties"]["device_id"],
+    }
+    names = ("message", "message_type", "metadata")
+    fields: dict[str, tuple[Schema, list[str]]] = {
+        "message": ({name: made["NewMessage"]["properties"][name] for name in names}, ["message"]),
+        "call": (acts, ["call_action"]),
+        "signal": (made["NewSignal"]["properties"], ["call_id", "data"]),
+        "typing": (made["Typing"]["properties"], ["on"]),
+        "delivered": (receipt, ["seq"]),
+        "read": (receipt, ["seq"]),
+        "sync": (made["SyncRequest"]["properties"], []),
+        "ping": ({}, []),
+    }
+    frame_id = TypeAdapter(ClientMessageId).json_schema() | {"description": FIELDS["id"]}
+    return {
+        _frame_name(action): {
+            "type": "object",
+            "description": ACTIONS[action][0],
+            "properties": {"action": {"const": action, "description": "What to do"}, "id": frame_id, **deepcopy(own)},
+            "required": ["action", *required],
+        }
+        for action, (own, required) in fields.items()
+    }
+
+
+def _operation(action: str, text: str, answer: str | None) -> Schema:
+    replies = [_in_channel("connection", name) for name in (*([answer] if answer else []), "error")]
+    return {
+        "action": "receive",
+        "channel": {"$ref": "#/channels/connection"},
+        "summary": text,
+        "messages": [_in_channel("connection", f"{action}Frame")],
+        "reply": {"channel": {"$ref": "#/channels/connection"}, "messages": replies},
+    }
+
+
+def _frame_name(action: str) -> str:
+    return f"{action.capitalize()}Frame"
+
+
+def _of(name: str, kind: type, made: Mapping[str, Schema]) -> Schema:
+    return _message(name, kind.__name__, made[kind.__name__]["description"])
+
+
+def _message(name: str, schema: str, summary: str) -> Schema:
+    return {"name": name, "summary": summary, "payload": ref(schema)}
+
+
+def _component(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/messages/{name}"}
+
+
+def _in_channel(channel: str, name: str) -> dict[str, Any]:
+    return {"$ref": f"#/channels/{channel}/messages/{name}"}

@@ -1,0 +1,382 @@
+"""The REST API as an OpenAPI 3.1 document, and as webhooks what a backend gets in proxy mode."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from docs.generator import answers
+from docs.generator.schemas import Schema, parameters, ref, schemas
+from get_message.history import HistoryQuery
+from make_call.calling import LogQuery
+from navietakie.errors import STATUS, Code
+from navietakie.message import BookingCode
+
+EVERYWHERE: Final[tuple[Code, ...]] = (
+    "invalid_request",
+    "unauthorized",
+    "token_expired",
+    "forbidden",
+    "internal",
+    "unavailable",
+)
+"""What any request may be refused with."""
+
+OWN: Final[Mapping[str, tuple[Code, ...]]] = {
+    "sendMessage": ("not_found", "idempotency_conflict", "booking_closed", "too_large", "rate_limited"),
+    "getMessage": (),
+    "makeCall": ("not_found", "illegal_transition", "call_in_progress", "booking_closed", "too_large"),
+    "listCalls": (),
+}
+"""What an operation may be refused with besides."""
+
+REASONS: Final[Mapping[Code, str]] = {
+    "invalid_request": "a field is missing or malformed; `details.field` names it",
+    "unauthorized": "there is no token, or it is not valid",
+    "token_expired": "get a new token",
+    "forbidden": "the token is for another booking or role, or the role may not do this",
+    "not_found": "there is no such thing",
+    "idempotency_conflict": "another message was stored under this `client_message_id`",
+    "illegal_transition": "the call is in a state in which this cannot happen; `details.call` is the call",
+    "call_in_progress": "a call is connected; `details.call` is the call",
+    "booking_closed": "nothing can be said in it any more",
+    "too_large": "the body, the metadata, or the message as a frame has too many bytes",
+    "rate_limited": "too many messages in a short time; wait `Retry-After` seconds",
+    "unavailable": "try again in `Retry-After` seconds; nothing was stored",
+    "internal": "not the request's fault; it may succeed later",
+}
+
+REQUESTS: Final = (
+    answers.SendMessage,
+    answers.SendDelivered,
+    answers.SendRead,
+    answers.MakeCall,
+    HistoryQuery,
+    LogQuery,
+)
+ANSWERS: Final = (
+    answers.SentMessage,
+    answers.StoredReceipt,
+    answers.HistoryPage,
+    answers.MadeCall,
+    answers.CallLogPage,
+    answers.Error,
+    answers.Registration,
+    answers.Departure,
+)
+
+BOOKING: Final[Schema] = {
+    "name": "booking_code",
+    "in": "query",
+    "required": True,
+    "description": "Names the conversation",
+    "schema": TypeAdapter(BookingCode).json_schema(),
+    "example": "test",
+}
+IDEMPOTENCY_KEY: Final[Schema] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Another name of `client_message_id`",
+    "schema": {"type": "string", "pattern": "^[ -~]{1,64}$"},
+}
+EXCLUDED: Final[Schema] = {
+    "name": "X-Exclude-Connection",
+    "in": "header",
+    "description": "A connection of the sender's own side that does not get the broadcast",
+    "schema": {"type": "string"},
+}
+HEADERS: Final[Schema] = {
+    "x-request-id": {"description": "Find it in the logs", "required": True, "schema": {"type": "string"}},
+    "retry-after": {
+        "description": "Seconds to wait before the next try",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    },
+}
+
+
+def document() -> Schema:
+    """The whole document."""
+    made = schemas(REQUESTS, ANSWERS)
+    history, log = made.pop("HistoryQuery"), made.pop("LogQuery")
+    made["Error"]["properties"]["error"] = ref("Problem") | {"description": "What is wrong"}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "NavieTakie",
+            "version": "1",
+            "summary": "The conversation of a ride: messages and voice calls between a driver and a passenger",
+            "description": (
+                "A booking names a conversation between its driver and its passenger. What is stored here reaches their"
+                " apps over WebSocket (asyncapi.yaml). Bodies are JSON of at most 32 KB; unknown fields are ignored,"
+                " and clients ignore fields that they do not know."
+            ),
+        },
+        "servers": [
+            {"url": "http://localhost:8000", "description": "What `make run` starts"},
+            {
+                "url": "https://{api}.execute-api.{region}.amazonaws.com/{environment}",
+                "description": "A deployed stack",
+                "variables": {
+                    "api": {"default": "abcde12345"},
+                    "region": {"default": "us-east-1"},
+                    "environment": {"default": "staging", "enum": ["staging", "production"]},
+                },
+            },
+        ],
+        "security": [{"token": []}],
+        "tags": [
+            {"name": "messages", "description": "Stored once, in order, without a hole"},
+            {"name": "calls", "description": "They ring, connect and end; at most one at a time"},
+            {"name": "proxy mode", "description": "What a backend gets that has taken over the WebSocket"},
+        ],
+        "paths": {
+            "/api/v1/send_message": {"post": _send_message()},
+            "/api/v1/get_message": {"get": _get_message(history)},
+            "/api/v1/make_call": {"post": _make_call()},
+            "/api/v1/calls": {"get": _calls(log)},
+        },
+        "webhooks": {
+            "register": {"post": _register()},
+            "message": {"post": _message()},
+            "disconnect": {"post": _disconnect()},
+        },
+        "components": {
+            "schemas": made,
+            "responses": _responses(),
+            "headers": HEADERS,
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "HS256; claims `sub`, `booking_code`, `role`, `exp`, `aud` (navietakie). With"
+                    " `AuthMode=none`, which is for the local stack alone, none is asked for.",
+                }
+            },
+        },
+    }
+
+
+def _send_message() -> Schema:
+    return {
+        "operationId": "sendMessage",
+        "tags": ["messages"],
+        "summary": "Store a message, or a receipt, and send it to the booking's connections",
+        "description": (
+            "A body with `message` is a message; one with `delivered` or `read` instead is a receipt. Checked in this"
+            " order: duplicate, closed, rate."
+        ),
+        "parameters": [IDEMPOTENCY_KEY, EXCLUDED],
+        "requestBody": _body(
+            {"oneOf": [ref(answers.SendMessage), ref(answers.SendDelivered), ref(answers.SendRead)]},
+            hello=("The least there can be", {"booking_code": "test", "message": "Hello", "sender": "driver"}),
+            place=(
+                "A place, sent exactly once",
+                {
+                    "booking_code": "test",
+                    "message": "I am here",
+                    "sender": "driver",
+                    "client_message_id": "6f1c2a",
+                    "metadata": {"location": {"lat": 52.52, "lng": 13.405}},
+                },
+            ),
+        ),
+        "responses": {
+            "200": _answer(
+                "A duplicate of a message that is stored already, broadcast again; or a receipt",
+                {"oneOf": [ref(answers.SentMessage), ref(answers.StoredReceipt)]},
+            ),
+            "201": _answer("The message is stored", ref(answers.SentMessage))
+            | {
+                "links": {
+                    "history": {
+                        "operationId": "getMessage",
+                        "parameters": {"booking_code": "$response.body#/message/booking_code"},
+                        "description": "The message is on the newest page",
+                    }
+                }
+            },
+            **_refusals(*OWN["sendMessage"]),
+        },
+    }
+
+
+def _get_message(query: Schema) -> Schema:
+    return {
+        "operationId": "getMessage",
+        "tags": ["messages"],
+        "summary": "Read a page of the history, the newest first",
+        "description": "A page is filled to `limit` even where a filter passes few messages.",
+        "parameters": [BOOKING, *_parameters(query)],
+        "responses": {"200": _answer("A page", ref(answers.HistoryPage)), **_refusals(*OWN["getMessage"])},
+    }
+
+
+def _make_call() -> Schema:
+    return {
+        "operationId": "makeCall",
+        "tags": ["calls"],
+        "summary": "Initiate, accept, reject or end a call",
+        "description": "A repeat of what led to the present state, by the same side and device, answers 200.",
+        "requestBody": _body(
+            ref(answers.MakeCall),
+            initiate=("The driver calls", {"booking_code": "test", "sender": "driver", "action": "initiate"}),
+        ),
+        "responses": {
+            "200": _answer("The call after that", ref(answers.MadeCall))
+            | {
+                "links": {
+                    "accept": _next_action("accept", "The other side takes the call"),
+                    "end": _next_action("end", "Either side hangs up"),
+                    "log": {
+                        "operationId": "listCalls",
+                        "parameters": {"booking_code": "$response.body#/call/booking_code"},
+                        "description": "The call is the first in the log",
+                    },
+                }
+            },
+            **_refusals(*OWN["makeCall"]),
+        },
+    }
+
+
+def _calls(query: Schema) -> Schema:
+    return {
+        "operationId": "listCalls",
+        "tags": ["calls"],
+        "summary": "Read a page of the call log, the newest first, the live call included",
+        "parameters": [BOOKING, *_parameters(query)],
+        "responses": {"200": _answer("A page", ref(answers.CallLogPage)), **_refusals(*OWN["listCalls"])},
+    }
+
+
+def _register() -> Schema:
+    return {
+        "summary": "A client wants to connect: POST {BackendUrl}/api/ws/register",
+        "tags": ["proxy mode"],
+        "security": [],
+        "parameters": _signed(),
+        "requestBody": _body(ref(answers.Registration)),
+        "responses": {
+            "2XX": {"description": "Let it in"},
+            "401": {"description": "Refuse it with 401"},
+            "403": {"description": "Refuse it with 403"},
+            "default": {"description": "Refuse it with 502"},
+        },
+    }
+
+
+def _message() -> Schema:
+    return {
+        "summary": "A client has sent a frame: POST {BackendUrl}/api/ws/message",
+        "tags": ["proxy mode"],
+        "security": [],
+        "parameters": _signed(),
+        "requestBody": _body({"type": "object", "description": "The client's frame, byte for byte"}),
+        "responses": {
+            "200": {
+                "description": "The body goes to the client as a frame, if there is one; 32 KB at most",
+                "content": {"application/json": {"schema": {}}},
+            },
+            "204": {"description": "Nothing goes to the client"},
+            "default": {"description": "The client gets an `error` frame; after 503 two more tries, after 5 s none"},
+        },
+    }
+
+
+def _disconnect() -> Schema:
+    return {
+        "summary": "A client has left: POST {BackendUrl}/api/ws/disconnect",
+        "tags": ["proxy mode"],
+        "security": [],
+        "parameters": _signed(),
+        "requestBody": _body(ref(answers.Departure)),
+        "responses": {
+            "2XX": {"description": "Taken"},
+            "default": {"description": "Sent twice more, then given up and counted"},
+        },
+    }
+
+
+def _signed() -> list[Schema]:
+    told = {
+        "x-connection-id": "The WebSocket connection",
+        "x-navietakie-signature": (
+            "`t=<unix seconds>,v1=<hex HMAC-SHA256>` of `t.path.connection-id.ce-id.body` under the proxy secret"
+        ),
+        "ce-specversion": "CloudEvents: `1.0`",
+        "ce-id": "CloudEvents: equal for repeats of one event",
+        "ce-source": "CloudEvents: the stage's @connections base",
+        "ce-type": "CloudEvents: `navietakie.websocket.register`, `….message`, `….disconnect`",
+        "ce-time": "CloudEvents: when it happened",
+    }
+    return [
+        {"name": name, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
+        for name, text in told.items()
+    ]
+
+
+def _next_action(action: str, description: str) -> Schema:
+    return {
+        "operationId": "makeCall",
+        "requestBody": {
+            "booking_code": "$response.body#/call/booking_code",
+            "sender": "$response.body#/call/callee",
+            "call_id": "$response.body#/call/call_id",
+            "action": action,
+        },
+        "description": description,
+    }
+
+
+def _parameters(query: Schema) -> list[Schema]:
+    found: list[Schema] = []
+    for name, schema in parameters(query).items():
+        listed = {"style": "form", "explode": False} if schema.get("type") == "array" else {}
+        found.append(
+            {"name": name, "in": "query", "description": schema.pop("description"), **listed, "schema": schema}
+        )
+    return found
+
+
+def _body(schema: Schema, **examples: tuple[str, Schema]) -> Schema:
+    content: Schema = {"schema": schema}
+    if examples:
+        content["examples"] = {name: {"summary": text, "value": it} for name, (text, it) in examples.items()}
+    return {"required": True, "content": {"application/json": content}}
+
+
+def _answer(description: str, schema: Schema, *headers: str) -> Schema:
+    return {
+        "description": description,
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in ("x-request-id", *headers)},
+        "content": {"application/json": {"schema": schema}},
+    }
+
+
+def _refusals(*own: Code) -> Schema:
+    """The answers to refused requests, by status."""
+    names = {STATUS[codes[0]]: name for name, codes in _groups((*EVERYWHERE, *own)).items()}
+    return {str(status): {"$ref": f"#/components/responses/{name}"} for status, name in sorted(names.items())}
+
+
+def _responses() -> Schema:
+    """An answer for each set of codes that some operation may refuse with under one status."""
+    groups = {name: codes for own in OWN.values() for name, codes in _groups((*EVERYWHERE, *own)).items()}
+    responses: Schema = {}
+    for name, codes in sorted(groups.items(), key=lambda group: (STATUS[group[1][0]], group[0])):
+        narrowed = {"properties": {"error": {"properties": {"code": {"enum": list(codes)}}}}}
+        headers = ["retry-after"] if STATUS[codes[0]] in (429, 503) else []
+        text = "; ".join(f"`{code}`: {REASONS[code]}" for code in codes)
+        responses[name] = _answer(text, {"allOf": [ref(answers.Error), narrowed]}, *headers)
+    return responses
+
+
+def _groups(codes: Iterable[Code]) -> dict[str, list[Code]]:
+    """These codes by status, each group with a name for it."""
+    by_status: dict[int, list[Code]] = {}
+    for code, status in STATUS.items():
+        if code in codes:
+            by_status.setdefault(status, []).append(code)
+    return {"Or".join(code.title().replace("_", "") for code in group): group for group in by_status.values()}

@@ -1,0 +1,220 @@
+"""JSON schemas of requests, answers and frames, with a word on every field."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, cast
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
+
+from navietakie.message import METADATA_BYTES, Metadata
+
+Schema = dict[str, Any]
+
+REF: Final = "#/components/schemas/{model}"
+
+FIELDS: Final[Mapping[str, str]] = {
+    "action": "What the sender does",
+    "answered_at": "When it was answered",
+    "answered_by": "The device that answered; the others stop ringing",
+    "aud": "`navietakie`",
+    "booking_code": "Names the conversation",
+    "booking_id": "Another name of `booking_code`",
+    "call": "The call",
+    "call_action": "What was done to the call",
+    "call_id": "The call",
+    "callback_url": "Posts to the client go here, signed with the backend's own AWS credentials",
+    "callee": "Who is called",
+    "caller": "Who calls",
+    "calls": "The newest first",
+    "claims": "With `AuthMode=jwt` alone",
+    "client_message_id": "Chosen by the client; under the same one a sender stores one message, however often",
+    "code": "For programs",
+    "connection_id": "The WebSocket connection",
+    "connections": "How many connections there were to send to",
+    "credential": "For TURN, valid for one hour",
+    "cursor": "`next_cursor` of the page before",
+    "data": "An offer, an answer or a candidate of WebRTC; it is not looked into",
+    "delivered": "The `seq` up to which everything has arrived",
+    "delivery": "What became of the broadcast",
+    "details": "For programs; `field` names the field that is wrong, `call` is the call as it stands",
+    "device_id": "The device that acts",
+    "driver": "The driver's",
+    "duplicate": "Whether an earlier request stored it",
+    "duration_seconds": "From answered to ended; else 0",
+    "end_reason": "Why it has ended",
+    "ended_at": "When it ended",
+    "epoch": "Made with the first message; another one means that the history began anew, and so does the client",
+    "error": "What is wrong",
+    "event_id": "Equal for repeats of one event",
+    "exp": "When the token expires, in seconds since 1970",
+    "failed": "How many did not take it; their clients see the gap and sync",
+    "gone": "How many turned out to be closed",
+    "has_more": "Whether another frame of this answer follows unasked",
+    "head_seq": "The last message's `seq`; 0 before the first",
+    "ice_servers": "For RTCPeerConnection; empty unless the sender is about to talk",
+    "id": "1 to 64 printable ASCII characters, chosen by the client; the answer repeats it",
+    "lat": "Degrees north (WGS 84)",
+    "limit": "How many at most",
+    "lng": "Degrees east (WGS 84)",
+    "location": "A place",
+    "message": "1 to 5,000 characters, without NUL; stored byte for byte",
+    "message_id": "Names the message for ever; a receiver drops one that it has",
+    "message_type": "What kind it is; `system` is for the sender `system`, and `call` for the server alone",
+    "messages": "In order",
+    "metadata": f"JSON of the client's own, {METADATA_BYTES} bytes at most; some fields mean something",
+    "next_cursor": "Where the next page begins; null: there is none",
+    "on": "Whether it began or stopped",
+    "online": "Whether the side has a connection",
+    "order": "By time",
+    "passenger": "The passenger's",
+    "presence": "Which sides have a connection",
+    "quick_reply_id": "Which of the app's prepared replies this is",
+    "query": "The query string, without the token",
+    "reached": "How many connections of the other side took it",
+    "read": "The `seq` up to which everything has been read",
+    "receipts": "How far both sides have got",
+    "request_id": "Find it in the logs",
+    "retry_after_ms": "When the same frame may be taken, if that is known",
+    "retryable": "Whether the same frame may be taken later",
+    "ring_ms_left": "How long it rings on, in milliseconds; clocks differ, so clients count this down",
+    "rings_until": "When it stops to ring",
+    "role": "The token's role",
+    "sender": "The role that acts",
+    "sender_id": "Who that is: the token's `sub`, or what was sent where there are no tokens",
+    "seq": "Counts the booking's messages: 1, 2, 3, … without a gap",
+    "server_time": "The server's clock",
+    "state": "ringing → connected → ended",
+    "sub": "Whom the token was made out to",
+    "through_seq": "Everything up to here has been sent, or has expired",
+    "timestamp": "RFC 3339, UTC, six digits; rises strictly within a booking",
+    "token": "For clients that can set no header; the header and the subprotocol `bearer.<token>` go before it",
+    "ts": "When the server made the frame (RFC 3339, UTC)",
+    "type": "What it is",
+    "urls": "STUN or TURN",
+    "username": "For TURN",
+    "v": "The protocol's version",
+    "version": "Counts the call's changes; clients drop what is not newer",
+}
+"""What a field means, whatever it is in: one name has one meaning here, as far as it goes."""
+
+_CLAIMED: Final = "The role that acts; with a token it may be left out"
+ELSEWHERE: Final[Mapping[str, str]] = {
+    "BookingClosed.timestamp": "When it was published",
+    "CallEnded.timestamp": "When it was published",
+    "CallRinging.timestamp": "When it was published",
+    "MessageUndelivered.timestamp": "When it was published",
+    "Call.timestamp": "When it began",
+    "CallGlance.call_id": "The latest call",
+    "ConnectParameters.type": "Proxy mode passes it on",
+    "Registration.type": "The client's `?type=`",
+    "Delivery.delivered": "How many took it",
+    "Delivery.error": "There if the connections could not be looked up",
+    "FrameProblem.message": "For people",
+    "Problem.message": "For people",
+    "HistoryQuery.after": "Only later messages than this one's timestamp",
+    "HistoryQuery.before": "Only earlier messages than this one's timestamp",
+    "HistoryQuery.message_type": "Only messages of these types",
+    "HistoryQuery.sender": "Only messages of these senders",
+    "MakeCall.call_id": "The call; for `initiate` there is none yet",
+    "MakeCall.device_id": "The device that acts; without it a side is one device",
+    "MessageAck.message": "As it was stored",
+    "MessagePushed.message": "As it was stored",
+    "SentMessage.message": "As it was stored",
+    "ConnectParameters.sender": _CLAIMED,
+    "MakeCall.sender": _CLAIMED,
+    "SendDelivered.sender": _CLAIMED,
+    "SendMessage.sender": _CLAIMED,
+    "SendRead.sender": _CLAIMED,
+    "Pong.call": "The latest call, an ended one too",
+    "ReceiptPushed.action": "Which receipt moved",
+    "SyncPart.call": "The latest call, an ended one too",
+    "SyncRequest.after": "The timestamp of the last message that the client has; without it the newest page is sent",
+}
+"""What a field means in one place."""
+
+RULES: Final[Mapping[str, Schema]] = {
+    "SendDelivered": {"not": {"required": ["message"]}},
+    "SendRead": {"not": {"required": ["message"]}},
+    "MakeCall": {
+        "anyOf": [
+            {"properties": {"action": {"const": "initiate"}}},
+            {"properties": {"call_id": {"type": "string"}}, "required": ["call_id"]},
+        ]
+    },
+}
+"""What validators check beyond single fields."""
+
+FIRST: Final = ("v", "type", "id", "action", "booking_code", "sender", "ts")
+
+
+class _Generator(GenerateJsonSchema):
+    """Answers have all their fields, whether they have a default or not."""
+
+    def field_is_required(self, field: Any, total: bool) -> bool:
+        if self.mode == "serialization" and field["type"] == "model-field":
+            return True
+        return super().field_is_required(field, total)
+
+
+def schemas(requests: Iterable[type], answers: Iterable[type]) -> dict[str, Schema]:
+    """The schemas of these classes and of all that they hold, by name."""
+    inputs = [*_adapters((*requests, Metadata), "validation"), *_adapters(answers, "serialization")]
+    _, document = TypeAdapter.json_schemas(inputs, ref_template=REF, schema_generator=_Generator)
+    made = cast(dict[str, Schema], document["$defs"])
+    for name, schema in made.items():
+        _finish(name, schema)
+    return dict(sorted(made.items()))
+
+
+def _adapters(kinds: Iterable[type], mode: JsonSchemaMode) -> Iterator[tuple[type, JsonSchemaMode, TypeAdapter[Any]]]:
+    return ((it, mode, TypeAdapter(it)) for it in kinds)
+
+
+def ref(model: type | str) -> Schema:
+    """A reference to a schema."""
+    return {"$ref": REF.format(model=model if isinstance(model, str) else model.__name__)}
+
+
+def parameters(schema: Schema) -> dict[str, Schema]:
+    """The fields of a query string, by name: they are there or not, but never null."""
+    fields = cast(dict[str, Schema], schema["properties"])
+    return {name: _never_null(field) for name, field in fields.items()}
+
+
+def _never_null(field: Schema) -> Schema:
+    (kind, _) = field.get("anyOf") or (field, None)
+    return {**kind, "description": field["description"]}
+
+
+def _finish(name: str, schema: Schema) -> None:
+    """Takes out what pydantic says too much, and adds what a reader wants to know."""
+    _drop_titles(schema)
+    properties = cast(dict[str, Schema], schema.get("properties", {}))
+    if "description" in schema:
+        schema["description"] = " ".join(schema["description"].split("\n\n")[0].split()).replace("None", "null")
+    if name in ("NewMessage", "SendMessage"):
+        properties["metadata"] = {"anyOf": [ref(Metadata), {"type": "null"}]}
+    for field, inner in properties.items():
+        inner["description"] = ELSEWHERE.get(f"{name}.{field}") or FIELDS[field]
+        if inner.get("default", ...) is None:
+            del inner["default"]
+        if field in ("after", "before"):
+            inner["anyOf"][0]["format"] = "date-time"
+    schema["properties"] = {field: properties[field] for field in sorted(properties, key=_place)}
+    schema |= RULES.get(name, {})
+
+
+def _place(field: str) -> int:
+    return FIRST.index(field) if field in FIRST else len(FIRST)
+
+
+def _drop_titles(value: Any) -> None:
+    if isinstance(value, dict):
+        items = cast(dict[str, Any], value)
+        if isinstance(items.get("title"), str):
+            del items["title"]
+        for inner in items.values():
+            _drop_titles(inner)
+    elif isinstance(value, list):
+        for inner in cast(list[Any], value):
+            _drop_titles(inner)

@@ -1,0 +1,36 @@
+"""The generated documents as the tests use them: read, and as something to hold real answers against."""
+
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@cache
+def _read(name: str) -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "docs" / name).read_text())
+
+
+def openapi() -> dict[str, Any]:
+    """docs/openapi.yaml."""
+    return deepcopy(_read("openapi.yaml"))
+
+
+def asyncapi() -> dict[str, Any]:
+    """docs/asyncapi.yaml."""
+    return deepcopy(_read("asyncapi.yaml"))
+
+
+def check(document: dict[str, Any], schema: str, value: Any) -> None:
+    """Raises ValidationError unless `value` is what the schema says, and has no field besides."""
+    components = document["components"]["schemas"]
+    for each in components.values():
+        if "properties" in each:
+            each.setdefault("additionalProperties", False)
+    root = {"components": {"schemas": components}, "$ref": f"#/components/schemas/{schema}"}
+    Draft202012Validator(root).validate(value)
