@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -44,8 +43,8 @@ class EmbeddedAws:
         last_port = await asyncio.to_thread(self._stop_forgotten)
         # The port is part of what is deployed (the functions post to connections there), so the last one comes first.
         self.port = free_port(last_port, FIRST_PORT)
-        folders = {name: self._home / "state" / name for name in ("services", "s3", "tmp")}
-        shutil.rmtree(folders["tmp"], ignore_errors=True)  # the unpacked functions of the last time
+        folders = {name: self._home / "state" / name for name in ("services", "s3")}
+        folders["tmp"] = self._new_scratch_folder()
         for folder in folders.values():
             folder.mkdir(parents=True, exist_ok=True)
         logs.file_in(self._home).write_text("")
@@ -104,6 +103,14 @@ class EmbeddedAws:
         # The pid goes, the port stays for the next time.
         with contextlib.suppress(OSError):
             self._note.write_text(json.dumps({"pid": None, "port": self.port}))
+
+    def _new_scratch_folder(self) -> Path:
+        """Where it unpacks functions. What earlier runs left, many small files, goes while this one is already working."""
+        scratch = self._home / "scratch"
+        old = list(scratch.glob("*"))
+        if old:
+            subprocess.Popen(["rm", "-rf", *old], start_new_session=True)
+        return scratch / str(time.time_ns())
 
     def _stop_forgotten(self) -> int:
         """Ends one that a killed `make run` left behind, so that what it holds is saved; returns the last port."""

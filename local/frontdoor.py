@@ -106,9 +106,11 @@ class FrontDoor:
                     request.method, url, headers=_passed_on(request), data=body, allow_redirects=False
                 ) as answer,
             ):
-                response = web.Response(
-                    status=answer.status, headers=_end_to_end(answer.headers.items()), body=await answer.read()
-                )
+                headers = _end_to_end(answer.headers.items())
+                response = web.Response(status=answer.status, headers=headers, body=await answer.read())
+                if headers.get("x-amzn-errortype") == "MissingAuthenticationTokenException":
+                    # A path it does not know. What the template has API Gateway say is ignored by the embedded AWS.
+                    response = _error(404, "not_found", "There is no such path or method")
         except web.HTTPRequestEntityTooLarge:
             response = _error(413, "too_large", "The request is too large")
         except TimeoutError:

@@ -1,0 +1,34 @@
+"""The deployed stack through its real doors: one for the suite without tokens, one with, each started at its first use."""
+
+from collections.abc import Generator
+
+import pytest
+
+from local.stack import Stack
+from tests.running import Run, running
+
+
+@pytest.fixture(scope="session")
+def local_run(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Run, Stack]]:
+    """The running stack without tokens, with the process behind it."""
+    with running(tmp_path_factory.mktemp("stack")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def stack(local_run: tuple[Run, Stack]) -> Stack:
+    """The stack without tokens; roles' policies are enforced. Tests use bookings of their own."""
+    return local_run[1]
+
+
+@pytest.fixture(scope="session")
+def jwt_run(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Run, Stack]]:
+    """The running stack that asks for tokens, with the process behind it."""
+    with running(tmp_path_factory.mktemp("jwt-stack"), "--auth-mode", "jwt") as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def jwt_stack(jwt_run: tuple[Run, Stack]) -> Stack:
+    """The stack that asks for tokens."""
+    return jwt_run[1]

@@ -1,0 +1,80 @@
+"""The local stack as a test starts it: `make run`'s own program, in a folder and on ports of its own."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from local.stack import ROOT, Stack
+
+PYTHON = ROOT / ".local" / "tools" / "bin" / "python"
+START_SECONDS = 240  # on a busy machine; a quiet one needs 20
+STOP_SECONDS = 60
+
+
+@dataclass
+class Run:
+    """A started `make run`. `home` is its folder, `output` what it says."""
+
+    process: subprocess.Popen[bytes]
+    home: Path
+    output: Path
+
+    def ready(self) -> Stack:
+        """Waits until it is ready; fails the test with what it said when it ends instead."""
+        end = time.monotonic() + START_SECONDS
+        while self.process.poll() is None and time.monotonic() < end:
+            # The note appears just before the lines to paste do.
+            if (stack := Stack.read(self.home)) and "Ctrl-C" in self.said():
+                return stack
+            time.sleep(0.1)
+        return pytest.fail(f"The local stack did not start:\n{self.said()}")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Sends a signal and returns the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(STOP_SECONDS)
+
+    def said(self) -> str:
+        """What it has printed."""
+        return self.output.read_text(errors="replace")
+
+    def logged(self) -> str:
+        """Every line that the functions have logged."""
+        return (self.home / "functions.log").read_text(errors="replace")
+
+
+def start(home: Path, *options: str, cwd: Path = ROOT) -> Run:
+    """Starts the stack whose state is in `home`; `options` are those of local.run."""
+    if not PYTHON.exists():
+        pytest.skip("the embedded AWS is not installed: make setup")
+    home.mkdir(parents=True, exist_ok=True)
+    output = home / "output.log"
+    with output.open("wb") as out:
+        process = subprocess.Popen(
+            [PYTHON, "-m", "local.run", "--home", home, *options],
+            cwd=cwd,
+            env={name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    return Run(process, home, output)
+
+
+@contextmanager
+def running(home: Path, *options: str) -> Generator[tuple[Run, Stack]]:
+    """A stack on free ports, from its start to its stop."""
+    run = start(home, "--port", "0", *options)
+    try:
+        yield run, run.ready()
+    finally:
+        if run.process.poll() is None:
+            run.stop()
