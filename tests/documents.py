@@ -26,11 +26,10 @@ def asyncapi() -> dict[str, Any]:
     return deepcopy(_read("asyncapi.yaml"))
 
 
-def check(document: dict[str, Any], schema: str, value: Any) -> None:
-    """Raises ValidationError unless `value` is what the schema says, and has no field besides."""
+def check(document: dict[str, Any], schema: dict[str, Any], value: Any) -> None:
+    """Raises ValidationError unless `value` is what the document's `schema` says, and has no field besides."""
     components = document["components"]["schemas"]
     for each in components.values():
         if "properties" in each:
             each.setdefault("additionalProperties", False)
-    root = {"components": {"schemas": components}, "$ref": f"#/components/schemas/{schema}"}
-    Draft202012Validator(root).validate(value)
+    Draft202012Validator({**schema, "components": {"schemas": components}}).validate(value)

@@ -7,7 +7,7 @@ are described here instead, and the tests hold every real answer against its des
 from typing import Any, Literal, NotRequired, TypedDict
 
 from make_call.app import NewAct
-from make_call.ice import IceServer
+from make_call.ice import Url
 from navietakie.call import Action, Call, EndReason
 from navietakie.conversation import Kind
 from navietakie.errors import Code
@@ -99,6 +99,14 @@ class HistoryPage(TypedDict):
     head_seq: int
     epoch: str | None
     receipts: Receipts
+
+
+class IceServer(TypedDict):
+    """A server that helps the devices to find a way to each other (RTCIceServer, W3C WebRTC 1.0, section 4.2.4)."""
+
+    urls: Url | list[Url]
+    username: NotRequired[str]
+    credential: NotRequired[str]
 
 
 class MadeCall(TypedDict):

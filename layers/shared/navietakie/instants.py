@@ -26,11 +26,14 @@ def from_text(text: str) -> int:
 
 
 def normalized(text: str) -> str:
-    """Any RFC 3339 timestamp as `to_text` writes it; ValueError for one without an offset, or before 1970."""
+    """Any RFC 3339 timestamp as `to_text` writes it; ValueError for one without an offset, before 1970 or after 9999."""
     moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None or moment < _EPOCH:
-        raise ValueError("a timestamp looks like 2026-01-31T08:00:00.000000Z")
-    return to_text((moment - _EPOCH) // timedelta(microseconds=1))
+    if moment.tzinfo is not None and moment >= _EPOCH:
+        try:
+            return to_text((moment - _EPOCH) // timedelta(microseconds=1))
+        except OverflowError:  # in UTC it is later than any datetime
+            pass
+    raise ValueError("a timestamp looks like 2026-01-31T08:00:00.000000Z")
 
 
 def to_seconds(instant: int) -> int:

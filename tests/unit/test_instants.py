@@ -1,0 +1,48 @@
+"""Instants and their text."""
+
+import pytest
+
+from navietakie import instants
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("2026-01-31T08:00:00Z", "2026-01-31T08:00:00.000000Z"),
+        ("2026-01-31T08:00:00.1+02:00", "2026-01-31T06:00:00.100000Z"),
+        ("1970-01-01T00:00:00+00:00", "1970-01-01T00:00:00.000000Z"),
+        ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"),
+    ],
+)
+def test_a_timestamp_is_normalized(text: str, normal: str) -> None:
+    assert instants.normalized(text) == normal
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "yesterday",
+        "2026-01-31T08:00:00",
+        "2026-02-30T08:00:00Z",
+        "1969-12-31T23:59:59Z",
+        "1970-01-01T00:00:00+01:00",
+        "9999-12-31T23:59:59-01:00",
+        "0001-01-01T00:00:00+10:00",
+    ],
+)
+def test_what_is_no_timestamp_of_ours_is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        instants.normalized(text)
+
+
+@pytest.mark.parametrize("instant", [0, 1, 1_769_846_400_000_001, 253_402_300_799_999_999])
+def test_the_text_names_the_instant(instant: int) -> None:
+    assert instants.from_text(instants.to_text(instant)) == instant
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-01-31T08:00:00Z", "2026-01-31T08:00:00.000000+00:00", "２026-01-31T08:00:00.000000Z"]
+)
+def test_text_that_is_written_otherwise_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="looks like"):
+        instants.from_text(text)
