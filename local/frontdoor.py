@@ -46,7 +46,10 @@ class Limits:
     """API Gateway's quotas, in bytes and seconds."""
 
     body: int = 10 * 1024 * 1024
+    message: int = 128 * 1024
+    """From a client: a message may come in several frames, which are not seen here; the function refuses above 32 KB."""
     frame: int = 32 * 1024
+    """To a client."""
     integration: float = 29
     idle: float = 10 * 60
     connection: float = 2 * 60 * 60
@@ -127,7 +130,7 @@ class FrontDoor:
             # The functions cannot choose one through the embedded AWS, and browsers insist that one is chosen.
             protocols=[SUBPROTOCOL] if SUBPROTOCOL in offered else [],
             compress=False,
-            max_msg_size=4 * self._limits.frame,
+            max_msg_size=self._limits.message,
         )
         if not client.can_prepare(request):
             return web.Response(status=426, text="This is the WebSocket's address\n", headers={"upgrade": "websocket"})
@@ -153,17 +156,20 @@ class FrontDoor:
         now = asyncio.get_running_loop().time
         begin = passed = now()
 
-        async def carry(source: _Side, sink: _Side) -> int:
+        async def carry(source: _Side, sink: _Side, limit: int) -> int:
             nonlocal passed
             async for message in source:
                 passed = now()
                 data = message.data
-                if len(data.encode() if message.type is WSMsgType.TEXT else data) > self._limits.frame:
+                if len(data.encode() if message.type is WSMsgType.TEXT else data) > limit:
                     return WSCloseCode.MESSAGE_TOO_BIG
                 await (sink.send_str(data) if message.type is WSMsgType.TEXT else sink.send_bytes(data))
             return source.close_code or WSCloseCode.ABNORMAL_CLOSURE
 
-        ways = {asyncio.create_task(carry(client, stage)), asyncio.create_task(carry(stage, client))}
+        ways = {
+            asyncio.create_task(carry(client, stage, self._limits.message)),
+            asyncio.create_task(carry(stage, client, self._limits.frame)),
+        }
         code: int = WSCloseCode.GOING_AWAY
         try:
             while (left := min(passed + self._limits.idle, begin + self._limits.connection) - now()) > 0:
