@@ -52,16 +52,19 @@ class Stack:
         template = translations()[parameters.get("Environment", "staging")]
         self.template: dict[str, Any] = template
         declared = template["Parameters"]
-        self.parameters: dict[str, Any] = {
-            name: self._typed(declared[name], parameters.get(name, declared[name].get("Default"))) for name in declared
-        }
+        self.parameters = {name: str(parameters.get(name, declared[name]["Default"])) for name in declared}
         assert set(parameters) <= set(declared)
         self.resources = self._present(template["Resources"])
         self.outputs = {name: output["Value"] for name, output in self._present(template["Outputs"]).items()}
 
     def refused(self) -> list[str]:
-        """What the template's rules have against these parameters."""
-        return [
+        """What the template has against these parameters."""
+        malformed = [
+            f"{name} is malformed"
+            for name, value in self.parameters.items()
+            if not re.search(self.template["Parameters"][name].get("AllowedPattern", ""), value)
+        ]
+        return malformed + [
             assertion["AssertDescription"]
             for rule in self.template["Rules"].values()
             if self._holds(rule.get("RuleCondition", True))
@@ -100,11 +103,6 @@ class Stack:
             for statement in policy["PolicyDocument"]["Statement"]
         ]
 
-    @staticmethod
-    def _typed(declared: Any, value: Any) -> Any:
-        assert value is not None
-        return str(value).split(",") if declared["Type"] == "CommaDelimitedList" else str(value)
-
     def _present(self, section: Any) -> dict[str, Any]:
         return {
             name: self._resolved(each)
@@ -127,8 +125,6 @@ class Stack:
                 return any(self._holds(part) for part in argument)
             case "Fn::Equals":
                 return str(self._resolved(argument[0])) == str(self._resolved(argument[1]))
-            case "Fn::Contains":
-                return argument[1] in self._resolved(argument[0])
             case _:
                 raise ValueError(function)
 
@@ -156,6 +152,8 @@ class Stack:
                 return self._resolved(argument[1] if self._holds({"Condition": argument[0]}) else argument[2])
             case "Fn::Join":
                 return argument[0].join(self._resolved(argument[1]))
+            case "Fn::Split":
+                return self._resolved(argument[1]).split(argument[0])
             case "Fn::Select":
                 return self._resolved(argument[1])[int(argument[0])]
             case "Fn::FindInMap":
