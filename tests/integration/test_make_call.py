@@ -1,0 +1,553 @@
+"""make_call's handler: its doors, the frames that it sends, the events, the timers and what it keeps to itself."""
+
+import base64
+import hmac
+import io
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+
+from get_message.app import handler as get_message
+from make_call import ice
+from make_call.app import handler
+from navietakie import instants
+from navietakie.call import GRACE
+from navietakie.observability import logger
+from send_message.app import handler as send_message
+from tests.integration.conftest import Context, World, fail
+from websocket.app import handler as websocket
+
+SECRET = "the secret that coturn shares"
+FIELDS = {
+    "call_id",
+    "booking_code",
+    "timestamp",
+    "caller",
+    "callee",
+    "state",
+    "end_reason",
+    "answered_at",
+    "ended_at",
+    "duration_seconds",
+    "rings_until",
+    "ring_ms_left",
+    "answered_by",
+    "version",
+}
+
+
+def act(world: World, sender: str, action: str, call_id: str | None = None, **fields: Any) -> tuple[int, Any]:
+    body = {"booking_code": "test", "sender": sender, "action": action, "call_id": call_id, **fields}
+    body = {name: value for name, value in body.items() if value is not None}
+    return world.rest(handler, "POST", "/api/v1/make_call", body)[:2]
+
+
+def done(world: World, sender: str, action: str, call_id: str | None = None, **fields: Any) -> Any:
+    status, body = act(world, sender, action, call_id, **fields)
+    assert status == 200, body
+    return body["call"]
+
+
+def talk(world: World) -> Any:
+    return done(world, "passenger", "accept", done(world, "driver", "initiate")["call_id"])
+
+
+def over_socket(world: World, connection_id: str, call_action: str, **fields: Any) -> Any:
+    frame = {"action": "call", "id": "1", "call_action": call_action, **fields}
+    (answer,) = world.socket(handler, connection_id, frame)
+    return answer
+
+
+def deliver(*timers: Any) -> list[str]:
+    """Delivers a batch from the queue; the ids of those that failed."""
+    records = [
+        {
+            "messageId": f"m{number}",
+            "receiptHandle": "r",
+            "body": timer if isinstance(timer, str) else json.dumps(timer),
+            "attributes": {"ApproximateReceiveCount": "1"},
+            "messageAttributes": {},
+            "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:call-timers",
+            "awsRegion": "us-east-1",
+        }
+        for number, timer in enumerate(timers)
+    ]
+    answer = handler({"Records": records}, Context())
+    return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What the functions log."""
+    written = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", written)
+    return written
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Moves the functions' clock."""
+    ahead = 0
+    real = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real() + ahead)
+
+    def move(seconds: float) -> None:
+        nonlocal ahead
+        ahead += round(seconds * 1_000_000_000)
+
+    return move
+
+
+# --- REST, direct, WebSocket ------------------------------------------------------------------------------------------
+
+
+def test_a_call_over_rest_from_the_ring_to_the_log(world: World) -> None:
+    world.connect("d1", "driver")
+    world.connect("p1", "passenger")
+    status, body = act(world, "driver", "initiate")
+    assert (status, set(body), set(body["call"])) == (200, {"call", "ice_servers", "reached"}, FIELDS)
+    call = body["call"]
+    assert (call["state"], call["caller"], call["callee"], call["version"]) == ("ringing", "driver", "passenger", 1)
+    assert 44_000 < call["ring_ms_left"] <= 45_000
+    assert (body["reached"], body["ice_servers"]) == (1, [])
+    accepted = done(world, "passenger", "accept", call["call_id"], device_id="tablet")
+    assert (accepted["state"], accepted["answered_by"], accepted["rings_until"]) == ("connected", "tablet", None)
+    ended = done(world, "driver", "end", call["call_id"])
+    assert (ended["state"], ended["end_reason"], ended["version"]) == ("ended", "completed", 3)
+    status, body, _ = world.rest(handler, "GET", "/api/v1/calls", query={"booking_code": "test"})
+    assert (status, body) == (200, {"calls": [ended], "next_cursor": None})
+    (message,) = world.rest(get_message, "GET", "/api/v1/get_message", query={"booking_code": "test"})[1]["messages"]
+    assert (message["message"], message["message_type"], message["sender"]) == ("Call ended, 0:00", "call", "system")
+    assert message["metadata"] == ended
+    for connection_id in ("d1", "p1"):
+        assert world.gateway.types(connection_id) == ["call", "call", "call", "message"]
+        assert world.gateway.frames[connection_id][-1]["message"] == message
+
+
+def test_a_call_frame_says_who_did_what_with_which_device(world: World) -> None:
+    world.connect("p1", "passenger")
+    call = done(world, "driver", "initiate", device_id="phone")
+    (frame,) = world.gateway.frames["p1"]
+    shown = frame.pop("call")
+    assert shown.pop("ring_ms_left") >= call.pop("ring_ms_left")
+    assert shown == call
+    assert frame.pop("ts") >= call["timestamp"]
+    assert frame == {
+        "v": 1,
+        "type": "call",
+        "booking_code": "test",
+        "sender": "driver",
+        "call_action": "initiate",
+        "call_id": call["call_id"],
+        "device_id": "phone",
+    }
+
+
+def test_a_call_over_sockets(world: World) -> None:
+    world.connect("d1", "driver", device_id={"S": "phone"})
+    world.connect("p1", "passenger")
+    world.connect("p2", "passenger")
+    ack = over_socket(world, "d1", "initiate")
+    assert (ack["type"], ack["id"], ack["reached"], ack["ice_servers"]) == ("ack", "1", 2, [])
+    call_id = ack["call"]["call_id"]
+    assert [world.gateway.frames[name][-1]["device_id"] for name in ("p1", "p2")] == ["phone", "phone"]
+    ack = over_socket(world, "p1", "accept", call_id=call_id)
+    assert (ack["call"]["answered_by"], ack["reached"]) == ("p1", 1)
+    assert world.gateway.frames["p2"][-1]["call"]["answered_by"] == "p1"
+    late = over_socket(world, "p2", "accept", call_id=call_id)
+    assert (late["type"], late["id"], late["error"]["code"]) == ("error", "1", "illegal_transition")
+    assert late["error"]["details"]["call"]["answered_by"] == "p1"
+    frame = {"action": "call", "id": "2", "call_action": "end", "call_id": call_id}
+    assert {it["type"] for it in world.socket(handler, "p1", frame)} == {"message", "ack"}
+    assert world.gateway.types("d1") == ["ack", "call", "call", "message"]
+    assert world.gateway.types("p2") == ["call", "call", "error", "call", "message"]
+
+
+def test_the_device_is_the_requests_else_the_connections_else_the_connection(world: World) -> None:
+    world.connect("d1", "driver")
+    world.connect("p1", "passenger", device_id={"S": "tablet"})
+    for fields, device in (({"device_id": "watch"}, "watch"), ({}, "tablet")):
+        call_id = over_socket(world, "d1", "initiate")["call"]["call_id"]
+        assert over_socket(world, "p1", "accept", call_id=call_id, **fields)["call"]["answered_by"] == device
+        done(world, "driver", "end", call_id)
+
+
+def test_without_a_device_all_rest_requests_of_a_side_are_one(world: World) -> None:
+    call = done(world, "driver", "initiate")
+    assert done(world, "driver", "initiate")["call_id"] == call["call_id"]
+    assert act(world, "driver", "initiate", device_id="phone")[0] == 409
+    done(world, "passenger", "accept", call["call_id"])
+    assert done(world, "passenger", "accept", call["call_id"])["version"] == 2
+
+
+def test_direct_invocation_answers_like_rest(world: World) -> None:
+    event = {"function_type": "make_call", "booking_code": "test", "sender": "driver", "action": "initiate"}
+    answer = handler(event, Context())
+    assert (answer["statusCode"], answer["body"]["call"]["state"]) == (200, "ringing")
+    answer = handler({**event, "sender": "passenger", "action": "end", "call_id": "x"}, Context())
+    assert (answer["statusCode"], answer["body"]["error"]["code"]) == (400, "invalid_request")
+    assert handler({**event, "function_type": "send_message"}, Context())["statusCode"] == 400
+
+
+# --- Refusals ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_refusal_of_a_call(world: World) -> None:
+    def code(*how: Any, **fields: Any) -> tuple[int, str]:
+        status, body = act(world, *how, **fields)
+        return status, body["error"]["code"]
+
+    assert code("driver", "dance") == (400, "invalid_request")
+    assert code("driver", "accept") == (400, "invalid_request")
+    assert code("driver", "accept", "../etc") == (400, "invalid_request")
+    assert code("driver", "initiate", device_id="") == (400, "invalid_request")
+    assert code("driver", "initiate", device_id="two words") == (400, "invalid_request")
+    assert code("system", "initiate") == (403, "forbidden")
+    assert code("driver", "accept", "0" * 32) == (404, "not_found")
+    first = done(world, "driver", "initiate")
+    assert code("driver", "accept", first["call_id"]) == (409, "illegal_transition")
+    done(world, "driver", "end", first["call_id"])
+    second = talk(world)
+    assert code("driver", "end", first["call_id"]) == (409, "illegal_transition")
+    assert code("passenger", "initiate") == (409, "call_in_progress")
+    done(world, "driver", "end", second["call_id"])
+    close = {"booking_code": "test", "sender": "system", "message_type": "system", "message": "x"}
+    close["metadata"] = {"event": "booking_closed"}  # type: ignore[assignment]
+    world.rest(send_message, "POST", "/api/v1/send_message", close)
+    assert code("driver", "initiate") == (409, "booking_closed")
+
+
+def test_a_refusal_shows_the_call_as_it_stands(world: World) -> None:
+    call = done(world, "driver", "initiate")
+    error = act(world, "driver", "accept", call["call_id"])[1]["error"]
+    assert set(error["details"]["call"]) == FIELDS
+    assert error["details"]["call"]["ring_ms_left"] > 40_000
+
+
+def test_a_socket_names_its_own_field(world: World) -> None:
+    world.connect("d1", "driver")
+    for fields in ({}, {"call_action": "dance"}):
+        (error,) = world.socket(handler, "d1", {"action": "call", **fields})
+        assert error["error"]["code"] == "invalid_request"
+        assert "call_action" in error["error"]["message"]
+    world.connect("s1", "system")
+    (error,) = world.socket(handler, "s1", {"action": "call", "call_action": "initiate"})
+    assert error["error"]["code"] == "forbidden"
+
+
+def test_without_the_timer_queue_nothing_is_stored_and_nobody_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.connect("p1", "passenger")
+    monkeypatch.setenv("CALL_TIMER_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/000000000000/none")
+    assert act(world, "driver", "initiate")[0] == 503
+    assert (world.rows("calls"), world.gateway.frames["p1"]) == ([], [])
+
+
+@pytest.mark.parametrize("error", ["ProvisionedThroughputExceededException", "InternalServerError"])
+def test_a_database_that_stays_away_is_unavailable(world: World, monkeypatch: pytest.MonkeyPatch, error: str) -> None:
+    world.connect("p1", "passenger")
+    fail(monkeypatch, "TransactWriteItems", error)
+    status, body = act(world, "driver", "initiate")
+    assert (status, body["error"]["code"]) == (503, "unavailable")
+    assert (world.rows("calls"), world.gateway.frames["p1"]) == ([], [])
+
+
+def test_a_database_that_hiccups_is_asked_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = fail(monkeypatch, "TransactWriteItems", "ProvisionedThroughputExceededException", times=2)
+    assert act(world, "driver", "initiate")[0] == 200
+    assert len(requests) == 3
+
+
+# --- Signals ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_signal_goes_to_the_other_side_alone(world: World) -> None:
+    for name, sender in (("d1", "driver"), ("d2", "driver"), ("p1", "passenger"), ("p2", "passenger")):
+        world.connect(name, sender)
+    call_id = over_socket(world, "d1", "initiate")["call"]["call_id"]
+    data = {"type": "offer", "sdp": "v=0\r\n…"}
+    assert world.socket(handler, "d1", {"action": "signal", "id": "7", "call_id": call_id, "data": data}) == []
+    assert world.gateway.types("d2") == ["call"]
+    for name in ("p1", "p2"):
+        frame = world.gateway.frames[name][-1]
+        assert (frame["type"], frame["sender"], frame["call_id"], frame["data"]) == ("signal", "driver", call_id, data)
+
+
+def test_a_signal_belongs_to_a_live_call(world: World) -> None:
+    world.connect("d1", "driver")
+    world.connect("p1", "passenger")
+
+    def refusal(**fields: Any) -> str:
+        (error,) = world.socket(handler, "d1", {"action": "signal", **fields})
+        return error["error"]["code"]
+
+    assert refusal(call_id="0" * 32, data={}) == "not_found"
+    assert refusal(call_id="x", data={}) == "invalid_request"
+    assert refusal(data={}) == "invalid_request"
+    call_id = done(world, "driver", "initiate")["call_id"]
+    assert refusal(call_id=call_id) == "invalid_request"
+    assert refusal(call_id=call_id, data="€" * 10_560) == "too_large"
+    done(world, "driver", "end", call_id)
+    assert refusal(call_id=call_id, data={}) == "illegal_transition"
+    assert "signal" not in world.gateway.types("p1")
+
+
+def test_a_signal_of_31_kilobytes_arrives(world: World) -> None:
+    world.connect("d1", "driver")
+    world.connect("p1", "passenger")
+    call_id = done(world, "driver", "initiate")["call_id"]
+    data = "€" * 10_400
+    assert world.socket(handler, "d1", {"action": "signal", "call_id": call_id, "data": data}) == []
+    assert world.gateway.frames["p1"][-1]["data"] == data
+    assert len(world.gateway.bodies["p1"][-1]) <= 31 * 1024
+
+
+# --- ICE servers ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def turn(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    secrets: Any = boto3.client("secretsmanager")
+    arn = secrets.create_secret(Name="turn", SecretString=SECRET)["ARN"]
+    servers = [{"urls": "stun:stun.example.com"}, {"urls": ["turn:turn.example.com?transport=udp"]}]
+    monkeypatch.setenv("ICE_SERVERS", json.dumps(servers))
+    monkeypatch.setenv("TURN_SECRET_ARN", arn)
+    ice.turn_secret.cache_clear()
+    return world
+
+
+def test_who_is_about_to_talk_gets_credentials_for_turn(turn: World, log: io.StringIO) -> None:
+    turn.connect("p1", "passenger")
+    servers = act(turn, "driver", "initiate")[1]["ice_servers"]
+    assert servers[0] == {"urls": "stun:stun.example.com"}
+    expiry, _, booking_code = servers[1]["username"].partition(":")
+    assert (abs(int(expiry) - time.time() - 3_600) < 5, booking_code) == (True, "test")
+    digest = hmac.digest(SECRET.encode(), servers[1]["username"].encode(), "sha1")
+    assert servers[1]["credential"] == base64.b64encode(digest).decode()
+    call_id = turn.gateway.frames["p1"][0]["call_id"]
+    accepted = over_socket(turn, "p1", "accept", call_id=call_id)
+    assert accepted["ice_servers"][1]["credential"]
+    assert act(turn, "driver", "end", call_id)[1]["ice_servers"] == []
+    assert '"message":"served"' in log.getvalue()
+    assert SECRET not in log.getvalue()
+    assert servers[1]["credential"] not in log.getvalue()
+    assert all("ice_servers" not in frame for frame in turn.gateway.frames["p1"] if frame["type"] == "call")
+
+
+def test_without_the_secret_no_call_begins_but_any_ends(turn: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = done(turn, "driver", "initiate")
+    ice.turn_secret.cache_clear()
+    monkeypatch.setenv("TURN_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:000000000000:secret:none")
+    status, body = act(turn, "passenger", "accept", call["call_id"])
+    assert (status, body["error"]["code"]) == (503, "unavailable")
+    assert done(turn, "driver", "end", call["call_id"])["end_reason"] == "cancelled"
+
+
+def test_a_parameter_that_is_no_list_of_servers_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ICE_SERVERS", '[{"urls": "http://turn"}]')
+    status, body = act(world, "driver", "initiate")
+    assert (status, body["error"]["code"]) == (500, "internal")
+    assert "ICE_SERVERS" in body["error"]["message"]
+    assert world.rows("calls") == []
+
+
+# --- Timers -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_ring_ends_by_its_timer_and_everybody_hears_of_it(world: World, later: Callable[[float], None]) -> None:
+    world.connect("d1", "driver")
+    world.connect("p1", "passenger")
+    call = done(world, "driver", "initiate")
+    (timer,) = world.queued()
+    assert timer == {"kind": "ring", "booking_code": "test", "call_id": call["call_id"]}
+    later(44)
+    assert deliver(timer) == []
+    assert world.queued() == [timer]
+    later(3.1)
+    assert deliver(*[timer] * 5) == []
+    assert world.queued() == []
+    for name in ("d1", "p1"):
+        ring, end, message = world.gateway.frames[name]
+        assert (ring["type"], end["type"], message["type"]) == ("call", "call", "message")
+        assert (end["sender"], end["call"]["end_reason"], end["call"]["ended_at"]) == (
+            "system",
+            "no_answer",
+            call["rings_until"],
+        )
+        assert message["message"]["message"] == "Missed call"
+
+
+def test_what_readers_see_before_the_end_is_stored_is_what_is_stored(
+    world: World, later: Callable[[float], None]
+) -> None:
+    world.connect("p1", "passenger")
+    done(world, "driver", "initiate")
+    (timer,) = world.queued()
+    later(45 + GRACE / instants.SECOND)
+    synced = world.socket(get_message, "p1", {"action": "sync"})[-1]["call"]
+    seen = world.socket(websocket, "p1", {"action": "ping"})[-1]["call"]
+    deliver(timer)
+    (stored,) = world.rest(handler, "GET", "/api/v1/calls", query={"booking_code": "test"})[1]["calls"]
+    assert synced == stored
+    assert seen == {name: stored[name] for name in ("call_id", "state", "version", "ring_ms_left")}
+    assert (stored["end_reason"], stored["version"]) == ("no_answer", 2)
+
+
+def test_a_client_that_comes_back_mid_ring_rings_on(world: World, later: Callable[[float], None]) -> None:
+    world.connect("p1", "passenger")
+    call = done(world, "driver", "initiate")
+    later(30)
+    for handle, action in ((get_message, "sync"), (websocket, "ping")):
+        seen = world.socket(handle, "p1", {"action": action})[-1]["call"]
+        assert (seen["call_id"], seen["state"]) == (call["call_id"], "ringing")
+        assert 14_000 < seen["ring_ms_left"] <= 15_000
+
+
+def test_the_log_stores_the_end_of_an_overdue_call(world: World, later: Callable[[float], None]) -> None:
+    done(world, "driver", "initiate")
+    later(60)
+    (call,) = world.rest(handler, "GET", "/api/v1/calls", query={"booking_code": "test"})[1]["calls"]
+    assert call["end_reason"] == "no_answer"
+    assert len(world.rows("messages")) == 2
+
+
+def test_bad_timers_come_again_and_keep_no_good_one_from_its_work(world: World, later: Callable[[float], None]) -> None:
+    done(world, "driver", "initiate")
+    (timer,) = world.queued()
+    later(60)
+    assert deliver("no json", {"kind": "tea"}, timer, "[]", {"kind": "ring"}) == ["m0", "m1", "m3", "m4"]
+    assert len(world.rows("messages")) == 2
+
+
+def test_a_timer_that_meets_a_database_in_trouble_comes_again(
+    world: World, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done(world, "driver", "initiate")
+    (timer,) = world.queued()
+    later(60)
+    with monkeypatch.context() as trouble:
+        fail(trouble, "TransactWriteItems", "ThrottlingException")
+        assert deliver(timer) == ["m0"]
+    assert deliver(timer) == []
+    assert world.rest(handler, "GET", "/api/v1/calls", query={"booking_code": "test"})[1]["calls"][0]["ended_at"]
+
+
+def test_a_disconnect_during_a_call_is_looked_after(world: World, later: Callable[[float], None]) -> None:
+    world.connect("d1", "driver")
+    world.connect("p1", "passenger")
+    call = talk(world)
+    world.queued()
+    world.lifecycle(websocket, "$disconnect", "d1")
+    (left,) = world.queued()
+    assert (left["kind"], left["side"], left["call_id"]) == ("left", "driver", call["call_id"])
+    assert deliver(left) == []
+    assert world.queued() == [left]
+    later(30.1)
+    assert deliver(left) == []
+    ended = world.gateway.frames["p1"][-2]
+    assert (ended["type"], ended["sender"], ended["call"]["end_reason"]) == ("call", "system", "connection_lost")
+    assert world.gateway.types("p1")[-1] == "message"
+
+
+def test_a_connection_that_turns_out_to_be_gone_counts_as_left(world: World) -> None:
+    for name, sender in (("d1", "driver"), ("p1", "passenger"), ("p2", "passenger")):
+        world.connect(name, sender)
+    world.gateway.misbehave["p1"] = lambda: 410
+    call = done(world, "driver", "initiate")
+    ring, left = world.queued()
+    assert (ring["kind"], left["kind"], left["side"], left["call_id"]) == (
+        "ring",
+        "left",
+        "passenger",
+        call["call_id"],
+    )
+    assert world.connection_ids() == {"d1", "p2"}
+    world.gateway.misbehave["p2"] = lambda: 410
+    world.socket(handler, "d1", {"action": "signal", "call_id": call["call_id"], "data": {}})
+    assert [timer["kind"] for timer in world.queued()] == ["left"]
+    world.gateway.misbehave["d1"] = lambda: 410
+    done(world, "driver", "end", call["call_id"])
+    assert world.queued() == []
+
+
+def test_closing_the_booking_ends_its_call(world: World) -> None:
+    world.connect("p1", "passenger")
+    talk(world)
+    world.queued()
+    close = {"booking_code": "test", "sender": "system", "message_type": "system", "message": "Bye"}
+    status = world.rest(
+        send_message, "POST", "/api/v1/send_message", {**close, "metadata": {"event": "booking_closed"}}
+    )[0]
+    assert status == 201
+    (closing,) = world.queued()
+    assert closing["kind"] == "closing"
+    assert deliver(closing) == []
+    assert world.queued() == []
+    assert [frame["call"]["end_reason"] for frame in world.gateway.frames["p1"] if frame["type"] == "call"][-1] == (
+        "booking_closed"
+    )
+
+
+# --- Events, metrics, logs --------------------------------------------------------------------------------------------
+
+
+def test_other_systems_hear_that_it_rings_and_that_it_ended(world: World) -> None:
+    call = done(world, "driver", "initiate", device_id="phone")
+    done(world, "driver", "initiate", device_id="phone")
+    ringing, again = world.published()
+    assert ringing["event_id"] == again["event_id"]
+    assert {name: ringing[name] for name in ("type", "booking_code", "call_id", "caller", "callee", "rings_until")} == {
+        "type": "call.ringing",
+        **{name: call[name] for name in ("booking_code", "call_id", "caller", "callee", "rings_until")},
+    }
+    done(world, "passenger", "accept", call["call_id"])
+    assert world.published() == []
+    done(world, "driver", "end", call["call_id"])
+    (ended,) = world.published()
+    assert (ended["type"], ended["end_reason"], ended["duration_seconds"]) == ("call.ended", "completed", 0)
+    assert ended["event_id"] != ringing["event_id"]
+
+
+def test_ended_calls_are_counted_by_reason_once(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    call = done(world, "driver", "initiate")
+    for _ in range(2):
+        done(world, "passenger", "reject", call["call_id"])
+    counted = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "CallsEnded" in line]
+    assert [(line["end_reason"], line["CallsEnded"]) for line in counted] == [("declined", [1.0])]
+
+
+def test_a_log_line_tells_which_call_and_what_became_of_it(world: World, log: io.StringIO) -> None:
+    call = done(world, "driver", "initiate")
+    done(world, "passenger", "accept", call["call_id"])
+    served = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [(line["booking_code"], line["call_id"], line["call_state"], line["call_version"]) for line in served] == [
+        ("test", call["call_id"], "ringing", 1),
+        ("test", call["call_id"], "connected", 2),
+    ]
+
+
+# --- The log ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_log_is_paged(world: World) -> None:
+    ids: list[str] = []
+    for _ in range(3):
+        ids.append(done(world, "driver", "initiate")["call_id"])
+        done(world, "driver", "end", ids[-1])
+    query = {"booking_code": "test", "limit": "2"}
+    status, first, _ = world.rest(handler, "GET", "/api/v1/calls", query=query)
+    assert (status, [call["call_id"] for call in first["calls"]]) == (200, ids[:0:-1])
+    query["cursor"] = first["next_cursor"]
+    rest = world.rest(handler, "GET", "/api/v1/calls", query=query)[1]
+    assert ([call["call_id"] for call in rest["calls"]], rest["next_cursor"]) == (ids[:1], None)
+    other = world.rest(handler, "GET", "/api/v1/calls", query={**query, "booking_code": "other"})
+    assert (other[0], other[1]["error"]["code"]) == (400, "invalid_request")
+    for bad in ({"limit": "0"}, {"limit": "101"}, {"limit": "x"}, {"cursor": "x"}):
+        assert world.rest(handler, "GET", "/api/v1/calls", query={**query, **bad})[0] == 400
+    assert world.rest(handler, "GET", "/api/v1/calls", query={})[0] == 400

@@ -1,0 +1,54 @@
+"""ICE servers: what the parameter may hold, and coturn's credentials."""
+
+import json
+from typing import Any
+
+import pytest
+
+from make_call.ice import for_call, parse
+from navietakie import instants
+from navietakie.errors import Refusal
+
+NOW = instants.from_text("2026-03-01T10:00:00.900000Z")
+STUN = {"urls": "stun:stun.example.com:3478"}
+TURN = {"urls": ["turn:turn.example.com:3478?transport=udp", "turns:turn.example.com:5349"]}
+
+
+def given(*servers: dict[str, Any], secret: str | None = None) -> list[dict[str, Any]]:
+    return for_call(parse(json.dumps(servers)), secret, "ride-7", NOW)
+
+
+def test_without_a_secret_the_servers_are_as_they_were_written() -> None:
+    static = {**TURN, "username": "all", "credential": "of us"}
+    assert given(STUN, TURN, static) == [STUN, TURN, static]
+    assert given() == []
+
+
+def test_turn_servers_get_credentials_for_an_hour_in_coturns_form() -> None:
+    # printf '1772362800:ride-7' | openssl dgst -sha1 -hmac north -binary | base64
+    credentials = {"username": "1772362800:ride-7", "credential": "/w+clbOLoHGoq4M0mfTLMwsZSWM="}
+    assert given(STUN, TURN, secret="north") == [STUN, TURN | credentials]
+    assert given({**TURN, "username": "all", "credential": "of us"}, secret="north") == [TURN | credentials]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "{}",
+        '"stun:a"',
+        "[1]",
+        "[{}]",
+        '[{"urls": "http://turn.example.com"}]',
+        '[{"urls": ["stun:a", "b"]}]',
+        '[{"urls": "turn:a b"}]',
+        '[{"urls": "turn:a", "credential": 5}]',
+    ],
+)
+def test_what_is_no_list_of_servers_is_named_without_its_contents(text: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        parse(text)
+    assert refused.value.code == "internal"
+    assert "ICE_SERVERS" in refused.value.message
+    assert "example.com" not in refused.value.message
