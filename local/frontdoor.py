@@ -13,6 +13,7 @@ import uuid
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiohttp import (
     ClientError,
@@ -30,6 +31,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 SUBPROTOCOL = "navietakie.v1"
+CLOSE_SECONDS = 5
 
 # What belongs to one hop (RFC 9110, section 7.6.1), or is made anew for the next.
 OF_ONE_HOP = {
@@ -47,7 +49,7 @@ class Limits:
 
     body: int = 10 * 1024 * 1024
     message: int = 128 * 1024
-    """From a client: a message may come in several frames, which are not seen here; the function refuses above 32 KB."""
+    """From a client: it may come in several frames, which are not seen here. Above 32 KB the functions refuse it."""
     frame: int = 32 * 1024
     """To a client."""
     integration: float = 29
@@ -68,13 +70,14 @@ class FrontDoor:
         self._websocket = websocket_upstream
         self._files = files.resolve()
         self._limits = limits
-        self._open: set[web.WebSocketResponse] = set()
+        self._connections: set[asyncio.Task[Any]] = set()
 
     @contextlib.asynccontextmanager
     async def serve(self, port: int) -> AsyncGenerator[int]:
         """Listens on this machine alone, at `port` or the next free one (0: any), and yields which it is."""
         # Its warnings quote the subprotocols offered, and a token may be one.
         logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
+        self._closing: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         async with ClientSession(
             connector=TCPConnector(limit=0),
             cookie_jar=DummyCookieJar(),
@@ -94,7 +97,9 @@ class FrontDoor:
                 yield sockets[0].getsockname()[1]
             finally:
                 # A client that hears 1001 comes back; and every $disconnect still reaches its function.
-                await asyncio.gather(*(each.close(code=WSCloseCode.GOING_AWAY) for each in list(self._open)))
+                self._closing.set_result(WSCloseCode.GOING_AWAY)
+                if self._connections:
+                    await asyncio.wait(self._connections, timeout=CLOSE_SECONDS)
                 await runner.cleanup()
 
     async def _request(self, request: web.Request) -> web.StreamResponse:
@@ -130,7 +135,7 @@ class FrontDoor:
             # The functions cannot choose one through the embedded AWS, and browsers insist that one is chosen.
             protocols=[SUBPROTOCOL] if SUBPROTOCOL in offered else [],
             compress=False,
-            max_msg_size=self._limits.message,
+            max_msg_size=4 * self._limits.message,  # beyond its own limit it tells nobody why
         )
         if not client.can_prepare(request):
             return web.Response(status=426, text="This is the WebSocket's address\n", headers={"upgrade": "websocket"})
@@ -142,12 +147,13 @@ class FrontDoor:
             return web.Response(status=refused.status, text="The connection was refused\n")
         except (ClientError, TimeoutError):
             return web.Response(status=502, text="The embedded AWS does not answer\n")
+        if task := asyncio.current_task():
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
         try:
             await client.prepare(request)
-            self._open.add(client)
             await self._join(client, stage)
         finally:
-            self._open.discard(client)
             await stage.close(code=WSCloseCode.GOING_AWAY)
         return client
 
@@ -173,10 +179,11 @@ class FrontDoor:
         code: int = WSCloseCode.GOING_AWAY
         try:
             while (left := min(passed + self._limits.idle, begin + self._limits.connection) - now()) > 0:
-                done, _ = await asyncio.wait(ways, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                for way in done:
-                    # A side that is gone while we write to it: nobody is left to tell why.
-                    code = WSCloseCode.GOING_AWAY if way.exception() else way.result()
+                ends = {*ways, self._closing}
+                done, _ = await asyncio.wait(ends, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                for end in done:
+                    # A side that went while we wrote to it: nobody is left to say why.
+                    code = WSCloseCode.GOING_AWAY if end.exception() else end.result()
                 if done:
                     break
         finally:
