@@ -105,7 +105,7 @@ class EmbeddedAws:
             self._note.write_text(json.dumps({"pid": None, "port": self.port}))
 
     def _new_scratch_folder(self) -> Path:
-        """Where it unpacks functions. What earlier runs left, many small files, goes while this one is already working."""
+        """Where it unpacks functions. What earlier runs left, many small files, goes while this one already works."""
         scratch = self._home / "scratch"
         old = list(scratch.glob("*"))
         if old:

@@ -1,4 +1,4 @@
-"""The deployed stack through its real doors: one for the suite without tokens, one with, each started at its first use."""
+"""The deployed stack through its real doors: one for the suite without tokens and one with, each started at first use."""
 
 from collections.abc import Generator
 
