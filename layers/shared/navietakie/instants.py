@@ -26,7 +26,7 @@ def from_text(text: str) -> int:
 
 
 def normalized(text: str) -> str:
-    """Any RFC 3339 timestamp as `to_text` writes it; ValueError for one without an offset, before 1970 or after 9999."""
+    """Any RFC 3339 timestamp as `to_text` writes it; ValueError without an offset, before 1970 or after 9999."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is not None and moment >= _EPOCH:
         try:

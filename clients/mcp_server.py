@@ -1,0 +1,195 @@
+"""`make mcp`: an MCP server on stdio, so that an assistant can play the driver or the passenger of a booking.
+
+It talks to the stack that `make run` started, with `ENV=staging` to a deployed one, and mints the tokens that it needs:
+for whoever may read the stack's secret. With NAVIETAKIE_URL and NAVIETAKIE_TOKEN it needs no AWS account, and may do
+what that token allows.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal
+
+import httpx
+from botocore.exceptions import BotoCoreError, ClientError
+from mcp.server import MCPServer
+from mcp.server.mcpserver.exceptions import ResourceError
+from mcp_types import ToolAnnotations
+from pydantic import Field
+
+from clients.deployment import Deployment, NotFound
+from clients.tokens import DeployedSecret, Wanted, token
+from navietakie.call import Action
+from navietakie.errors import Refusal
+from navietakie.message import BookingCode, ClientMessageId, Side
+
+PATIENCE_SECONDS: Final = 30.0
+TOKEN_SECONDS: Final = 300
+TRANSCRIPT: Final = 100
+"""How many messages a conversation's resource shows."""
+
+Access = Callable[[str, str], tuple[str, str | None]]
+"""From a booking and a role: the API's address, and the token to ask with if one is needed."""
+
+INSTRUCTIONS: Final = """\
+NavieTakie carries the conversation of a ride. A booking has a driver and a passenger; they exchange messages and calls.
+Act as one of them by `sender`. Read navietakie://bookings/{booking_code} to see what was said. A call is initiated by
+one side, accepted or rejected by the other, and ended by either; at most one is live in a booking.
+"""
+
+Booking = Annotated[BookingCode, Field(description="Names the conversation")]
+Role = Annotated[Side, Field(description="The role to act in")]
+
+
+class Refused(ResourceError):
+    """The API said no, or said nothing; the text says why. Tools and resources pass it on alike."""
+
+
+class Api:
+    """The REST API of a deployment. `transport` stands in for the network in tests."""
+
+    def __init__(self, access: Access, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._access = access
+        self._transport = transport
+
+    async def get(self, path: str, role: Side, **query: Any) -> dict[str, Any]:
+        """What a GET answers; raises Refused. Fields that are None are left out."""
+        return await self._ask("GET", path, role, query)
+
+    async def post(self, path: str, role: Side, **body: Any) -> dict[str, Any]:
+        """What a POST answers; raises Refused. Fields that are None are left out."""
+        return await self._ask("POST", path, role, {**body, "sender": role})
+
+    async def _ask(self, method: str, path: str, role: Side, fields: dict[str, Any]) -> dict[str, Any]:
+        try:
+            url, bearer = await asyncio.to_thread(self._access, fields["booking_code"], role)
+        except (NotFound, Refusal, BotoCoreError, ClientError) as reason:
+            raise Refused(str(reason)) from None
+        given = {name: value for name, value in fields.items() if value is not None}
+        how: dict[str, Any] = {"params": given} if method == "GET" else {"json": given}
+        headers = {"authorization": f"Bearer {bearer}"} if bearer else {}
+        try:
+            async with httpx.AsyncClient(timeout=PATIENCE_SECONDS, transport=self._transport) as client:
+                answer = await client.request(method, f"{url}/api/v1/{path}", headers=headers, **how)
+            body = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise Refused(f"The API does not answer as it should ({type(error).__name__})") from None
+        if answer.is_success:
+            return body
+        raise Refused(_reason(body, answer.headers.get("retry-after")))
+
+
+def server(api: Api) -> MCPServer:
+    """The MCP server in front of `api`."""
+    made = MCPServer("navietakie", title="NavieTakie", version="1", instructions=INSTRUCTIONS, log_level="WARNING")
+    reads = ToolAnnotations(read_only_hint=True)
+    writes = ToolAnnotations(read_only_hint=False, destructive_hint=False)
+
+    @made.tool(annotations=writes)
+    async def send_message(
+        booking_code: Booking,
+        sender: Role,
+        message: Annotated[str, Field(min_length=1, max_length=5_000, description="What to say")],
+        client_message_id: Annotated[
+            ClientMessageId | None, Field(description="Under one id a message is stored once, however often it is sent")
+        ] = None,
+        metadata: Annotated[
+            dict[str, Any] | None, Field(description='Of the app\'s own; {"location": {"lat": …, "lng": …}} is a place')
+        ] = None,
+    ) -> dict[str, Any]:
+        """Say something to the other side. `delivery` tells how many devices took it at once."""
+        content = {"message": message, "client_message_id": client_message_id, "metadata": metadata}
+        return await api.post("send_message", sender, booking_code=booking_code, **content)
+
+    @made.tool(annotations=writes)
+    async def make_call(
+        booking_code: Booking,
+        sender: Role,
+        action: Annotated[Action, Field(description="accept and reject are for the side that is called")],
+        call_id: Annotated[str | None, Field(description="Of the call, for all but initiate")] = None,
+    ) -> dict[str, Any]:
+        """Initiate, accept, reject or end a voice call. Unanswered it ends after `rings_until`."""
+        return await api.post("make_call", sender, booking_code=booking_code, action=action, call_id=call_id)
+
+    @made.tool(annotations=reads)
+    async def get_message(
+        booking_code: Booking,
+        limit: Annotated[int, Field(ge=1, le=100)] = 20,
+        order: Annotated[Literal["asc", "desc"], Field(description="By time; desc: the newest first")] = "desc",
+        after: Annotated[str | None, Field(description="Only messages later than this timestamp")] = None,
+        before: Annotated[str | None, Field(description="Only messages earlier than this timestamp")] = None,
+        cursor: Annotated[str | None, Field(description="`next_cursor` of the page before")] = None,
+    ) -> dict[str, Any]:
+        """Read a page of a booking's messages, and how far both sides have read."""
+        page = {"limit": limit, "order": order, "after": after, "before": before, "cursor": cursor}
+        return await api.get("get_message", "driver", booking_code=booking_code, **page)
+
+    @made.tool(annotations=reads)
+    async def list_calls(
+        booking_code: Booking,
+        limit: Annotated[int, Field(ge=1, le=100)] = 20,
+        cursor: Annotated[str | None, Field(description="`next_cursor` of the page before")] = None,
+    ) -> dict[str, Any]:
+        """Read a page of a booking's calls, the newest first, the live one included."""
+        return await api.get("calls", "driver", booking_code=booking_code, limit=limit, cursor=cursor)
+
+    @made.resource("navietakie://bookings/{booking_code}", title="A booking's conversation", mime_type="text/plain")
+    async def conversation(booking_code: str) -> str:
+        """The last messages of a booking, the oldest first, and its latest call."""
+        page = await api.get("get_message", "driver", booking_code=booking_code, limit=TRANSCRIPT)
+        calls = await api.get("calls", "driver", booking_code=booking_code, limit=1)
+        return transcript(booking_code, page, calls["calls"])
+
+    # A decorator's function is used by the server alone.
+    _ = (send_message, make_call, get_message, list_calls, conversation)
+    return made
+
+
+def transcript(booking_code: str, page: dict[str, Any], calls: list[dict[str, Any]]) -> str:
+    """A conversation as people read it."""
+    messages = page["messages"][::-1]
+    lines = [f"Booking {booking_code}, {page['head_seq']} messages"]
+    if page["next_cursor"]:
+        lines.append(f"(the last {len(messages)} of them)")
+    lines += [f"{it['seq']}. {it['timestamp'][:19]}Z {it['sender']}: {it['message']}" for it in messages]
+    for call in calls:
+        reason = f" ({call['end_reason']})" if call["end_reason"] else ""
+        lines.append(f"Latest call, {call['call_id']}: {call['caller']} called, {call['state']}{reason}")
+    return "\n".join(lines)
+
+
+def _reason(body: Any, retry_after: str | None) -> str:
+    """The API's error for whoever has to do something about it."""
+    try:
+        error = body["error"]
+        text = f"{error['code']}: {error['message']}"
+        if call := error["details"].get("call"):
+            text += f" The call now: {call}"
+    except (KeyError, TypeError, AttributeError):
+        return "The API answered with an error that is not its own"
+    return f"{text} Try again in {retry_after} s." if retry_after else text
+
+
+def of_environment(environment: str) -> Access:
+    """Access to the stack of an environment, for whoever may read its secret."""
+
+    def access(booking_code: str, role: str) -> tuple[str, str | None]:
+        deployment = Deployment.find(environment)
+        if deployment.auth_mode == "none":
+            return deployment.rest_url, None
+        wanted = Wanted.parse({"booking": booking_code, "role": role, "sub": f"mcp-{role}", "ttl": TOKEN_SECONDS})
+        return deployment.rest_url, token(DeployedSecret(environment).current(), wanted, time.time())
+
+    return access
+
+
+def main() -> None:
+    """Serves until standard input ends."""
+    url, bearer = os.environ.get("NAVIETAKIE_URL", "").rstrip("/"), os.environ.get("NAVIETAKIE_TOKEN") or None
+    found = of_environment(os.environ.get("ENV") or "local")
+    server(Api((lambda *_: (url, bearer)) if url else found)).run()
+
+
+if __name__ == "__main__":
+    main()
