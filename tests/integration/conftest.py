@@ -11,13 +11,13 @@ from botocore.awsrequest import AWSResponse
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 
-from navietakie import events, identity, instants, timers
+from navietakie import aws, events, identity, instants, timers
 from navietakie.broadcast import connections_api
 from navietakie.tables import dynamo
 from tests.fakes import tables
 from tests.fakes.gateway import Gateway, gateway
 
-CACHES = (dynamo.client, connections_api, timers.queued_timers, events._client, identity.token_secret)
+CACHES = (aws.session, dynamo.client, connections_api, timers.queued_timers, events._client, identity.token_secret)
 
 
 class Context:
@@ -188,6 +188,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Generator[World]:
         world = World(there)
         tables.create(world.dynamodb)
         # No delay here: the tests look at what was queued, and deliver it themselves.
+        monkeypatch.setattr("moto.sqs.models.Message.delayed", property(lambda _: False))
         monkeypatch.setenv("CALL_TIMER_QUEUE_URL", world.sqs.create_queue(QueueName="call-timers")["QueueUrl"])
         sns: Any = boto3.client("sns")
         topic = sns.create_topic(Name="events")["TopicArn"]

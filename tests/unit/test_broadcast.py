@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 from botocore.exceptions import ClientError
 
-from navietakie import broadcast, instants
+from navietakie import aws, instants
 from navietakie.broadcast import Broadcast, connections_api
 from navietakie.errors import Refusal, unavailable
 from navietakie.message import Sender
@@ -152,7 +152,7 @@ class Session:
 
 
 def test_the_functions_own_credentials_sign(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broadcast.botocore.session, "get_session", lambda: Session(Credentials()))
+    monkeypatch.setattr(aws, "session", lambda: Session(Credentials()))
     assert connections_api.__wrapped__("https://x.example/s")._keys() == Keys("AKID", "secret", "token")
 
 
@@ -162,7 +162,7 @@ def test_the_functions_own_credentials_sign(monkeypatch: pytest.MonkeyPatch) -> 
 def test_missing_credentials_fail_posts_and_raise_nothing(
     monkeypatch: pytest.MonkeyPatch, credentials: Credentials | None
 ) -> None:
-    monkeypatch.setattr(broadcast.botocore.session, "get_session", lambda: Session(credentials))
+    monkeypatch.setattr(aws, "session", lambda: Session(credentials))
     api = connections_api.__wrapped__("http://127.0.0.1:1/local")
     assert api.post([("a", b"{}")]) == ["failed"]
     with pytest.raises(Refusal, match="credentials"):

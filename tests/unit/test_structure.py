@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,17 @@ PURE = {
     LAYER / "message.py",
 }
 WORLD = {"boto3", "botocore", "os", "time", "random", "socket", "http", "urllib", "threading", "uuid", "secrets"}
-TOUCHES_AWS = {"tables", "broadcast.py", "events.py", "identity.py", "timers.py"}
+TOUCHES_AWS = {"aws.py", "tables", "broadcast.py", "events.py", "identity.py", "timers.py"}
 SOURCES = sorted([*LAYER.rglob("*.py"), *(ROOT / "functions").rglob("*.py")])
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def imports(path: Path) -> frozenset[str]:
     """Every module that a file imports, wherever in it; `from a import b` counts as `a` and as `a.b`."""
+    return frozenset(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -87,7 +93,7 @@ def reached_from_functions(module: str) -> set[Path]:
         current = wanted.pop()
         seen.add(current)
         for path in SOURCES:
-            if current not in set(imports(path)):
+            if current not in imports(path):
                 continue
             if path.is_relative_to(LAYER):
                 importer = ".".join(("navietakie", *path.relative_to(LAYER).with_suffix("").parts))

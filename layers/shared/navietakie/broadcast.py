@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Protocol
 
-import botocore.session
 from botocore.exceptions import BotoCoreError, ClientError
 
-from navietakie import settings
+from navietakie import aws, settings
 from navietakie.errors import Refusal
 from navietakie.frames import Frame, encode
 from navietakie.message import Sender
@@ -21,7 +20,7 @@ from navietakie.tables.connections import Connection
 @cache
 def connections_api(endpoint: str) -> ConnectionsApi:
     """The @connections API at `endpoint`, one per process, signed with the function's own credentials."""
-    credentials = botocore.session.get_session().get_credentials()
+    credentials = aws.session().get_credentials()
     region = settings.optional("AWS_REGION") or settings.optional("AWS_DEFAULT_REGION", "us-east-1")
 
     def keys() -> Keys:

@@ -4,11 +4,9 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from navietakie import instants, settings
+from navietakie import aws, instants, settings
 from navietakie.observability import count, logger
 
 if TYPE_CHECKING:
@@ -46,5 +44,4 @@ def publish(type: EventType, booking_code: str, now: int, *, event_id: str, **fi
 
 @cache
 def _client() -> "SNSClient":
-    config = Config(connect_timeout=0.5, read_timeout=1, retries={"mode": "standard", "total_max_attempts": 1})
-    return boto3.client("sns", config=config)
+    return aws.client("sns", connect_timeout=0.5, read_timeout=1, attempts=1)

@@ -14,11 +14,9 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from navietakie import settings
+from navietakie import aws, settings
 from navietakie.errors import unavailable
 
 if TYPE_CHECKING:
@@ -54,8 +52,7 @@ class QueuedTimers:
 @cache
 def queued_timers(queue_url: str) -> QueuedTimers:
     """The timers in the queue at `queue_url`, one per process."""
-    config = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 3})
-    return QueuedTimers(boto3.client("sqs", config=config), queue_url)
+    return QueuedTimers(aws.client("sqs", connect_timeout=1, read_timeout=2, attempts=3), queue_url)
 
 
 def timers() -> QueuedTimers:

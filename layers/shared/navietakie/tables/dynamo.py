@@ -5,11 +5,9 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from navietakie import settings
+from navietakie import aws
 from navietakie.errors import unavailable
 
 if TYPE_CHECKING:
@@ -35,14 +33,7 @@ CONDITION_FAILED: Final = "ConditionalCheckFailed"
 @cache
 def client() -> "DynamoDBClient":
     """The client of this process, made at first use and kept for the warm invocations."""
-    config = Config(
-        connect_timeout=1,
-        read_timeout=3,
-        retries={"mode": "standard", "total_max_attempts": 4},
-        tcp_keepalive=True,
-        parameter_validation=settings.optional("ENVIRONMENT") != "production",
-    )
-    return boto3.client("dynamodb", config=config)
+    return aws.client("dynamodb", connect_timeout=1, read_timeout=3, attempts=4)
 
 
 class Lost(Exception):

@@ -1,0 +1,27 @@
+"""Clients of AWS, from botocore: what boto3 puts on top costs a cold start 60 modules, and nothing here uses it."""
+
+from functools import cache
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+
+from navietakie import settings
+
+
+@cache
+def session() -> botocore.session.Session:
+    """The session of this process: it finds the function's credentials and region."""
+    return botocore.session.get_session()
+
+
+def client(service: str, *, connect_timeout: float, read_timeout: float, attempts: int) -> Any:
+    """A new client of an AWS service; its callers keep it for the warm invocations. Time-outs in seconds."""
+    config = Config(
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        tcp_keepalive=True,
+        parameter_validation=settings.optional("ENVIRONMENT") != "production",
+    )
+    return session().create_client(service, config=config)
