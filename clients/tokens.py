@@ -7,6 +7,7 @@ result and nothing else. Whoever may read the function's settings and the secret
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import boto3
@@ -14,7 +15,7 @@ import jwt
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import Field
 
-from local.stack import Stack
+from local.stack import HOME, Stack
 from navietakie.errors import Refusal
 from navietakie.identity import AUDIENCE
 from navietakie.message import BookingCode, Fields, Label, Sender
@@ -45,10 +46,13 @@ def token(secret: str, wanted: Wanted, now: float) -> str:
 
 
 class DeployedSecret:
-    """A secret of a stack, found through the settings of its websocket function. `environment`: local, staging, …"""
+    """A secret of a stack, found through the settings of its websocket function. `environment`: local, staging, …
 
-    def __init__(self, environment: str, which: Literal["token", "proxy"] = "token") -> None:
-        where = _local() if environment == "local" else {}
+    A local stack is looked for in the folder `home`.
+    """
+
+    def __init__(self, environment: str, which: Literal["token", "proxy"] = "token", *, home: Path = HOME) -> None:
+        where = _local(home) if environment == "local" else {}
         name = f"navietakie-websocket-{environment}"
         functions: Any = boto3.client("lambda", **cast(Any, where))
         settings = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
@@ -75,15 +79,15 @@ class DeployedSecret:
         self._client.put_secret_value(SecretId=self._arn, SecretString=made)
 
 
-def _local() -> dict[str, str]:
-    stack = Stack.read()
+def _local(home: Path) -> dict[str, str]:
+    stack = Stack.read(home)
     if stack is None:
         raise Refusal("not_found", "The local stack is not running: start it with `make run`")
     root = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     return {"endpoint_url": stack.aws, "region_name": stack.region, **root}
 
 
-def main(command: str) -> None:
+def main(command: str, home: Path = HOME) -> None:
     """Runs `mint` or `rotate` as the environment says."""
     environment = os.environ.get("ENV") or "local"
     try:
@@ -97,10 +101,10 @@ def main(command: str) -> None:
                     "ttl": int(ttl) if ttl.isdecimal() else ttl,
                 }
             )
-            print(token(DeployedSecret(environment).current(), wanted, time.time()))
+            print(token(DeployedSecret(environment, home=home).current(), wanted, time.time()))
         else:
             which = "proxy" if os.environ.get("SECRET") == "proxy" else "token"
-            DeployedSecret(environment, which).rotate()
+            DeployedSecret(environment, which, home=home).rotate()
             print(
                 f"The {which} secret of {environment} is a new one. What the last one signed stays valid until the "
                 "next rotation; running functions forget older ones within 15 minutes."

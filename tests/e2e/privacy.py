@@ -1,0 +1,38 @@
+"""What must be in no log, looked for in every line that the functions of a stack have logged."""
+
+import re
+from typing import Any
+
+import boto3
+
+from local.stack import Stack
+from tests.running import Run
+
+TOKEN = re.compile(r"eyJ[\w-]+\.eyJ[\w-]+")
+SHORTEST = 5
+"""A shorter text may be in a log by chance, as part of an id or a number."""
+
+
+def check(run: Run, stack: Stack) -> None:
+    """Fails if a token, a query string or the text of a stored message is in a log line of this stack.
+
+    The texts are those in its messages table, so that every test of the suite adds to what is looked for.
+    """
+    log = run.logged()
+    assert '"served"' in log, "the functions have logged nothing: there is nothing to check"
+    assert TOKEN.findall(log) == []
+    assert re.findall(r"[?&](?:token|booking_code|booking_id)=[^\s\"]*", log) == []
+    spoken = {text for text in _texts(stack) if len(text) >= SHORTEST}
+    assert [text for text in spoken if text in log] == []
+
+
+def _texts(stack: Stack) -> set[str]:
+    dynamodb: Any = boto3.client(
+        "dynamodb",
+        endpoint_url=stack.aws,
+        region_name=stack.region,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    pages = dynamodb.get_paginator("scan").paginate(TableName=f"navietakie-messages-{stack.stage}")
+    return {item["message"]["S"] for page in pages for item in page["Items"] if "message" in item}
