@@ -184,11 +184,18 @@ def of_environment(environment: str) -> Access:
     return access
 
 
+def of_url(url: str, bearer: str | None) -> Access:
+    """Access to whatever is at `url`, for the bearer of one token."""
+    return lambda booking_code, role: (url, bearer)
+
+
 def main() -> None:
     """Serves until standard input ends."""
-    url, bearer = os.environ.get("NAVIETAKIE_URL", "").rstrip("/"), os.environ.get("NAVIETAKIE_TOKEN") or None
-    found = of_environment(os.environ.get("ENV") or "local")
-    server(Api((lambda *_: (url, bearer)) if url else found)).run()
+    if url := os.environ.get("NAVIETAKIE_URL"):
+        access = of_url(url.rstrip("/"), os.environ.get("NAVIETAKIE_TOKEN"))
+    else:
+        access = of_environment(os.environ.get("ENV") or "local")
+    server(Api(access)).run()
 
 
 if __name__ == "__main__":
