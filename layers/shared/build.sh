@@ -32,19 +32,19 @@ dependencies() {
         set -- "$folder"
         mkdir -p "$1/python" && cp -R "$1/$platform/." "$1/python" && rm -rf "${1:?}/$platform"
     done
-    # Resource models, examples, tests, typing stubs, installer's notes.
-    rm -rf "$1/python/bin" "$1/python/.lock" "$1/python/boto3/data" "$1/python/boto3/examples"
+    # Examples, tests, typing stubs, installer's notes.
+    rm -rf "$1/python/bin" "$1/python/.lock"
     find "$1/python" -type d \( -name tests -o -name __pycache__ \) -prune -exec rm -rf {} +
     find "$1/python" \( -name '*.pyi' -o -name 'examples-*.json*' -o -path '*.dist-info/RECORD' \
         -o -path '*.dist-info/INSTALLER' -o -path '*.dist-info/REQUESTED' -o -path '*.dist-info/*.json' \) -exec rm -f {} +
-    for entry in "$1"/python/botocore/data/*/; do
-        case " $services " in *" $(basename "$entry") "*) ;; *) rm -rf "$entry" ;; esac
-    done
+    # shellcheck disable=SC2086  # one argument each
+    local/uv run --quiet --no-project --no-config --python 3.13 -- \
+        python layers/shared/trim.py "$1/python/botocore/data" $services
     local/compile "$1" /opt
 }
 
 # What the lock, the platforms and this file decide is kept between builds.
-kept=.build/layer/$(cat layers/shared/build.sh layers/shared/requirements.txt | cksum | tr ' ' -)/$(echo "$platforms" | tr ' ' +)
+kept=.build/layer/$(cat layers/shared/build.sh layers/shared/trim.py layers/shared/requirements.txt | cksum | tr ' ' -)/$(echo "$platforms" | tr ' ' +)
 if [ ! -d "$kept" ]; then
     mkdir -p "$(dirname "$kept")"
     new=$(mktemp -d "$kept.XXXXXX")
