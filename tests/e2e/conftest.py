@@ -1,10 +1,14 @@
-"""The deployed stack through its real doors: one for the suite without tokens and one with, each started at first use."""
+"""The deployed stack through its real doors: one for the suite without tokens and one with, started at first use.
+
+When the last test is done, every line that their functions have logged is searched for what must not be there.
+"""
 
 from collections.abc import Generator
 
 import pytest
 
 from local.stack import Stack
+from tests.e2e import privacy
 from tests.running import Run, running
 
 
@@ -13,6 +17,7 @@ def local_run(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Run, 
     """The running stack without tokens, with the process behind it."""
     with running(tmp_path_factory.mktemp("stack")) as found:
         yield found
+        privacy.check(*found)
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +31,7 @@ def jwt_run(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Run, St
     """The running stack that asks for tokens, with the process behind it."""
     with running(tmp_path_factory.mktemp("jwt-stack"), "--auth-mode", "jwt") as found:
         yield found
+        privacy.check(*found)
 
 
 @pytest.fixture(scope="session")
