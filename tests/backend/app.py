@@ -35,7 +35,7 @@ class Backend:
     turned_away: int = 0
     """How many requests were not genuine."""
     behaviour: str = "well"
-    """How the next requests are answered; "well", or a name that `_misbehave` knows."""
+    """How requests are answered: "well", or a name that `_misbehave` knows. A frame may ask for another `misbehave`."""
     seen: dict[str, float] = field(default_factory=dict[str, float])
     """When the events of the last minutes came, by `ce-id`."""
 
@@ -79,7 +79,7 @@ def create(backend: Backend) -> FastAPI:
 
     async def taken(event: Genuine) -> Response | None:
         """None for an event to act on; else what is answered without acting on it."""
-        if (answer := await _misbehave(backend.behaviour)) is not None:
+        if (answer := await _misbehave(str(event["body"].get("misbehave", backend.behaviour)))) is not None:
             return answer
         if backend.is_repeat(event["headers"]["ce-id"]):
             return Response(status_code=204)
@@ -108,8 +108,6 @@ def create(backend: Backend) -> FastAPI:
         if answer is not None:
             return answer
         frame = event["body"]
-        if frame.get("misbehave") and (answer := await _misbehave(frame["misbehave"])) is not None:
-            return answer
         own = backend.connections.get(event["connection_id"], {})
         if frame.get("action") == "message":
             told = json.dumps({"type": "message", "message": frame.get("message")}, ensure_ascii=False).encode()
