@@ -69,7 +69,7 @@ validate: .local/tools/ready .venv/ready ## Check the template
 deploy: .local/tools/ready ## sam build && sam deploy (ENV=staging|production; ARGS=… for more options of sam deploy)
 	@case "$${ENV:-staging}" in staging | production) ;; *) echo "ENV is staging or production"; exit 1 ;; esac
 	$(TOOLS)/sam build --config-env "$${ENV:-staging}"
-	$(TOOLS)/sam deploy --config-env "$${ENV:-staging}" $(ARGS)
+	$(TOOLS)/python deploy/release.py "$${ENV:-staging}" $(ARGS)
 
 # --- Checks -------------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,38 +40,22 @@ NOTHING = object()
 @functools.cache
 def translations() -> dict[str, Any]:
     """Translated by environment, because SAM decides some things while it translates."""
-    command = [str(TOOLS), str(Path(__file__).with_name("translate.py")), str(ROOT / "template.yaml")]
+    command = [str(TOOLS), str(Path(__file__).with_name("translate.py"))]
     region = {"AWS_DEFAULT_REGION": "eu-central-1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **region})
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env={**os.environ, **region})
     return json.loads(done.stdout)
 
 
-class Stack:
-    """What a deploy with these parameters makes: `resources` and `outputs` are those whose conditions hold."""
+class Resolved:
+    """What a template makes of these parameters: `resources` and `outputs` are those whose conditions hold."""
 
-    def __init__(self, **parameters: str) -> None:
-        template = translations()[parameters.get("Environment", "staging")]
-        self.template: dict[str, Any] = template
+    def __init__(self, template: dict[str, Any], parameters: Mapping[str, str]) -> None:
+        self.template = template
         declared = template["Parameters"]
-        self.parameters = {name: str(parameters.get(name, declared[name]["Default"])) for name in declared}
+        self.parameters = {name: str(parameters.get(name, declared[name].get("Default"))) for name in declared}
         assert set(parameters) <= set(declared)
         self.resources = self._present(template["Resources"])
         self.outputs = {name: output["Value"] for name, output in self._present(template["Outputs"]).items()}
-
-    def refused(self) -> list[str]:
-        """What the template has against these parameters."""
-        malformed = [
-            f"{name} is malformed"
-            for name, value in self.parameters.items()
-            if not re.search(self.template["Parameters"][name].get("AllowedPattern", ""), value)
-        ]
-        return malformed + [
-            assertion["AssertDescription"]
-            for rule in self.template["Rules"].values()
-            if self._holds(rule.get("RuleCondition", True))
-            for assertion in rule["Assertions"]
-            if not self._holds(assertion["Assert"])
-        ]
 
     def of_type(self, kind: str) -> dict[str, Any]:
         """The properties of all resources of a type, by logical id."""
@@ -79,29 +64,6 @@ class Stack:
     def properties(self, logical_id: str) -> Any:
         """The properties of one resource."""
         return self.resources[logical_id]["Properties"]
-
-    def named(self, name: str) -> str:
-        """The logical id of the function `navietakie-{name}-…`."""
-        (found,) = (
-            logical_id
-            for logical_id, function in self.of_type("AWS::Lambda::Function").items()
-            if function["FunctionName"] == f"navietakie-{name}-{self.parameters['Environment']}"
-        )
-        return found
-
-    def variables(self, name: str) -> dict[str, str]:
-        """The environment variables of a function."""
-        return self.properties(self.named(name))["Environment"]["Variables"]
-
-    def statements(self, name: str) -> list[Any]:
-        """The statements of a function's role, which has no other policies."""
-        role = self.properties(self.named(name))["Role"].removesuffix(".Arn>").removeprefix("<")
-        assert "ManagedPolicyArns" not in self.properties(role)
-        return [
-            statement
-            for policy in self.properties(role)["Policies"]
-            for statement in policy["PolicyDocument"]["Statement"]
-        ]
 
     def _present(self, section: Any) -> dict[str, Any]:
         return {
@@ -178,6 +140,51 @@ class Stack:
         logical_id = name.partition(".")[0]
         assert name.startswith("AWS::") or logical_id in self.template["Resources"], name
         return f"<{name.removeprefix('AWS::')}>"
+
+
+class Stack(Resolved):
+    """What a deploy of template.yaml with these parameters makes."""
+
+    def __init__(self, **parameters: str) -> None:
+        super().__init__(translations()[parameters.get("Environment", "staging")], parameters)
+
+    def refused(self) -> list[str]:
+        """What the template has against these parameters."""
+        malformed = [
+            f"{name} is malformed"
+            for name, value in self.parameters.items()
+            if not re.search(self.template["Parameters"][name].get("AllowedPattern", ""), value)
+        ]
+        return malformed + [
+            assertion["AssertDescription"]
+            for rule in self.template["Rules"].values()
+            if self._holds(rule.get("RuleCondition", True))
+            for assertion in rule["Assertions"]
+            if not self._holds(assertion["Assert"])
+        ]
+
+    def named(self, name: str) -> str:
+        """The logical id of the function `navietakie-{name}-…`."""
+        (found,) = (
+            logical_id
+            for logical_id, function in self.of_type("AWS::Lambda::Function").items()
+            if function["FunctionName"] == f"navietakie-{name}-{self.parameters['Environment']}"
+        )
+        return found
+
+    def variables(self, name: str) -> dict[str, str]:
+        """The environment variables of a function."""
+        return self.properties(self.named(name))["Environment"]["Variables"]
+
+    def statements(self, name: str) -> list[Any]:
+        """The statements of a function's role, which has no other policies."""
+        role = self.properties(self.named(name))["Role"].removesuffix(".Arn>").removeprefix("<")
+        assert "ManagedPolicyArns" not in self.properties(role)
+        return [
+            statement
+            for policy in self.properties(role)["Policies"]
+            for statement in policy["PolicyDocument"]["Statement"]
+        ]
 
 
 def leaves(value: Any) -> list[Any]:

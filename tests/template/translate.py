@@ -1,10 +1,12 @@
-"""Prints template.yaml as SAM translates it, once for each environment. Run by the tools' Python: SAM is only there."""
+"""Prints template.yaml as SAM translates it, once for each environment, and deploy/role.yaml as it is.
+
+Run by the tools' Python: SAM is only there.
+"""
 
 # pyright: basic, reportMissingImports=false
 import copy
 import json
 import logging
-import sys
 from typing import Any
 
 from samtranslator.translator.transform import transform
@@ -28,6 +30,12 @@ def translated(template: dict[str, Any], environment: str) -> dict[str, Any]:
     return transform(template, {"Environment": environment}, NoManagedPolicies())
 
 
-with open(sys.argv[1]) as file:
-    parsed = yaml_parse(file.read())
-print(json.dumps({environment: translated(parsed, environment) for environment in ("local", "staging", "production")}))
+def parsed(path: str) -> dict[str, Any]:
+    """A template with the short forms of its functions written out."""
+    with open(path) as file:
+        return yaml_parse(file.read())
+
+
+template = parsed("template.yaml")
+templates = {environment: translated(template, environment) for environment in ("local", "staging", "production")}
+print(json.dumps({**templates, "deploy/role.yaml": parsed("deploy/role.yaml")}))
