@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import boto3
@@ -199,3 +199,36 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Generator[World]:
         yield world
     for cache in CACHES:
         cache.cache_clear()
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Moves the functions' clock on by some seconds."""
+    ahead = 0
+    real = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real() + ahead)
+
+    def move(seconds: float) -> None:
+        nonlocal ahead
+        ahead += round(seconds * 1_000_000_000)
+
+    return move
+
+
+def deliver(handler: Any, *timers: Any) -> list[str]:
+    """Delivers a batch from the timer queue, of fields or of raw bodies; the ids of those that failed: m0, m1, …"""
+    records = [
+        {
+            "messageId": f"m{number}",
+            "receiptHandle": "r",
+            "body": timer if isinstance(timer, str) else json.dumps(timer),
+            "attributes": {"ApproximateReceiveCount": "1"},
+            "messageAttributes": {},
+            "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:call-timers",
+            "awsRegion": "us-east-1",
+        }
+        for number, timer in enumerate(timers)
+    ]
+    answer = handler({"Records": records}, Context())
+    return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]

@@ -18,7 +18,7 @@ from navietakie import instants
 from navietakie.call import GRACE
 from navietakie.observability import logger
 from send_message.app import handler as send_message
-from tests.integration.conftest import Context, World, fail
+from tests.integration.conftest import Context, World, deliver, fail
 from websocket.app import handler as websocket
 
 SECRET = "the secret that coturn shares"
@@ -62,45 +62,12 @@ def over_socket(world: World, connection_id: str, call_action: str, **fields: An
     return answer
 
 
-def deliver(*timers: Any) -> list[str]:
-    """Delivers a batch from the queue; the ids of those that failed."""
-    records = [
-        {
-            "messageId": f"m{number}",
-            "receiptHandle": "r",
-            "body": timer if isinstance(timer, str) else json.dumps(timer),
-            "attributes": {"ApproximateReceiveCount": "1"},
-            "messageAttributes": {},
-            "eventSource": "aws:sqs",
-            "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:call-timers",
-            "awsRegion": "us-east-1",
-        }
-        for number, timer in enumerate(timers)
-    ]
-    answer = handler({"Records": records}, Context())
-    return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
-
-
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """What the functions log."""
     written = io.StringIO()
     monkeypatch.setattr(logger.registered_handler, "stream", written)
     return written
-
-
-@pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Moves the functions' clock."""
-    ahead = 0
-    real = time.time_ns
-    monkeypatch.setattr(time, "time_ns", lambda: real() + ahead)
-
-    def move(seconds: float) -> None:
-        nonlocal ahead
-        ahead += round(seconds * 1_000_000_000)
-
-    return move
 
 
 # --- REST, direct, WebSocket ------------------------------------------------------------------------------------------
@@ -367,10 +334,10 @@ def test_a_ring_ends_by_its_timer_and_everybody_hears_of_it(world: World, later:
     (timer,) = world.queued()
     assert timer == {"kind": "ring", "booking_code": "test", "call_id": call["call_id"]}
     later(44)
-    assert deliver(timer) == []
+    assert deliver(handler, timer) == []
     assert world.queued() == [timer]
     later(3.1)
-    assert deliver(*[timer] * 5) == []
+    assert deliver(handler, *[timer] * 5) == []
     assert world.queued() == []
     for name in ("d1", "p1"):
         ring, end, message = world.gateway.frames[name]
@@ -392,7 +359,7 @@ def test_what_readers_see_before_the_end_is_stored_is_what_is_stored(
     later(45 + GRACE / instants.SECOND)
     synced = world.socket(get_message, "p1", {"action": "sync"})[-1]["call"]
     seen = world.socket(websocket, "p1", {"action": "ping"})[-1]["call"]
-    deliver(timer)
+    deliver(handler, timer)
     (stored,) = world.rest(handler, "GET", "/api/v1/calls", query={"booking_code": "test"})[1]["calls"]
     assert synced == stored
     assert seen == {name: stored[name] for name in ("call_id", "state", "version", "ring_ms_left")}
@@ -421,7 +388,7 @@ def test_bad_timers_come_again_and_keep_no_good_one_from_its_work(world: World, 
     done(world, "driver", "initiate")
     (timer,) = world.queued()
     later(60)
-    assert deliver("no json", {"kind": "tea"}, timer, "[]", {"kind": "ring"}) == ["m0", "m1", "m3", "m4"]
+    assert deliver(handler, "no json", {"kind": "tea"}, timer, "[]", {"kind": "ring"}) == ["m0", "m1", "m3", "m4"]
     assert len(world.rows("messages")) == 2
 
 
@@ -433,8 +400,8 @@ def test_a_timer_that_meets_a_database_in_trouble_comes_again(
     later(60)
     with monkeypatch.context() as trouble:
         fail(trouble, "TransactWriteItems", "ThrottlingException")
-        assert deliver(timer) == ["m0"]
-    assert deliver(timer) == []
+        assert deliver(handler, timer) == ["m0"]
+    assert deliver(handler, timer) == []
     assert world.rest(handler, "GET", "/api/v1/calls", query={"booking_code": "test"})[1]["calls"][0]["ended_at"]
 
 
@@ -446,10 +413,10 @@ def test_a_disconnect_during_a_call_is_looked_after(world: World, later: Callabl
     world.lifecycle(websocket, "$disconnect", "d1")
     (left,) = world.queued()
     assert (left["kind"], left["side"], left["call_id"]) == ("left", "driver", call["call_id"])
-    assert deliver(left) == []
+    assert deliver(handler, left) == []
     assert world.queued() == [left]
     later(30.1)
-    assert deliver(left) == []
+    assert deliver(handler, left) == []
     ended = world.gateway.frames["p1"][-2]
     assert (ended["type"], ended["sender"], ended["call"]["end_reason"]) == ("call", "system", "connection_lost")
     assert world.gateway.types("p1")[-1] == "message"
@@ -487,7 +454,7 @@ def test_closing_the_booking_ends_its_call(world: World) -> None:
     assert status == 201
     (closing,) = world.queued()
     assert closing["kind"] == "closing"
-    assert deliver(closing) == []
+    assert deliver(handler, closing) == []
     assert world.queued() == []
     assert [frame["call"]["end_reason"] for frame in world.gateway.frames["p1"] if frame["type"] == "call"][-1] == (
         "booking_closed"
