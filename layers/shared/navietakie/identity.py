@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from navietakie import settings
+from navietakie import aws, settings
 from navietakie.errors import Refusal, unavailable
 from navietakie.message import BookingCode, Fields, Label, Sender
 from navietakie.observability import logger
@@ -58,21 +58,23 @@ class Secret:
         self._fetch = fetch
         self._clock = clock  # not the monotonic one: that may stand still while the function is frozen
         self._versions: list[str] = []
-        self._asked_at = 0.0
+        self._fetched_at = 0.0
+        self._renewed_at = 0.0
 
     def versions(self) -> list[str]:
         """The current version and the previous one, if any: as last fetched, 15 minutes ago at most."""
         if not self._versions:
             self._refetch()
-        elif self._clock() - self._asked_at >= BELIEF_SECONDS:
+        elif self._clock() - self._fetched_at >= BELIEF_SECONDS:
             self.renew()
         return self._versions
 
     def renew(self) -> bool:
         """Fetches anew, but once a minute at most; whether the versions are others now."""
-        if abs(self._clock() - self._asked_at) < REFETCH_SECONDS:
+        now, before = self._clock(), self._versions
+        if abs(now - self._renewed_at) < REFETCH_SECONDS:
             return False
-        before = self._versions
+        self._renewed_at = now
         try:
             self._refetch()
         except Refusal:
@@ -80,9 +82,9 @@ class Secret:
         return self._versions != before
 
     def _refetch(self) -> None:
-        self._asked_at = self._clock()
         stages = (self._fetch(stage) for stage in ("AWSCURRENT", "AWSPREVIOUS"))
         self._versions = [version for version in stages if version]
+        self._fetched_at = self._clock()
 
 
 def verify(token: str, secret: Secret) -> Identity:
@@ -162,12 +164,9 @@ def token_secret() -> Secret:
 
 def stored_secret(arn: str) -> Secret:
     """A secret in Secrets Manager; raises `unavailable` where that does not answer."""
-    import boto3
-    from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
-    config = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 3})
-    client = boto3.client("secretsmanager", config=config)
+    client = aws.client("secretsmanager", connect_timeout=1, read_timeout=2, attempts=3)
 
     def fetch(stage: str) -> str | None:
         try:
