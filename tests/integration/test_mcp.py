@@ -9,10 +9,12 @@ import httpx
 import pytest
 from mcp import Client, MCPError
 
-from clients.deployment import NotFound
-from clients.mcp_server import Access, Api, server
+from clients.deployment import Deployment, NotFound
+from clients.mcp_server import Access, Api, of_environment, of_url, server
 from get_message.app import handler as get_message
 from make_call.app import handler as make_call
+from navietakie import identity
+from navietakie.identity import verify
 from send_message.app import handler as send_message
 from tests.integration.conftest import World
 
@@ -219,3 +221,24 @@ def test_each_request_bears_the_token_of_its_role() -> None:
             {"booking_code": "test", "message": "Hi", "sender": "passenger"},
         ),
     ]
+
+
+def test_a_stack_that_wants_tokens_gets_one_for_the_booking_and_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Secret:
+        def __init__(self, environment: str) -> None:
+            self.environment = environment
+
+        def current(self) -> str:
+            return f"the secret of {self.environment}, of 32 bytes at least"
+
+    found = Deployment("staging", "https://api.invalid/staging", "wss://socket.invalid", "jwt")
+    monkeypatch.setattr(Deployment, "find", lambda environment: found)
+    monkeypatch.setattr("clients.mcp_server.DeployedSecret", Secret)
+    url, bearer = of_environment("staging")("test", "passenger")
+    assert url == found.rest_url
+    bearer_of = verify(bearer or "", identity.Secret(lambda stage: Secret("staging").current()))
+    assert (bearer_of.booking_code, bearer_of.role) == ("test", "passenger")
+
+
+def test_a_stack_without_tokens_is_asked_without() -> None:
+    assert of_url("http://localhost:8000", None)("test", "driver") == ("http://localhost:8000", None)

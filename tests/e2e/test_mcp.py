@@ -1,0 +1,69 @@
+"""The MCP server as an assistant starts it, on stdio, in front of the running stack."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from mcp import Client, StdioServerParameters, stdio_client
+
+from clients.tokens import DeployedSecret, Wanted, token
+from local.stack import ROOT, Stack
+from tests.running import Run
+
+COMMAND = ["-m", "clients.mcp_server"]
+
+
+def assist(stack: Stack, story: Callable[[Client], Awaitable[None]], bearer: str = "") -> None:
+    """Runs `story` with a client of an MCP server of its own, which asks the stack with the token `bearer`."""
+    where = {"PYTHONPATH": str(ROOT / "layers" / "shared"), "NAVIETAKIE_URL": stack.url, "NAVIETAKIE_TOKEN": bearer}
+    parameters = StdioServerParameters(command=sys.executable, args=COMMAND, cwd=ROOT, env={**os.environ, **where})
+
+    async def run() -> None:
+        async with Client(stdio_client(parameters)) as client:
+            await story(client)
+
+    asyncio.run(run())
+
+
+async def call(client: Client, tool: str, booking: str, **arguments: Any) -> Any:
+    """What a tool answers; the text of its error if it fails."""
+    result = await client.call_tool(tool, {"booking_code": booking, **arguments})
+    return result.content[0].text if result.is_error else result.structured_content  # pyright: ignore
+
+
+def test_an_assistant_plays_both_sides_of_a_booking(stack: Stack) -> None:
+    async def story(client: Client) -> None:
+        sent = await call(client, "send_message", "mcp-1", sender="driver", message="At the corner of Main Street")
+        assert sent["message"]["seq"] == 1
+        made = await call(client, "make_call", "mcp-1", sender="passenger", action="initiate")
+        who = {"sender": "driver", "call_id": made["call"]["call_id"]}
+        assert (await call(client, "make_call", "mcp-1", action="reject", **who))["call"]["end_reason"] == "declined"
+        assert "illegal_transition" in await call(client, "make_call", "mcp-1", action="accept", **who)
+        log = await call(client, "list_calls", "mcp-1")
+        assert [it["state"] for it in log["calls"]] == ["ended"]
+        page = await call(client, "get_message", "mcp-1", order="asc")
+        assert [it["message_type"] for it in page["messages"]] == ["text", "call"]
+        (content,) = (await client.read_resource("navietakie://bookings/mcp-1")).contents
+        assert "driver: At the corner of Main Street" in content.text  # pyright: ignore
+
+    assist(stack, story)
+
+
+def test_an_assistants_token_holds_for_its_booking_and_role(jwt_run: tuple[Run, Stack]) -> None:
+    run, stack = jwt_run
+    wanted = Wanted.parse({"booking": "mcp-2", "role": "driver", "sub": "assistant", "ttl": 300})
+
+    async def story(client: Client) -> None:
+        sent = await call(client, "send_message", "mcp-2", sender="driver", message="On my way to you")
+        assert sent["message"]["sender_id"] == "assistant"
+        assert "forbidden" in await call(client, "send_message", "mcp-2", sender="passenger", message="No, I am")
+        assert "forbidden" in await call(client, "get_message", "mcp-3")
+
+    async def without_a_token(client: Client) -> None:
+        assert "unauthorized" in await call(client, "get_message", "mcp-2")
+
+    assist(stack, story, token(DeployedSecret("local", home=run.home).current(), wanted, time.time()))
+    assist(stack, without_a_token)
