@@ -1,7 +1,7 @@
-"""trim.py FOLDER SERVICE...: botocore's data in FOLDER, less what a function would parse at every cold start for nothing.
+"""trim.py FOLDER SERVICE...: botocore's data in FOLDER, less what each cold start would parse for nothing.
 
-Of 400 services those named stay, without the documentation in their models; of the endpoints of all services, theirs. That
-is 1.8 MB of JSON less per first client.
+Of 400 services those named stay, without the documentation in their models; of the endpoints of all services,
+theirs. That is 1.8 MB of JSON less per first client.
 """
 
 import gzip
