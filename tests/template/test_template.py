@@ -188,6 +188,8 @@ def test_api_gateways_own_errors_look_like_ours() -> None:
         }
         assert headers["Access-Control-Allow-Origin"] == "'https://app.example.com'"
         assert headers["x-request-id"] == "context.requestId"
+        assert headers["X-Content-Type-Options"] == "'nosniff'"
+        assert headers["Strict-Transport-Security"].startswith("'max-age=")
         said[kind] = (response["statusCode"], error["code"])
         assert ("Retry-After" in headers) == (kind == "THROTTLED")
     assert said == {
