@@ -69,7 +69,10 @@ validate: .local/tools/ready .venv/ready ## Check the template
 deploy: .local/tools/ready ## sam build && sam deploy (ENV=staging|production; ARGS=… for more options of sam deploy)
 	@case "$${ENV:-staging}" in staging | production) ;; *) echo "ENV is staging or production"; exit 1 ;; esac
 	$(TOOLS)/sam build --config-env "$${ENV:-staging}"
-	$(TOOLS)/python deploy/release.py "$${ENV:-staging}" $(ARGS)
+	@# A published version keeps its settings, so other parameters are another release, as another commit is.
+	environment=$${ENV:-staging}; parameters=deploy/$$environment.yaml; \
+	release=$$(git rev-parse --short HEAD)-$$(cksum <$$parameters | cut -d ' ' -f 1); \
+	$(TOOLS)/sam deploy --config-env $$environment --parameter-overrides file://$$parameters Release=$$release $(ARGS)
 
 # --- Checks -------------------------------------------------------------------------------------------------------------
 

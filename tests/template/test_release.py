@@ -1,26 +1,33 @@
-"""What `make deploy` tells `sam deploy` beyond samconfig.toml."""
+"""What `sam deploy` and `make deploy` pass to the template."""
 
-from deploy.release import parameters_of, release
+import tomllib
+from typing import Any
+
+import pytest
+import yaml
+
 from tests.template.stack import ROOT, Stack
 
-CONFIG = (ROOT / "samconfig.toml").read_text()
+CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
 
 
-def test_another_parameter_or_another_commit_is_another_release() -> None:
-    parameters = ["Environment=staging", "MessageRate=5"]
-    names = {
-        release("abc1234", parameters),
-        release("abc1234", ["Environment=staging", "MessageRate=6"]),
-        release("def5678", parameters),
-    }
-    assert len(names) == 3
-    assert release("abc1234", parameters[::-1]) in names
-    assert all(len(name) <= Stack().template["Parameters"]["Release"]["MaxLength"] for name in names)
+def parameters(environment: str) -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "deploy" / f"{environment}.yaml").read_text())
 
 
-def test_samconfig_deploys_what_the_template_accepts() -> None:
-    for environment in ("default", "staging", "production"):
-        parameters = dict(each.split("=", 1) for each in parameters_of(environment, CONFIG))
-        assert Stack(**parameters).refused() == []
-        assert parameters["Environment"] == ("staging" if environment == "default" else environment)
-        assert parameters["AuthMode"] == "jwt"
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_an_environment_deploys_with_tokens_what_the_template_accepts(environment: str) -> None:
+    given = parameters(environment)
+    assert (given["Environment"], given["AuthMode"]) == (environment, "jwt")
+    assert Stack(**given).refused() == []
+    assert "Release" not in given, "`make deploy` computes it"
+
+
+@pytest.mark.parametrize(
+    ("section", "environment"), [("default", "staging"), ("staging", "staging"), ("production", "production")]
+)
+def test_a_bare_sam_deploy_is_staging_and_each_section_its_own_environment(section: str, environment: str) -> None:
+    deploy = CONFIG[section]["deploy"]["parameters"]
+    assert deploy["parameter_overrides"] == [f"file://deploy/{environment}.yaml"]
+    assert CONFIG[section]["global"]["parameters"]["stack_name"] == f"navietakie-{environment}"
+    assert deploy["capabilities"] == "CAPABILITY_IAM"
