@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import boto3
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from navietakie import identity
 from tests.security.conftest import FRAMES, REQUESTS, Stack
 
 
@@ -182,10 +184,6 @@ def test_a_token_of_system_rings_nobody_and_reads_nothing_as_a_side(stack: Stack
 
 
 def test_a_rotation_keeps_the_tokens_of_the_last_secret(stack: Stack) -> None:
-    import boto3
-
-    from navietakie import identity
-
     old = stack.token()
     secrets: Any = boto3.client("secretsmanager")
     secrets.put_secret_value(SecretId="tokens", SecretString="rotated-" * 8)
@@ -196,3 +194,15 @@ def test_a_rotation_keeps_the_tokens_of_the_last_secret(stack: Stack) -> None:
     secrets.put_secret_value(SecretId="tokens", SecretString="another1" * 8)
     identity.token_secret.cache_clear()
     assert stack.ask("GET /api/v1/get_message", asked, old)[0] == 401
+
+
+def test_a_secret_that_is_not_to_be_had_opens_nothing_and_says_when_to_come_back(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:123456789012:secret:nobody")
+    identity.token_secret.cache_clear()
+    with stack.untouched():
+        status, body = stack.ask("GET /api/v1/get_message", {"booking_code": "mine"}, stack.token())
+        assert (status, body["error"]["code"]) == (503, "unavailable")
+        assert "nobody" not in json.dumps(body)
+        assert stack.connect({"booking_code": "mine", "token": stack.token()}) == 503
