@@ -1,0 +1,107 @@
+"""What a cold start imports, by name: an import that slips in costs every new container, and no other test sees it."""
+
+import json
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FUNCTIONS = ("send_message", "make_call", "get_message", "websocket")
+
+PACKAGES = {
+    "annotated_types",
+    "aws_lambda_powertools",
+    "botocore",
+    "dateutil",
+    "jmespath",
+    "navietakie",
+    "pydantic",
+    "pydantic_core",
+    "six",
+    "typing_extensions",
+    "typing_inspection",
+    "urllib3",
+}
+"""All that is imported beside Python's own library and the function itself. `jwt` comes with the first token."""
+
+POWERTOOLS = {"exceptions", "logging", "metrics", "package_logger", "shared", "tracing", "utilities", "warnings"}
+"""Of Powertools these; the tracer is a shell without its SDK, and of the utilities one module is there."""
+
+STANDARD_BUT_HEAVY = {
+    "asyncio",
+    "concurrent.futures.process",
+    "concurrent.futures.thread",
+    "ctypes",
+    "http.cookiejar",
+    "http.server",
+    "multiprocessing",
+    "pdb",
+    "pydoc",
+    "sqlite3",
+    "unittest",
+    "xmlrpc",
+}
+
+ELSEWHERE = {
+    "send_message": {"navietakie.call", "navietakie.cursors", "navietakie.tables.calls"},
+    "get_message": {"navietakie.events", "navietakie.retrying", "navietakie.timers"},
+    "websocket": {"navietakie.cursors", "navietakie.events", "navietakie.retrying", "websocket.proxy"},
+}
+"""Modules of ours that are for other functions, or for another mode."""
+
+COLD_START = """
+import json, sys
+before = set(sys.modules)
+sys.path[:0] = sys.argv[2:]
+app = __import__(f"{sys.argv[1]}.app", fromlist=["handler"])
+assert callable(app.handler)
+from navietakie.broadcast import connections_api
+from navietakie.tables import dynamo
+dynamo.client()
+connections_api("https://abc.execute-api.eu-central-1.amazonaws.com/staging")
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+@cache
+def imported(function: str) -> frozenset[str]:
+    """The modules that are there after a cold start of `function` and its first clients."""
+    started = subprocess.run(
+        [sys.executable, "-I", "-c", COLD_START, function, f"{ROOT}/functions", f"{ROOT}/layers/shared"],
+        env={"AWS_DEFAULT_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return frozenset(json.loads(started.stdout))
+
+
+def within(modules: frozenset[str], package: str) -> set[str]:
+    return {module for module in modules if module == package or module.startswith(f"{package}.")}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_cold_start_imports_these_packages_and_no_others(function: str) -> None:
+    top = {module.partition(".")[0] for module in imported(function)} - sys.stdlib_module_names
+    foreign = {name for name in top if not name.startswith("_")} - {function}
+    assert foreign - {"certifi"} == PACKAGES  # botocore takes it where it is installed; the layer has none
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_of_powertools_a_cold_start_imports_logger_and_metrics(function: str) -> None:
+    parts = {module.split(".")[1] for module in within(imported(function), "aws_lambda_powertools") if "." in module}
+    assert parts <= POWERTOOLS
+    utilities = within(imported(function), "aws_lambda_powertools.utilities")
+    assert utilities == {"aws_lambda_powertools.utilities", "aws_lambda_powertools.utilities.jmespath_utils"}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_cold_start_imports_nothing_heavy_of_the_standard_library(function: str) -> None:
+    assert not {module for heavy in STANDARD_BUT_HEAVY for module in within(imported(function), heavy)}
+
+
+@pytest.mark.parametrize("function", ELSEWHERE)
+def test_a_function_imports_nothing_that_is_for_another(function: str) -> None:
+    assert not imported(function) & ELSEWHERE[function]
