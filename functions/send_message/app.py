@@ -48,7 +48,7 @@ def post(request: Request) -> Answer:
 def post_receipt(request: Request, party: Party) -> Answer:
     """Stores a receipt and tells the booking, unless it was known already."""
     new = NewReceipt.parse(request.fields)
-    head, moved = record(messages(), party, new.kind, new.seq, field=new.kind)
+    head, moved = record(messages(), party, new.kind, new.seq, deadline=request.deadline, field=new.kind)
     if moved:
         ts = instants.to_text(request.now)
         frame = receipt_frame(party, new.kind, new.seq, head, ts)
@@ -73,7 +73,7 @@ def on_receipt(request: SocketRequest) -> None:
     party = request.party()
     kind = "read" if request.fields["action"] == "read" else "delivered"
     seq = SocketReceipt.parse(request.fields).seq
-    head, moved = record(messages(), party, kind, seq)
+    head, moved = record(messages(), party, kind, seq, deadline=request.deadline)
     if moved:
         frame = receipt_frame(party, kind, seq, head, instants.to_text(request.now))
         own = request.connection.connection_id

@@ -6,9 +6,11 @@ from pydantic import Field, model_validator
 
 from navietakie.conversation import Head, Kind
 from navietakie.doors import Party
-from navietakie.errors import Refusal, invalid
+from navietakie.errors import Refusal, invalid, unavailable
 from navietakie.frames import Frame, frame
 from navietakie.message import Fields, Side
+from navietakie.retrying import tries
+from navietakie.tables.dynamo import Contended
 
 Sequence = Annotated[int, Field(ge=1, le=10**15)]
 
@@ -48,21 +50,27 @@ class Marks(Protocol):
     def mark(self, booking_code: str, side: Side, kind: Kind, seq: int) -> tuple[Head, bool]: ...
 
 
-def record(marks: Marks, party: Party, kind: Kind, seq: int, field: str = "seq") -> tuple[Head, bool]:
+def record(
+    marks: Marks, party: Party, kind: Kind, seq: int, *, deadline: float, field: str = "seq"
+) -> tuple[Head, bool]:
     """Moves the party's receipt forward; the head then, and whether it moved (it never moves back).
 
-    Raises `invalid_request` for a message that does not exist yet.
+    Raises `invalid_request` for a message that does not exist yet, or `unavailable` where the head, which every message
+    moves, was busy until `deadline` (monotonic).
     """
     if party.sender == "system":
         raise Refusal("forbidden", "sender: only driver and passenger have receipts")
-    head, moved = marks.mark(party.booking_code, party.sender, kind, seq)
-    if seq > head.seq:
-        raise invalid(field, f"the last message is {head.seq}")
-    return head, moved
+    for _ in tries(deadline):
+        try:
+            head, moved = marks.mark(party.booking_code, party.sender, kind, seq)
+        except Contended:
+            continue
+        if seq > head.seq:
+            raise invalid(field, f"the last message is {head.seq}")
+        return head, moved
+    raise unavailable("The booking")
 
 
 def receipt_frame(party: Party, kind: Kind, seq: int, head: Head, ts: str) -> Frame:
     """The frame that tells the others of a receipt."""
-    return frame(
-        "receipt", party.booking_code, ts, sender=party.sender, action=kind, seq=seq, receipts=head.receipts
-    )
+    return frame("receipt", party.booking_code, ts, sender=party.sender, action=kind, seq=seq, receipts=head.receipts)

@@ -1,0 +1,42 @@
+"""Recording how far a side has got, on a head that others move at the same time."""
+
+import time
+
+import pytest
+
+from navietakie.conversation import Head
+from navietakie.doors import Party
+from navietakie.errors import Refusal
+from navietakie.tables.dynamo import Contended
+from send_message.receipts import record
+
+PASSENGER = Party("test", "passenger", None)
+
+
+class Busy:
+    """A head that a transaction holds for the first so many tries."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def mark(self, booking_code: str, side: str, kind: str, seq: int) -> tuple[Head, bool]:
+        self.times -= 1
+        if self.times >= 0:
+            raise Contended
+        return Head(seq=9, marks={f"{side}_{kind}": seq}), True
+
+
+def test_a_receipt_waits_for_the_message_that_is_being_stored() -> None:
+    head, moved = record(Busy(3), PASSENGER, "read", 5, deadline=time.monotonic() + 5)
+    assert (head.receipts["passenger"]["read"], moved) == (5, True)
+
+
+def test_a_head_that_stays_busy_is_unavailable() -> None:
+    with pytest.raises(Refusal) as refused:
+        record(Busy(10_000), PASSENGER, "read", 5, deadline=time.monotonic() + 0.05)
+    assert (refused.value.code, refused.value.retryable) == ("unavailable", True)
+
+
+def test_a_message_that_does_not_exist_cannot_be_read() -> None:
+    with pytest.raises(Refusal, match="the last message is 9"):
+        record(Busy(0), PASSENGER, "read", 10, deadline=time.monotonic() + 5)
