@@ -162,7 +162,7 @@ export class Conversation extends Emitter {
    * promise of the stored message.
    */
   send(message, { message_type = 'text', metadata = null } = {}) {
-    this.#parts.typing.say(false);
+    this.#parts.typing.sent();
     const entry = this.#parts.outbox.add({ message, message_type, metadata });
     this.#changed();
     return entry;

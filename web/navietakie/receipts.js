@@ -51,7 +51,7 @@ export class Receipts {
   owed() {
     const { side, send } = this.#options;
     const mine = this.known[side];
-    if (!mine) return;
+    if (!mine || this.#timer) return; // soon
     const { delivered, read } = this.own;
     if (read > mine.read) send({ action: 'read', seq: read });
     if (delivered > Math.max(read, mine.delivered)) send({ action: 'delivered', seq: delivered });

@@ -30,6 +30,12 @@ export class Typing {
     send({ action: 'typing', on: true });
   }
 
+  /** What was typed is on its way: the message says that it is done. */
+  sent() {
+    this.#options.clock.clearTimeout(this.#idleTimer);
+    this.#saidAt = null;
+  }
+
   /** Takes the news about another. */
   heard(sender, on) {
     const { clock, changed } = this.#options;

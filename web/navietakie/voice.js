@@ -1,6 +1,7 @@
 import { newId } from './ids.js';
 
 const NUDGE_MS = 3_000;
+const HELLO_MS = 700;
 const STUCK_MS = 9_000;
 const GATHER_MS = 80;
 
@@ -46,9 +47,8 @@ export class Voice {
     this.#enqueue(async () => {
       this.#build();
       if (this.#options.offers) await this.#makeOffer();
-      else this.#say({ hello: true });
     });
-    this.#tick();
+    this.#tick(this.#options.offers ? NUDGE_MS : HELLO_MS); // the offer is on its way, as a rule
   }
 
   get muted() {
@@ -210,11 +210,11 @@ export class Voice {
     this.#options.changed();
   }
 
-  #tick() {
+  #tick(ms) {
     this.#timer = this.#options.clock.setTimeout(() => {
       this.nudge();
-      this.#tick();
-    }, NUDGE_MS);
+      this.#tick(NUDGE_MS);
+    }, ms);
   }
 
   #sayDescription() {

@@ -1,0 +1,70 @@
+import { h, icon, say, set } from './dom.js';
+import { day, duration, endInWords, inWords, timeOfDay } from './texts.js';
+
+/** The booking's calls, newest first, as a sheet over the conversation. */
+export class CallLog {
+  #chat;
+  #list = h('ol', { class: 'log' });
+  #heading = h('h3', { tabindex: '-1' }, 'Calls');
+  #more = h('button', { class: 'button', type: 'button', onclick: () => this.#fetch() }, 'Earlier calls');
+  #cursor = null;
+  #opener = null;
+  #cover;
+
+  /** @param {{cover: () => void}} options `cover` is told when the sheet has come or gone */
+  constructor(chat, { cover }) {
+    this.#chat = chat;
+    this.#cover = cover;
+    const back = h('button', { class: 'round', type: 'button', 'aria-label': 'Back', onclick: () => this.close() }, icon('back'));
+    this.element = h('section', { class: 'sheet', hidden: true, 'aria-label': 'Call log' });
+    this.element.append(h('header', {}, back, this.#heading), this.#list);
+    this.element.onkeydown = (event) => event.key === 'Escape' && this.close();
+  }
+
+  get isOpen() {
+    return !this.element.hidden;
+  }
+
+  open(opener) {
+    this.#opener = opener;
+    this.#cursor = null;
+    this.#list.replaceChildren(h('li', {}, h('span'), 'Fetching…'));
+    set(this.element, 'hidden', false);
+    this.#cover();
+    this.#heading.focus();
+    this.#fetch(true);
+  }
+
+  close() {
+    set(this.element, 'hidden', true);
+    this.#cover();
+    this.#opener?.focus();
+  }
+
+  async #fetch(first = false) {
+    try {
+      const { calls, next_cursor } = await this.#chat.callLog({ limit: 20, cursor: this.#cursor });
+      if (first) this.#list.replaceChildren();
+      this.#more.remove();
+      this.#cursor = next_cursor;
+      this.#list.append(...calls.map((call) => this.#item(call)));
+      if (next_cursor) this.#list.append(h('li', {}, h('span'), this.#more));
+      if (first && !calls.length) this.#list.append(h('li', {}, h('span', {}, icon('phone')), 'No calls yet'));
+    } catch (error) {
+      this.#list.replaceChildren(h('li', {}, h('span', {}, icon('alert')), inWords(error)));
+      say(this.#more, 'Try again');
+    }
+  }
+
+  #item(call) {
+    const out = call.caller === this.#chat.sender;
+    const missed = !out && call.state === 'ended' && !call.answered_at;
+    const title = missed ? 'Missed call' : out ? 'Outgoing call' : 'Incoming call';
+    const live = call.state === 'ringing' ? 'Ringing' : 'In progress';
+    const length = call.duration_seconds ? `, ${duration(call.duration_seconds)}` : '';
+    const how = call.state === 'ended' ? `${endInWords(call)}${length}` : live;
+    const when = h('time', { datetime: call.timestamp }, timeOfDay(call.timestamp), h('br'), day(call.timestamp));
+    const what = h('div', {}, h('b', {}, title), h('small', {}, how));
+    return h('li', { class: missed ? 'missed' : null }, h('span', {}, icon('phone')), what, when);
+  }
+}

@@ -1,0 +1,128 @@
+import { h, icon, say, set } from './dom.js';
+import { Phone } from './phone.js';
+import { SIDES, address, keepToken, readSettings, tokenOf } from './settings.js';
+import { NAMES } from './texts.js';
+import { Wire } from './wire.js';
+
+const THEMES = { auto: 'as the system', light: 'light', dark: 'dark' };
+const settings = readSettings();
+const oneAtATime = matchMedia('(max-width: 759px)');
+const api = settings.api ?? location.origin;
+
+const tabs = new Map();
+const wire = new Wire({ sides: settings.phones, curl: curlLine() });
+const phones = settings.phones.map((side) => new Phone(side, settings, renderTab));
+for (const phone of phones) phone.chat.on('frame', (passed) => wire.add(phone.side, passed));
+
+const places = [...phones.map((phone) => ({ name: phone.side, title: NAMES[phone.side], element: phone.element }))];
+places.push({ name: 'wire', title: 'Frames', element: wire.element });
+for (const place of places) tabs.set(place.name, tab(place));
+const desk = h('main', { class: 'desk', id: 'desk', 'data-phones': phones.length }, ...places.map((place) => place.element));
+const dialog = settingsDialog();
+
+document.body.replaceChildren(
+  h('a', { class: 'button skip', href: '#desk' }, 'Skip to the phones'),
+  bar(),
+  desk,
+  h('nav', { class: 'tabs', 'aria-label': 'What is shown' }, ...[...tabs.values()].map((each) => each.button)),
+  dialog,
+);
+applyTheme(localStorage.getItem('navietakie theme') ?? 'auto');
+show(places[0].name);
+attend();
+
+/** The phone that was last touched, or is the only one, is the one that somebody looks at. */
+function attend() {
+  const look = (event) => {
+    const touched = phones.find((phone) => phone.element.contains(event.target));
+    if (touched) for (const phone of phones) phone.attended = phone === touched;
+  };
+  document.addEventListener('pointerdown', look);
+  document.addEventListener('focusin', look);
+  oneAtATime.addEventListener('change', () => show(places.find(({ element }) => element.matches('.shown')).name));
+  if (phones.length === 1) phones[0].attended = true;
+}
+
+function bar() {
+  const brand = h('h1', { class: 'brand' }, h('img', { src: 'icon.svg', alt: '' }), h('span', {}, 'NavieTakie'));
+  const open = () => dialog.showModal();
+  const booking = h('button', { class: 'button booking', type: 'button', onclick: open }, 'Booking ', h('b', {}, settings.booking));
+  const where = h('span', { class: 'where' }, new URL(api, location.href).host);
+  const theme = h('button', { class: 'round theme', type: 'button', onclick: nextTheme }, icon('theme'));
+  const more = h('button', { class: 'round', type: 'button', 'aria-label': 'Settings', onclick: open }, icon('settings'));
+  return h('header', { class: 'bar' }, brand, booking, h('span', { class: 'space' }), where, theme, more);
+}
+
+function tab({ name, title }) {
+  const count = h('span', { class: 'count', hidden: true });
+  const shape = { driver: 'car', passenger: 'person', wire: 'wire' }[name];
+  const button = h('button', { type: 'button', onclick: () => show(name) }, icon(shape), title, count);
+  return { button, count };
+}
+
+/** On a small screen one place is shown at a time. */
+function show(name) {
+  for (const place of places) {
+    const shown = place.name === name;
+    place.element.classList.toggle('shown', shown);
+    set(tabs.get(place.name).button, 'aria-pressed', shown ? 'true' : 'false');
+  }
+  if (oneAtATime.matches) for (const phone of phones) phone.attended = phone.side === name;
+}
+
+function renderTab(phone) {
+  const count = tabs.get(phone.side)?.count;
+  if (!count) return;
+  const { unread } = phone.chat;
+  const rings = phone.chat.calls.phase === 'ringing';
+  set(count, 'hidden', !unread && !rings);
+  say(count, rings ? 'Call' : unread > 99 ? '99+' : String(unread));
+}
+
+function applyTheme(theme) {
+  set(document.documentElement, 'data-theme', theme === 'auto' ? null : theme);
+  const button = document.querySelector('.theme');
+  set(button, 'aria-label', `Colours: ${THEMES[theme]}`);
+  set(button, 'title', `Colours: ${THEMES[theme]}`);
+  localStorage.setItem('navietakie theme', theme);
+}
+
+function nextTheme() {
+  const names = Object.keys(THEMES);
+  const now = localStorage.getItem('navietakie theme') ?? 'auto';
+  applyTheme(names[(names.indexOf(now) + 1) % names.length]);
+}
+
+function settingsDialog() {
+  const field = (label, hint, properties) => {
+    const input = h('input', { spellcheck: 'false', autocomplete: 'off', ...properties });
+    return { input, element: h('label', { class: 'field' }, label, input, hint && h('small', {}, hint)) };
+  };
+  const pattern = '[A-Za-z0-9][A-Za-z0-9_\\-]{0,63}';
+  const fields = {
+    booking: field('Booking code', null, { value: settings.booking, required: true, pattern }),
+    api: field('REST address', 'What comes before /api/v1/. Empty: this server.', { value: settings.api ?? '', type: 'url' }),
+    ws: field('WebSocket address', 'Empty: /ws on this server.', { value: settings.ws ?? '', type: 'url' }),
+  };
+  const tokens = SIDES.map((side) => {
+    const value = tokenOf(settings.booking, side) ?? '';
+    return [side, field(`Token of the ${side}`, null, { value, type: 'password' })];
+  });
+  const close = h('button', { class: 'button', type: 'button', onclick: () => dialog.close() }, 'Cancel');
+  const actions = h('div', { class: 'actions' }, close, h('button', { class: 'button main', type: 'submit' }, 'Open'));
+  const all = [...Object.values(fields), ...tokens.map(([, each]) => each)].map((each) => each.element);
+  const form = h('form', {}, h('h2', { id: 'settings' }, 'Conversation'), h('p', {}, 'Which booking, and where it lives.'));
+  form.append(...all, actions);
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    const chosen = Object.fromEntries(Object.entries(fields).map(([name, { input }]) => [name, input.value.trim()]));
+    for (const [side, { input }] of tokens) keepToken(chosen.booking, side, input.value);
+    location.assign(address({ ...chosen, phone: settings.phone }));
+  };
+  return h('dialog', { 'aria-labelledby': 'settings' }, form);
+}
+
+function curlLine() {
+  const body = JSON.stringify({ booking_code: settings.booking, message: 'Hello from a terminal', sender: 'driver' });
+  return `curl -X POST ${api}/api/v1/send_message \\\n  -H 'content-type: application/json' \\\n  -d '${body}'`;
+}

@@ -1,0 +1,230 @@
+import { h, icon, say, set } from './dom.js';
+import { NAMES, count, day, inWords, timeOfDay } from './texts.js';
+
+const NEAR_END = 60;
+const TOGETHER_MS = 3 * 60_000;
+
+/** The list of messages: history above, what is on its way below, and where reading stopped. */
+export class Messages {
+  #chat;
+  #items = new Map();
+  #list = h('ol', { class: 'messages' });
+  #older = h('button', { class: 'button older', type: 'button', onclick: () => this.#loadOlder() }, 'Earlier messages');
+  #jump = h('button', { class: 'jump', type: 'button', onclick: () => this.#jumped() });
+  #scroll;
+  #loading = false;
+  #atEnd = true;
+  #firstUnread = null;
+  #options;
+
+  /**
+   * @param {Conversation} chat
+   * @param {{attended: () => boolean, readAll: () => void, problem: (error: Error) => void}} options
+   */
+  constructor(chat, options) {
+    this.#chat = chat;
+    this.#options = options;
+    this.#scroll = h('div', { class: 'scroll', tabindex: '0', role: 'log', 'aria-label': 'Messages' }, this.#list);
+    this.#scroll.addEventListener('scroll', () => this.#scrolled(), { passive: true });
+    this.element = h('div', { class: 'talk' }, this.#scroll, this.#jump);
+    new ResizeObserver(() => this.#atEnd && this.#toEnd()).observe(this.#scroll);
+  }
+
+  get atEnd() {
+    return this.#atEnd;
+  }
+
+  /** Shows the conversation as it is now. */
+  render() {
+    const chat = this.#chat;
+    const heightBefore = this.#scroll.scrollHeight;
+    const firstBefore = this.#list.querySelector('[data-seq]')?.dataset.seq;
+    this.#markUnread();
+    this.#place(this.#entries());
+    set(this.#scroll, 'aria-busy', !chat.ready && 'true');
+    const grewAbove = firstBefore !== undefined && Number(firstBefore) > (chat.messages[0]?.seq ?? 0);
+    if (this.#atEnd) this.#toEnd();
+    else if (grewAbove) this.#scroll.scrollTop += this.#scroll.scrollHeight - heightBefore;
+    this.#renderJump();
+  }
+
+  #markUnread() {
+    const { messages, unread, sender } = this.#chat;
+    if (!unread && this.#options.attended()) return; // stays until the eye is elsewhere
+    if (!unread) this.#firstUnread = null;
+    if (unread && !this.#firstUnread) {
+      this.#firstUnread = messages.filter((each) => each.sender !== sender).at(-unread)?.message_id ?? null;
+    }
+  }
+
+  #renderJump() {
+    const { unread } = this.#chat;
+    const away = !this.#atEnd;
+    const unseen = unread > 0 && (away || !this.#options.attended());
+    set(this.#jump, 'hidden', !(unseen || away));
+    this.element.classList.toggle('calls', unseen && !away);
+    if (!away) this.#toEnd();
+    say(this.#jump, unseen ? `${count(unread, 'unread message')}` : 'To the latest');
+  }
+
+  /** What the list holds: a key, a signature of how it looks, and how to make it. */
+  *#entries() {
+    const { messages, outbox, ready, hasOlder } = this.#chat;
+    if (!messages.length && !outbox.length) yield ['empty', ready, () => emptyItem(ready)];
+    if (hasOlder) yield ['older', '', () => h('li', { class: 'older' }, this.#older)];
+    let before = null;
+    for (const message of messages) {
+      if (!before || day(before.timestamp) !== day(message.timestamp)) {
+        yield [`day ${message.message_id}`, day(message.timestamp), () => h('li', { class: 'day' }, day(message.timestamp))];
+        before = null;
+      }
+      if (message.message_id === this.#firstUnread) {
+        yield ['new', '', () => h('li', { class: 'new' }, 'New')];
+        before = null;
+      }
+      const follows = follow(before, message);
+      const tick = this.#tick(message);
+      const own = message.sender === this.#chat.sender;
+      const key = own && message.client_message_id ? `own ${message.client_message_id}` : message.message_id;
+      yield [key, `${tick} ${follows}`, () => this.#item(message, tick, follows)];
+      before = message;
+    }
+    for (const entry of outbox) {
+      const follows = follow(before, { ...entry, sender: this.#chat.sender, timestamp: entry.created_at });
+      const look = `${entry.state} ${entry.error?.code} ${follows}`;
+      yield [`own ${entry.id}`, look, () => this.#waitingItem(entry, follows)];
+      before = { ...entry, sender: this.#chat.sender, timestamp: entry.created_at };
+    }
+  }
+
+  /** Makes the list what `entries` say, touching only what differs. */
+  #place(entries) {
+    const wanted = [...entries];
+    const keys = new Set(wanted.map(([key]) => key));
+    for (const [key, { element }] of this.#items) if (!keys.has(key)) element.remove();
+    const kept = new Map();
+    let cursor = this.#list.firstChild;
+    for (const [key, look, build] of wanted) {
+      const known = this.#items.get(key);
+      const item = known?.look === look ? known : { look, element: build() };
+      if (known && item !== known) known.element.replaceWith(item.element);
+      if (known && item !== known && cursor === known.element) cursor = item.element;
+      if (!known && this.#chat.ready && this.#list.dataset.settled) item.element.classList.add('fresh');
+      if (item.element === cursor) cursor = cursor.nextSibling;
+      else this.#list.insertBefore(item.element, cursor);
+      kept.set(key, item);
+    }
+    this.#items = kept;
+    if (this.#chat.ready) this.#list.dataset.settled = 'yes';
+  }
+
+  #tick(message) {
+    const { sender, receipts } = this.#chat;
+    if (message.sender !== sender) return '';
+    const other = receipts[sender === 'driver' ? 'passenger' : 'driver'];
+    if (other.read >= message.seq) return 'read';
+    return other.delivered >= message.seq ? 'delivered' : 'sent';
+  }
+
+  #item(message, tick, follows) {
+    const own = message.sender === this.#chat.sender;
+    const attributes = { 'data-seq': message.seq, 'data-sender': message.sender };
+    if (message.message_type !== 'text' || message.sender === 'system') return apartItem(message, attributes);
+    const look = `message${own ? ' own' : ''}${follows ? ' follows' : ''}`;
+    const author = h('span', { class: 'quiet' }, own ? 'You: ' : `${NAMES[message.sender]}: `);
+    const bubble = h('div', { class: 'bubble' }, author, h('p', { dir: 'auto' }, message.message));
+    bubble.append(...placeOf(message), stamp(message.timestamp, tick));
+    return h('li', { class: look, ...attributes }, bubble);
+  }
+
+  #waitingItem(entry, follows) {
+    const failed = entry.state === 'failed';
+    const look = `message own ${failed ? 'failed' : entry.state === 'sent' ? '' : 'waiting'}${follows ? ' follows' : ''}`;
+    const tick = failed ? 'failed' : entry.state === 'sent' ? 'sent' : 'waiting';
+    const bubble = h('div', { class: 'bubble' }, h('span', { class: 'quiet' }, 'You: '));
+    bubble.append(h('p', { dir: 'auto' }, entry.message), stamp(entry.created_at, tick));
+    const item = h('li', { class: look }, bubble);
+    if (failed) {
+      const again = h('button', { type: 'button', onclick: () => this.#chat.retry(entry.id) }, 'Try again');
+      const drop = h('button', { type: 'button', onclick: () => this.#chat.discard(entry.id) }, 'Delete');
+      item.append(h('div', { class: 'why' }, h('span', {}, `Not sent. ${inWords(entry.error)}.`), again, drop));
+    }
+    return item;
+  }
+
+  #scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroll;
+    this.#atEnd = scrollHeight - scrollTop - clientHeight < NEAR_END;
+    if (this.#atEnd && this.#options.attended()) this.#options.readAll();
+    if (scrollTop < NEAR_END && this.#chat.hasOlder && !this.#atEnd) this.#loadOlder();
+    this.#renderJump();
+  }
+
+  #jumped() {
+    this.#toEnd();
+    this.#options.readAll();
+    this.#scroll.focus({ preventScroll: true });
+    this.#renderJump();
+  }
+
+  #toEnd() {
+    this.#scroll.scrollTop = this.#scroll.scrollHeight;
+    this.#atEnd = true;
+  }
+
+  async #loadOlder() {
+    if (this.#loading) return;
+    this.#loading = true;
+    this.#atEnd = false;
+    say(this.#older, 'Fetching…');
+    try {
+      await this.#chat.loadOlder();
+      this.render();
+    } catch (error) {
+      this.#options.problem(error);
+    } finally {
+      this.#loading = false;
+      say(this.#older, 'Earlier messages');
+    }
+  }
+}
+
+function follow(before, message) {
+  if (!before || before.sender !== message.sender || (before.message_type ?? 'text') !== 'text') return false;
+  return new Date(message.timestamp) - new Date(before.timestamp) < TOGETHER_MS;
+}
+
+function emptyItem(ready) {
+  if (!ready) return h('li', { class: 'empty' }, 'Fetching the conversation…');
+  return h('li', { class: 'empty' }, h('b', {}, 'No messages yet'), 'Say hello, or pick a quick reply.');
+}
+
+/** What the company or the server says: no bubble, in the middle. */
+function apartItem(message, attributes) {
+  const look = message.message_type === 'call' ? [icon('phone')] : [];
+  const time = h('time', { datetime: message.timestamp }, timeOfDay(message.timestamp));
+  return h('li', { class: 'apart', ...attributes }, ...look, message.message, ' ', time);
+}
+
+const TICKS = {
+  waiting: ['clock', 'Waiting'],
+  sent: ['sent', 'Sent'],
+  delivered: ['both', 'Delivered'],
+  read: ['both', 'Read'],
+  failed: ['alert', 'Not sent'],
+};
+
+function stamp(instant, tick) {
+  const time = h('time', { datetime: new Date(instant).toISOString() }, timeOfDay(instant));
+  if (!tick) return h('span', { class: 'stamp' }, time);
+  const [shape, words] = TICKS[tick];
+  const mark = h('span', { class: `tick ${tick}`, title: words }, icon(shape), h('span', { class: 'quiet' }, words));
+  return h('span', { class: 'stamp' }, time, mark);
+}
+
+function placeOf({ metadata }) {
+  const { lat, lng } = metadata?.location ?? {};
+  if (typeof lat !== 'number' || typeof lng !== 'number') return [];
+  const href = `https://www.openstreetmap.org/?mlat=${lat}&mlon=${lng}#map=17/${lat}/${lng}`;
+  return [h('a', { href, target: '_blank', rel: 'noreferrer' }, icon('place'), `${lat.toFixed(4)}, ${lng.toFixed(4)}`)];
+}

@@ -1,0 +1,77 @@
+/** What people are told. */
+export const NAMES = { driver: 'Driver', passenger: 'Passenger', system: 'Company' };
+
+export const QUICK_REPLIES = {
+  driver: [
+    ['arrived', 'I am here'],
+    ['minutes_5', '5 minutes away'],
+    ['traffic', 'Stuck in traffic'],
+    ['where', 'Where are you exactly?'],
+  ],
+  passenger: [
+    ['coming', 'On my way'],
+    ['minutes_2', 'Two minutes, please'],
+    ['entrance', 'I am at the entrance'],
+    ['thanks', 'Thank you!'],
+  ],
+};
+
+const ERRORS = {
+  invalid_request: 'The server could not make sense of it',
+  unauthorized: 'The token is not valid',
+  token_expired: 'The token has expired',
+  forbidden: 'That is not allowed here',
+  not_found: 'That does not exist',
+  idempotency_conflict: 'Another message was sent under the same id',
+  illegal_transition: 'The call has moved on meanwhile',
+  call_in_progress: 'A call is in progress already',
+  booking_closed: 'This booking is closed',
+  too_large: 'It is too long',
+  rate_limited: 'Too many messages in a short time',
+  unavailable: 'The service is busy at the moment',
+  internal: 'Something went wrong at the server',
+  network: 'The server cannot be reached',
+  timeout: 'No answer came in time',
+  microphone: 'There is no microphone, or it may not be used',
+  failed: 'It could not be sent',
+};
+
+/** An error in words; the server's own where they say which field it is about. */
+export function inWords(error) {
+  const words = ERRORS[error.code] ?? error.message ?? error.code;
+  const detail = error.code === 'invalid_request' || error.code === 'forbidden' ? error.message : '';
+  return detail && detail !== error.code ? `${words}: ${detail}` : words;
+}
+
+const ENDS = {
+  declined: 'Declined',
+  cancelled: 'Cancelled',
+  no_answer: 'No answer',
+  completed: 'Call ended',
+  connection_lost: 'Connection lost',
+  max_duration: 'Longest time reached',
+  booking_closed: 'The booking was closed',
+};
+
+export const endInWords = (call) => ENDS[call.end_reason] ?? 'Call ended';
+
+const clockFormat = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' });
+const dayFormat = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
+
+export const timeOfDay = (instant) => clockFormat.format(new Date(instant));
+
+export function day(instant) {
+  const midnight = (date) => new Date(date).setHours(0, 0, 0, 0);
+  const daysAgo = Math.round((midnight(Date.now()) - midnight(instant)) / 86_400_000);
+  return ['Today', 'Yesterday'][daysAgo] ?? dayFormat.format(new Date(instant));
+}
+
+/** `2:31`, `1:02:31`. */
+export function duration(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const parts = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  if (!parts[0]) parts.shift();
+  return parts.map((part, index) => (index ? String(part).padStart(2, '0') : part)).join(':');
+}
+
+export const count = (number, noun) => `${number} ${noun}${number === 1 ? '' : 's'}`;
