@@ -1,7 +1,6 @@
 """The embedded AWS: MiniStack, one process with one port, its state in a folder."""
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -9,13 +8,15 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from local import logs
 from local.aws import REGION
 
-FIRST_PORT = 4566
+PORTS = range(20_000, 30_000)  # below those that systems give out by themselves
+TAKEN = "already in use"
 START_SECONDS = 60
 STOP_SECONDS = 30
 
@@ -41,8 +42,18 @@ class EmbeddedAws:
     async def start(self) -> None:
         """Returns when it answers; raises DidNotStart."""
         last_port = await asyncio.to_thread(self._stop_forgotten)
-        # The port is part of what is deployed (the functions post to connections there), so the last one comes first.
-        self.port = free_port(last_port, FIRST_PORT)
+        # The port is part of what is deployed (the functions post to connections there), so each folder keeps its own.
+        own_port = PORTS.start + zlib.crc32(bytes(self._home)) % len(PORTS)
+        for port in free_ports(last_port or own_port, own_port):
+            self.port = port
+            self._spawn()
+            if await self._listens():
+                return
+            if self.alive() or TAKEN not in self.log.read_text(errors="replace"):
+                break
+        raise DidNotStart(f"The embedded AWS did not start; its log is {self.log}")
+
+    def _spawn(self) -> None:
         folders = {name: self._home / "state" / name for name in ("services", "s3")}
         folders["tmp"] = self._new_scratch_folder()
         for folder in folders.values():
@@ -78,13 +89,16 @@ class EmbeddedAws:
                 start_new_session=True,
             )
         self._note.write_text(json.dumps({"pid": self._process.pid, "port": self.port}))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(START_SECONDS):
-                while self._process.poll() is None:
-                    if await asyncio.to_thread(_answers, f"{self.endpoint}/_ministack/health"):
-                        return
-                    await asyncio.sleep(0.1)
-        raise DidNotStart(f"The embedded AWS did not start; its log is {self.log}")
+
+    async def _listens(self) -> bool:
+        """Waits until it listens. Its own word counts: at its port another stack's may answer that was quicker."""
+        for _ in range(START_SECONDS * 20):
+            if f"Running on {self.endpoint}" in self.log.read_text(errors="replace"):
+                return True
+            if not self.alive():
+                break
+            await asyncio.sleep(0.05)
+        return False
 
     def alive(self) -> bool:
         """Whether its process still runs."""
@@ -100,9 +114,6 @@ class EmbeddedAws:
                 self._process.kill()
                 self._process.wait()
             self._process = None
-        # The pid goes, the port stays for the next time.
-        with contextlib.suppress(OSError):
-            self._note.write_text(json.dumps({"pid": None, "port": self.port}))
 
     def _new_scratch_folder(self) -> Path:
         """Where it unpacks functions. What earlier runs left, many small files, goes while this one already works."""
@@ -112,20 +123,18 @@ class EmbeddedAws:
             subprocess.Popen(["rm", "-rf", *old], start_new_session=True)
         return scratch / str(time.time_ns())
 
-    def _stop_forgotten(self) -> int:
+    def _stop_forgotten(self) -> int | None:
         """Ends one that a killed `make run` left behind, so that what it holds is saved; returns the last port."""
         try:
             note = json.loads(self._note.read_text())
         except (FileNotFoundError, ValueError):
-            return FIRST_PORT
+            return None
         pid = note["pid"]
-        if pid and "ministack" in command_of(pid):
+        if "ministack" in command_of(pid):
             os.kill(pid, signal.SIGTERM)
             for _ in range(STOP_SECONDS * 10):
-                if not command_of(pid):
+                if "ministack" not in command_of(pid):
                     break
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)
                 time.sleep(0.1)
         return note["port"]
 
@@ -135,23 +144,13 @@ def command_of(pid: int) -> str:
     return subprocess.run(["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True).stdout.strip()
 
 
-def free_port(*candidates: int) -> int:
-    """The first of `candidates` that nobody listens on, else the next free one after the last of them."""
-    for port in [*candidates, *range(candidates[-1] + 1, candidates[-1] + 200)]:
+def free_ports(first: int, then: int) -> Iterator[int]:
+    """The ports that nobody listens on: `first`, then those from `then` on."""
+    for port in [first, *range(then, then + 200)]:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
-    raise DidNotStart(f"No port is free from {candidates[-1]} on")
-
-
-def _answers(url: str) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=2) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
+        yield port
