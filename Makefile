@@ -18,7 +18,7 @@ help: ## List what can be made
 
 # --- On this machine ----------------------------------------------------------------------------------------------
 
-.PHONY: run stop reset logs start-api
+.PHONY: run stop reset logs sample-backend start-api
 run: .local/tools/ready ## Run everything here (PORT=8000 AUTH_MODE=none|jwt BACKEND_URL=http://…)
 	@exec $(TOOLS)/python -m local.run \
 		--port "$${PORT:-8000}" --auth-mode "$${AUTH_MODE:-none}" --backend-url "$${BACKEND_URL:-}"
@@ -31,6 +31,9 @@ reset: stop ## Forget the data
 
 logs: .local/tools/ready ## Follow what the functions log
 	@exec $(TOOLS)/python -m local.logs
+
+sample-backend: .venv/ready ## A backend for `make run BACKEND_URL=http://127.0.0.1:9000` (PORT=9000)
+	@PYTHONPATH=layers/shared exec .venv/bin/python -m tests.backend
 
 start-api: .local/tools/ready ## The REST API by `sam local` in Docker, beside `make run` (API_PORT=3000)
 	@exec $(TOOLS)/python -m local.start_api --port "$${API_PORT:-3000}"

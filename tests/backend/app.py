@@ -1,6 +1,6 @@
 """A sample backend for proxy mode: checks who calls, keeps its own connections, answers, pushes, and fails on demand.
 
-`create` makes it for tests; `python -m tests.backend` runs it beside `make run BACKEND_URL=http://127.0.0.1:9000`.
+`create` makes it for tests; `make sample-backend` runs it beside `make run BACKEND_URL=http://127.0.0.1:9000`.
 """
 
 import asyncio

@@ -1,0 +1,21 @@
+"""Runs the sample backend beside a local stack in proxy mode: `make sample-backend` (PORT=9000)."""
+
+import os
+
+import uvicorn
+
+from clients.tokens import DeployedSecret
+from navietakie.errors import Refusal
+from tests.backend.app import Backend, create, push_as
+
+
+def secrets() -> list[str]:
+    """What the running stack signs with: asked for each time, as the stack may start later than this."""
+    try:
+        return DeployedSecret("local", "proxy").versions()
+    except Refusal:  # no stack in proxy mode runs here: nobody is genuine
+        return []
+
+
+push = push_as(region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+uvicorn.run(create(Backend(secrets, push)), host="127.0.0.1", port=int(os.environ.get("PORT") or 9000))
