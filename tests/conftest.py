@@ -1,10 +1,17 @@
-"""What every kind of test may ask for."""
+"""What every kind of test may ask for.
+
+The deployed stack is there through its real doors: one for the session without tokens and one with, started at first
+use. When the last test is done, every line that their functions have logged is searched for what must not be there.
+"""
 
 from collections.abc import Generator
 
 import pytest
 
+from local.stack import Stack
+from tests.e2e import privacy
 from tests.fakes.embedded import embedded_dynamodb
+from tests.running import Run, running
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +19,31 @@ def dynamodb_endpoint() -> Generator[str]:
     """The embedded AWS's DynamoDB, one for the session. Tests make tables with names of their own."""
     with embedded_dynamodb() as endpoint:
         yield endpoint
+
+
+@pytest.fixture(scope="session")
+def local_run(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Run, Stack]]:
+    """The running stack without tokens, with the process behind it."""
+    with running(tmp_path_factory.mktemp("stack")) as found:
+        yield found
+        privacy.check(*found)
+
+
+@pytest.fixture(scope="session")
+def stack(local_run: tuple[Run, Stack]) -> Stack:
+    """The stack without tokens; roles' policies are enforced. Tests use bookings of their own."""
+    return local_run[1]
+
+
+@pytest.fixture(scope="session")
+def jwt_run(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Run, Stack]]:
+    """The running stack that asks for tokens, with the process behind it."""
+    with running(tmp_path_factory.mktemp("jwt-stack"), "--auth-mode", "jwt") as found:
+        yield found
+        privacy.check(*found)
+
+
+@pytest.fixture(scope="session")
+def jwt_stack(jwt_run: tuple[Run, Stack]) -> Stack:
+    """The stack that asks for tokens."""
+    return jwt_run[1]
