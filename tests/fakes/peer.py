@@ -174,7 +174,7 @@ def peer(tls: ssl.SSLContext | None = None) -> Generator[Peer]:
 
 
 @cache
-def certificate(name: str = "localhost") -> tuple[bytes, bytes]:
+def certificate(name: str) -> tuple[bytes, bytes]:
     """A self-signed certificate for `name`, and its key, in PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])

@@ -1,0 +1,168 @@
+"""What does a post to a WebSocket cost, and how long do many take?"""
+
+import http.client
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote
+
+import boto3
+from botocore.config import Config
+
+from benchmarks.gateway import gateway, pin
+from benchmarks.report import Bars, Goal, Report, progress
+from navietakie.posting import ConnectionsApi
+from navietakie.sigv4 import Keys
+from tests.fakes.peer import client_tls
+
+SIZES = (2, 10, 100, 1_000)
+KEYS = Keys("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "IQoJb3JpZ2luX2VjE" * 40)
+FRAME = b'{"v":1,"type":"message","booking_code":"ride-1","message":{"message":"' + b"x" * 200 + b'"}}'
+OURS, SEQUENTIAL, THREADED, BARE, TLS = (
+    "NavieTakie",
+    "boto3",
+    "boto3, 16 threads",
+    "http.client, unsigned",
+    "NavieTakie, TLS",
+)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Medians of one way at one size: CPU seconds per post, wall seconds per batch."""
+
+    cpu: float
+    wall: float
+
+
+class Ways:
+    """The ways to post the same frame to the same connections."""
+
+    def __init__(self, port: int, tls_port: int | None = None) -> None:
+        self._port = port
+        self._lean = ConnectionsApi(f"http://127.0.0.1:{port}/local", "us-east-1", lambda: KEYS)
+        self._bare = http.client.HTTPConnection("127.0.0.1", port)
+        self._pool = ThreadPoolExecutor(16)
+        self.all: dict[str, Callable[[list[str]], None]] = {
+            OURS: self._ours(self._lean),
+            SEQUENTIAL: self._sequential,
+            THREADED: self._threaded,
+            BARE: self._unsigned,
+        }
+        if tls_port is not None:
+            endpoint = f"https://localhost:{tls_port}/local"
+            self.all[TLS] = self._ours(ConnectionsApi(endpoint, "us-east-1", lambda: KEYS, client_tls()))
+
+    @staticmethod
+    def _ours(poster: ConnectionsApi) -> Callable[[list[str]], None]:
+        def post(connection_ids: list[str]) -> None:
+            outcomes = poster.post([(connection_id, FRAME) for connection_id in connection_ids])
+            assert outcomes == ["delivered"] * len(connection_ids)
+
+        return post
+
+    @cached_property
+    def _boto3(self) -> Any:
+        return boto3.client(
+            "apigatewaymanagementapi",
+            endpoint_url=f"http://127.0.0.1:{self._port}/local",
+            region_name="us-east-1",
+            aws_access_key_id=KEYS.access_key,
+            aws_secret_access_key=KEYS.secret_key,
+            aws_session_token=KEYS.token,
+            config=Config(max_pool_connections=16),
+        )
+
+    def _sequential(self, connection_ids: list[str]) -> None:
+        for connection_id in connection_ids:
+            self._boto3.post_to_connection(ConnectionId=connection_id, Data=FRAME)
+
+    def _threaded(self, connection_ids: list[str]) -> None:
+        post = self._boto3.post_to_connection
+        list(self._pool.map(lambda connection_id: post(ConnectionId=connection_id, Data=FRAME), connection_ids))
+
+    def _unsigned(self, connection_ids: list[str]) -> None:
+        for connection_id in connection_ids:
+            self._bare.request("POST", f"/local/@connections/{quote(connection_id, safe='')}", FRAME)
+            self._bare.getresponse().read()
+
+
+def connection_ids(count: int) -> list[str]:
+    return [f"L0SM9cOFvHcCI{number:03x}=" for number in range(count)]
+
+
+def measured(ways: dict[str, Callable[[list[str]], None]], size: int, rounds: int, what: str) -> dict[str, Cost]:
+    """Medians over `rounds`, the ways taking turns, so that what disturbs one disturbs all."""
+    receivers = connection_ids(size)
+    repeats = max(1, 50 // size)
+    taken: dict[str, list[Cost]] = {name: [] for name in ways}
+    for way in ways.values():
+        way(receivers)
+    for _ in progress(range(rounds), what):
+        for name, way in ways.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            for _ in range(repeats):
+                way(receivers)
+            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+            taken[name].append(Cost(cpu / repeats / size, wall / repeats))
+    return {
+        name: Cost(statistics.median(it.cpu for it in costs), statistics.median(it.wall for it in costs))
+        for name, costs in taken.items()
+    }
+
+
+def main() -> None:
+    report = Report(
+        "fan-out",
+        "What does a post to a WebSocket cost, and how long do many take?",
+        ("way", "N", "server delay", "CPU/post, µs", "of boto3's", "batch, ms", "posts/s"),
+    )
+    pin(0)
+    quick: dict[int, dict[str, Cost]] = {}
+    slow: dict[int, dict[str, Cost]] = {}
+    with ExitStack() as servers:
+        port, tls_port = (servers.enter_context(gateway(tls=tls, core=1)) for tls in (False, True))
+        ways = Ways(port, tls_port)
+        for size in SIZES:
+            quick[size] = measured(ways.all, size, 15 if size < 1_000 else 5, f"fan-out, N={size}")
+    with gateway(10, core=1) as port:
+        ways = Ways(port)
+        for size in (2, 100, 1_000):
+            names = [OURS, SEQUENTIAL, THREADED] if size < 1_000 else [OURS, THREADED]
+            chosen = {name: ways.all[name] for name in names}
+            slow[size] = measured(chosen, size, 5, f"fan-out, N={size}, 10 ms")
+        first = Ways(port)
+        started = time.perf_counter()
+        first.all[OURS](connection_ids(100))
+        cold = time.perf_counter() - started
+    for delay, costs in (("none", quick), ("10 ms", slow)):
+        for size, by_way in costs.items():
+            for name, cost in by_way.items():
+                ratio = cost.cpu / by_way[SEQUENTIAL].cpu if SEQUENTIAL in by_way else "–"
+                report.rows.append((name, size, delay, cost.cpu * 1e6, ratio, cost.wall * 1e3, size / cost.wall))
+    report.rows.append((f"{OURS}, no connection open yet", 100, "10 ms", "–", "–", cold * 1e3, 100 / cold))
+    worst = max(costs[OURS].cpu / costs[SEQUENTIAL].cpu for costs in quick.values())
+    slowest = min(100 / quick[100][OURS].wall, 1_000 / quick[1_000][OURS].wall)
+    report.goals = [
+        Goal("CPU per post, of boto3's client, at the worst N", "≤", 0.2, worst),
+        Goal("posts a second on one core, no server delay, N = 100 and 1,000", "≥", 3_000, slowest),
+        Goal("100 posts at 10 ms server delay", "≤", 100, slow[100][OURS].wall * 1e3, " ms"),
+        Goal("the same where no connection is open yet", "≤", 100, cold * 1e3, " ms"),
+    ]
+    names = [OURS, TLS, BARE, SEQUENTIAL, THREADED]
+    report.bars = [
+        Bars("CPU per post, N = 100", " µs", [(name, quick[100][name].cpu * 1e6) for name in names]),
+        Bars("Posts a second, N = 100", "", [(name, 100 / quick[100][name].wall) for name in names]),
+        Bars("100 posts, each answered after 10 ms", " ms", [(name, it.wall * 1e3) for name, it in slow[100].items()]),
+    ]
+    report.notes = ["One thread, one core; the server has the other core. Medians; the ways take turns."]
+    report.publish()
+
+
+if __name__ == "__main__":
+    main()
