@@ -6,8 +6,10 @@ from get_message.history import History, HistoryQuery, PageCache
 from get_message.sync import Sync, SyncRequest
 from navietakie import doors
 from navietakie.call import as_seen
-from navietakie.doors import Answer, Event, Request, SocketRequest
+from navietakie.doors import Answer
 from navietakie.observability import logger
+from navietakie.requests import Request, SocketRequest
+from navietakie.rest import Event
 from navietakie.tables.calls import calls
 from navietakie.tables.connections import presence
 from navietakie.tables.messages import messages

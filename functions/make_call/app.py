@@ -10,11 +10,13 @@ from make_call import ice
 from make_call.announcing import Announcing, NewSignal
 from make_call.calling import Calling, LogQuery, NewAct, SocketAct, calling_side
 from make_call.timing import Timing
-from navietakie import doors, settings
+from navietakie import doors, requests, settings
 from navietakie.broadcast import Broadcast
 from navietakie.call import Call
-from navietakie.doors import Answer, Event, Request, SocketRequest
+from navietakie.doors import Answer
 from navietakie.observability import logger
+from navietakie.requests import Request, SocketRequest
+from navietakie.rest import Event
 from navietakie.tables.calls import calls
 from navietakie.tables.messages import messages
 from navietakie.timers import timers
@@ -80,7 +82,7 @@ def on_timers(event: Event, _: int) -> Mapping[str, Any]:
     """Acts on a batch of timers; those that fail come again, alone."""
     from aws_lambda_powertools.utilities import batch  # 150 ms of a cold start, which no other door needs
 
-    broadcast = doors.broadcast(event)
+    broadcast = requests.broadcast(event)
     timing = Timing(calling(broadcast), calls(), broadcast.connections, messages(), timers, wall_clock)
 
     def act_on(record: Mapping[str, Any]) -> None:

@@ -4,11 +4,13 @@ from typing import Any
 
 from navietakie import doors, events, instants, settings
 from navietakie.broadcast import Delivery
-from navietakie.doors import Answer, Event, Party, Request, SocketRequest
+from navietakie.doors import Answer
 from navietakie.errors import invalid
 from navietakie.frames import message_frame
 from navietakie.message import NewMessage, other_side
 from navietakie.observability import count, logger
+from navietakie.requests import Party, Request, SocketRequest
+from navietakie.rest import Event
 from navietakie.tables.connections import Connection
 from navietakie.tables.messages import messages
 from navietakie.timers import timers

@@ -5,10 +5,10 @@ from typing import Annotated, Protocol, Self
 from pydantic import Field, model_validator
 
 from navietakie.conversation import Head, Kind
-from navietakie.doors import Party
 from navietakie.errors import Refusal, invalid, unavailable
 from navietakie.frames import Frame, frame
 from navietakie.message import Fields, Side
+from navietakie.requests import Party
 from navietakie.retrying import tries
 from navietakie.tables.dynamo import Contended
 

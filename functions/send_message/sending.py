@@ -7,10 +7,10 @@ from typing import Protocol
 
 from navietakie import instants
 from navietakie.conversation import Head, RateLimit, append
-from navietakie.doors import Party
 from navietakie.errors import Refusal, unavailable
 from navietakie.frames import check_size, message_frame
 from navietakie.message import Message, NewMessage, Sender, check_author
+from navietakie.requests import Party
 from navietakie.retrying import tries
 from navietakie.tables.dynamo import Contended
 from navietakie.tables.messages import AlreadyStored, Marker, Outrun

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from navietakie import doors, identity, instants, settings
+from navietakie import doors, identity, instants, requests, rest, settings
 from navietakie.call import as_seen
-from navietakie.doors import Event, SocketRequest
 from navietakie.message import Fields
 from navietakie.observability import logger
+from navietakie.requests import SocketRequest
+from navietakie.rest import Event
 from navietakie.tables.calls import calls
 from navietakie.tables.connections import connections, presence
 from navietakie.tables.messages import messages
@@ -31,19 +32,19 @@ def handler(event: Event, context: Any) -> Any:
 
 def on_connect(event: Event, now: int) -> Mapping[str, Any]:
     """Lets a client in, or refuses it with 400, 401 or 403."""
-    headers, query = doors.headers_of(event), doors.query_of(event)
+    headers, query = rest.headers_of(event), rest.query_of(event)
     check_origin(headers.get("origin"), settings.allowed_origins())
     bearer = identity.of_connect(headers, query)
     joining = connection(event["requestContext"]["connectionId"], query, bearer, now)
     logger.append_keys(booking_code=joining.booking_code)
-    Presence(connections(), doors.broadcast(event)).join(joining, now)
+    Presence(connections(), requests.broadcast(event)).join(joining, now)
     return {"statusCode": 200, "headers": identity.selected_subprotocol(headers)}
 
 
 def on_disconnect(event: Event, now: int) -> Mapping[str, Any]:
     """Forgets a client that has left."""
     connection_id = event["requestContext"]["connectionId"]
-    Presence(connections(), doors.broadcast(event)).leave(connection_id, now, calls(), timers)
+    Presence(connections(), requests.broadcast(event)).leave(connection_id, now, calls(), timers)
     return {"statusCode": 200}
 
 

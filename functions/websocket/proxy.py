@@ -20,12 +20,12 @@ from functools import cache
 from typing import Any, Final, Literal, cast
 from urllib.parse import quote, urlsplit
 
-from navietakie import doors, identity, instants, settings
-from navietakie.doors import Event
+from navietakie import doors, identity, instants, parsing, requests, rest, settings
 from navietakie.errors import Code, Refusal, unavailable
 from navietakie.frames import FRAME_BYTES, encode, error_frame
 from navietakie.identity import Secret
 from navietakie.observability import count, count_by, logger
+from navietakie.rest import Event
 from websocket.presence import ConnectQuery, check_origin
 
 ANSWER_SECONDS: Final = 5.0
@@ -58,7 +58,7 @@ def on_connect(event: Event, now: int) -> Mapping[str, Any]:
 
     Where tokens are asked for, the token is verified here and its claims are sent in its place.
     """
-    headers, query = doors.headers_of(event), doors.query_of(event)
+    headers, query = rest.headers_of(event), rest.query_of(event)
     check_origin(headers.get("origin"), settings.allowed_origins())
     bearer = identity.of_connect(headers, query)
     asked = ConnectQuery.parse(query)
@@ -93,13 +93,13 @@ def on_frame(event: Event, now: int) -> Mapping[str, Any]:
         if event.get("isBase64Encoded"):
             raise Refusal("invalid_request", "Frames are JSON text, not binary")
         text = str(event.get("body") or "")
-        doors.json_object(text)
+        parsing.json_object(text)
         frame = _frame_of(_ask_while_surely_not_taken(_signed(event, now, "message", text.encode())))
     except Refusal as refusal:
         logger.append_keys(refused=refusal.code)
         frame = encode(error_frame(refusal, None, instants.to_text(now), doors.frame_id(event)))
     if frame is not None:
-        doors.poster(event).post([(_connection_id(event), frame)])
+        requests.poster(event).post([(_connection_id(event), frame)])
     return {"statusCode": 200}
 
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from navietakie import doors, identity, settings
+from navietakie import identity, requests, settings
 from navietakie.errors import Refusal
 from navietakie.identity import Secret
 from navietakie.observability import logger
@@ -187,7 +187,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     signing, tokens = Secret(lambda _: SIGNING), Secret(lambda _: TOKENS)
     monkeypatch.setattr(proxy, "_secret", lambda: signing)
     monkeypatch.setattr(identity, "token_secret", lambda: tokens)
-    monkeypatch.setattr(doors, "poster", lambda _: it)
+    monkeypatch.setattr(requests, "poster", lambda _: it)
     monkeypatch.setattr(proxy, "_pause", lambda _: 0.0)
     return it
 

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from navietakie.conversation import Head
-from navietakie.doors import Party
+from navietakie.requests import Party
 from navietakie.errors import Refusal
 from navietakie.tables.dynamo import Contended
 from send_message.receipts import record

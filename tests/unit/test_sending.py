@@ -10,9 +10,9 @@ import pytest
 
 from navietakie import instants
 from navietakie.conversation import RateLimit
-from navietakie.doors import Party
 from navietakie.errors import Refusal, unavailable
 from navietakie.message import Message, NewMessage
+from navietakie.requests import Party
 from navietakie.tables.dynamo import Contended
 from send_message.sending import Sending, Sent
 from tests.fakes.messages import FakeMessages

@@ -18,6 +18,7 @@ PURE = {
     LAYER / "frames.py",
     LAYER / "instants.py",
     LAYER / "message.py",
+    LAYER / "parsing.py",
 }
 WORLD = {"boto3", "botocore", "os", "time", "random", "socket", "http", "urllib", "threading", "uuid", "secrets"}
 TOUCHES_AWS = {"aws.py", "tables", "broadcast.py", "events.py", "identity.py", "timers.py"}
