@@ -5,8 +5,8 @@ import time
 import pytest
 
 from navietakie.conversation import Head
-from navietakie.requests import Party
 from navietakie.errors import Refusal
+from navietakie.requests import Party
 from navietakie.tables.dynamo import Contended
 from send_message.receipts import record
 
