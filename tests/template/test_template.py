@@ -648,6 +648,17 @@ def test_the_dashboard_shows_every_metric_that_the_code_counts() -> None:
     assert {name for name in counted() if not re.search(rf'"{name}\\?"', body)} == set()
 
 
+def test_the_operations_page_explains_every_alarm_metric_and_saved_query() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    stack = Stack(**PRODUCTION)
+    for alarm in stack.of_type("AWS::CloudWatch::Alarm"):
+        kind = re.sub(r"^(SendMessage|MakeCall|GetMessage|WebSocketFunction)", "…", alarm)
+        assert f"`{kind}`" in page
+    assert {name for name in counted() if f"`{name}`" not in page} == set()
+    for query in stack.of_type("AWS::Logs::QueryDefinition").values():
+        assert f"`{query['Name'].removeprefix('navietakie-production/')}`" in page
+
+
 @pytest.mark.parametrize("parameters", [LOCAL, STAGING])
 def test_outside_production_a_deploy_switches_over_at_once(parameters: dict[str, str]) -> None:
     assert not [kind for kind in Stack(**parameters).resources.values() if "CodeDeploy" in kind["Type"]]
