@@ -6,7 +6,7 @@ are described here instead, and the tests hold every real answer against its des
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-from make_call.app import NewAct
+from make_call.calling import NewAct
 from make_call.ice import Url
 from navietakie.call import Action, Call, EndReason
 from navietakie.conversation import Kind

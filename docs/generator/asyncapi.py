@@ -9,7 +9,8 @@ from pydantic import TypeAdapter
 from docs.generator import answers
 from docs.generator.schemas import FIELDS, Schema, parameters, ref, schemas
 from get_message.sync import SyncRequest
-from make_call.app import NewAct, NewSignal, SocketAct
+from make_call.announcing import NewSignal
+from make_call.calling import NewAct, SocketAct
 from navietakie.message import ClientMessageId, NewMessage
 from send_message.receipts import SocketReceipt
 from websocket.app import Typing
