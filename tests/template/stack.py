@@ -137,6 +137,8 @@ class Resolved:
     def _named_value(self, name: str) -> Any:
         if name in self.parameters:
             return self.parameters[name]
+        if name == "AWS::StackId":
+            return "arn:<Partition>:cloudformation:<Region>:<AccountId>:stack/<StackName>/<StackUuid>"
         logical_id = name.partition(".")[0]
         assert name.startswith("AWS::") or logical_id in self.template["Resources"], name
         return f"<{name.removeprefix('AWS::')}>"

@@ -28,8 +28,8 @@ ARNS = {
     "CallsTable.Arn": "arn:<Partition>:dynamodb:<Region>:<AccountId>:table/navietakie-calls-production",
     "CallTimerQueue.Arn": "arn:<Partition>:sqs:<Region>:<AccountId>:navietakie-call-timers-production",
     "EventsTopic": "arn:<Partition>:sns:<Region>:<AccountId>:navietakie-events-production",
-    "TokenSecret.Id": "arn:<Partition>:secretsmanager:<Region>:<AccountId>:secret:TokenSecret-AbCdEf",
-    "ProxySecret.Id": "arn:<Partition>:secretsmanager:<Region>:<AccountId>:secret:ProxySecret-AbCdEf",
+    "TokenSecret.Id": "arn:<Partition>:secretsmanager:<Region>:<AccountId>:secret:navietakie-token-production-0-AbCdEf",
+    "ProxySecret.Id": "arn:<Partition>:secretsmanager:<Region>:<AccountId>:secret:navietakie-proxy-production-0-AbCdEf",
     **{
         f"{group}.Arn": f"{GROUPS}:/aws/lambda/navietakie-{name}-production:*"
         for name, group in zip(FUNCTIONS, LOG_GROUPS, strict=True)
@@ -115,6 +115,7 @@ def test_stagings_role_cannot_touch_production() -> None:
         ("dynamodb:UpdateTable", ARNS["MessagesTable.Arn"]),
         ("cloudformation:ExecuteChangeSet", arn.format("cloudformation", "stack/navietakie-production/1")),
         ("sqs:SetQueueAttributes", ARNS["CallTimerQueue.Arn"]),
+        ("secretsmanager:GetSecretValue", ARNS["TokenSecret.Id"]),
     ):
         assert not allows(policy, action, resource)
         assert allows(role().properties("DeployPolicy"), action, resource)

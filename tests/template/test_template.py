@@ -533,6 +533,10 @@ def test_secrets_are_made_by_the_stack_long_enough_and_named_by_arn() -> None:
     stack = Stack(**PROXY)
     secrets = stack.of_type("AWS::SecretsManager::Secret")
     assert set(secrets) == {"TokenSecret", "ProxySecret"}
+    assert {secret["Name"] for secret in secrets.values()} == {
+        "navietakie-token-staging-<StackUuid>",
+        "navietakie-proxy-staging-<StackUuid>",
+    }
     for secret in secrets.values():
         assert secret["GenerateSecretString"] == {"PasswordLength": 64, "ExcludePunctuation": True}
     assert stack.variables("websocket")["PROXY_SECRET_ARN"] == "<ProxySecret.Id>"
