@@ -88,6 +88,17 @@ test('typing is said at most every three seconds, and that it has stopped', asyn
   assert.equal(passenger.chat.typing.size, 0);
 });
 
+test('a typing frame that is overtaken by its message shows nobody typing', async () => {
+  const { world, driver, passenger } = await pair();
+  world.server.latency = (frame) => (frame?.type === 'typing' ? 200 : 20);
+  driver.chat.sayTyping();
+  await world.pass(10);
+  driver.chat.send('Hello');
+  await world.pass(500);
+  assert.equal(passenger.chat.messages.length, 1);
+  assert.equal(passenger.chat.typing.size, 0);
+});
+
 test('who is cut while typing is not typing for ever', async () => {
   const { world, driver, passenger } = await pair();
   driver.chat.sayTyping();

@@ -327,7 +327,7 @@ export class Conversation extends Emitter {
       if (message.sender === this.sender) {
         if (outbox.stored(message)) this.emit('sent', message);
       } else {
-        typing.heard(message.sender, false);
+        typing.messaged(message.sender);
         receipts.note('delivered', message.seq);
       }
       if (this.#ready) this.emit('message', message);

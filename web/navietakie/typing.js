@@ -1,6 +1,7 @@
 const REPEAT_MS = 3_000;
 const IDLE_MS = 4_000;
 const STALE_MS = 6_000;
+const OVERTAKEN_MS = 1_500;
 
 /** Who is typing. Says so at most every three seconds, and that it has stopped; believes others for six. */
 export class Typing {
@@ -10,6 +11,7 @@ export class Typing {
   #saidAt = null;
   #idleTimer = null;
   #staleTimers = new Map();
+  #messages = new Map();
 
   constructor(options) {
     this.#options = options;
@@ -36,9 +38,16 @@ export class Typing {
     this.#saidAt = null;
   }
 
+  /** Takes note of a message: its sender has stopped typing, and an `on` that it has overtaken is stale. */
+  messaged(sender) {
+    this.#messages.set(sender, this.#options.clock.now());
+    this.heard(sender, false);
+  }
+
   /** Takes the news about another. */
   heard(sender, on) {
     const { clock, changed } = this.#options;
+    if (on && clock.now() - (this.#messages.get(sender) ?? -Infinity) < OVERTAKEN_MS) return;
     clock.clearTimeout(this.#staleTimers.get(sender));
     this.#staleTimers.delete(sender);
     if (on) {

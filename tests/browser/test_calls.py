@@ -1,0 +1,81 @@
+"""Two people call each other: sound goes through WebRTC, everything else through the product."""
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser.console import Console
+
+
+def test_a_call_rings_is_answered_carries_sound_ends_and_is_logged(console: Console) -> None:
+    driver, passenger = console.driver, console.passenger
+    driver.call()
+    expect(passenger.place.get_by_role("region", name="Incoming call from the driver")).to_be_visible()
+    expect(driver.place.locator(".ring")).to_contain_text("left")
+    passenger.button("Answer").click()
+    for phone in (driver, passenger):
+        expect(phone.talking).to_be_visible()
+        expect(phone.talking).to_have_attribute("data-received", re.compile(r"\d{4,}"))
+    heard = driver.heard(), passenger.heard()
+    console.page.wait_for_function(
+        """before => [...document.querySelectorAll('.talking')]
+            .every((bar, at) => bar.dataset.received > before[at] + 2000)""",
+        arg=heard,
+    )
+    driver.button("Hang up").click()
+    for phone in (driver, passenger):
+        expect(phone.talking).to_be_hidden()
+        expect(phone.messages.last).to_contain_text("Call ended")
+
+    passenger.button("Call log").click()
+    entry = passenger.place.locator(".log li")
+    expect(entry).to_have_count(1)
+    expect(entry).to_contain_text("Incoming call")
+    expect(entry).to_contain_text("Call ended")
+
+
+def test_a_declined_call_is_told_as_such(console: Console) -> None:
+    console.driver.call()
+    console.passenger.button("Decline").click()
+    expect(console.driver.notice).to_have_text("Declined.")
+    expect(console.driver.place.locator(".ring")).to_be_hidden()
+    expect(console.driver.messages).to_have_count(1)
+
+
+def test_a_cancelled_call_stops_ringing(console: Console) -> None:
+    console.driver.call()
+    expect(console.passenger.button("Answer")).to_be_visible()
+    console.driver.button("Hang up").click()
+    expect(console.passenger.button("Answer")).to_be_hidden()
+    expect(console.passenger.messages.last).to_contain_text("Missed call")
+
+
+def test_a_muted_microphone_is_not_heard(console: Console) -> None:
+    console.driver.call()
+    console.passenger.button("Answer").click()
+    expect(console.passenger.talking).to_have_attribute("data-received", re.compile(r"\d{4,}"))
+    loud = (
+        "() => Number(document.querySelector('[data-side=passenger] .level').style.getPropertyValue('--loud')) > 0.05"
+    )
+    quiet = loud.replace("> 0.05", "< 0.01")
+    console.page.wait_for_function(loud)
+    console.driver.button("Mute").click()
+    expect(console.driver.button("Mute")).to_have_attribute("aria-pressed", "true")
+    console.page.wait_for_function(quiet)
+    console.driver.button("Mute").click()
+    console.page.wait_for_function(loud)
+
+
+def test_a_reload_in_mid_call_finds_back_into_it(console: Console) -> None:
+    console.driver.call()
+    console.passenger.button("Answer").click()
+    expect(console.passenger.talking).to_have_attribute("data-received", re.compile(r"\d{4,}"))
+    console.page.reload()
+    for phone in (console.driver, console.passenger):
+        expect(phone.talking).to_have_attribute("data-received", re.compile(r"\d{4,}"))
+
+
+def test_both_call_at_once_and_talk(console: Console) -> None:
+    console.page.evaluate("document.querySelectorAll('.app .call').forEach(button => button.click())")
+    for phone in (console.driver, console.passenger):
+        expect(phone.talking).to_have_attribute("data-received", re.compile(r"\d{4,}"))

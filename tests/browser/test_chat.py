@@ -1,0 +1,129 @@
+"""Two people chat: what they see, and what becomes of it when a line is cut."""
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Open
+from tests.browser.console import Console
+
+
+def test_a_message_arrives_and_its_ticks_tell_how_far(console: Console) -> None:
+    console.driver.write("I am two streets away")
+    tick = console.driver.bubble("I am two streets away").locator(".tick")
+    expect(console.passenger.bubble("I am two streets away")).to_be_visible()
+    expect(tick).to_have_text("Delivered")
+    console.passenger.look_at()
+    expect(tick).to_have_text("Read")
+
+
+def test_both_write_and_both_see_the_same_in_the_same_order(console: Console) -> None:
+    for number in range(3):
+        console.driver.write(f"Driver's words, number {number}")
+        console.passenger.write(f"Passenger's words, number {number}")
+    expect(console.driver.messages).to_have_count(6)
+    expect(console.passenger.messages).to_have_count(6)
+    stored = [message["message"] for message in console.history()]
+    for phone in (console.driver, console.passenger):
+        assert [item.locator("p").inner_text() for item in phone.messages.all()] == stored
+
+
+def test_unread_messages_are_counted_until_somebody_looks(console: Console) -> None:
+    console.driver.write("Can you see me?")
+    console.driver.write("On the other side of the road")
+    jump = console.passenger.place.locator(".jump")
+    expect(jump).to_have_text("2 unread messages")
+    console.passenger.look_at()
+    expect(jump).to_be_hidden()
+    expect(console.passenger.place.locator(".new")).to_be_visible()
+
+
+def test_presence_and_typing_are_shown(console: Console) -> None:
+    about = console.driver.place.locator(".who p")
+    expect(about).to_have_text("online")
+    console.passenger.box.press_sequentially("I am comi", delay=30)
+    expect(about).to_have_text("typing…")
+    console.passenger.line().click()
+    expect(about).to_have_text("offline")
+
+
+def test_a_quick_reply_is_sent_with_its_id(console: Console) -> None:
+    console.passenger.button("Two minutes, please").click()
+    expect(console.driver.bubble("Two minutes, please")).to_be_visible()
+    assert console.history()[-1]["metadata"] == {"quick_reply_id": "minutes_2"}
+
+
+def test_a_message_from_a_terminal_shows_up_on_both_phones(console: Console) -> None:
+    console.send("driver", "Hello from a terminal")
+    expect(console.driver.bubble("Hello from a terminal")).to_have_class("message own")
+    expect(console.passenger.bubble("Hello from a terminal")).to_be_visible()
+
+
+def test_a_phone_that_was_cut_is_healed_and_sends_what_it_kept(console: Console) -> None:
+    console.passenger.line().click()
+    expect(console.driver.place.locator(".who p")).to_have_text("offline")
+    for number in range(3):
+        console.driver.write(f"Missed, number {number}")
+    console.passenger.write("Kept for later")
+    expect(console.passenger.waiting.locator(".tick")).to_have_text("Waiting")
+    expect(console.passenger.notice).to_contain_text("1 message will be sent when it is back")
+    expect(console.driver.messages).to_have_count(3)
+    expect(console.passenger.messages).to_have_count(0)
+
+    console.passenger.line().click()
+    expect(console.passenger.notice).to_contain_text("Healed: 3 missed messages")
+    expect(console.passenger.messages).to_have_count(4)
+    expect(console.driver.bubble("Kept for later")).to_be_visible()
+    assert [message["message"] for message in console.history()].count("Kept for later") == 1
+
+
+def test_an_unsent_message_survives_a_reload(console: Console) -> None:
+    console.driver.line().click()
+    console.driver.write("Written in a tunnel")
+    expect(console.driver.waiting).to_be_visible()
+    console.page.reload()
+    console.ready()
+    expect(console.passenger.bubble("Written in a tunnel")).to_be_visible()
+    assert len(console.history()) == 1
+
+
+def test_history_loads_as_one_scrolls_and_stays_where_one_reads(open_console: Open) -> None:
+    console = open_console()
+    for number in range(70):
+        console.send("system", f"Notice number {number}", message_type="system")
+    console.page.reload()
+    console.ready()
+    phone = console.driver
+    expect(phone.messages).to_have_count(50)
+    log = phone.place.get_by_role("log")
+    log.evaluate("element => { element.scrollTop = 0 }")
+    expect(phone.messages).to_have_count(70)
+    expect(phone.messages.filter(has_text="Notice number 20")).to_be_in_viewport()
+    assert log.evaluate("element => element.scrollTop") > 0
+    expect(phone.button("Earlier messages")).to_be_hidden()
+
+
+def test_a_closed_booking_refuses_what_is_written_until_it_opens(console: Console) -> None:
+    console.send("system", "The ride is over", message_type="system", metadata={"event": "booking_closed"})
+    expect(console.driver.notice).to_contain_text("This booking is closed")
+    console.driver.write("One more thing")
+    failed = console.driver.place.locator(".message.failed")
+    expect(failed).to_contain_text("Not sent. This booking is closed.")
+    console.send("system", "A new ride", message_type="system", metadata={"event": "booking_opened"})
+    failed.get_by_role("button", name="Try again").click()
+    expect(console.passenger.bubble("One more thing")).to_be_visible()
+    expect(failed).to_be_hidden()
+
+
+def test_markup_in_a_message_is_text(console: Console) -> None:
+    text = "<img src=x onerror='document.title=1'> & <b>bold</b>"
+    console.driver.write(text)
+    bubble = console.passenger.bubble("onerror")
+    expect(bubble.locator("p")).to_have_text(text)
+    expect(bubble.locator("img, b")).to_have_count(0)
+
+
+def test_many_messages_in_a_burst_all_arrive_in_order(console: Console) -> None:
+    for number in range(25):
+        console.driver.write(f"Burst {number:02}")
+    expect(console.passenger.messages).to_have_count(25)
+    texts = console.passenger.messages.locator("p").all_inner_texts()
+    assert texts == [f"Burst {number:02}" for number in range(25)]
