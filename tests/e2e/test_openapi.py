@@ -20,6 +20,8 @@ TIMESTAMP = r"^20[0-9]{2}-0[1-9]-[01][1-9]T[01][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-
 CONFIGURATION = """
 workers = 1
 max-failures = 20
+request-timeout = 60
+suppress-health-check = ["all"]
 [generation]
 deterministic = true
 max-examples = 15
