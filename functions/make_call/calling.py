@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Protocol, Self
 from pydantic import Field, model_validator
 
 from navietakie import cursors, instants
-from navietakie.call import Act, Action, Call, CallId, as_seen, begun, due_at, moved, timed_out
+from navietakie.call import Act, Action, Call, CallId, as_seen, as_stored, begun, due_at, moved, timed_out
 from navietakie.conversation import Head, RateLimit, append
 from navietakie.errors import Refusal, invalid, unavailable
 from navietakie.message import Fields, Label, Message, NewMessage, Sender, Side
@@ -134,7 +134,8 @@ class Calling:
         if reached is None:  # a repeat: the first time may have been cut short before it was told
             message = self.history.message(booking_code, call.history) if call.history else None
             reached = self.announcer.tell(call, self.clock(), message, origin=origin, repeat=True)
-        return as_seen(call, self.clock()), reached
+        # What was written, even if telling of it has outlasted the ring: only who writes the end knows which it was.
+        return as_stored(call, self.clock()), reached
 
     def look(self, booking_code: str, deadline: float) -> Call | None:
         """The latest call, ended and told of where its time was up."""

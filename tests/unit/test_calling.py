@@ -335,6 +335,16 @@ def test_a_lost_timer_is_made_up_for_by_whoever_looks(late: int) -> None:
     world.check_log("no_answer")
 
 
+def test_the_answer_of_one_who_rings_never_guesses_how_it_ended(world: World) -> None:
+    def slow(call: Call, now: int, *_: Any, **__: Any) -> int:
+        world.now += 60 * SECOND  # meanwhile the other side may have declined
+        return 1
+
+    world.tell = slow
+    call = world.ring()
+    assert (call.state, call.version, call.ring_ms_left) == ("ringing", 1, 0)
+
+
 def test_a_lost_timer_does_not_keep_the_next_call_from_ringing() -> None:
     world = World()
     world.ring()

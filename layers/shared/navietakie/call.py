@@ -153,8 +153,12 @@ def timed_out(call: Call, now: int) -> Call | None:
 
 def as_seen(call: Call, now: int) -> Call:
     """The call as readers see it at `now`: ended where its time is up, although nobody has stored that yet."""
-    seen = timed_out(call, now) or call
-    if seen.state != "ringing" or not seen.rings_until:
-        return seen
-    left = max(0, instants.from_text(seen.rings_until) - now) // 1_000
-    return seen.model_copy(update={"ring_ms_left": left})
+    return as_stored(timed_out(call, now) or call, now)
+
+
+def as_stored(call: Call, now: int) -> Call:
+    """The call as it is, with what is left of its ring at `now`."""
+    if call.state != "ringing" or not call.rings_until:
+        return call
+    left = max(0, instants.from_text(call.rings_until) - now) // 1_000
+    return call.model_copy(update={"ring_ms_left": left})
