@@ -12,7 +12,7 @@ def diagram() -> str:
     """The states and what leads from one to the other, as Mermaid draws them."""
     arrows: dict[tuple[str, str], list[str]] = defaultdict(list)
     for (state, event, role), (after, end_reason) in TABLE.items():
-        label = f"{event} by {role}" + (f" → {end_reason}" if end_reason else "")  # no colon: Mermaid ends it there
+        label = f"{event} by {role}" + (f" → {end_reason}" if end_reason else "")
         arrows[state or "[*]", after].append(label)
     lines = [f"    {before} --> {after}: {'<br/>'.join(labels)}" for (before, after), labels in arrows.items()]
     return "\n".join(["```mermaid", "stateDiagram-v2", "    direction LR", *lines, "    ended --> [*]", "```"])

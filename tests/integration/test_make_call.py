@@ -376,6 +376,16 @@ def test_a_client_that_comes_back_mid_ring_rings_on(world: World, later: Callabl
         assert 14_000 < seen["ring_ms_left"] <= 15_000
 
 
+@pytest.mark.parametrize(("setting", "seconds"), [("5", 5), ("180", 180), ("1", 5), ("900", 180)])
+def test_how_long_it_rings_is_a_setting_within_bounds(
+    world: World, monkeypatch: pytest.MonkeyPatch, setting: str, seconds: int
+) -> None:
+    monkeypatch.setenv("RING_TIMEOUT_SECONDS", setting)
+    call = done(world, "driver", "initiate")
+    rings = instants.from_text(call["rings_until"]) - instants.from_text(call["timestamp"])
+    assert rings == seconds * instants.SECOND
+
+
 def test_the_log_stores_the_end_of_an_overdue_call(world: World, later: Callable[[float], None]) -> None:
     done(world, "driver", "initiate")
     later(60)
