@@ -5,6 +5,7 @@
 SHELL = /bin/sh
 # Nothing of a caller's Python environment may leak into ours.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+MAKEFLAGS += --no-print-directory
 
 UV = local/uv
 PYTEST = .venv/bin/python -m pytest
@@ -83,7 +84,7 @@ deploy: .local/tools/ready ## sam build && sam deploy (ENV=staging|production; A
 test: lint types ## All checks, as CI runs them
 	@local/missing
 	$(PYTEST) --ignore tests/e2e --ignore tests/browser
-	@$(MAKE) --no-print-directory client
+	@$(MAKE) client
 	$(PYTEST) tests/e2e
 
 lint: .venv/ready ## Style
@@ -134,6 +135,15 @@ lock: ## Bring the locked dependencies up to date
 	$(COMPILE) --group layer --output-file layers/shared/requirements.txt
 	$(COMPILE) --group dev --constraints layers/shared/requirements.txt --output-file requirements/dev.txt
 	$(COMPILE) --group tools --output-file requirements/tools.txt
+	$(COMPILE) --group bench --constraints layers/shared/requirements.txt --output-file requirements/bench.txt
 
 docs: .venv/ready ## Generate docs/openapi.yaml and docs/asyncapi.yaml
 	PYTHONPATH=functions:layers/shared .venv/bin/python -m docs.generator
+
+# --- Benchmarks ---------------------------------------------------------------------------------------------------------
+
+.PHONY: bench
+BENCHMARKS = fan_out cold_start warm_path request_count scale cost end_to_end
+bench: .venv/ready .local/tools/ready ## Answer the questions of benchmarks/, into docs/benchmarks/ (ONLY=fan_out: one of them)
+	@for each in $(or $(ONLY),$(BENCHMARKS)) summary; do \
+		PYTHONPATH=functions:layers/shared .venv/bin/python -m benchmarks.$$each || exit; done

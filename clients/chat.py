@@ -3,9 +3,9 @@
 import asyncio
 import json
 import os
+import stat
 import sys
 import time
-from typing import Any
 from urllib.parse import urlencode
 
 import websockets
@@ -17,48 +17,37 @@ from navietakie.errors import Refusal
 
 async def chat(url: str, subprotocols: list[websockets.Subprotocol]) -> None:
     """Shows what comes and sends the lines typed, until either side ends it."""
-    async with websockets.connect(url, subprotocols=subprotocols or None) as socket:
+    shown: set[str] = set()
+    async with websockets.connect(url, subprotocols=subprotocols) as socket:
         print("Connected. Type a message, or paste a frame as JSON; Ctrl-D or Ctrl-C leaves.", file=sys.stderr)
         await socket.send(json.dumps({"action": "sync"}))
         typing = asyncio.create_task(send_lines(socket))
         try:
-            async for frame in socket:
-                print(readable(json.loads(frame)), flush=True)
+            async for received in socket:
+                frame = json.loads(received)
+                messages = frame.get("messages", [frame["message"]] if "message" in frame else [])
+                new = [message for message in messages if message["message_id"] not in shown]
+                shown.update(message["message_id"] for message in new)
+                for message in new:
+                    print(f"{message['timestamp'][11:19]} {message['sender']:>9}: {message['message']}", flush=True)
+                if not messages and frame["type"] != "sync":
+                    print(json.dumps(frame, ensure_ascii=False), flush=True)
         finally:
             typing.cancel()
 
 
 async def send_lines(socket: websockets.ClientConnection) -> None:
     """Sends each line of standard input, then closes."""
+    if not (sys.stdin.isatty() or stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode)):
+        return  # nobody types here: it only listens
     lines = asyncio.StreamReader()
-    try:
-        loop = asyncio.get_running_loop()
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    except (OSError, ValueError):  # nobody types here: it only listens
-        return
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     async for line in lines:
         if text := line.decode().strip():
             is_frame = text.startswith("{")
             await socket.send(text if is_frame else json.dumps({"action": "message", "message": text}))
     if sys.stdin.isatty():  # Ctrl-D; what was piped in has been sent, and answers are still to come
         await socket.close()
-
-
-def readable(frame: dict[str, Any]) -> str:
-    """A frame in a line or a few."""
-    match frame:
-        case {"type": "message", "message": message}:
-            return _line(message)
-        case {"type": "ack", "message": message}:
-            return f"{_line(message)}  ✓ stored"
-        case {"type": "sync", "messages": messages}:
-            return "\n".join([*map(_line, messages), "—" if not frame.get("has_more") else ""]).rstrip("\n")
-        case _:
-            return json.dumps({name: it for name, it in frame.items() if name not in ("v", "ts")}, ensure_ascii=False)
-
-
-def _line(message: dict[str, Any]) -> str:
-    return f"{message['timestamp'][11:19]} {message['sender']:>9}: {message['message']}"
 
 
 def main() -> None:

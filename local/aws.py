@@ -8,7 +8,7 @@ import boto3
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_ssm import SSMClient
 
@@ -51,8 +51,8 @@ class EmbeddedClients:
         return self._session.client("dynamodb", endpoint_url=self._endpoint)
 
     @property
-    def logs(self) -> "CloudWatchLogsClient":
-        return self._session.client("logs", endpoint_url=self._endpoint)
+    def functions(self) -> "LambdaClient":
+        return self._session.client("lambda", endpoint_url=self._endpoint)
 
     @property
     def s3(self) -> "S3Client":

@@ -1,6 +1,7 @@
 """The deploy into the embedded AWS: the very template, by the stock `sam build` and `sam deploy`."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import shutil
@@ -70,6 +71,19 @@ async def build(source: str, log: Path) -> Path:
             shutil.rmtree(old, ignore_errors=True)
     folder.touch()
     return folder / "template.yaml"
+
+
+async def build_for_docker(source: str, log: Path) -> None:
+    """A plain `sam build` where Docker runs and the last one is of another source: a bare `sam local` takes its result."""
+    made_of = ROOT / ".aws-sam" / "made-of"
+    if made_of.exists() and made_of.read_text() == source and (ROOT / ".aws-sam" / "build").exists():
+        return
+    with contextlib.suppress(FileNotFoundError):
+        quiet = asyncio.subprocess.DEVNULL
+        asked = await asyncio.create_subprocess_exec("docker", "info", stdin=quiet, stdout=quiet, stderr=quiet)
+        if await asked.wait() == 0:
+            await _sam("build", log=log, variables={})
+            made_of.write_text(source)
 
 
 async def deploy(built: Path, endpoint: str, parameters: Mapping[str, str], log: Path) -> None:

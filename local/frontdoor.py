@@ -114,7 +114,7 @@ class FrontDoor:
                     request.method, url, headers=_passed_on(request), data=body, allow_redirects=False
                 ) as answer,
             ):
-                headers = _end_to_end(answer.headers.items())
+                headers = end_to_end(answer.headers.items())
                 response = web.Response(status=answer.status, headers=headers, body=await answer.read())
                 if headers.get("x-amzn-errortype") == "MissingAuthenticationTokenException":
                     # A path it does not know. What the template has API Gateway say is ignored by the embedded AWS.
@@ -210,9 +210,12 @@ def listen(port: int, tries: int = 100) -> list[socket.socket]:
     for candidate in range(port, port + tries) if port else [0] * tries:
         sockets: list[socket.socket] = []
         try:
-            sockets.append(_listener(socket.AF_INET, "127.0.0.1", candidate))
-            with contextlib.suppress(_NoIPv6):
-                sockets.append(_listener(socket.AF_INET6, "::1", sockets[0].getsockname()[1]))
+            sockets.append(listener(socket.AF_INET, "127.0.0.1", candidate))
+            try:
+                sockets.append(listener(socket.AF_INET6, "::1", sockets[0].getsockname()[1]))
+            except OSError as failure:
+                if failure.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):  # which say: no IPv6 here
+                    raise
         except OSError as failure:
             for each in sockets:
                 each.close()
@@ -223,37 +226,30 @@ def listen(port: int, tries: int = 100) -> list[socket.socket]:
     raise OSError(errno.EADDRINUSE, f"No port from {port} to {port + tries - 1} is free")
 
 
-class _NoIPv6(Exception):
-    pass
-
-
-def _listener(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
+def listener(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
+    """A socket that listens at `address`; raises OSError."""
+    listening = socket.socket(family)
     try:
-        listener = socket.socket(family)
-    except OSError:
-        raise _NoIPv6 from None
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind((address, port))
-        listener.listen(128)
-    except OSError as failure:
-        listener.close()
-        if family == socket.AF_INET6 and failure.errno == errno.EADDRNOTAVAIL:
-            raise _NoIPv6 from None
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind((address, port))
+        listening.listen(128)
+    except OSError:
+        listening.close()
         raise
-    return listener
+    return listening
 
 
 def _passed_on(request: web.Request) -> CIMultiDict[str]:
-    headers = _end_to_end(request.headers.items())
+    headers = end_to_end(request.headers.items())
     headers["x-forwarded-for"] = request.remote or "127.0.0.1"
     headers["x-forwarded-proto"] = "http"
     return headers
 
 
-def _end_to_end(headers: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
+def end_to_end(headers: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
+    """The headers that a proxy passes on."""
     return CIMultiDict((name, value) for name, value in headers if name.lower() not in OF_ONE_HOP)
 
 

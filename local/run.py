@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-from local import deploy, logs
+from local import deploy, logs, sam_local
 from local.aws import REGION, hide_accounts
 from local.embedded import DidNotStart, EmbeddedAws
 from local.frontdoor import FrontDoor
@@ -85,7 +85,7 @@ async def run(options: Options) -> None:
                 await deploy.deploy(built, aws.endpoint, {**parameters, "Release": release}, log)
                 await asyncio.to_thread(deploy.mark, aws.endpoint, fingerprint)
             deployed = await asyncio.to_thread(deploy.describe, aws.endpoint)
-        await serve(options, aws, deployed, begin)
+        await serve(options, aws, deployed, begin, source)
     finally:
         building.cancel()
         await asyncio.gather(building, return_exceptions=True)
@@ -94,7 +94,7 @@ async def run(options: Options) -> None:
         say("Stopped")
 
 
-async def serve(options: Options, aws: EmbeddedAws, deployed: deploy.Deployed, begin: float) -> None:
+async def serve(options: Options, aws: EmbeddedAws, deployed: deploy.Deployed, begin: float, source: str) -> None:
     """The running stack, from the front door's opening to its closing."""
     upstream = f"{aws.endpoint}/_aws/execute-api"
     front_door = FrontDoor(
@@ -102,7 +102,7 @@ async def serve(options: Options, aws: EmbeddedAws, deployed: deploy.Deployed, b
         f"{upstream}/{deployed.websocket_api}/{deployed.stage}",
         ROOT / "web",
     )
-    async with front_door.serve(options.port) as port:
+    async with front_door.serve(options.port) as port, sam_local.gate(aws.endpoint, aws.port + 1) as gate_port:
         stack = Stack(
             url=f"http://localhost:{port}",
             websocket_url=f"ws://localhost:{port}/ws",
@@ -115,6 +115,7 @@ async def serve(options: Options, aws: EmbeddedAws, deployed: deploy.Deployed, b
             outputs=deployed.outputs,
             pid=os.getpid(),
         )
+        await asyncio.to_thread(sam_local.write_variables, aws.endpoint, gate_port, options.home / sam_local.VARIABLES)
         stack.write(options.home)
         try:
             if options.port not in (0, port):
@@ -122,7 +123,7 @@ async def serve(options: Options, aws: EmbeddedAws, deployed: deploy.Deployed, b
             say(f"Ready after {time.monotonic() - begin:.1f} s")
             authorization = AUTHORIZATION if options.auth_mode == "jwt" else ""
             say(HOW_TO.format(url=stack.url, websocket_url=stack.websocket_url, authorization=authorization))
-            await asyncio.gather(show_logs(options.home), watch(aws))
+            await asyncio.gather(show_logs(options.home), watch(aws), prepare_sam_local(options, source))
         finally:
             (options.home / "stack.json").unlink(missing_ok=True)
 
@@ -131,6 +132,15 @@ async def show_logs(home: Path) -> None:
     """Prints what the functions log."""
     async for line in logs.follow(home):
         say(line)
+
+
+async def prepare_sam_local(options: Options, source: str) -> None:
+    """Builds what a bare `sam local` in Docker runs; says so when it fails, since nothing else here needs it."""
+    if options.home == HOME:
+        try:
+            await deploy.build_for_docker(source, options.home / "sam-build.log")
+        except DidNotStart as failure:
+            say(str(failure))
 
 
 async def watch(aws: EmbeddedAws) -> None:
