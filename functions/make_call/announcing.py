@@ -6,7 +6,7 @@ from typing import Any, Final, get_args
 
 from navietakie import events, instants
 from navietakie.broadcast import Broadcast, Delivery
-from navietakie.call import Action, Call, CallId, as_seen
+from navietakie.call import Action, Call, CallId, as_stored
 from navietakie.errors import Refusal
 from navietakie.frames import Frame, check_size, frame, message_frame
 from navietakie.message import SIDES, Fields, Message, Side, other_side
@@ -100,5 +100,5 @@ def call_frame(call: Call, now: int) -> Frame:
         call_action=act.event if act.event in _ACTIONS else "end",
         call_id=call.call_id,
         device_id=act.device,
-        call=as_seen(call, now).model_dump(),
+        call=as_stored(call, now).model_dump(),
     )

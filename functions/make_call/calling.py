@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Protocol, Self
 from pydantic import Field, model_validator
 
 from navietakie import cursors, instants
-from navietakie.call import Act, Action, Call, CallId, as_seen, as_stored, begun, due_at, moved, timed_out
+from navietakie.call import Act, Action, Call, CallId, as_stored, begun, due_at, moved, timed_out
 from navietakie.conversation import Head, RateLimit, append
 from navietakie.errors import Refusal, invalid, unavailable
 from navietakie.message import Fields, Label, Message, NewMessage, Sender, Side
@@ -157,7 +157,7 @@ class Calling:
         if before is None:
             latest = self.look(booking_code, deadline)
             if latest is not None and latest.state != "ended":
-                shown, before = [as_seen(latest, self.clock())], latest.timestamp
+                shown, before = [as_stored(latest, self.clock())], latest.timestamp
         page = self.calls.log(booking_code, now=self.clock(), limit=query.limit, before=before)
         shown += page.calls
         more = page.more or len(shown) > query.limit
