@@ -33,7 +33,9 @@ class Rows(Protocol):
 
     def record(self, connection: Connection) -> bool: ...
 
-    def remove(self, connection_id: str, now: int) -> Connection | None: ...
+    def get(self, connection_id: str) -> Connection | None: ...
+
+    def remove(self, connection_id: str, now: int) -> None: ...
 
     def of(self, booking_code: str, now: int) -> list[Connection]: ...
 
@@ -88,14 +90,16 @@ class Presence:
 
     def leave(self, connection_id: str, now: int, calls: LiveCalls, timers: Callable[[], Timers]) -> None:
         """Forgets a connection. The others are told when it was its side's last; a live call starts to look for it."""
-        left = self.rows.remove(connection_id, now)
-        if left is None or left.sender not in SIDES:
-            return
-        logger.append_keys(booking_code=left.booking_code)
-        call = calls.live(left.booking_code)
-        if call is not None and call.state != ENDED:
-            timers().queue("left", left.booking_code, 0, call_id=call.call_id, side=left.sender, left_at=now)
-        self._tell(left, now, online=False)
+        left = self.rows.get(connection_id)
+        if left is not None and left.sender in SIDES:
+            logger.append_keys(booking_code=left.booking_code)
+            call = calls.live(left.booking_code)
+            if call is not None and call.state != ENDED:
+                # First the timer: as long as the row is there, a 410 can still tell that its side has left.
+                timers().queue("left", left.booking_code, 0, call_id=call.call_id, side=left.sender, left_at=now)
+        self.rows.remove(connection_id, now)
+        if left is not None:
+            self._tell(left, now, online=False)
 
     def _tell(self, connection: Connection, now: int, *, online: bool) -> None:
         if connection.sender not in SIDES:

@@ -90,18 +90,19 @@ class Connections:
                     TableName=self._table,
                     Item=_item_of(connection),
                     ConditionExpression="attribute_not_exists(connection_id)",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
-        except Lost:
-            return False
+        except Lost as lost:
+            return lost.reasons[0] == _item_of(connection)  # an earlier try, whose answer was lost
         return True
 
-    def remove(self, connection_id: str, now: int) -> Connection | None:
-        """Deletes the row of a connection that has ended, and returns it.
+    def remove(self, connection_id: str, now: int) -> None:
+        """Deletes the row of a connection that has ended.
 
         Where there is none, `$disconnect` may have overtaken `$connect`: a tombstone keeps the late row out.
         """
-        if (item := self._delete(connection_id)) is not None:
-            return _connection_of(item)
+        if self._delete(connection_id):
+            return
         tombstone = {
             **keys.connection(connection_id),
             "expires_at": {"N": str(instants.to_seconds(now + TOMBSTONE_LIFE))},
@@ -112,8 +113,7 @@ class Connections:
                     TableName=self._table, Item=tombstone, ConditionExpression="attribute_not_exists(booking_code)"
                 )
         except Lost:  # the row came between the two
-            item = self._delete(connection_id)
-        return _connection_of(item) if item else None
+            self._delete(connection_id)
 
     def remove_gone(self, connection: Connection, now: int) -> bool:
         """Deletes the row of a connection that answered 410, unless it is younger than 30 s; whether it is gone."""
@@ -129,18 +129,17 @@ class Connections:
             return False
         return True
 
-    def _delete(self, connection_id: str) -> Mapping[str, Any] | None:
+    def _delete(self, connection_id: str) -> bool:
         try:
             with translated():
-                answer = self._client.delete_item(
+                self._client.delete_item(
                     TableName=self._table,
                     Key=keys.connection(connection_id),
                     ConditionExpression="attribute_exists(booking_code)",
-                    ReturnValues="ALL_OLD",
                 )
         except Lost:
-            return None
-        return answer.get("Attributes")
+            return False
+        return True
 
 
 def _item_of(connection: Connection) -> Item:

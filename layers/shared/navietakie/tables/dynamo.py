@@ -49,7 +49,14 @@ class Lost(Exception):
 
 
 class Contended(Exception):
-    """Another transaction was busy with one of the items. Nothing was written; a later try may succeed."""
+    """Another transaction was busy with one of the items. Nothing was written; a later try may succeed.
+
+    `retried`: it was not the first try, and an earlier one, whose answer did not come, may have written all the same.
+    """
+
+    def __init__(self, *, retried: bool = False) -> None:
+        super().__init__("another transaction was busy with one of the items")
+        self.retried = retried
 
 
 @contextmanager
@@ -81,5 +88,5 @@ def _cancelled(error: ClientError) -> Exception:
             [reason.get("Item") or {} if reason.get("Code") == CONDITION_FAILED else None for reason in reasons]
         )
     if codes & {"TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError"}:
-        return Contended()
+        return Contended(retried=error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0)
     return error

@@ -9,7 +9,7 @@ from navietakie import instants, settings
 from navietakie.conversation import Head, Kind
 from navietakie.message import Message, Sender, Side
 from navietakie.tables import dynamo, keys
-from navietakie.tables.dynamo import Lost, translated
+from navietakie.tables.dynamo import Contended, Lost, translated
 from navietakie.tables.keys import Item
 
 if TYPE_CHECKING:
@@ -93,6 +93,9 @@ class Messages:
         try:
             with translated():
                 self._client.transact_write_items(TransactItems=cast(Any, writes), ClientRequestToken=token)
+        except Contended as contended:
+            if not contended.retried or self.message(message.booking_code, message.timestamp) != message:
+                raise
         except Lost as lost:
             found = lost.reasons
             if found[0] and found[0].get("message_id") == {"S": message.message_id}:
