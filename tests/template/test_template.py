@@ -18,7 +18,7 @@ LOCAL = {
     "AllowedOrigins": "*",
     "WebSocketEndpoint": "http://127.0.0.1:4566/_aws/execute-api",
 }
-ORIGINS = "https://app.example.com,https://ops.example.com"
+ORIGINS = "https://app.example.com,http://localhost:5173,capacitor://localhost"
 STAGING = {"Environment": "staging", "AllowedOrigins": ORIGINS}
 PRODUCTION = {"Environment": "production", "AllowedOrigins": ORIGINS, "AlarmEmail": "ops@example.com"}
 PROXY = {**STAGING, "BackendUrl": "https://backend.example.com"}
@@ -188,6 +188,8 @@ def test_api_gateways_own_errors_look_like_ours() -> None:
         }
         assert headers["Access-Control-Allow-Origin"] == "'https://app.example.com'"
         assert headers["x-request-id"] == "context.requestId"
+        assert headers["Strict-Transport-Security"] == "'max-age=63072000'"
+        assert (headers["Cache-Control"], headers["X-Content-Type-Options"]) == ("'no-store'", "'nosniff'")
         assert headers["X-Content-Type-Options"] == "'nosniff'"
         assert headers["Strict-Transport-Security"].startswith("'max-age=")
         said[kind] = (response["statusCode"], error["code"])
@@ -609,13 +611,19 @@ def test_alarms_watch_every_function_both_apis_the_dead_timers_and_the_tables() 
     }
     (tables,) = (each["Metrics"] for each in alarms.values() if "Metrics" in each)
     assert {
-        (each["MetricStat"]["Metric"]["MetricName"], each["MetricStat"]["Metric"]["Dimensions"][0]["Value"])
+        (
+            each["MetricStat"]["Metric"]["MetricName"],
+            *(dimension["Value"] for dimension in each["MetricStat"]["Metric"]["Dimensions"]),
+        )
         for each in tables
         if "MetricStat" in each
     } == {
-        (f"{kind}ThrottleEvents", f"<{table}>")
+        (f"{kind}ThrottleEvents", *watched_table)
         for kind in ("Read", "Write")
-        for table in stack.of_type("AWS::DynamoDB::Table")
+        for watched_table in (
+            *((f"<{table}>",) for table in stack.of_type("AWS::DynamoDB::Table")),
+            ("<ConnectionsTable>", "booking_code-index"),
+        )
     }
     for alarm in alarms.values():
         assert alarm["AlarmActions"] == ["<AlarmTopic>"]
