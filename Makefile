@@ -81,11 +81,11 @@ deploy: .local/tools/ready ## sam build && sam deploy (ENV=staging|production; A
 # --- Checks -------------------------------------------------------------------------------------------------------------
 
 .PHONY: test lint format types unit contract integration template client e2e
-test: lint types ## All checks, as CI runs them
+test: lint types .local/tools/ready ## All checks, as CI runs them
 	@local/missing
 	$(PYTEST) --ignore tests/e2e --ignore tests/browser
 	@$(MAKE) client
-	$(PYTEST) tests/e2e
+	$(PYTEST) tests/e2e tests/browser
 
 lint: .venv/ready ## Style
 	.venv/bin/ruff check .
