@@ -75,8 +75,11 @@ class DeployedSecret:
 
     def rotate(self) -> None:
         """Makes a new version the current one. The last one stays valid, the one before it is worthless from now on."""
-        made = self._client.get_random_password(PasswordLength=64, ExcludePunctuation=True)["RandomPassword"]
-        self._client.put_secret_value(SecretId=self._arn, SecretString=made)
+        self.put(self._client.get_random_password(PasswordLength=64, ExcludePunctuation=True)["RandomPassword"])
+
+    def put(self, version: str) -> None:
+        """Makes `version` the current one."""
+        self._client.put_secret_value(SecretId=self._arn, SecretString=version)
 
 
 def _local(home: Path) -> dict[str, str]:
@@ -107,7 +110,8 @@ def main(command: str, home: Path = HOME) -> None:
             DeployedSecret(environment, which, home=home).rotate()
             print(
                 f"The {which} secret of {environment} is a new one. What the last one signed stays valid until the "
-                "next rotation; running functions forget older ones within 15 minutes."
+                "next rotation, so go on signing with that for a minute: until then a running function may not know "
+                "the new one. It forgets older ones within 15 minutes."
             )
     except Refusal as refusal:
         usage = "make token BOOKING=test ROLE=driver [TTL=3600] [SUB=…]" if command == "mint" else "make rotate-secret"
