@@ -63,10 +63,7 @@ def on_connect(event: Event, now: int) -> Mapping[str, Any]:
     bearer = identity.of_connect(headers, query)
     asked = ConnectQuery.parse(query)
     booking_code = asked.booking_code or asked.booking_id or (bearer and bearer.booking_code)
-    if asked.booking_id not in (
-        None,
-        booking_code,
-    ):  # a token answers for one of them alone
+    if asked.booking_id not in (None, booking_code):  # a token answers for one of them alone
         raise Refusal("invalid_request", "booking_id: differs from booking_code")
     logger.append_keys(booking_code=booking_code)
     connection_id = _connection_id(event)
