@@ -84,6 +84,7 @@ async def run(options: Options) -> None:
                 release = hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
                 await deploy.deploy(built, aws.endpoint, {**parameters, "Release": release}, log)
                 await asyncio.to_thread(deploy.mark, aws.endpoint, fingerprint)
+                note(deploy.STACK)
             deployed = await asyncio.to_thread(deploy.describe, aws.endpoint)
         await serve(options, aws, deployed, begin, source)
     finally:
