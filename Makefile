@@ -147,3 +147,9 @@ BENCHMARKS = fan_out cold_start warm_path request_count scale cost end_to_end
 bench: .venv/ready .local/tools/ready ## Answer the questions of benchmarks/, into docs/benchmarks/ (ONLY=fan_out: one of them)
 	@for each in $(or $(ONLY),$(BENCHMARKS)) summary; do \
 		PYTHONPATH=functions:layers/shared .venv/bin/python -m benchmarks.$$each || exit; done
+
+# --- Chaos --------------------------------------------------------------------------------------------------------------
+
+.PHONY: chaos
+chaos: .venv/ready ## A new history of 1,000 operations and faults, judged (SEED=…: one that was; OPERATIONS=1000)
+	@PYTHONPATH=functions:layers/shared exec .venv/bin/python -m tests.chaos

@@ -1,4 +1,4 @@
-"""The embedded AWS's DynamoDB, for what is concurrent: it is right where moto's is not. Nothing else of it runs here."""
+"""The embedded AWS's DynamoDB alone, for what is concurrent: it is right where moto's is not."""
 
 import os
 import socket

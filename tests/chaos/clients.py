@@ -1,0 +1,423 @@
+"""The clients of a ride: phones that follow section 4 of the contract, and the company's own system."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from tests.chaos.history import Cut, Disowned, Fields, Heard, Opened, Rested, Synced
+from tests.chaos.scheduler import SECOND, Strand
+from tests.chaos.view import View
+from tests.chaos.world import Line, World
+
+ANSWER_SECONDS = 5.0
+OVERTAKING_SECONDS = 0.3
+FIRST_PING_SECONDS = 3.0
+PING_SECONDS = 60.0
+PING_IN_CALL_SECONDS = 10.0
+TRIES = 6
+RETRYABLE = ("unavailable", "internal", "rate_limited")
+
+
+class Phone:
+    """One device of one side. `live` is its user; the rest answers to frames and timers, as the contract says."""
+
+    def __init__(self, world: World, booking: str, sender: str, name: str) -> None:
+        self.world = world
+        self.booking = booking
+        self.sender = sender
+        self.name = name
+        self.view = View()
+        self.over = False
+        self._line: Line | None = None
+        self._asked: tuple[str, bool] | None = None
+        """The id of the sync under way, and whether its first frame is still to come."""
+        self._again = False
+        self._hole_watched = False
+        self._awaited: tuple[str, Strand] | None = None
+        self._answer: Fields | None = None
+        self._pinged = ""
+        self._away_until = 0
+        self._messages = 0
+        self._others = 0
+
+    # --- the line
+
+    def connect(self) -> None:
+        """Opens a line, again and again until one is open."""
+        while self._line is None and not self.over:
+            query = {"booking_code": self.booking, "sender": self.sender, "device_id": self.name}
+            line = self.world.connect(self, query)
+            if line is not None:
+                self._line = line
+                self._note(Opened, connection=line.id, sender=self.sender)
+                self.sync()
+                self._after(FIRST_PING_SECONDS, partial(self._ping_on, line))
+                return
+            self.world.scheduler.pause(self.world.random.uniform(0.1, 2.0))
+
+    def drop(self) -> None:
+        """The network cuts the line. The phone may notice at once, or only when nothing answers any more."""
+        line = self._line
+        if line is None:
+            return
+        self._note(Cut, connection=line.id, sender=self.sender)
+        self.world.cut(line)
+        if self.world.happens(0.6):
+            self._lost(line)
+
+    def go_away(self) -> None:
+        """Is without a line for a while."""
+        self._away_until = self.world.scheduler.now + round(self.world.random.uniform(5.0, 45.0) * SECOND)
+        self.drop()
+
+    def closed(self, line: Line) -> None:
+        """The server has ended the line."""
+        self._lost(line)
+
+    def received(self, line: Line, frame: Fields) -> None:
+        """A frame came."""
+        if line is not self._line:
+            return
+        if self._awaited is not None and frame.get("id") == self._awaited[0]:
+            self._answer = frame
+            self.world.scheduler.wake(self._awaited[1])
+        match frame.get("type"):
+            case "message":
+                self._note(Heard, frame=frame)
+                self._offer(frame["message"])
+            case "ack" if "message" in frame:
+                self._offer(frame["message"])
+            case "ack" | "call":
+                self._note(Heard, frame=frame)
+                self.view.hear_call(frame["call"])
+            case "receipt":
+                self._note(Heard, frame=frame)
+                self.view.hear_receipts(frame["receipts"])
+            case "sync":
+                self._synced(frame)
+            case "pong":
+                self._ponged(frame)
+            case "error" if frame["booking_code"] is None:
+                self._note(Disowned, connection=line.id)
+                self._lost(line)
+            case "error" if self._asked is not None and frame.get("id") == self._asked[0]:
+                self._asked = None
+                self._after(0.5, self.sync)
+            case _:
+                pass
+
+    def _lost(self, line: Line) -> None:
+        if line is not self._line:
+            return
+        self._line, self._asked, self._again = None, None, False
+        if not self.over:
+            away = max(0.0, (self._away_until - self.world.scheduler.now) / SECOND)
+            self.world.scheduler.start(self.connect, away + self.world.random.uniform(0.05, 1.5))
+
+    # --- healing
+
+    def sync(self) -> None:
+        """Asks for everything after the last message before any hole."""
+        if self._asked is not None:
+            self._again = True
+            return
+        if self._line is None:
+            return
+        id = self._id("sync")
+        after = self.view.after
+        self._asked = (id, True)
+        self.world.send(self._line, {"action": "sync", "id": id, **({"after": after} if after else {})})
+        self._after(ANSWER_SECONDS, partial(self._sync_overdue, id))
+
+    def _sync_overdue(self, id: str) -> None:
+        if self._asked is not None and self._asked[0] == id:
+            self._asked = None
+            self.sync()
+
+    def _synced(self, frame: Fields) -> None:
+        if self._asked is None or frame["id"] != self._asked[0]:
+            return
+        if self._is_another_life(frame):
+            return
+        self.view.admit(frame, first=self._asked[1])
+        self._asked = (self._asked[0], False)
+        if frame["has_more"]:
+            return
+        self._asked = None
+        more = self.view.stands(frame)
+        if not self.view.hole:
+            it = self.view
+            assert it.floor is not None
+            self._note(Synced, floor=it.floor, through=it.through, messages=tuple(it.messages))
+        if self._again or more:
+            self._again = False
+            self._after(0.05, self.sync)
+
+    def _offer(self, message: Fields) -> None:
+        self.view.offer(message)
+        if self.view.hole and not self._hole_watched:
+            self._hole_watched = True
+            self._after(OVERTAKING_SECONDS, self._look_for_hole)
+
+    def _look_for_hole(self) -> None:
+        self._hole_watched = False
+        if self.view.hole:
+            self.sync()
+
+    def _ping_on(self, line: Line) -> None:
+        """Pings as long as the line lasts."""
+        if line is not self._line:
+            return
+        self.ping()
+        live = self.view.call is not None and self.view.call["state"] != "ended"
+        self._after(PING_IN_CALL_SECONDS if live else PING_SECONDS, partial(self._ping_on, line))
+
+    def ping(self) -> None:
+        """Asks how things stand; a line that does not answer is dead."""
+        line = self._line
+        if line is None:
+            return
+        id = self._id("ping")
+        self._pinged = id
+        self.world.send(line, {"action": "ping", "id": id})
+        self._after(2 * ANSWER_SECONDS, partial(self._ping_overdue, line, id))
+
+    def _ping_overdue(self, line: Line, id: str) -> None:
+        if line is self._line and self._pinged == id:
+            self._note(Cut, connection=line.id, sender=self.sender)
+            self.world.cut(line)
+            self._lost(line)
+
+    def _ponged(self, frame: Fields) -> None:
+        if frame["id"] == self._pinged:
+            self._pinged = ""
+        if self.view.floor is None or self._is_another_life(frame):
+            return
+        if self.view.stands(frame):
+            self.sync()
+
+    def _is_another_life(self, frame: Fields) -> bool:
+        if self.view.epoch in (None, frame["epoch"]):
+            return False
+        self._asked = None
+        self.view.start_over()
+        self.sync()
+        return True
+
+    # --- what its user does
+
+    def live(self, operations: int) -> None:
+        """Does this many things, one after the other."""
+        doings: list[tuple[int, Callable[[], None]]] = [
+            (40, self.say),
+            (14, self.mark),
+            (14, self.act_on_call),
+            (6, self.leaf_through),
+            (5, self.sync),
+            (5, self.ping),
+            (4, self.drop),
+            (1, self.go_away),
+            (4, self.say_once),
+            (3, self.say_otherwise),
+            (3, self.signal),
+            (2, self.type),
+        ]
+        weights = [weight for weight, _ in doings]
+        for _ in range(operations):
+            self.world.scheduler.pause(self.world.random.choice((0.0, 0.01, 0.05, 0.3, 1.0, 2.5)))
+            (doing,) = self.world.random.choices([doing for _, doing in doings], weights)
+            doing()
+
+    def say(self) -> None:
+        """Sends a message until it is stored or refused, by socket or REST, always under the same id."""
+        id = self._id("m")
+        self._send(id, f"{id} of {self.name}")
+
+    def say_once(self) -> None:
+        """Sends a message that has no id: once."""
+        self._by_rest("send", {"message": self._id("once"), "booking_code": self.booking, "sender": self.sender})
+
+    def say_otherwise(self) -> None:
+        """Sends other words under an id that is used already."""
+        if self._messages:
+            id = f"{self.name}-m-{self.world.random.randint(1, self._messages)}"
+            self._send(id, "other words")
+
+    def _send(self, id: str, text: str) -> None:
+        for _ in range(TRIES):
+            if self._line is not None and self.world.happens(0.75):
+                code = self._by_socket("send", {"message": text}, id=id)
+            else:
+                fields = {"booking_code": self.booking, "sender": self.sender, "message": text}
+                code = self._by_rest("send", {**fields, "client_message_id": id})
+            if code not in (*RETRYABLE, "unknown"):
+                return
+            self.world.scheduler.pause(self.world.random.uniform(0.1, 2.0))
+
+    def mark(self) -> None:
+        """Says how far it has got or read."""
+        seq = self.view.through - self.world.random.choice((0, 0, 0, 1, 5))
+        if seq < 1:
+            return
+        kind = self.world.random.choice(("delivered", "read"))
+        if self._line is not None and self.world.happens(0.7):
+            self.world.tried(self, "receipt", self.sender, {kind: seq})
+            self.world.send(self._line, {"action": kind, "seq": seq})
+        else:
+            self._by_rest("receipt", {"booking_code": self.booking, "sender": self.sender, kind: seq})
+
+    def act_on_call(self) -> None:
+        """Calls, answers, hangs up, or tries what is not allowed; again with the same words if no answer comes."""
+        call = self.view.call
+        live = call is not None and call["state"] != "ended"
+        usual = "initiate"
+        if call is not None and live:
+            own = call["caller"] == self.sender
+            usual = self.world.random.choice(("accept", "accept", "reject"))
+            if own or call["state"] == "connected":
+                usual = "end"
+            if call["state"] == "connected" and self.world.happens(0.6):
+                self.signal()
+                return
+        action = (
+            usual if self.world.happens(0.85) else self.world.random.choice(("initiate", "accept", "reject", "end"))
+        )
+        if action == "initiate":
+            self.call(action, {})
+        elif call is not None:
+            self.call(action, {"call_id": call["call_id"]})
+
+    def call(self, action: str, fields: Fields) -> None:
+        """Does something to a call."""
+        for _ in range(TRIES):
+            if self._line is not None and self.world.happens(0.7):
+                code = self._by_socket("call", {"call_action": action, **fields}, id=self._id("call"))
+            else:
+                party = {"booking_code": self.booking, "sender": self.sender, "device_id": self.name}
+                code = self._by_rest("call", {**party, "action": action, **fields})
+            if code not in (*RETRYABLE, "unknown"):
+                return
+            self.world.scheduler.pause(self.world.random.uniform(0.1, 1.0))
+
+    def leaf_through(self) -> None:
+        """Reads the history page by page, the newest first."""
+        found: list[Fields] = []
+        query = {"booking_code": self.booking, "limit": str(self.world.random.choice((5, 20, 100)))}
+        while True:
+            body = self.world.rest("get_message", query=query)
+            if body is None or "error" in body:
+                return
+            found += body["messages"]
+            if body["next_cursor"] is None or len(found) > 60:
+                break
+            query = {**query, "cursor": body["next_cursor"]}
+        if found:
+            floor = 0 if body["next_cursor"] is None else found[-1]["seq"] - 1
+            self._note(Synced, floor=floor, through=found[0]["seq"], messages=tuple(reversed(found)))
+
+    def signal(self) -> None:
+        """Sends a candidate to the other side, if there is a call."""
+        if self._line is not None and self.view.call is not None:
+            frame = {"action": "signal", "call_id": self.view.call["call_id"], "data": {"candidate": self.name}}
+            self.world.send(self._line, frame)
+
+    def type(self) -> None:
+        """Types."""
+        if self._line is not None:
+            self.world.send(self._line, {"action": "typing", "on": True})
+
+    def rest(self) -> None:
+        """Lets everything heal once nothing goes wrong any more, and says how it stands then."""
+        scheduler = self.world.scheduler
+        for _ in range(3):
+            self.ping()
+            scheduler.pause(2 * ANSWER_SECONDS + 1)
+            while self._line is None or self._asked is not None:
+                scheduler.pause(0.5)
+        self.over = True
+        it = self.view
+        self._note(Rested, floor=it.floor or 0, messages=tuple(it.messages), receipts=it.receipts, call=it.call)
+
+    def _by_socket(self, kind: str, fields: Fields, *, id: str) -> str | None:
+        line, strand = self._line, self.world.scheduler.current
+        assert line is not None
+        assert strand is not None
+        named = {"client_message_id": id} if kind == "send" else {"device_id": self.name}
+        number = self.world.tried(self, kind, self.sender, {**fields, **named})
+        self._awaited, self._answer = (id, strand), None
+        self.world.send(line, {"action": "message" if kind == "send" else "call", "id": id, **fields})
+        self.world.scheduler.pause(ANSWER_SECONDS)
+        frame, self._awaited = self._answer, None
+        if frame is None:
+            self.ping()  # is the line dead?
+            return "unknown"
+        return self._conclude(number, frame)
+
+    def _by_rest(self, kind: str, body: Fields) -> str | None:
+        number = self.world.tried(self, kind, self.sender, body)
+        found = self.world.rest("make_call" if kind == "call" else "send_message", body)
+        return "unknown" if found is None else self._conclude(number, found)
+
+    def _conclude(self, number: int, found: Fields) -> str | None:
+        """Takes an answer: its error's code, None where it is granted."""
+        code = found["error"]["code"] if "error" in found else None
+        if code == "internal" or code == "unavailable":
+            return code  # as good as no answer: it may have happened
+        self.world.answered(self, number, code, found)
+        call = found.get("call") or (found.get("error", {}).get("details") or {}).get("call")
+        if call is not None:
+            self.view.hear_call(call)
+        return code
+
+    def _id(self, kind: str) -> str:
+        if kind == "m":
+            self._messages += 1
+            return f"{self.name}-m-{self._messages}"
+        self._others += 1
+        return f"{self.name}-{kind}-{self._others}"
+
+    def _after(self, seconds: float, act: Callable[[], None]) -> None:
+        self.world.scheduler.call(seconds, lambda: None if self.over else act())
+
+    def _note(self, event: Any, **fields: Any) -> None:
+        self.world.events.append(event(at=self.world.scheduler.now, booking=self.booking, client=self.name, **fields))
+
+
+class Company:
+    """The company's system: it closes bookings and opens them again, by direct invocation."""
+
+    def __init__(self, world: World, booking: str) -> None:
+        self.world = world
+        self.booking = booking
+        self.name = f"{booking}-company"
+        self._ids = 0
+
+    def live(self, times: int) -> None:
+        """Closes and opens the booking so many times, and leaves it open."""
+        for _ in range(times):
+            self.world.scheduler.pause(self.world.random.uniform(5.0, 40.0))
+            self.tell("booking_closed")
+            self.world.scheduler.pause(self.world.random.uniform(3.0, 12.0))
+            self.tell("booking_opened")
+
+    def tell(self, event: str) -> None:
+        """Sends a system message until it is stored."""
+        self._ids += 1
+        fields = {
+            "booking_code": self.booking,
+            "sender": "system",
+            "message_type": "system",
+            "message": event,
+            "metadata": {"event": event},
+            "client_message_id": f"{self.name}-m-{self._ids}",
+        }
+        while True:
+            number = self.world.tried(self, "send", "system", fields)
+            found = self.world.direct("send_message", {"function_type": "send_message", **fields})
+            if found is not None and "error" not in found:
+                self.world.answered(self, number, None, found)
+                return
+            self.world.scheduler.pause(1.0)
+
+
+__all__ = ["SECOND", "Company", "Phone"]

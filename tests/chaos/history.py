@@ -1,0 +1,107 @@
+"""What happened in a run, as its clients saw it, and what the tables say at its end. Times in virtual microseconds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Fields = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that happened to `client`, of a booking."""
+
+    at: int
+    booking: str
+    client: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked(Event):
+    """A client asked for something: one try, of which an Answered with the same number may tell the outcome.
+
+    `kind`: `send` (with `client_message_id`), `receipt`, `call`.
+    """
+
+    number: int
+    kind: str
+    sender: str
+    fields: Fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered(Event):
+    """The outcome of a try: `code` is None where it was granted. Without one nobody knows."""
+
+    number: int
+    code: str | None
+    body: Fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard(Event):
+    """A frame came that nobody had asked for."""
+
+    frame: Fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synced(Event):
+    """A sync is complete: the client has `messages`, and says that none is missing behind `floor` up to `through`."""
+
+    floor: int
+    through: int
+    messages: tuple[Fields, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened(Event):
+    """A connection was opened, by `sender`."""
+
+    connection: str
+    sender: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut(Event):
+    """A connection broke; from now on, if not before, posts to it may be answered 410."""
+
+    connection: str
+    sender: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disowned(Event):
+    """The server said that it does not know this connection."""
+
+    connection: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rested(Event):
+    """How a client stands at the end of the run, when it has asked for everything."""
+
+    floor: int
+    messages: tuple[Fields, ...]
+    receipts: Fields
+    call: Fields | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Booking:
+    """What the public reads say of a booking at the end: all messages and all calls, oldest first."""
+
+    messages: Sequence[Fields]
+    calls: Sequence[Fields]
+    head_seq: int
+    epoch: str | None
+    receipts: Fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """A whole run."""
+
+    seed: int
+    events: list[Event] = field(default_factory=list)
+    bookings: dict[str, Booking] = field(default_factory=dict)

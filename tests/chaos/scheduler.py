@@ -1,0 +1,107 @@
+"""Virtual time, and threads of which one runs at a time: the seed alone decides who goes on when.
+
+A strand runs until it pauses; then whatever is due next goes on. So a run depends on nothing but its seed, however
+loaded the machine is, and an hour of it takes seconds.
+"""
+
+import heapq
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+SECOND = 1_000_000
+
+
+@dataclass(eq=False)
+class Strand:
+    """A thread that takes turns. `skew`: how far the clock that it reads is ahead, in microseconds."""
+
+    skew: int = 0
+    turn: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    woken: int = 0
+
+
+class Scheduler:
+    """`now` in microseconds since 1970. Nothing here may be called but from the strands and calls it runs."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+        self.current: Strand | None = None
+        self._due: list[tuple[int, int, Strand | Callable[[], None], int]] = []
+        self._count = 0
+        self._back = threading.Semaphore(0)
+        self._failure: BaseException | None = None
+
+    def call(self, seconds: float, act: Callable[[], None]) -> None:
+        """Calls `act`, which must not pause, after a while."""
+        self._add(seconds, act, 0)
+
+    def start(self, act: Callable[[], None], seconds: float = 0.0) -> None:
+        """Runs `act`, which may pause, as a new strand after a while."""
+        strand = Strand()
+
+        def run() -> None:
+            strand.turn.acquire()
+            try:
+                act()
+            except BaseException as failure:  # noqa: BLE001 - it is raised where the run was started
+                self._failure = self._failure or failure
+            self._back.release()
+
+        threading.Thread(target=run, daemon=True).start()
+        self._add(seconds, strand, 0)
+
+    def pause(self, seconds: float) -> None:
+        """Lets others go on until `seconds` have passed, or until the strand is woken."""
+        strand = self.current
+        assert strand is not None
+        self._add(seconds, strand, strand.woken)
+        self._back.release()
+        strand.turn.acquire()
+
+    def wake(self, strand: Strand) -> None:
+        """Ends a strand's pause now."""
+        strand.woken += 1
+        self._add(0.0, strand, strand.woken)
+
+    def run(self) -> None:
+        """Returns when nothing is due any more; raises what a strand raised."""
+        while self._due:
+            at, _, it, woken = heapq.heappop(self._due)
+            if isinstance(it, Strand):
+                if woken != it.woken:
+                    continue  # it was woken before
+                it.woken += 1
+                self.now, self.current = max(self.now, at), it
+                it.turn.release()
+                self._back.acquire()
+                self.current = None
+            else:
+                self.now = max(self.now, at)
+                it()
+            if self._failure is not None:
+                raise self._failure
+
+    def _add(self, seconds: float, it: Strand | Callable[[], None], woken: int) -> None:
+        self._count += 1
+        heapq.heappush(self._due, (self.now + round(seconds * SECOND), self._count, it, woken))
+
+
+class Clock:
+    """Stands for the module `time` where the functions and their AWS clients use it."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def time_ns(self) -> int:
+        """The container's clock, which may be ahead or behind."""
+        strand = self._scheduler.current
+        return (self._scheduler.now + (strand.skew if strand else 0)) * 1_000
+
+    def monotonic(self) -> float:
+        """Seconds that pass at the same pace everywhere."""
+        return self._scheduler.now / SECOND
+
+    def sleep(self, seconds: float) -> None:
+        """Lets others go on."""
+        self._scheduler.pause(seconds)

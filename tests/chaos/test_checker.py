@@ -1,0 +1,172 @@
+"""The checker itself: a history in which all is well, and what it says of one with a single thing wrong."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.chaos.checker import problems
+from tests.chaos.history import Answered, Asked, Booking, Cut, Disowned, Event, Heard, History, Opened, Rested, Synced
+
+NOTHING = {"driver": {"delivered": 0, "read": 0}, "passenger": {"delivered": 1, "read": 1}}
+
+
+def message(seq: int, text: str, sender: str = "driver", **fields: Any) -> dict[str, Any]:
+    return {
+        "message_id": f"id-{seq}",
+        "booking_code": "ride",
+        "seq": seq,
+        "timestamp": f"2026-03-01T08:00:0{seq}.000000Z",
+        "sender": sender,
+        "sender_id": None,
+        "message_type": "text",
+        "message": text,
+        "client_message_id": text,
+        "metadata": None,
+        **fields,
+    }
+
+
+CALL = {
+    "call_id": "c1",
+    "timestamp": "2026-03-01T08:00:03.000000Z",
+    "caller": "driver",
+    "callee": "passenger",
+    "state": "ended",
+    "end_reason": "completed",
+    "answered_at": "2026-03-01T08:00:03.500000Z",
+    "answered_by": "phone",
+    "ended_at": "2026-03-01T08:00:04.000000Z",
+    "version": 3,
+}
+RINGING = {**CALL, "state": "ringing", "end_reason": None, "answered_at": None, "answered_by": None, "ended_at": None}
+HELLO, HI = message(1, "hello"), message(2, "hi", "passenger")
+ENDED = message(4, "Call ended", "system", message_type="call", client_message_id=None, metadata=CALL)
+BYE = message(3, "bye")
+WHERE: Any = {"booking": "ride", "client": "d"}
+
+
+def event(of: Callable[..., Event], at: int, /, **fields: Any) -> Event:
+    return of(**{"at": at, **WHERE, **fields})
+
+
+def sent(at: int, number: int, stored: dict[str, Any]) -> list[Event]:
+    fields = {"message": stored["message"], "client_message_id": stored["client_message_id"]}
+    return [
+        event(Asked, at, number=number, kind="send", sender=stored["sender"], fields=fields),
+        event(Answered, at + 5, number=number, code=None, body={"message": stored, "duplicate": False}),
+    ]
+
+
+def acted(at: int, number: int, sender: str, action: str, call: dict[str, Any]) -> list[Event]:
+    fields = {"action": action, "device_id": "phone", **({} if action == "initiate" else {"call_id": "c1"})}
+    return [
+        event(Asked, at, number=number, kind="call", sender=sender, fields=fields),
+        event(Answered, at + 5, number=number, code=None, body={"call": call}),
+    ]
+
+
+READ: Any = {"number": 9, "kind": "receipt", "sender": "passenger", "fields": {"read": 1}}
+EVENTS = [
+    event(Opened, 0, connection="line", sender="driver"),
+    *sent(10, 1, HELLO),
+    *sent(20, 2, HI),
+    *sent(30, 3, BYE),
+    event(Heard, 31, frame={"type": "message", "message": BYE}),
+    event(Synced, 40, floor=0, through=3, messages=(HELLO, HI, BYE)),
+    *acted(50, 4, "driver", "initiate", {**RINGING, "version": 1}),
+    *acted(60, 5, "passenger", "accept", {**RINGING, "state": "connected", "answered_by": "phone", "version": 2}),
+    *acted(70, 6, "driver", "end", CALL),
+    event(Asked, 80, **READ),
+    event(Answered, 85, number=9, code=None, body={"receipts": NOTHING}),
+    event(Rested, 90, floor=0, messages=(HELLO, HI, BYE, ENDED), receipts=NOTHING, call=CALL),
+]
+BOOKING = Booking(messages=[HELLO, HI, BYE, ENDED], calls=[CALL], head_seq=4, epoch="e", receipts=NOTHING)
+
+
+def judged(events: list[Event] | None = None, **changes: Any) -> list[str]:
+    booking = replace(BOOKING, **changes)
+    return problems(History(seed=1, events=EVENTS if events is None else events, bookings={"ride": booking}))
+
+
+def test_a_history_in_which_all_is_well_has_no_problems() -> None:
+    assert judged() == []
+
+
+CLOSED = message(2, "closed", "system", message_type="system", metadata={"event": "booking_closed"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"messages": [HELLO, HI, ENDED]}, "the sequence is"),
+        ({"messages": [HELLO, HI, {**BYE, "seq": 2}, ENDED]}, "the sequence is"),
+        ({"head_seq": 5}, "the head is 5"),
+        ({"messages": [HELLO, {**HI, "timestamp": HELLO["timestamp"]}, BYE, ENDED]}, "comes after"),
+        ({"messages": [HELLO, {**HI, "message_id": "id-1"}, BYE, ENDED]}, "have one id"),
+        ({"messages": [HELLO, HI, {**BYE, "message": "goodbye"}, ENDED]}, "is not there as it was"),
+        ({"messages": [HELLO, HI, {**BYE, "client_message_id": "hello"}, ENDED]}, "both hold"),
+        ({"messages": [HELLO, {**HI, "message": "whisper"}, BYE, ENDED]}, "nobody sent it"),
+        ({"messages": [HELLO, CLOSED, BYE, ENDED]}, "in the closed booking"),
+        ({"receipts": {**NOTHING, "driver": {"delivered": 0, "read": 3}}}, "driver has read 3, and said 0"),
+        ({"receipts": {**NOTHING, "passenger": {"delivered": 0, "read": 0}}}, "has moved back"),
+        ({"calls": []}, "is not in the log"),
+        ({"calls": [{**CALL, "end_reason": "cancelled"}]}, "is ended for cancelled"),
+        ({"calls": [{**CALL, "end_reason": "connection_lost"}]}, "nobody gave that reason"),
+        ({"calls": [{**CALL, "state": "connected", "end_reason": None}]}, "is both"),
+        ({"messages": [HELLO, HI, BYE, {**ENDED, "message_type": "text"}]}, "left messages of"),
+        ({"messages": [HELLO, HI, BYE, {**ENDED, "metadata": {**CALL, "version": 2}}]}, "another message"),
+    ],
+)
+def test_tables_that_are_not_as_promised_are_seen(changes: dict[str, Any], said: str) -> None:
+    assert any(said in problem for problem in judged(**changes)), judged(**changes)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ([event(Synced, 99, floor=0, through=3, messages=(HELLO, BYE))], "synced to 1–3"),
+        ([event(Heard, 99, frame={"type": "message", "message": message(5, "ghost")})], "that is not stored"),
+        ([event(Rested, 99, floor=0, messages=(HELLO,), receipts=NOTHING, call=CALL)], "rests with 1 messages"),
+        ([event(Rested, 99, floor=4, messages=(), receipts={}, call=CALL)], "rests with the receipts"),
+        ([event(Rested, 99, floor=4, messages=(), receipts=NOTHING, call=RINGING)], "rests with the call"),
+        ([event(Disowned, 99, connection="line")], "was disowned"),
+        (acted(99, 10, "passenger", "end", {**CALL, "version": 4, "state": "connected"}), "from ended to connected"),
+        (acted(99, 10, "passenger", "accept", {**CALL, "answered_by": "tablet"}), "was told that it accepted"),
+        (acted(99, 10, "driver", "end", {**CALL, "end_reason": "cancelled"}), "is both"),
+        (sent(99, 10, {**BYE, "message_id": "other"}), "is not there as it was"),
+        (
+            [
+                event(Asked, 99, **{**READ, "number": 10}),
+                event(
+                    Answered, 99, number=10, code=None, body={"receipts": {**NOTHING, "passenger": NOTHING["driver"]}}
+                ),
+            ],
+            "has moved back",
+        ),
+    ],
+)
+def test_what_clients_may_not_see_is_seen(more: list[Event], said: str) -> None:
+    assert any(said in problem for problem in judged([*EVENTS, *more])), judged([*EVENTS, *more])
+
+
+def test_what_was_refused_each_time_may_not_be_stored() -> None:
+    events = [
+        replace(it, code="booking_closed") if isinstance(it, Answered) and it.number == 3 else it for it in EVENTS
+    ]
+    assert any("all tries were refused" in problem for problem in judged(events))
+
+
+def test_one_try_of_which_nobody_knows_may_be_stored() -> None:
+    assert judged([it for it in EVENTS if not (isinstance(it, Answered) and it.number == 3)]) == []
+
+
+def test_what_is_sent_later_comes_later() -> None:
+    late = [replace(it, at=it.at + 100) if isinstance(it, Asked | Answered) and it.number == 1 else it for it in EVENTS]
+    assert any("was sent after" in problem for problem in judged(late))
+
+
+def test_who_was_cut_may_be_disowned() -> None:
+    gone = [event(Cut, 98, connection="line", sender="driver"), event(Disowned, 99, connection="line")]
+    assert judged([*EVENTS, *gone]) == []

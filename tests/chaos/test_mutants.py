@@ -1,0 +1,150 @@
+"""The checker is worth something if it sees a broken promise: here the code is broken on purpose."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from get_message.sync import Sync
+from make_call.calling import Calling
+from navietakie import conversation
+from navietakie.broadcast import Broadcast
+from navietakie.conversation import Head
+from navietakie.tables import calls, dynamo, keys
+from navietakie.tables.dynamo import Contended
+from navietakie.tables.messages import Messages, Outrun
+from send_message import sending
+from tests.chaos.checker import problems
+from tests.chaos.run import run
+
+SEEDS = range(1, 7)
+OPERATIONS = 120
+ALWAYS = "attribute_exists(booking_code) OR attribute_not_exists(booking_code)"
+
+
+def drop_the_heads_condition(patch: pytest.MonkeyPatch) -> None:
+    real = Messages._head_update
+
+    def update(self: Messages, *how: Any) -> Any:
+        write = real(self, *how)
+        write["ExpressionAttributeValues"].pop(":before", None)
+        return {**write, "ConditionExpression": ALWAYS}
+
+    patch.setattr(Messages, "_head_update", update)
+
+
+def swallow_a_conflict(patch: pytest.MonkeyPatch) -> None:
+    real = Messages.store
+
+    def store(self: Messages, *how: Any, **fields: Any) -> None:
+        with suppress(Outrun, Contended):
+            real(self, *how, **fields)
+
+    patch.setattr(Messages, "store", store)
+
+
+def forget_the_marker(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(sending, "_marker", lambda *_: None)
+
+
+def delete_the_senders_row_on_410(patch: pytest.MonkeyPatch) -> None:
+    real = Broadcast._bury
+
+    def bury(self: Broadcast, connections: Any, outcomes: Any, now: int) -> None:
+        # An answer to the sender comes first of all posts.
+        blamed = [connections[0]] * len(connections) if connections else []
+        real(self, blamed, outcomes, now)
+
+    patch.setattr(Broadcast, "_bury", bury)
+
+
+def ignore_the_version(patch: pytest.MonkeyPatch) -> None:
+    real = calls._is
+
+    def same_call(call: Any) -> Any:
+        condition = real(call)
+        del condition["ExpressionAttributeValues"][":this_version"]
+        return {**condition, "ConditionExpression": "call_id = :this_call"}
+
+    patch.setattr(calls, "_is", same_call)
+
+
+def take_messages_into_closed_bookings(patch: pytest.MonkeyPatch) -> None:
+    real = conversation.append
+
+    def append(head: Head, *how: Any, **fields: Any) -> Any:
+        return real(Head(head.seq, head.timestamp, head.epoch, None, head.allowances, head.marks), *how, **fields)
+
+    patch.setattr(sending, "append", append)
+
+
+def trust_the_clock(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(conversation, "next_timestamp", lambda head, now: conversation.instants.to_text(now))
+
+
+def move_receipts_back(patch: pytest.MonkeyPatch) -> None:
+    def mark(self: Messages, booking_code: str, side: str, kind: str, seq: int) -> tuple[Head, bool]:
+        with dynamo.translated():
+            self._client.update_item(
+                TableName=self.table,
+                Key=keys.in_booking(booking_code, keys.HEAD),
+                UpdateExpression="SET #mark = :seq",
+                ExpressionAttributeNames={"#mark": f"{side}_{kind}"},
+                ExpressionAttributeValues={":seq": {"N": str(seq)}},
+            )
+        return self.head(booking_code), True
+
+    patch.setattr(Messages, "mark", mark)
+
+
+def leave_out_a_message_of_a_sync(patch: pytest.MonkeyPatch) -> None:
+    real = Sync._messages
+
+    def without_the_second(self: Sync, *how: Any) -> Any:
+        return (message for number, message in enumerate(real(self, *how)) if number != 1)
+
+    patch.setattr(Sync, "_messages", without_the_second)
+
+
+def push_what_is_not_stored(patch: pytest.MonkeyPatch) -> None:
+    real = Messages.store
+
+    def store(self: Messages, message: Any, **fields: Any) -> None:
+        real(self, message.model_copy(update={"message": f"{message.message}!"}), **fields)
+
+    patch.setattr(Messages, "store", store)
+
+
+def answer_a_call_twice(patch: pytest.MonkeyPatch) -> None:
+    real = Calling.advance
+
+    def advance(self: Calling, booking_code: str, decide: Any, *how: Any) -> Any:
+        def again(latest: Any, now: int) -> Any:
+            if latest is not None and latest.state == "connected":
+                latest = latest.model_copy(update={"state": "ringing", "answered_by": None})
+            return decide(latest, now)
+
+        return real(self, booking_code, again, *how)
+
+    patch.setattr(Calling, "advance", advance)
+
+
+MUTANTS: list[Callable[[pytest.MonkeyPatch], None]] = [
+    drop_the_heads_condition,
+    swallow_a_conflict,
+    forget_the_marker,
+    delete_the_senders_row_on_410,
+    ignore_the_version,
+    take_messages_into_closed_bookings,
+    trust_the_clock,
+    move_receipts_back,
+    leave_out_a_message_of_a_sync,
+    push_what_is_not_stored,
+    answer_a_call_twice,
+]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+def test_a_broken_promise_is_seen(mutant: Callable[[pytest.MonkeyPatch], None]) -> None:
+    assert any(problems(run(seed, operations=OPERATIONS, bookings=1, broken=mutant)) for seed in SEEDS)

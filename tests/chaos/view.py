@@ -1,0 +1,94 @@
+"""What a client knows of its booking: the part of the contract that heals. Pure."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Fields = dict[str, Any]
+BEGINNING = "1970-01-01T00:00:00.000000Z"
+NOTHING = {"driver": {"delivered": 0, "read": 0}, "passenger": {"delivered": 0, "read": 0}}
+
+
+@dataclass
+class View:
+    """`messages` without a hole from behind `floor` to `through`; `floor` None: nothing is known yet."""
+
+    floor: int | None = None
+    through: int = 0
+    head: int = 0
+    epoch: str | None = None
+    messages: list[Fields] = field(default_factory=list[Fields])
+    receipts: Fields = field(default_factory=lambda: NOTHING)
+    call: Fields | None = None
+    _ahead: dict[int, Fields] = field(default_factory=dict[int, Fields])
+
+    @property
+    def hole(self) -> bool:
+        """Whether something is known to exist that is not here."""
+        return self.floor is not None and (bool(self._ahead) or self.head > self.through)
+
+    @property
+    def after(self) -> str | None:
+        """What to sync from: the last message before any hole. None asks for the newest page."""
+        if self.floor is None:
+            return None
+        return self.messages[-1]["timestamp"] if self.messages else BEGINNING
+
+    def offer(self, message: Fields) -> None:
+        """Takes a message that was pushed or acknowledged."""
+        self.head = max(self.head, message["seq"])
+        if message["seq"] > self.through:
+            self._ahead[message["seq"]] = message
+        if self.floor is not None:
+            self._close_up()
+
+    def admit(self, frame: Fields, *, first: bool) -> None:
+        """Takes a frame of a sync. Only the first one is believed about what it leaves out."""
+        self.epoch = frame["epoch"]
+        self.head = max(self.head, frame["head_seq"])
+        messages = frame["messages"]
+        if self.floor is None:
+            self.floor = self.through = (messages[0]["seq"] if messages else frame["through_seq"] + 1) - 1
+            self._ahead = {seq: it for seq, it in self._ahead.items() if seq > self.floor}
+        self._ahead |= {it["seq"]: it for it in messages if it["seq"] > self.through}
+        if first:
+            for seq in sorted(seq for seq in self._ahead if seq <= frame["through_seq"]):
+                self.messages.append(self._ahead.pop(seq))
+            self.through = max(self.through, frame["through_seq"])
+        self._close_up()
+
+    def stands(self, frame: Fields) -> bool:
+        """Takes how things stand, from a pong or the end of a sync; whether there is more to ask for."""
+        self.head = max(self.head, frame["head_seq"])
+        self.hear_receipts(frame["receipts"])
+        call = frame["call"]
+        if call is not None and "timestamp" in call:
+            self.hear_call(call)
+        return self.hole or self._is_news(call)
+
+    def hear_receipts(self, receipts: Fields) -> None:
+        """Takes receipts, of which none moves back."""
+        self.receipts = {
+            side: {kind: max(seq, receipts[side][kind]) for kind, seq in marks.items()}
+            for side, marks in self.receipts.items()
+        }
+
+    def hear_call(self, call: Fields) -> None:
+        """Takes a call, unless a later one or a later state of it is known."""
+        if self._is_news(call):
+            self.call = call
+
+    def start_over(self) -> None:
+        """Forgets the history: it has begun anew."""
+        self.floor, self.through, self.head, self.epoch = None, 0, 0, None
+        self.messages, self._ahead = [], {}
+
+    def _is_news(self, call: Fields | None) -> bool:
+        if call is None:
+            return False
+        known = self.call
+        return known is None or (call["call_id"], call["version"]) > (known["call_id"], known["version"])
+
+    def _close_up(self) -> None:
+        while (message := self._ahead.pop(self.through + 1, None)) is not None:
+            self.messages.append(message)
+            self.through += 1

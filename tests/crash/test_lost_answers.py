@@ -1,0 +1,122 @@
+"""A request is made and its answer gets lost, for each request in turn: all ends as if it had come."""
+
+import itertools
+from typing import Any
+
+import pytest
+
+from make_call.app import handler as make_call
+from navietakie.tables.calls import calls
+from navietakie.tables.connections import connections
+from navietakie.tables.messages import messages
+from send_message.app import handler as send_message
+from tests.crash.conftest import Ground
+from tests.crash.test_crashes import (
+    Write,
+    by_rest,
+    by_socket,
+    close,
+    outcome,
+    receipt_by_rest,
+    receipt_by_socket,
+    stage,
+)
+from tests.fakes import invocations
+from tests.fakes.wire import conflict
+from websocket.app import handler as websocket
+
+
+@pytest.mark.parametrize(
+    "write", [by_rest, by_socket, close, receipt_by_rest, receipt_by_socket], ids=lambda it: it.__name__
+)
+def test_what_was_written_is_found_again(ground: Ground, write: Write) -> None:
+    stage(ground, "whole")
+    write(ground, "whole")
+    whole = outcome(ground, "whole")
+    for number in itertools.count():
+        ride = f"lost-{number}"
+        stage(ground, ride)
+        with ground.losing_the_answer(number) as lost:
+            write(ground, ride)
+        assert outcome(ground, ride) == whole, lost
+        if not lost:
+            break
+    assert number >= 3, "there were answers to be lost"
+
+
+def test_a_conflict_after_a_lost_answer_stores_no_second_message(ground: Ground) -> None:
+    for number in itertools.count():
+        ride = f"lost-{number}"
+        stage(ground, ride)
+        body = {"booking_code": ride, "sender": "driver", "message": "Hello"}
+        with ground.losing_the_answer(number, then=conflict) as lost:
+            answer = ground.ask(send_message, invocations.rest("send_message", body))
+        if lost and lost[0].name == "dynamodb.TransactWriteItems":
+            break
+    assert (answer["message"]["seq"], answer["duplicate"]) == (2, False)
+    assert messages().head(ride).seq == 2
+
+
+def test_who_connects_is_let_in(ground: Ground) -> None:
+    for number in itertools.count():
+        query = {"booking_code": f"lost-{number}", "sender": "driver"}
+        with ground.losing_the_answer(number) as lost:
+            answer = ground.ask(websocket, invocations.connect(f"line-{number}", query))
+        assert answer["statusCode"] == 200, lost
+        assert [it.connection_id for it in connections().of(f"lost-{number}", 0)] == [f"line-{number}"]
+        if not lost:
+            break
+
+
+def test_who_leaves_during_a_call_is_noticed(ground: Ground) -> None:
+    for number in itertools.count():
+        ride = f"lost-{number}"
+        stage(ground, ride)
+        _act(ground, ride, "passenger", "initiate")
+        ground.heard.clear()
+        with ground.losing_the_answer(number) as lost:
+            ground.ask(websocket, invocations.disconnect(f"{ride}-driver"))
+        told = [frame["online"] for frame in ground.heard[f"{ride}-passenger"]]
+        left = [it["side"] for _, it in ground.wire.queued if it["booking_code"] == ride and it["kind"] == "left"]
+        assert told == [False], lost
+        assert "driver" in left, lost
+        if not lost:
+            break
+    assert number >= 4
+
+
+@pytest.mark.parametrize(
+    "acts",
+    [
+        ["driver initiate"],
+        ["driver initiate", "passenger accept"],
+        ["driver initiate", "passenger initiate"],
+        ["driver initiate", "passenger reject"],
+        ["driver initiate", "driver end"],
+        ["driver initiate", "passenger accept", "driver end"],
+    ],
+    ids=lambda acts: acts[-1] if len(acts) < 3 else "hang up",
+)
+def test_a_call_takes_each_step_once(ground: Ground, acts: list[str]) -> None:
+    for number in itertools.count():
+        ride = f"lost-{number}"
+        stage(ground, ride)
+        for act in acts[:-1]:
+            _act(ground, ride, *act.split())
+        with ground.losing_the_answer(number) as lost:
+            _act(ground, ride, *acts[-1].split())
+        call = calls().live(ride)
+        assert call is not None
+        assert call.version == len(acts), lost
+        assert messages().head(ride).seq == (2 if call.state == "ended" else 1), lost
+        if not lost:
+            break
+    assert number >= 3
+
+
+def _act(ground: Ground, ride: str, sender: str, action: str) -> Any:
+    latest = calls().live(ride)
+    body = {"booking_code": ride, "sender": sender, "action": action, "call_id": latest.call_id if latest else None}
+    answer = ground.ask(make_call, invocations.rest("make_call", body))
+    assert "call" in answer, answer
+    return answer["call"]

@@ -1,0 +1,178 @@
+"""The wire between the functions and AWS, held in the hand: each request is seen, let through, spoilt or never made.
+
+DynamoDB's requests go on to the embedded AWS, or to the DynamoDB in memory. The timer queue, the events topic and the
+secrets answer here: what was queued and published is kept.
+"""
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from botocore import UNSIGNED
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.exceptions import ReadTimeoutError
+from botocore.httpsession import URLLib3Session
+
+from navietakie import aws, events, identity, timers
+from navietakie.broadcast import connections_api
+from navietakie.tables import dynamo
+from tests.fakes import tables
+from tests.fakes.dynamodb import DynamoDb, Refused
+
+CACHES: tuple[Any, ...] = (
+    aws.session,
+    dynamo.client,
+    connections_api,
+    timers.queued_timers,
+    events._client,
+    identity.token_secret,
+)
+
+
+class Killed(BaseException):
+    """The function's process is gone: no handler of its errors gets to see this."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it is about to be made: `dynamodb.TransactWriteItems` and its fields."""
+
+    name: str
+    fields: dict[str, Any]
+
+
+Carry = Callable[[], AWSResponse]
+"""Lets the request through; its answer."""
+Way = Callable[[Asked, Carry], AWSResponse]
+"""What happens to a request: carried or not, and what its sender gets to see. It may raise."""
+
+
+def straight(_: Asked, carry: Carry) -> AWSResponse:
+    """Nothing happens to it."""
+    return carry()
+
+
+@dataclass
+class Wire:
+    """What went over it: `queued` timers as (delay in seconds, body), `published` events."""
+
+    way: Way = straight
+    queued: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    published: list[dict[str, Any]] = field(default_factory=list)
+    dynamodb: DynamoDb | None = None
+    """None: the requests go on to their endpoint."""
+    _onward: URLLib3Session = field(default_factory=URLLib3Session)
+
+    def request(self, request: AWSPreparedRequest, event_name: str, **_: Any) -> AWSResponse:
+        """botocore's before-send: whatever it gives back is the answer, and nothing is sent but from here."""
+        name = event_name.removeprefix("before-send.")
+        body = request.body or b""
+        text = body.decode() if isinstance(body, bytes) else str(body)
+        fields = json.loads(text) if text.startswith("{") else {key: it[0] for key, it in parse_qs(text).items()}
+        asked = Asked(name, fields)
+        return self.way(asked, lambda: self._carried(request, asked))
+
+    def _carried(self, request: AWSPreparedRequest, asked: Asked) -> AWSResponse:
+        service, _, operation = asked.name.partition(".")
+        if service == "dynamodb":
+            if self.dynamodb is None:
+                return self._onward.send(request)
+            try:
+                return answer(200, self.dynamodb(operation, asked.fields))
+            except Refused as error:
+                return refused(asked, error.code, **error.fields)
+        if asked.name == "sqs.SendMessage":
+            self.queued.append((asked.fields["DelaySeconds"], json.loads(asked.fields["MessageBody"])))
+            return answer(200, {"MessageId": str(uuid.uuid4())})
+        if asked.name == "sns.Publish":
+            self.published.append(json.loads(asked.fields["Message"]))
+            return AWSResponse(request.url, 200, {}, _Raw(b"<PublishResponse><PublishResult/></PublishResponse>"))
+        if asked.name == "secrets-manager.GetSecretValue":
+            return answer(200, {"SecretString": "a secret of the tests, at least 32 bytes long"})
+        raise AssertionError(f"nobody answers {asked.name} at {urlsplit(request.url).netloc}")
+
+
+class _Raw:
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self, *_: Any, **__: Any) -> Generator[bytes]:
+        yield self._content
+
+
+def answer(status: int, fields: dict[str, Any]) -> AWSResponse:
+    """An answer of AWS's JSON protocols."""
+    headers = {"content-type": "application/x-amz-json-1.0"}
+    return AWSResponse("https://example.invalid", status, headers, _Raw(json.dumps(fields).encode()))
+
+
+def refused(asked: Asked, code: str, status: int = 400, **fields: Any) -> AWSResponse:
+    """An error, as the service that was asked writes it."""
+    if asked.name.startswith("sns."):
+        text = f"<ErrorResponse><Error><Code>{code}</Code></Error></ErrorResponse>"
+        return AWSResponse("https://example.invalid", status, {}, _Raw(text.encode()))
+    return answer(status, {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "it was refused", **fields})
+
+
+def conflict(asked: Asked) -> AWSResponse:
+    """What DynamoDB answers while another transaction holds one of the items; no emulator ever does."""
+    if asked.name != "dynamodb.TransactWriteItems":
+        return refused(asked, "TransactionConflictException")
+    reasons = [{"Code": "None"} for _ in asked.fields["TransactItems"]]
+    reasons[-1] = {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}
+    return refused(asked, "TransactionCanceledException", CancellationReasons=reasons)
+
+
+def timed_out(asked: Asked) -> ReadTimeoutError:
+    """No answer came in time."""
+    return ReadTimeoutError(endpoint_url=f"https://example.invalid/{asked.name}")
+
+
+@contextmanager
+def wired(environment: Any, endpoint: str | None = None) -> Generator[Wire]:
+    """Connects the functions of this process to a wire, and makes them new tables: at `endpoint`, or in memory.
+
+    `environment` is where variables are set: pytest's MonkeyPatch.
+    """
+    own = f"{os.getpid()}-{time.monotonic_ns()}"
+    names = {name: f"{name}-{own}" for name in tables.NAMES}
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_DYNAMODB": endpoint or "https://example.invalid",
+        "ENVIRONMENT": "local",
+        "AUTH_MODE": "none",
+        "WEBSOCKET_ENDPOINT": "https://example.invalid/local",
+        "CALL_TIMER_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/000000000000/call-timers",
+        "EVENTS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:events",
+        "MESSAGE_RATE": "0",
+        "DYNAMODB_TABLE": names["messages"],
+        "CONNECTIONS_TABLE": names["connections"],
+        "CALLS_TABLE": names["calls"],
+    }.items():
+        environment.setenv(name, value)
+    for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "BACKEND_URL", "ALLOWED_ORIGINS", "TURN_SECRET_ARN"):
+        environment.delenv(name, raising=False)
+    wire = Wire(dynamodb=None if endpoint else DynamoDb())
+    for cache in CACHES:
+        cache.cache_clear()
+    aws.session().register("before-send", wire.request)
+    aws.session().register("choose-signer", lambda **_: UNSIGNED)  # nobody looks, and it costs half of a request
+    client = dynamo.client()
+    tables.create(client, names)
+    try:
+        yield wire
+    finally:
+        wire.way = straight
+        for name in names.values():
+            client.delete_table(TableName=name)
+        for cache in CACHES:
+            cache.cache_clear()
