@@ -48,13 +48,19 @@ test('a call rings, is answered, carries a voice each way and is hung up', async
   await world.pass(200);
   assert.deepEqual(phases(driver, passenger), ['idle', 'idle']);
   assert.deepEqual(voices(driver, passenger), [undefined, undefined]);
-  assert.deepEqual([...ears.driver.microphones, ...ears.passenger.microphones].map((each) => each.running), [false, false]);
+  assert.deepEqual(
+    [...ears.driver.microphones, ...ears.passenger.microphones].map((each) => each.running),
+    [false, false],
+  );
 });
 
 test('the connection is made by the ICE servers of the answer', async () => {
   const scene = await pair();
   await talking(scene);
-  assert.deepEqual(scene.peers.map((each) => each.config.iceServers), Array(2).fill([{ urls: 'stun:example.org' }]));
+  assert.deepEqual(
+    scene.peers.map((each) => each.config.iceServers),
+    Array(2).fill([{ urls: 'stun:example.org' }]),
+  );
 });
 
 test('a declined call is over on both sides', async () => {
@@ -96,7 +102,10 @@ test('the second device to answer is refused and sees the call as it stands', as
   await world.pass(200);
   const outcomes = Promise.allSettled([passenger.chat.calls.accept(), tablet.chat.calls.accept()]);
   await world.pass(500);
-  assert.deepEqual((await outcomes).map((each) => each.reason?.code), [undefined, 'illegal_transition']);
+  assert.deepEqual(
+    (await outcomes).map((each) => each.reason?.code),
+    [undefined, 'illegal_transition'],
+  );
   assert.deepEqual(phases(passenger, tablet), ['talking', 'elsewhere']);
   assert.equal(scene.ears.passenger.microphones[1].running, false);
 });
@@ -214,7 +223,10 @@ test('an offer that overtakes the answer to accept is made again for it', async 
   assert.deepEqual(voices(scene.driver, scene.passenger), ['connected', 'connected']);
 });
 
-for (const [who, type] of [['caller', 'offer'], ['callee', 'answer']]) {
+for (const [who, type] of [
+  ['caller', 'offer'],
+  ['callee', 'answer'],
+]) {
   test(`a voice that fails for the ${who} alone begins anew`, async () => {
     const scene = await pair();
     await talking(scene);

@@ -76,7 +76,11 @@ for (let seed = FIRST; seed < FIRST + SEEDS; seed += 1) {
       while (chat.hasOlder) await chat.loadOlder();
       assert.deepEqual(chat.messages, server.messages, `${deviceId}: the same history`);
       const first = heard[0]?.seq ?? 0;
-      assert.deepEqual(seqs(heard), heard.map((_, index) => first + index), `${deviceId}: told of each once, in order`);
+      assert.deepEqual(
+        seqs(heard),
+        heard.map((_, index) => first + index),
+        `${deviceId}: told of each once, in order`,
+      );
       assert.deepEqual(chat.receipts, server.receipts, `${deviceId}: the same receipts`);
     }
     for (const side of ['driver', 'passenger']) {

@@ -95,7 +95,10 @@ test('120 messages that came during a cut are brought in, in order, once', async
   world.server.admits = () => true;
   await world.pass(30_000);
   assert.deepEqual(chat.messages, world.server.messages);
-  assert.deepEqual(seqs(device.heard), Array.from({ length: 120 }, (_, index) => index + 4));
+  assert.deepEqual(
+    seqs(device.heard),
+    Array.from({ length: 120 }, (_, index) => index + 4),
+  );
   assert.equal(device.healed[0].messages, 120);
 });
 

@@ -131,5 +131,8 @@ test('every frame either way is shown to whoever listens', async () => {
   const seen = [];
   chat.on('frame', ({ direction, frame, text }) => seen.push([direction, frame.action ?? frame.type, typeof text]));
   await world.pass(100);
-  assert.deepEqual(seen, [['out', 'sync', 'string'], ['in', 'sync', 'string']]);
+  assert.deepEqual(seen, [
+    ['out', 'sync', 'string'],
+    ['in', 'sync', 'string'],
+  ]);
 });

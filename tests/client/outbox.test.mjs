@@ -98,7 +98,10 @@ test('a refused message steps aside for the next, and can be tried again or drop
   await world.pass(500);
   await assert.rejects(stored, { code: 'booking_closed' });
   assert.deepEqual(texts(world.server.messages), ['good']);
-  assert.deepEqual(chat.outbox.map((each) => [each.message, each.state]), [['bad', 'failed']]);
+  assert.deepEqual(
+    chat.outbox.map((each) => [each.message, each.state]),
+    [['bad', 'failed']],
+  );
 
   world.server.refuse = () => null;
   chat.retry(chat.outbox[0].id);
@@ -116,6 +119,20 @@ test('a failed message can be dropped, and is gone after a reload too', async ()
   assert.equal(chat.discard(chat.outbox[0].id), true);
   assert.deepEqual(chat.outbox, []);
   assert.equal(storage.length, 0);
+});
+
+test('why a message failed is still known after a reload', async () => {
+  const world = new World();
+  const { chat, storage, deviceId } = world.device('driver');
+  await world.pass(100);
+  world.server.refuse = ({ action }) => (action === 'message' ? { code: 'too_large', message: 'too large' } : null);
+  chat.send('too long');
+  await world.pass(500);
+  chat.close();
+  const reloaded = world.device('driver', { storage, deviceId });
+  await world.pass(500);
+  const [failed] = reloaded.chat.outbox;
+  assert.deepEqual([failed.state, failed.error.code], ['failed', 'too_large']);
 });
 
 test('a rate limit is waited out, and the order kept', async () => {

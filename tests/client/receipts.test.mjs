@@ -35,7 +35,10 @@ test('twenty messages at once are acknowledged with one frame', async () => {
   for (let count = 0; count < 20; count += 1) world.server.store({ sender: 'system', message: `${count}` });
   await world.pass(500);
   const told = world.server.handled.filter((each) => each.action === 'delivered');
-  assert.deepEqual(told, [{ action: 'delivered', seq: 20 }, { action: 'delivered', seq: 20 }]);
+  assert.deepEqual(told, [
+    { action: 'delivered', seq: 20 },
+    { action: 'delivered', seq: 20 },
+  ]);
 });
 
 test('a receipt that was lost on its way is said again after the next pong', async () => {

@@ -5,8 +5,7 @@ import { seqs } from './support/world.mjs';
 
 const message = (seq) => ({ message_id: `m${seq}`, seq, timestamp: `t${String(seq).padStart(4, '0')}` });
 const range = (from, to) => Array.from({ length: to - from + 1 }, (_, index) => message(from + index));
-const page = (from, to, head = to) =>
-  ({ messages: range(from, to), through_seq: to, head_seq: head, epoch: 'e1' });
+const page = (from, to, head = to) => ({ messages: range(from, to), through_seq: to, head_seq: head, epoch: 'e1' });
 
 function begun(from = 1, to = 3) {
   const timeline = new Timeline();

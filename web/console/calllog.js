@@ -11,11 +11,18 @@ export class CallLog {
   #opener = null;
   #cover;
 
-  /** @param {{cover: () => void}} options `cover` is told when the sheet has come or gone */
+  /**
+   * @param {import('../navietakie/conversation.js').Conversation} chat
+   * @param {{cover: () => void}} options `cover` is told when the sheet has come or gone
+   */
   constructor(chat, { cover }) {
     this.#chat = chat;
     this.#cover = cover;
-    const back = h('button', { class: 'round', type: 'button', 'aria-label': 'Back', onclick: () => this.close() }, icon('back'));
+    const back = h(
+      'button',
+      { class: 'round', type: 'button', 'aria-label': 'Back', onclick: () => this.close() },
+      icon('back'),
+    );
     this.element = h('section', { class: 'sheet', hidden: true, 'aria-label': 'Call log' });
     this.element.append(h('header', {}, back, this.#heading), this.#list);
     this.element.onkeydown = (event) => event.key === 'Escape' && this.close();

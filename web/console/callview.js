@@ -19,7 +19,7 @@ export class CallView {
   #figures = null;
 
   /**
-   * @param {Calls} calls
+   * @param {import('../navietakie/calls.js').Calls} calls
    * @param {string} peer the other side
    * @param {object} options
    * @param {(action: Promise) => void} options.act reports what goes wrong
@@ -83,7 +83,12 @@ export class CallView {
   #talking() {
     const level = h('div', { class: 'level', 'aria-hidden': 'true' }, ...Array.from({ length: 5 }, () => h('i')));
     const about = h('div', { class: 'about' }, h('b', { class: 'timer' }), h('span', { class: 'state' }));
-    const mute = h('button', { class: 'round mute', type: 'button', 'aria-label': 'Mute', onclick: () => this.#mute() });
+    const mute = h('button', {
+      class: 'round mute',
+      type: 'button',
+      'aria-label': 'Mute',
+      onclick: () => this.#mute(),
+    });
     const speaker = h('button', { class: 'round speaker', type: 'button', 'aria-label': 'Silence the speaker' });
     speaker.onclick = () => {
       this.#speaker = !this.#speaker;
@@ -111,11 +116,12 @@ export class CallView {
   /** What changes by itself: timers, figures, levels. */
   #tick() {
     const { phase, call, ringsUntil, reached, voice } = this.#calls;
+    if (phase !== this.#shownPhase) return; // not drawn yet
     if (RINGS.includes(phase) || phase === 'answering') {
       const left = ringsUntil ? Math.max(0, Math.ceil((ringsUntil - Date.now()) / 1000)) : null;
       say(this.#ring.querySelector('.state'), ringWords(phase, left, reached));
     } else if (phase === 'talking' || phase === 'elsewhere') {
-      const since = call.answered_at ? (Date.now() - new Date(call.answered_at)) / 1000 : 0;
+      const since = call.answered_at ? (Date.now() - Date.parse(call.answered_at)) / 1000 : 0;
       say(this.#bar.querySelector('.timer'), duration(since));
       if (phase === 'talking') this.#tickTalking(voice);
     }

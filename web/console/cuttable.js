@@ -13,9 +13,9 @@ export class CuttableLine {
       socket.addEventListener('close', () => line.#sockets.delete(socket));
       return socket;
     };
-    this.fetch = async (...request) => {
+    this.fetch = async (resource, options) => {
       if (line.cut) throw new TypeError('The line is cut');
-      return fetch(...request);
+      return fetch(resource, options);
     };
   }
 

@@ -17,7 +17,11 @@ for (const phone of phones) phone.chat.on('frame', (passed) => wire.add(phone.si
 const places = [...phones.map((phone) => ({ name: phone.side, title: NAMES[phone.side], element: phone.element }))];
 places.push({ name: 'wire', title: 'Frames', element: wire.element });
 for (const place of places) tabs.set(place.name, tab(place));
-const desk = h('main', { class: 'desk', id: 'desk', 'data-phones': phones.length }, ...places.map((place) => place.element));
+const desk = h(
+  'main',
+  { class: 'desk', id: 'desk', 'data-phones': phones.length },
+  ...places.map((place) => place.element),
+);
 const dialog = settingsDialog();
 
 document.body.replaceChildren(
@@ -46,10 +50,19 @@ function attend() {
 function bar() {
   const brand = h('h1', { class: 'brand' }, h('img', { src: 'icon.svg', alt: '' }), h('span', {}, 'NavieTakie'));
   const open = () => dialog.showModal();
-  const booking = h('button', { class: 'button booking', type: 'button', onclick: open }, 'Booking ', h('b', {}, settings.booking));
+  const booking = h(
+    'button',
+    { class: 'button booking', type: 'button', onclick: open },
+    'Booking ',
+    h('b', {}, settings.booking),
+  );
   const where = h('span', { class: 'where' }, new URL(api, location.href).host);
   const theme = h('button', { class: 'round theme', type: 'button', onclick: nextTheme }, icon('theme'));
-  const more = h('button', { class: 'round', type: 'button', 'aria-label': 'Settings', onclick: open }, icon('settings'));
+  const more = h(
+    'button',
+    { class: 'round', type: 'button', 'aria-label': 'Settings', onclick: open },
+    icon('settings'),
+  );
   return h('header', { class: 'bar' }, brand, booking, h('span', { class: 'space' }), where, theme, more);
 }
 
@@ -101,22 +114,30 @@ function settingsDialog() {
   const pattern = '[A-Za-z0-9][A-Za-z0-9_\\-]{0,63}';
   const fields = {
     booking: field('Booking code', null, { value: settings.booking, required: true, pattern }),
-    api: field('REST address', 'What comes before /api/v1/. Empty: this server.', { value: settings.api ?? '', type: 'url' }),
+    api: field('REST address', 'What comes before /api/v1/. Empty: this server.', {
+      value: settings.api ?? '',
+      type: 'url',
+    }),
     ws: field('WebSocket address', 'Empty: /ws on this server.', { value: settings.ws ?? '', type: 'url' }),
   };
   const tokens = SIDES.map((side) => {
     const value = tokenOf(settings.booking, side) ?? '';
-    return [side, field(`Token of the ${side}`, null, { value, type: 'password' })];
+    return { side, ...field(`Token of the ${side}`, null, { value, type: 'password' }) };
   });
   const close = h('button', { class: 'button', type: 'button', onclick: () => dialog.close() }, 'Cancel');
   const actions = h('div', { class: 'actions' }, close, h('button', { class: 'button main', type: 'submit' }, 'Open'));
-  const all = [...Object.values(fields), ...tokens.map(([, each]) => each)].map((each) => each.element);
-  const form = h('form', {}, h('h2', { id: 'settings' }, 'Conversation'), h('p', {}, 'Which booking, and where it lives.'));
+  const all = [...Object.values(fields), ...tokens].map((each) => each.element);
+  const form = h(
+    'form',
+    {},
+    h('h2', { id: 'settings' }, 'Conversation'),
+    h('p', {}, 'Which booking, and where it lives.'),
+  );
   form.append(...all, actions);
   form.onsubmit = (event) => {
     event.preventDefault();
     const chosen = Object.fromEntries(Object.entries(fields).map(([name, { input }]) => [name, input.value.trim()]));
-    for (const [side, { input }] of tokens) keepToken(chosen.booking, side, input.value);
+    for (const { side, input } of tokens) keepToken(chosen.booking, side, input.value);
     location.assign(address({ ...chosen, phone: settings.phone }));
   };
   return h('dialog', { 'aria-labelledby': 'settings' }, form);

@@ -18,7 +18,7 @@ export class Messages {
   #options;
 
   /**
-   * @param {Conversation} chat
+   * @param {import('../navietakie/conversation.js').Conversation} chat
    * @param {{attended: () => boolean, readAll: () => void, problem: (error: Error) => void}} options
    */
   constructor(chat, options) {
@@ -75,7 +75,11 @@ export class Messages {
     let before = null;
     for (const message of messages) {
       if (!before || day(before.timestamp) !== day(message.timestamp)) {
-        yield [`day ${message.message_id}`, day(message.timestamp), () => h('li', { class: 'day' }, day(message.timestamp))];
+        yield [
+          `day ${message.message_id}`,
+          day(message.timestamp),
+          () => h('li', { class: 'day' }, day(message.timestamp)),
+        ];
         before = null;
       }
       if (message.message_id === this.#firstUnread) {
@@ -191,8 +195,10 @@ export class Messages {
 
 function follow(before, message) {
   if (!before || before.sender !== message.sender || (before.message_type ?? 'text') !== 'text') return false;
-  return new Date(message.timestamp) - new Date(before.timestamp) < TOGETHER_MS;
+  return instant(message.timestamp) - instant(before.timestamp) < TOGETHER_MS;
 }
+
+const instant = (when) => new Date(when).getTime();
 
 function emptyItem(ready) {
   if (!ready) return h('li', { class: 'empty' }, 'Fetching the conversation…');

@@ -88,7 +88,11 @@ export class Phone {
     parts.about = h('p');
     parts.log = h('button', { class: 'round', type: 'button', 'aria-label': 'Call log' }, icon('list'));
     parts.log.onclick = () => log.open(parts.log);
-    parts.call = h('button', { class: 'round call', type: 'button', 'aria-label': `Call the ${this.#peer}` }, icon('phone'));
+    parts.call = h(
+      'button',
+      { class: 'round call', type: 'button', 'aria-label': `Call the ${this.#peer}` },
+      icon('phone'),
+    );
     parts.call.onclick = () => this.#callPeer();
     parts.notice = h('div', { role: 'status' });
     const bars = h('span', { class: 'bars', 'aria-hidden': 'true' });
@@ -209,7 +213,8 @@ export class Phone {
       const button = h('button', { type: 'button', onclick: () => chat.reconnect() }, 'Try now');
       return { words: `No connection. Next try in ${seconds} s.${kept}`, button };
     }
-    if (isClosed(chat.messages)) return { words: 'This booking is closed: it can be read, not written to.', look: 'plain' };
+    if (isClosed(chat.messages))
+      return { words: 'This booking is closed: it can be read, not written to.', look: 'plain' };
     const slow = chat.outbox.find((each) => each.error && each.state !== 'failed');
     return slow && chat.state === 'open' ? { words: `${inWords(slow.error)}. It is sent again in a moment.` } : null;
   }
@@ -217,7 +222,8 @@ export class Phone {
   #refusal() {
     const { refusal, bookingCode } = this.chat;
     const words = inWords(refusal);
-    if (refusal.status !== 401 && refusal.status !== 403 && refusal.code !== 'token_expired') return { words, look: 'bad' };
+    if (refusal.status !== 401 && refusal.status !== 403 && refusal.code !== 'token_expired')
+      return { words, look: 'bad' };
     const token = h('input', { type: 'password', autocomplete: 'off', spellcheck: 'false', required: true });
     const use = h('button', { class: 'button main', type: 'submit' }, 'Connect');
     const hint = h('small', {}, `make token BOOKING=${bookingCode} ROLE=${this.side}`);
@@ -244,7 +250,9 @@ export class Phone {
 
 /** Whether the company has closed the booking, as far as the messages here tell. */
 function isClosed(messages) {
-  const word = messages.findLast((each) => each.sender === 'system' && /^booking_(closed|opened)$/.test(each.metadata?.event));
+  const word = messages.findLast(
+    (each) => each.sender === 'system' && /^booking_(closed|opened)$/.test(each.metadata?.event),
+  );
   return word?.metadata.event === 'booking_closed';
 }
 

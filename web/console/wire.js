@@ -20,7 +20,11 @@ export class Wire {
 
   /** @param {{sides: string[], curl: string}} options `curl`: a line to paste that makes a frame pass */
   constructor({ sides, curl }) {
-    this.#filter = h('input', { type: 'search', placeholder: 'Filter: message, ack, seq…', 'aria-label': 'Filter frames' });
+    this.#filter = h('input', {
+      type: 'search',
+      placeholder: 'Filter: message, ack, seq…',
+      'aria-label': 'Filter frames',
+    });
     this.#filter.oninput = () => this.#refilter();
     const chips = sides.map((side) => this.#chip(side));
     const pause = h('button', { class: 'button', type: 'button', 'aria-pressed': 'false' }, 'Pause');
@@ -118,7 +122,9 @@ export class Wire {
     const lines = this.#entries
       .filter((entry) => this.#passes(entry))
       .map(({ side, direction, frame, at }) => JSON.stringify({ at: at.toISOString(), phone: side, direction, frame }));
-    this.#tell((await copied(lines.join('\n'))) ? `${count(lines.length, 'frame')} copied` : 'Copying is not allowed here');
+    this.#tell(
+      (await copied(lines.join('\n'))) ? `${count(lines.length, 'frame')} copied` : 'Copying is not allowed here',
+    );
   }
 
   #tell(words) {
@@ -166,7 +172,11 @@ function gist(frame) {
     case 'message':
       return frame.message;
     case 'sync':
-      return frame.messages ? `${count(frame.messages.length, 'message')} to ${frame.through_seq}` : frame.after ?? 'newest page';
+      return frame.messages
+        ? `${count(frame.messages.length, 'message')} to ${frame.through_seq}`
+        : frame.after
+          ? `after ${frame.after.slice(11, 23)}`
+          : 'newest page';
     case 'pong':
       return `head ${frame.head_seq}`;
     case 'receipt':

@@ -9,7 +9,9 @@ import { Voice } from './voice.js';
  * it). `voice` carries the sound while `talking`, where the platform has WebRTC.
  */
 export class Calls {
+  /** @type {import('./types.js').Call | null} */
   call = null;
+  /** @type {Voice | null} */
   voice = null;
   /** When the ring ends, in milliseconds since 1970 by this device's clock. */
   ringsUntil = null;
@@ -23,13 +25,14 @@ export class Calls {
 
   /**
    * @param {object} options
-   * @param {'driver'|'passenger'} options.side
+   * @param {import('./types.js').Sender} options.side
    * @param {string} options.deviceId
    * @param {(fields: object) => Promise<object>} options.ask a request that may be repeated
    * @param {(frame: object) => boolean} options.send
    * @param {{read: () => object|null, write: (part: object|null) => void}} options.memory survives a reload
    * @param {typeof RTCPeerConnection} [options.RTCPeerConnection]
    * @param {(constraints: object) => Promise<MediaStream>} [options.getUserMedia]
+   * @param {import('./types.js').Clock} options.clock
    * @param {() => void} options.changed
    * @param {(error: NavieTakieError) => void} options.problem
    */

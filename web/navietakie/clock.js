@@ -1,4 +1,8 @@
-/** Time and chance as the client uses them; tests put in their own. */
+/**
+ * Time and chance as the client uses them; tests put in their own.
+ *
+ * @type {import('./types.js').Clock}
+ */
 export const systemClock = {
   now: () => Date.now(),
   random: () => Math.random(),

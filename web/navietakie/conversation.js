@@ -201,12 +201,21 @@ export class Conversation extends Emitter {
     return older;
   }
 
-  /** A page of the booking's calls, newest first: `{calls, next_cursor}`. */
+  /**
+   * A page of the booking's calls, newest first.
+   *
+   * @param {{limit?: number, cursor?: string}} [page]
+   * @returns {Promise<{calls: import('./types.js').Call[], next_cursor: string | null}>}
+   */
   callLog({ limit = 20, cursor } = {}) {
     return this.#parts.rest.get('calls', { booking_code: this.bookingCode, limit, cursor });
   }
 
-  /** Tries at once instead of waiting; after a refusal perhaps with another token. */
+  /**
+   * Tries at once instead of waiting; after a refusal perhaps with another token.
+   *
+   * @param {{token?: string | ((refused: boolean) => Promise<string> | string)}} [options]
+   */
   reconnect({ token } = {}) {
     if (token !== undefined) this.#token = token;
     this.#parts.line.retry();
@@ -284,7 +293,7 @@ export class Conversation extends Emitter {
         if (receipts.merge(frame.receipts)) this.#changed();
         break;
       case 'typing':
-        if (frame.sender !== this.sender) typing.heard(frame.sender, frame.on);
+        if (frame.sender !== this.sender) typing.heard(frame.sender, frame.on, frame.ts);
         break;
       case 'presence':
         this.#sees(frame.presence ?? { ...this.presence, [frame.sender]: frame.online });
@@ -327,7 +336,7 @@ export class Conversation extends Emitter {
       if (message.sender === this.sender) {
         if (outbox.stored(message)) this.emit('sent', message);
       } else {
-        typing.messaged(message.sender);
+        typing.messaged(message);
         receipts.note('delivered', message.seq);
       }
       if (this.#ready) this.emit('message', message);

@@ -5,7 +5,15 @@
  * be had), `timeout` (none came in time), `microphone` (none to be had), `closed` (the conversation was closed here).
  */
 export class NavieTakieError extends Error {
-  constructor({ code, message, retryable = false, retry_after_ms = null, details = {}, status = null, request_id = null }) {
+  constructor({
+    code,
+    message,
+    retryable = false,
+    retry_after_ms = null,
+    details = {},
+    status = null,
+    request_id = null,
+  }) {
     super(message || code);
     this.name = 'NavieTakieError';
     this.code = code;

@@ -26,10 +26,13 @@ export class Line {
 
   /**
    * @param {object} options
+   * @param {typeof WebSocket} options.WebSocket
+   * @param {import('./types.js').Clock} options.clock
    * @param {() => Promise<{url: string, protocols: string[]}>} options.address asked before every try
    * @param {() => Promise<NavieTakieError|null>} options.diagnose says why a handshake failed: browsers keep it secret
    * @param {(state: string) => void} options.onState
-   * @param {(frame: object, bytes: string) => void} options.onFrame
+   * @param {(frame: import('./types.js').Frame, text: string) => void} options.onFrame
+   * @param {(frame: import('./types.js').Frame, text: string) => void} options.onSent
    */
   constructor(options) {
     this.#options = options;
@@ -47,7 +50,7 @@ export class Line {
     if (this.state !== 'open' || this.#socket.readyState !== OPEN) return false;
     const text = JSON.stringify(frame);
     this.#socket.send(text);
-    this.#options.onSent?.(frame, text);
+    this.#options.onSent(frame, text);
     return true;
   }
 

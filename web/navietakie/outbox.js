@@ -1,4 +1,5 @@
 import { backoff } from './clock.js';
+import { NavieTakieError } from './errors.js';
 
 const ACK_MS = 10_000;
 
@@ -12,6 +13,7 @@ const ACK_MS = 10_000;
  * do not overwrite each other's.
  */
 export class Outbox {
+  /** @type {import('./types.js').OutboxEntry[]} */
   entries = [];
   #options;
   #inFlight = null;
@@ -22,6 +24,8 @@ export class Outbox {
   /**
    * @param {object} options
    * @param {Storage|null} options.storage `localStorage` or anything like it
+   * @param {() => string} options.newId
+   * @param {import('./types.js').Clock} options.clock
    * @param {string} options.prefix of this conversation's items in it
    * @param {(entry: object) => boolean} options.transmit sends an entry; false when the line is down
    * @param {() => void} options.changed
@@ -161,22 +165,29 @@ export class Outbox {
     const { storage, prefix } = this.#options;
     try {
       const keys = Array.from({ length: storage?.length ?? 0 }, (_, index) => storage.key(index));
-      for (const key of keys.filter((each) => each?.startsWith(prefix))) {
-        const { id, message, message_type, metadata, created_at, state } = JSON.parse(storage.getItem(key));
-        const error = state === 'failed' ? { code: 'failed', message: 'It could not be sent' } : null;
-        this.entries.push({ id, message, message_type, metadata, created_at, state: error ? state : 'waiting', error });
-      }
+      for (const key of keys) if (key?.startsWith(prefix)) this.#read(storage.getItem(key));
     } catch {
-      // What cannot be read back was not ours, or is not to be had: go on without.
+      // The storage is forbidden: go on without.
     }
     this.entries.sort((a, b) => a.created_at - b.created_at);
   }
 
+  #read(text) {
+    try {
+      const { error, ...entry } = JSON.parse(text);
+      this.entries.push({ ...entry, error: error && new NavieTakieError(error) });
+    } catch {
+      // Not written by us.
+    }
+  }
+
   #save(entry) {
     const { storage, prefix } = this.#options;
-    const { id, message, message_type, metadata, created_at, state } = entry;
+    const { id, message, message_type, metadata, created_at, state, error } = entry;
+    const why = error && { code: error.code, message: error.message };
+    const kept = { id, message, message_type, metadata, created_at, state, error: why };
     try {
-      storage?.setItem(prefix + id, JSON.stringify({ id, message, message_type, metadata, created_at, state }));
+      storage?.setItem(prefix + id, JSON.stringify(kept));
     } catch {
       // Full or forbidden: it stays in memory.
     }

@@ -11,7 +11,8 @@ export function surroundings(options) {
     getUserMedia: globalThis.navigator?.mediaDevices?.getUserMedia?.bind(navigator.mediaDevices),
   };
   for (const name of Object.keys(given)) if (options[name] !== undefined) given[name] = options[name];
-  for (const name of ['api', 'ws', 'WebSocket']) if (!given[name]) throw new TypeError(`connect: ${name} is required here`);
+  for (const name of ['api', 'ws', 'WebSocket'])
+    if (!given[name]) throw new TypeError(`connect: ${name} is required here`);
   return { ...given, api: given.api.replace(/\/+$/, '') };
 }
 

@@ -25,12 +25,13 @@ export class Sync {
   #fruitless = 0;
 
   /**
-   * @param {Timeline} timeline
+   * @param {import('./timeline.js').Timeline} timeline
    * @param {object} options
-   * @param {(frame: object) => boolean} options.send
+   * @param {import('./types.js').Clock} options.clock
+   * @param {(frame: import('./types.js').Frame) => boolean} options.send
    * @param {() => boolean} options.inCall pings come more often then
-   * @param {(messages: object[]) => void} options.fresh takes messages that are in order now
-   * @param {(frame: object) => void} options.standing takes the last frame of a sync, or a pong: how things stand
+   * @param {(messages: import('./types.js').Message[]) => void} options.fresh takes messages that are in order now
+   * @param {(frame: import('./types.js').Frame) => void} options.standing takes the last frame of a sync, or a pong: how things stand
    * @param {(healed: {messages: number, ms: number}) => void} options.synced
    * @param {() => void} options.startedOver
    * @param {() => void} options.dead the line does not answer

@@ -9,11 +9,23 @@ export const ORIGIN = '1970-01-01T00:00:00.000000Z';
  * no network.
  */
 export class Timeline {
-  /** The gapless stretch, oldest first. */
+  /**
+   * The gapless stretch, oldest first.
+   *
+   * @type {import('./types.js').Message[]}
+   */
   messages = [];
-  /** The life of the history on the server; another one means that the history began anew. */
+  /**
+   * The life of the history on the server; another one means that the history began anew.
+   *
+   * @type {string | null}
+   */
   epoch = null;
-  /** The sequence before the first message here; null until the first sync. */
+  /**
+   * The sequence before the first message here; null until the first sync.
+   *
+   * @type {number | null}
+   */
   floor = null;
   /** Up to this sequence nothing is missing. */
   through = 0;

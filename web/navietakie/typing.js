@@ -1,7 +1,6 @@
 const REPEAT_MS = 3_000;
 const IDLE_MS = 4_000;
 const STALE_MS = 6_000;
-const OVERTAKEN_MS = 1_500;
 
 /** Who is typing. Says so at most every three seconds, and that it has stopped; believes others for six. */
 export class Typing {
@@ -11,7 +10,7 @@ export class Typing {
   #saidAt = null;
   #idleTimer = null;
   #staleTimers = new Map();
-  #messages = new Map();
+  #messagedAt = new Map();
 
   constructor(options) {
     this.#options = options;
@@ -38,21 +37,24 @@ export class Typing {
     this.#saidAt = null;
   }
 
-  /** Takes note of a message: its sender has stopped typing, and an `on` that it has overtaken is stale. */
-  messaged(sender) {
-    this.#messages.set(sender, this.#options.clock.now());
+  /** Takes note of a message: its sender has stopped typing. */
+  messaged({ sender, timestamp }) {
+    this.#messagedAt.set(sender, timestamp);
     this.heard(sender, false);
   }
 
-  /** Takes the news about another. */
-  heard(sender, on) {
+  /** Takes the news about another; `ts` is the frame's. An `on` that was overtaken by its message is none. */
+  heard(sender, on, ts = '') {
     const { clock, changed } = this.#options;
-    if (on && clock.now() - (this.#messages.get(sender) ?? -Infinity) < OVERTAKEN_MS) return;
+    if (on && ts < (this.#messagedAt.get(sender) ?? '')) return;
     clock.clearTimeout(this.#staleTimers.get(sender));
     this.#staleTimers.delete(sender);
     if (on) {
       this.who.add(sender);
-      this.#staleTimers.set(sender, clock.setTimeout(() => this.heard(sender, false), STALE_MS));
+      this.#staleTimers.set(
+        sender,
+        clock.setTimeout(() => this.heard(sender, false), STALE_MS),
+      );
     } else if (!this.who.delete(sender)) {
       return;
     }

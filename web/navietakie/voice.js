@@ -17,7 +17,11 @@ const GATHER_MS = 80;
 export class Voice {
   /** `connecting`, `connected`, `reconnecting` or `closed`. */
   state = 'connecting';
-  /** What the other side sends: give it to an `<audio>` element's `srcObject`. */
+  /**
+   * What the other side sends: give it to an `<audio>` element's `srcObject`.
+   *
+   * @type {MediaStream | null}
+   */
   stream = null;
   callId;
   #options;
@@ -180,7 +184,8 @@ export class Voice {
   }
 
   async #addCandidate(candidate) {
-    if (this.#peer.remoteDescription) await this.#peer.addIceCandidate(candidate).catch(() => {}); // of an older offer
+    if (this.#peer.remoteDescription)
+      await this.#peer.addIceCandidate(candidate).catch(() => {}); // of an older offer
     else this.#waiting.push(candidate);
   }
 
@@ -228,8 +233,10 @@ export class Voice {
 
   /** One thing after the other: half-done negotiations do not mix. What fails is made good by a nudge. */
   #enqueue(step) {
-    this.#work = this.#work.then(async () => {
-      if (this.state !== 'closed') await step();
-    }).catch(() => {});
+    this.#work = this.#work
+      .then(async () => {
+        if (this.state !== 'closed') await step();
+      })
+      .catch(() => {});
   }
 }

@@ -50,7 +50,7 @@ export class VirtualClock {
     for (;;) {
       const due = [...this.#timers].filter(([, timer]) => timer.at <= end);
       if (!due.length) break;
-      const [key, next] = due.reduce((a, b) => (b[1].at - a[1].at || b[1].order - a[1].order) < 0 ? b : a);
+      const [key, next] = due.reduce((a, b) => ((b[1].at - a[1].at || b[1].order - a[1].order) < 0 ? b : a));
       this.#timers.delete(key);
       this.#now = Math.max(this.#now, next.at);
       next.callback();

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 
 const FIRST_PAGE = 50;
 const FRAME_MESSAGES = 20;
-const YEAR_2026 = Date.UTC(2026, 0, 1);
 
 /**
  * The server's side of the contract in memory: one booking, its connections and its call, over a network that can be
@@ -92,9 +91,8 @@ export class FakeServer {
   }
 
   on_sync(connection, { id, after }) {
-    const missed = after === undefined
-      ? this.messages.slice(-FIRST_PAGE)
-      : this.messages.filter((each) => each.timestamp > after);
+    const missed =
+      after === undefined ? this.messages.slice(-FIRST_PAGE) : this.messages.filter((each) => each.timestamp > after);
     const head = this.head();
     const parts = [];
     for (let at = 0; at < missed.length || !parts.length; at += FRAME_MESSAGES) {
@@ -124,11 +122,14 @@ export class FakeServer {
   }
 
   on_typing(connection, { on }) {
-    this.tell({ type: 'typing', sender: connection.sender, on }, (each) => each !== connection);
+    this.tell({ type: 'typing', sender: connection.sender, ts: this.#now(), on }, (each) => each !== connection);
   }
 
   on_signal(connection, { call_id, data }) {
-    this.tell({ type: 'signal', sender: connection.sender, call_id, data }, (each) => each.sender !== connection.sender);
+    this.tell(
+      { type: 'signal', sender: connection.sender, call_id, data },
+      (each) => each.sender !== connection.sender,
+    );
   }
 
   on_call(connection, { id, call_action: action, call_id: callId }) {
@@ -168,10 +169,15 @@ export class FakeServer {
   #append(content) {
     this.epoch ??= randomUUID();
     const seq = this.messages.length + 1;
-    const timestamp = new Date(YEAR_2026 + seq).toISOString().replace('Z', '000Z');
+    const last = this.messages.at(-1)?.timestamp ?? '';
+    const timestamp = last < this.#now() ? this.#now() : next(last);
     const message = { message_id: randomUUID(), booking_code: 'test', seq, timestamp, sender_id: null, ...content };
     this.messages.push(message);
     return message;
+  }
+
+  #now() {
+    return new Date(this.#clock.now()).toISOString().replace('Z', '000Z');
   }
 
   #mark(connection, kind, seq) {
@@ -179,7 +185,13 @@ export class FakeServer {
     if (seq > this.messages.length || seq <= mine[kind]) return;
     mine[kind] = seq;
     mine.delivered = Math.max(mine.delivered, mine.read);
-    const told = { type: 'receipt', sender: connection.sender, action: kind, seq, receipts: structuredClone(this.receipts) };
+    const told = {
+      type: 'receipt',
+      sender: connection.sender,
+      action: kind,
+      seq,
+      receipts: structuredClone(this.receipts),
+    };
     this.tell(told, (each) => each !== connection);
   }
 
@@ -247,6 +259,12 @@ export class FakeServer {
       }
     };
   }
+}
+
+/** The timestamp a microsecond after `timestamp`. */
+function next(timestamp) {
+  const micros = BigInt(Date.parse(timestamp)) * 1000n + BigInt(timestamp.slice(-4, -1)) + 1n;
+  return new Date(Number(micros / 1000n)).toISOString().replace('Z', `${String(micros % 1000n).padStart(3, '0')}Z`);
 }
 
 function answer(status, body) {

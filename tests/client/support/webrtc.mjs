@@ -89,7 +89,8 @@ export function fakeWebRtc(clock) {
     #perhapsConnect() {
       const remote = peers.find((each) => each.number === Number(this.remoteDescription.sdp.split(' ')[1]));
       const mutual = remote?.remoteDescription && remote.remoteDescription.sdp === this.#local?.sdp;
-      if (!mutual || remote.connectionState === 'closed' || !this.candidates.length || !remote.candidates.length) return;
+      if (!mutual || remote.connectionState === 'closed' || !this.candidates.length || !remote.candidates.length)
+        return;
       for (const peer of [this, remote]) {
         peer.connectionState = 'connected';
         peer.onconnectionstatechange?.();
