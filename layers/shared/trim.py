@@ -9,22 +9,25 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 
 def without_documentation(value: Any) -> Any:
     """`value` without texts named `documentation`, at any depth."""
     if isinstance(value, dict):
-        kept = {name: it for name, it in value.items() if not (name == "documentation" and isinstance(it, str))}
-        return {name: without_documentation(it) for name, it in kept.items()}
-    return [without_documentation(it) for it in value] if isinstance(value, list) else value
+        fields = cast(dict[str, Any], value).items()
+        kept = [(name, it) for name, it in fields if not (name == "documentation" and isinstance(it, str))]
+        return {name: without_documentation(it) for name, it in kept}
+    return [without_documentation(it) for it in cast(list[Any], value)] if isinstance(value, list) else value
 
 
 def write(path: Path, value: Any) -> None:
+    """`value` as JSON without a spare byte."""
     path.write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")), "utf-8")
 
 
 def trim(data: Path, services: set[str]) -> None:
+    """Leaves of botocore's `data` what clients of `services` read."""
     for folder in data.iterdir():
         if folder.is_dir() and folder.name not in services:
             shutil.rmtree(folder)
