@@ -74,7 +74,7 @@ async def build(source: str, log: Path) -> Path:
 
 
 async def build_for_docker(source: str, log: Path) -> None:
-    """A plain `sam build` where Docker runs and the last one is of another source: a bare `sam local` takes its result."""
+    """A plain `sam build`, where Docker runs and the source is another than the last time: for a bare `sam local`."""
     made_of = ROOT / ".aws-sam" / "made-of"
     if made_of.exists() and made_of.read_text() == source and (ROOT / ".aws-sam" / "build").exists():
         return
