@@ -41,7 +41,7 @@ start-api: .local/tools/ready ## The REST API by `sam local` in Docker, beside `
 
 # --- Talking to it (ENV=local, or a deployed one) ------------------------------------------------------------------
 
-.PHONY: chat token smoke config rotate-secret mcp
+.PHONY: chat token smoke config rotate-secret erase mcp
 chat: .local/tools/ready ## A conversation in the terminal (BOOKING=test ROLE=passenger ENV=local)
 	@exec env $(CLIENT) clients.chat
 
@@ -56,6 +56,9 @@ config: .local/tools/ready ## Print a deployment's addresses as JSON (ENV=local)
 
 rotate-secret: .local/tools/ready ## Sign tokens with a new secret; the last one stays valid (ENV=local)
 	@$(CLIENT) clients.tokens rotate
+
+erase: .local/tools/ready ## Count what is stored of a booking, then erase it if told to (BOOKING=… YES=1 FORCE=1 ENV=local)
+	@$(CLIENT) clients.erase
 
 mcp: .venv/ready ## An MCP server on stdio: an assistant plays driver or passenger (ENV=local)
 	@exec env PYTHONPATH=layers/shared .venv/bin/python -m clients.mcp_server

@@ -52,7 +52,7 @@ class DeployedSecret:
     """
 
     def __init__(self, environment: str, which: Literal["token", "proxy"] = "token", *, home: Path = HOME) -> None:
-        where = _local(home) if environment == "local" else {}
+        where = aws_of(environment, home)
         name = f"navietakie-websocket-{environment}"
         functions: Any = boto3.client("lambda", **cast(Any, where))
         settings = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
@@ -82,7 +82,10 @@ class DeployedSecret:
         self._client.put_secret_value(SecretId=self._arn, SecretString=version)
 
 
-def _local(home: Path) -> dict[str, str]:
+def aws_of(environment: str, home: Path = HOME) -> dict[str, str]:
+    """What boto3.client takes to reach the AWS of an environment: nothing but where it is the embedded one."""
+    if environment != "local":
+        return {}
     stack = Stack.read(home)
     if stack is None:
         raise Refusal("not_found", "The local stack is not running: start it with `make run`")

@@ -1,0 +1,218 @@
+"""`make erase BOOKING=…`: deletes what a local or a deployed stack has stored of a booking. It counts first.
+
+Without YES=1 it is a dry run, unless somebody at a terminal confirms it. Of messages it reads the keys alone. It may be
+stopped and run again at any time. The head goes last, and only if nothing was stored behind it meanwhile: so no message
+is left without one, which the numbers of a new history would collide with.
+"""
+
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from clients.tokens import aws_of
+from local.stack import HOME
+from navietakie.call import as_seen
+from navietakie.conversation import Head
+from navietakie.errors import Refusal
+from navietakie.message import BookingCode, Fields
+from navietakie.tables import keys
+from navietakie.tables.calls import Calls
+from navietakie.tables.connections import Connections
+from navietakie.tables.keys import Item
+from navietakie.tables.messages import Messages
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+BATCH: Final = 25
+"""The most that one BatchWriteItem takes."""
+FRUITLESS: Final = 10
+"""So many requests in a row that deleted nothing are enough."""
+ROUNDS: Final = 10
+"""So often it begins again because something was stored meanwhile."""
+
+
+class Wanted(Fields):
+    """What is to be erased."""
+
+    booking: BookingCode
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is stored of a booking. `items`: table and key of each, the head left out."""
+
+    head: Head
+    items: list[tuple[str, Item]]
+    counts: dict[str, int]
+    in_use: str | None
+    """Why somebody is likely to write again; None where nobody is."""
+
+
+class Stored:
+    """What an environment has stored of a booking."""
+
+    def __init__(self, client: "DynamoDBClient", environment: str, booking: str) -> None:
+        self._client = client
+        self._booking = booking
+        self._head = keys.in_booking(booking, keys.HEAD)
+        self._tables = [f"navietakie-{each}-{environment}" for each in ("messages", "calls", "connections")]
+
+    def find(self, now: int) -> Found:
+        """Everything, with the head as it was before; `now` in microseconds since 1970."""
+        messages, calls, connections = self._tables
+        history = Messages(self._client, messages)
+        # Before the items: what is stored behind this head makes `_delete_head` fail, and is found by the next round.
+        head = history.head(self._booking)
+        call = Calls(self._client, calls, history).live(self._booking)
+        connected = Connections(self._client, connections).of(self._booking, now)
+        in_use = None
+        if call is not None and as_seen(call, now).state != "ended":
+            in_use = "A call is going on"
+        elif connected and head.closed_at is None:
+            in_use = "Somebody is connected, and the booking is not closed"
+        said, called, rows = (list(self._keys(table)) for table in self._tables)
+        texts = sum(key["timestamp"]["S"] > keys.FIRST_TIMESTAMP for key in said)
+        counts = {
+            "messages": texts,
+            "items of bookkeeping": len(said) - texts,
+            "items of calls": len(called),
+            "connections": len(rows),
+        }
+        said = [key for key in said if key != self._head]
+        # It is deleted from behind: the connections first, so that those behind them soon stop writing.
+        items = [(table, key) for table, those in zip(self._tables, (said, called, rows), strict=True) for key in those]
+        return Found(head, items, counts, in_use)
+
+    def erase(self, found: Found, progress: Callable[[int, int], None]) -> int:
+        """Deletes what was found and what was stored since; how many items. `progress` is told how many of how many.
+
+        Raises the Refusal `unavailable` where others write faster than it deletes, or DynamoDB turns requests away.
+        """
+        done = 0
+        for _ in range(ROUNDS):
+            total = done + len(found.items)
+            for deleted in self._delete(found.items):
+                done += deleted
+                progress(done, total)
+            if self._delete_head(found.head):
+                return done + (found.head.seq > 0)
+            found = self.find(time.time_ns() // 1_000)
+        raise Refusal("unavailable", "Somebody goes on writing. Close the booking, then run it again")
+
+    def _keys(self, table: str) -> Iterator[Item]:
+        """The keys of the booking's items in a table, page by page."""
+        how: dict[str, Any] = {
+            "ProjectionExpression": "booking_code, #timestamp",
+            "ExpressionAttributeNames": {"#timestamp": "timestamp"},
+            "ConsistentRead": True,
+        }
+        if table == self._tables[-1]:
+            how = {"ProjectionExpression": "connection_id", "IndexName": keys.CONNECTIONS_OF_BOOKING}
+        pages = self._client.get_paginator("query").paginate(
+            TableName=table,
+            KeyConditionExpression="booking_code = :booking_code",
+            ExpressionAttributeValues={":booking_code": {"S": self._booking}},
+            **cast(Any, how),
+        )
+        for page in pages:
+            yield from page["Items"]
+
+    def _delete(self, items: list[tuple[str, Item]]) -> Iterator[int]:
+        """Deletes items, the last ones first; yields how many went with each request."""
+        waiting, fruitless = list(items), 0
+        while waiting:
+            batch, waiting[-BATCH:] = waiting[-BATCH:], []
+            requests: dict[str, list[Any]] = {}
+            for table, key in batch:
+                requests.setdefault(table, []).append({"DeleteRequest": {"Key": key}})
+            unprocessed = cast(Any, self._client.batch_write_item(RequestItems=requests).get("UnprocessedItems") or {})
+            left = [(table, each["DeleteRequest"]["Key"]) for table, those in unprocessed.items() for each in those]
+            waiting += left
+            yield len(batch) - len(left)
+            fruitless = fruitless + 1 if len(left) == len(batch) else 0
+            if fruitless == FRUITLESS:
+                raise Refusal("unavailable", "DynamoDB turns the requests away. Run it again to erase the rest")
+            if left:
+                time.sleep(random.uniform(0, 0.1 * 2**fruitless))
+
+    def _delete_head(self, head: Head) -> bool:
+        """Deletes the head if nothing was stored behind it; whether that is so."""
+        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(booking_code)"}
+        if head.seq:
+            condition = {
+                "ConditionExpression": "seq = :seq AND epoch = :epoch",
+                "ExpressionAttributeValues": {":seq": {"N": str(head.seq)}, ":epoch": {"S": head.epoch}},
+            }
+        try:
+            self._client.delete_item(TableName=self._tables[0], Key=self._head, **cast(Any, condition))
+        except ClientError as error:
+            # A conflict is another's transaction on the head, under way.
+            if error.response.get("Error", {}).get("Code") in (
+                "ConditionalCheckFailedException",
+                "TransactionConflictException",
+            ):
+                return False
+            raise
+        return True
+
+
+def bar(done: int, total: int) -> None:
+    """Draws the progress on standard error, if somebody watches it."""
+    if sys.stderr.isatty():
+        filled = 30 * done // max(1, total)
+        end = "\n" if done == total else ""
+        sys.stderr.write(f"\r[{'█' * filled}{'·' * (30 - filled)}] {done:,} of {total:,}{end}")
+        sys.stderr.flush()
+
+
+def confirmed(booking: str) -> bool:
+    """Whether it shall be done: YES=1 says so, or whoever sits at the terminal types the booking code."""
+    if os.environ.get("YES") == "1":
+        return True
+    if not sys.stdin.isatty():
+        return False
+    print("There is no way back. Type the booking code to erase all of it: ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip() == booking
+
+
+def main(home: Path = HOME) -> None:
+    """Erases the booking that the environment variable BOOKING names from the environment ENV; see `make help`."""
+    environment = os.environ.get("ENV") or "local"
+    try:
+        booking = Wanted.parse({"booking": os.environ.get("BOOKING")}).booking
+        patient = Config(retries={"mode": "standard", "total_max_attempts": 8})
+        where = cast(Any, aws_of(environment, home))
+        client: DynamoDBClient = boto3.client("dynamodb", config=patient, **where)
+        stored = Stored(client, environment, booking)
+        found = stored.find(time.time_ns() // 1_000)
+        print(f"Stored of booking {booking} in {environment} ({client.meta.region_name}):")
+        for what, count in found.counts.items():
+            print(f"{count:>10,} {what}")
+        if not any(found.counts.values()):
+            print("There is nothing to erase.")
+        elif found.in_use and os.environ.get("FORCE") != "1":
+            sys.exit(f"{found.in_use}: what is erased now may be written again. FORCE=1 erases all the same.")
+        elif confirmed(booking):
+            print(f"Erased: {stored.erase(found, bar):,} items.")
+        else:
+            print("Nothing was erased. YES=1 erases it.")
+    except Refusal as refusal:
+        sys.exit(f"{refusal.message}\nUsage: make erase BOOKING=test [YES=1] [FORCE=1] [ENV=local|staging|production]")
+    except (BotoCoreError, ClientError) as error:
+        sys.exit(f"AWS says: {error}\nRun it again to erase what is left.")
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. Run it again to erase what is left.")
+
+
+if __name__ == "__main__":
+    main()
