@@ -11,7 +11,14 @@ import pytest
 from local.stack import Stack
 from tests.e2e import privacy
 from tests.fakes.embedded import embedded_dynamodb
+from tests.policies import recording
 from tests.running import Run, running
+
+recording.start()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    recording.last(items)
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,9 @@ CACHES: tuple[Any, ...] = (
 )
 
 
+SECRET = "what every secret of the tests holds, in more than 32 bytes"
+
+
 class Killed(BaseException):
     """The function's process is gone: no handler of its errors gets to see this."""
 
@@ -94,7 +97,7 @@ class Wire:
             self.published.append(json.loads(asked.fields["Message"]))
             return AWSResponse(request.url, 200, {}, _Raw(b"<PublishResponse><PublishResult/></PublishResponse>"))
         if asked.name == "secrets-manager.GetSecretValue":
-            return answer(200, {"SecretString": "a secret of the tests, at least 32 bytes long"})
+            return answer(200, {"SecretString": SECRET})
         raise AssertionError(f"nobody answers {asked.name} at {urlsplit(request.url).netloc}")
 
 

@@ -1,0 +1,85 @@
+"""Notes what each function asks AWS for, in every test of a session: whose code is on the stack when it is asked."""
+
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import botocore.handlers
+import pytest
+
+from navietakie.posting import ConnectionsApi
+
+FUNCTIONS = Path(__file__).resolve().parents[2] / "functions"
+TABLES = ("messages", "connections", "calls")
+IN_TRANSACTION = {"Put": "PutItem", "Update": "UpdateItem", "ConditionCheck": "ConditionCheckItem"}
+SECRETS = ("TOKEN_SECRET_ARN", "TURN_SECRET_ARN", "PROXY_SECRET_ARN")
+
+Grant = tuple[str, str]
+"""An action and what it is done to: `dynamodb:GetItem` and `messages`."""
+
+asked: defaultdict[str, set[Grant]] = defaultdict(set)
+"""By function, as the template names it, and `proxy` for websocket in proxy mode."""
+
+
+def start() -> None:
+    """Notes every request of this process from now on."""
+    botocore.handlers.BUILTIN_HANDLERS.append(("before-parameter-build", _request))
+    real = ConnectionsApi._ask
+
+    def ask(self: ConnectionsApi, method: str, posts: Sequence[Any]) -> Any:
+        if posts and (name := _function()) is not None:
+            asked[name].add(("execute-api:ManageConnections", method))
+        return real(self, method, posts)
+
+    ConnectionsApi._ask = ask
+
+
+def last(items: list[pytest.Item]) -> None:
+    """Puts the tests that judge what was noted behind those that make the notes."""
+    items.sort(key=lambda item: item.path.parent == Path(__file__).parent)
+
+
+def _request(params: dict[str, Any], model: Any, **_: Any) -> None:
+    name = _function()
+    if name is None:
+        return
+    if model.name == "TransactWriteItems":
+        for write in params["TransactItems"]:
+            ((kind, its),) = write.items()
+            asked[name].add((f"dynamodb:{IN_TRANSACTION[kind]}", _table(its)))
+        return
+    match model.service_model.service_name:
+        case "dynamodb":
+            grant = f"dynamodb:{model.name}", _table(params)
+        case "sqs":
+            grant = f"sqs:{model.name}", "call-timers"
+        case "sns":
+            grant = f"sns:{model.name}", "events"
+        case "secretsmanager":
+            grant = f"secretsmanager:{model.name}", _secret(params["SecretId"])
+        case other:
+            grant = f"{other}:{model.name}", "?"
+    asked[name].add(grant)
+
+
+def _table(params: dict[str, Any]) -> str:
+    (table,) = (table for table in TABLES if table in params["TableName"])
+    return f"{table}/{params['IndexName']}" if "IndexName" in params else table
+
+
+def _secret(arn: str) -> str:
+    return next(name for name in SECRETS if os.environ.get(name) == arn)
+
+
+def _function() -> str | None:
+    """The function whose code is asking; None where a test does."""
+    frame = sys._getframe()
+    while frame is not None:
+        path = Path(frame.f_code.co_filename)
+        if path.is_relative_to(FUNCTIONS):
+            return "proxy" if path.name == "proxy.py" else path.relative_to(FUNCTIONS).parts[0].replace("_", "-")
+        frame = frame.f_back
+    return None

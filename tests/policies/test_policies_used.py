@@ -1,0 +1,222 @@
+"""Each role allows what its function asks for, and asks for all that it allows.
+
+The tour below asks for everything once; what the other tests of the session asked for is held against the roles too.
+"""
+
+import http.server
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+import get_message.app
+import make_call.app
+import send_message.app
+import websocket.app
+from make_call import ice
+from navietakie import identity, instants
+from navietakie.tables.connections import Connection, connections
+from tests.fakes import invocations
+from tests.fakes.gateway import Gateway, gateway
+from tests.fakes.wire import SECRET, Wire, wired
+from tests.policies import recording
+from tests.policies.recording import Grant
+from tests.template.stack import FUNCTIONS, Stack
+from websocket import proxy
+
+FUNCTIONS_AND_PROXY = (*FUNCTIONS, "proxy")
+TURN_SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:turn"
+NAMES = {
+    "<MessagesTable.Arn>": "messages",
+    "<ConnectionsTable.Arn>": "connections",
+    "<ConnectionsTable.Arn>/index/booking_code-index": "connections/booking_code-index",
+    "<CallsTable.Arn>": "calls",
+    "<CallTimerQueue.Arn>": "call-timers",
+    "<EventsTopic>": "events",
+    "<TokenSecret.Id>": "TOKEN_SECRET_ARN",
+    "<ProxySecret.Id>": "PROXY_SECRET_ARN",
+    TURN_SECRET: "TURN_SECRET_ARN",
+}
+LAMBDAS_OWN = {
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "sqs:ReceiveMessage",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+}
+"""What Lambda does itself in the function's name: its log, its traces, and fetching from the queue for it."""
+
+
+class Tour:
+    """A booking with tokens, the functions, and a gateway over real HTTP."""
+
+    def __init__(self, wire: Wire, gateway: Gateway, patch: pytest.MonkeyPatch) -> None:
+        self.wire = wire
+        self.gateway = gateway
+        self.patch = patch
+
+    def token(self, role: str) -> str:
+        claims = {"sub": f"{role}-1", "booking_code": "test", "role": role, "aud": "navietakie"}
+        return jwt.encode({**claims, "exp": int(time.time()) + 600}, SECRET, "HS256")
+
+    def rest(self, handler: Any, name: str, role: str, body: Any = None, query: Any = None) -> Any:
+        event = invocations.rest(name, body, query, Authorization=f"Bearer {self.token(role)}")
+        answer = handler(event, invocations.Context())
+        assert answer["statusCode"] in (200, 201), answer
+        return answer
+
+    def frame(self, handler: Any, connection_id: str, **fields: Any) -> None:
+        assert handler(invocations.frame(connection_id, fields), invocations.Context()) == {"statusCode": 200}
+
+    def join(self, connection_id: str, sender: Any, gone: bool = False) -> None:
+        at = time.time_ns() // 1_000 - 60 * instants.SECOND
+        connections().record(Connection(connection_id, "test", sender, instants.to_text(at), 2**40))
+        if gone:
+            self.gateway.misbehave[connection_id] = lambda: 410
+
+    def send_messages(self) -> None:
+        handler = send_message.app.handler
+        self.join("driver", "driver")
+        self.join("lost", "passenger", gone=True)
+        said = {"booking_code": "test", "message": "Hello", "client_message_id": "a"}
+        self.rest(handler, "send_message", "driver", said)
+        self.rest(handler, "send_message", "driver", said)
+        self.rest(handler, "send_message", "passenger", {"booking_code": "test", "read": 1})
+        self.frame(handler, "driver", action="message", message="Hi")
+        self.frame(handler, "nobody", action="message", message="Hi")
+        closed = {"message_type": "system", "message": "Closed", "metadata": {"event": "booking_closed"}}
+        self.rest(handler, "send_message", "system", {"booking_code": "test", **closed})
+
+    def make_calls(self) -> None:
+        handler = make_call.app.handler
+        self.patch.setenv("TURN_SECRET_ARN", TURN_SECRET)
+        self.patch.setenv("ICE_SERVERS", '[{"urls": "turn:turn.example.com"}]')
+        make_call.app.handler(invocations.timers(), invocations.Context())
+        self.join("driver", "driver")
+        self.join("lost", "passenger", gone=True)
+        initiate = {"booking_code": "test", "action": "initiate"}
+        self.rest(handler, "make_call", "driver", initiate)
+        self.rest(handler, "make_call", "passenger", initiate)
+        for _, timer in list(self.wire.queued):
+            assert handler(invocations.timers(timer), invocations.Context()) == {"batchItemFailures": []}
+        self.frame(handler, "nobody", action="call", call_action="initiate")
+        (call,) = self.calls()
+        self.frame(handler, "driver", action="call", call_action="end", call_id=call["call_id"])
+        assert self.calls()[0]["state"] == "ended"
+
+    def calls(self) -> Any:
+        body = self.rest(make_call.app.handler, "calls", "driver", query={"booking_code": "test"})["body"]
+        return invocations.json.loads(body)["calls"]
+
+    def get_messages(self) -> None:
+        handler = get_message.app.handler
+        self.rest(send_message.app.handler, "send_message", "driver", {"booking_code": "test", "message": "Hello"})
+        identity.token_secret.cache_clear()  # each function has a process of its own
+        self.rest(handler, "get_message", "driver", query={"booking_code": "test"})
+        self.join("lost", "passenger", gone=True)
+        self.frame(handler, "lost", action="sync")
+        self.frame(handler, "nobody", action="sync")
+
+    def come_and_go(self) -> None:
+        handler, context = websocket.app.handler, invocations.Context()
+        query = {"booking_code": "test", "token": self.token("driver")}
+        assert handler(invocations.connect("driver", query), context)["statusCode"] == 200
+        self.join("passenger", "passenger")
+        self.frame(handler, "driver", action="ping")
+        self.frame(handler, "nobody", action="ping")
+        self.rest(make_call.app.handler, "make_call", "driver", {"booking_code": "test", "action": "initiate"})
+        for connection_id in ("driver", "never"):
+            assert handler(invocations.disconnect(connection_id), context)["statusCode"] == 200
+        assert ("left", "driver") in {(body["kind"], body.get("side")) for _, body in self.wire.queued}
+
+    def pass_on(self) -> None:
+        self.patch.setenv("PROXY_SECRET_ARN", "the proxy's")
+        with backend() as url:
+            self.patch.setenv("BACKEND_URL", url)
+            query = {"booking_code": "test", "token": self.token("driver")}
+            handler, context = websocket.app.handler, invocations.Context()
+            assert handler(invocations.connect("driver", query), context)["statusCode"] == 200
+            self.frame(handler, "driver", action="anything")
+            self.patch.delenv("BACKEND_URL")
+        assert self.gateway.frames["driver"] == [{"hello": "driver"}]
+
+
+@contextmanager
+def backend() -> Generator[str]:
+    """An HTTP backend that greets."""
+
+    class Backend(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.end_headers()
+            self.wfile.write(b'{"hello": "driver"}')
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Backend)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tour() -> None:
+    """Asks for everything that there is to ask for."""
+    caches = (identity.token_secret, proxy._secret, ice.turn_secret)
+    for each in (Tour.send_messages, Tour.make_calls, Tour.get_messages, Tour.come_and_go, Tour.pass_on):
+        for cache in caches:
+            cache.cache_clear()
+        with pytest.MonkeyPatch.context() as patch, wired(patch) as wire, gateway() as there:
+            patch.setenv("AUTH_MODE", "jwt")
+            patch.setenv("TOKEN_SECRET_ARN", "the tokens'")
+            patch.setenv("WEBSOCKET_ENDPOINT", there.endpoint)
+            each(Tour(wire, there, patch))
+    for cache in caches:
+        cache.cache_clear()
+
+
+def granted(name: str) -> set[Grant]:
+    """What a role allows its function's code."""
+    proxied = {"BackendUrl": "https://backend.example.com"} if name == "proxy" else {}
+    stack = Stack(Environment="staging", TurnSecretArn=TURN_SECRET, **proxied)
+    return {
+        (action, _name(statement["Resource"]))
+        for statement in stack.statements("websocket" if name == "proxy" else name)
+        for action in statement["Action"]
+        if action not in LAMBDAS_OWN
+    }
+
+
+def _name(resource: str) -> str:
+    return resource.split("/")[-3] if resource.endswith("/@connections/*") else NAMES[resource]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS_AND_PROXY)
+def test_whatever_a_function_asked_for_in_this_session_is_granted(name: str) -> None:
+    assert recording.asked[name] - granted(name) == set()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS_AND_PROXY)
+def test_whatever_is_granted_is_asked_for(name: str) -> None:
+    assert granted(name) - recording.asked[name] == set()
+
+
+def test_the_recording_sees_which_function_asks() -> None:
+    assert set(recording.asked) == set(FUNCTIONS_AND_PROXY)
+    assert ("dynamodb:ConditionCheckItem", "messages") in recording.asked["make-call"]
+    assert Path(recording.FUNCTIONS, "make_call", "app.py").exists()
