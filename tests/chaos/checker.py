@@ -5,7 +5,20 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from tests.chaos.history import Answered, Asked, Booking, Cut, Disowned, Event, Fields, Heard, History, Rested, Synced
+from tests.chaos.history import (
+    Answered,
+    Asked,
+    Booking,
+    Cut,
+    Disowned,
+    Doubled,
+    Event,
+    Fields,
+    Heard,
+    History,
+    Rested,
+    Synced,
+)
 
 STATES: Mapping[str | None, set[str]] = {
     None: {"ringing"},
@@ -29,7 +42,7 @@ def problems(history: History) -> list[str]:
         for check in (
             _sequence(booking),
             _stored_once(booking, answers),
-            _nothing_else_stored(booking, tries, answers),
+            _nothing_else_stored(booking, events, tries, answers),
             _in_real_time(booking, answers),
             _closed_is_closed(booking),
             _views(booking, events),
@@ -80,9 +93,12 @@ def _stored_once(booking: Booking, answers: Answers) -> Problems:
         seen[key] = message["seq"]
 
 
-def _nothing_else_stored(booking: Booking, tries: Mapping[int, Asked], answers: Answers) -> Problems:
+def _nothing_else_stored(
+    booking: Booking, events: list[Event], tries: Mapping[int, Asked], answers: Answers
+) -> Problems:
     """Every message was sent by somebody and not refused each time; only the server writes of calls."""
     refused = {answer.number for _, answer in answers if answer.code is not None}
+    refused -= {event.number for event in events if isinstance(event, Doubled)}
     alive: dict[Any, list[Asked]] = defaultdict(list)
     for number, asked in tries.items():
         if asked.kind == "send" and number not in refused:

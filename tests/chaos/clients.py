@@ -261,8 +261,8 @@ class Phone:
             return
         kind = self.world.random.choice(("delivered", "read"))
         if self._line is not None and self.world.happens(0.7):
-            self.world.tried(self, "receipt", self.sender, {kind: seq})
-            self.world.send(self._line, {"action": kind, "seq": seq})
+            number = self.world.tried(self, "receipt", self.sender, {kind: seq})
+            self.world.send(self._line, {"action": kind, "seq": seq}, number)
         else:
             self._by_rest("receipt", {"booking_code": self.booking, "sender": self.sender, kind: seq})
 
@@ -345,7 +345,7 @@ class Phone:
         named = {"client_message_id": id} if kind == "send" else {"device_id": self.name}
         number = self.world.tried(self, kind, self.sender, {**fields, **named})
         self._awaited, self._answer = (id, strand), None
-        self.world.send(line, {"action": "message" if kind == "send" else "call", "id": id, **fields})
+        self.world.send(line, {"action": "message" if kind == "send" else "call", "id": id, **fields}, number)
         self.world.scheduler.pause(ANSWER_SECONDS)
         frame, self._awaited = self._answer, None
         if frame is None:
@@ -355,7 +355,7 @@ class Phone:
 
     def _by_rest(self, kind: str, body: Fields) -> str | None:
         number = self.world.tried(self, kind, self.sender, body)
-        found = self.world.rest("make_call" if kind == "call" else "send_message", body)
+        found = self.world.rest("make_call" if kind == "call" else "send_message", body, number=number)
         return "unknown" if found is None else self._conclude(number, found)
 
     def _conclude(self, number: int, found: Fields) -> str | None:
@@ -413,7 +413,7 @@ class Company:
         }
         while True:
             number = self.world.tried(self, "send", "system", fields)
-            found = self.world.direct("send_message", {"function_type": "send_message", **fields})
+            found = self.world.direct("send_message", {"function_type": "send_message", **fields}, number)
             if found is not None and "error" not in found:
                 self.world.answered(self, number, None, found)
                 return

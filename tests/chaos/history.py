@@ -39,6 +39,13 @@ class Answered(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Doubled(Event):
+    """The event of a try is run twice, and may be both refused and granted; the client hears of one outcome."""
+
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Heard(Event):
     """A frame came that nobody had asked for."""
 

@@ -18,7 +18,7 @@ import make_call.app
 import send_message.app
 import websocket.app
 from navietakie.posting import Outcome, Post
-from tests.chaos.history import Answered, Event, Fields
+from tests.chaos.history import Answered, Doubled, Event, Fields
 from tests.chaos.history import Asked as Tried
 from tests.chaos.scheduler import SECOND, Scheduler
 from tests.fakes import invocations
@@ -110,7 +110,7 @@ class World:
         self.requests = 0
         self._wire = wire
         self._lines: dict[str, Line] = {}
-        self._tries = 0
+        self._trying: dict[int, Any] = {}
         self._index: dict[str, list[tuple[int, Fields]]] = {}
         wire.way = self._way
 
@@ -122,37 +122,24 @@ class World:
 
     def tried(self, client: Any, kind: str, sender: str, fields: Fields) -> int:
         """Notes that a client asks for something; the number of the try."""
-        self._tries += 1
-        self.events.append(
-            Tried(
-                at=self.scheduler.now,
-                booking=client.booking,
-                client=client.name,
-                number=self._tries,
-                kind=kind,
-                sender=sender,
-                fields=fields,
-            )
-        )
-        return self._tries
+        number = len(self._trying) + 1
+        self._trying[number] = client
+        self._note(Tried, client, number=number, kind=kind, sender=sender, fields=fields)
+        return number
 
     def answered(self, client: Any, number: int, code: str | None, body: Fields) -> None:
         """Notes the outcome of a try."""
-        self.events.append(
-            Answered(
-                at=self.scheduler.now,
-                booking=client.booking,
-                client=client.name,
-                number=number,
-                code=code,
-                body=body,
-            )
-        )
+        self._note(Answered, client, number=number, code=code, body=body)
 
-    def rest(self, name: str, body: Fields | None = None, query: dict[str, str] | None = None) -> Fields | None:
-        """A REST request of a strand; the body of its answer, None where none came."""
+    def _note(self, event: type[Event], client: Any, **fields: Any) -> None:
+        self.events.append(event(at=self.scheduler.now, booking=client.booking, client=client.name, **fields))
+
+    def rest(
+        self, name: str, body: Fields | None = None, query: dict[str, str] | None = None, number: int = 0
+    ) -> Fields | None:
+        """A REST request of a strand, the try of this number; the body of its answer, None where none came."""
         self.scheduler.pause(self._latency())
-        found = self._invoke("make_call" if name == "calls" else name, invocations.rest(name, body, query))
+        found = self._invoke("make_call" if name == "calls" else name, invocations.rest(name, body, query), number)
         self.scheduler.pause(self._latency())
         if found is None or found["statusCode"] == 504 or self.happens(self.faults.answer_lost):
             return None
@@ -172,12 +159,12 @@ class World:
             return line
         return None
 
-    def send(self, line: Line, frame: Fields) -> None:
-        """A client sends a frame."""
+    def send(self, line: Line, frame: Fields, number: int = 0) -> None:
+        """A client sends a frame, the try of this number."""
         if line.state == "open":
             function = ROUTES.get(frame["action"], "websocket")
             event = invocations.frame(line.id, frame)
-            self.scheduler.start(partial(self._take, line, function, event), self._latency())
+            self.scheduler.start(partial(self._take, line, function, event, number), self._latency())
 
     def cut(self, line: Line) -> None:
         """The network ends a line; API Gateway finds out after a while, and tells nobody, once or twice."""
@@ -247,19 +234,21 @@ class World:
 
     # --- Lambda
 
-    def direct(self, function: str, event: Fields) -> Fields | None:
-        """A direct invocation by a strand; None where no answer came."""
-        found = self._invoke(function, event)
+    def direct(self, function: str, event: Fields, number: int) -> Fields | None:
+        """A direct invocation by a strand, the try of this number; None where no answer came."""
+        found = self._invoke(function, event, number)
         return None if found is None or self.happens(self.faults.answer_lost) else found["body"]
 
-    def _take(self, line: Line, function: str, event: Fields) -> None:
-        if self._invoke(function, event) is None:
+    def _take(self, line: Line, function: str, event: Fields, number: int) -> None:
+        if self._invoke(function, event, number) is None:
             context = {"connectionId": line.id, "requestId": "died"}
             self._accept(line, {"message": "Internal server error", **context})  # API Gateway's own words
 
-    def _invoke(self, function: str, event: Fields) -> Any:
+    def _invoke(self, function: str, event: Fields, number: int = 0) -> Any:
         """Runs a function in some container; None where it died."""
         if self.happens(self.faults.doubled):
+            if client := self._trying.get(number):
+                self._note(Doubled, client, number=number)
             self.scheduler.start(partial(self._run, function, event), self._latency())
         return self._run(function, event)
 
