@@ -1,6 +1,7 @@
 """What every store of messages promises: the fake and the DynamoDB adapter (on moto) alike."""
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -99,6 +100,14 @@ def test_a_message_behind_an_old_head_is_not_stored(store: Any) -> None:
         put(store, "three", before=old, now=NOW + 5)
     assert outrun.value.head == store.head("test")
     assert texts(store.page("test", now=NOW, ascending=True, limit=10)) == ["one", "two"]
+
+
+def test_a_message_behind_the_head_of_an_erased_history_is_not_stored(store: Any) -> None:
+    put(store, "one")
+    erased = replace(store.head("test"), epoch="an-older-epoch")
+    with pytest.raises(Outrun) as outrun:
+        put(store, "two", before=erased, now=NOW + 5)
+    assert outrun.value.head == store.head("test")
 
 
 def test_the_first_message_loses_against_another_first_message(store: Any) -> None:

@@ -42,8 +42,9 @@ class FakeMessages:
                 kept = self.markers.get(key)
                 if kept and kept[1] > instants.to_seconds(now):
                     raise AlreadyStored(kept[0])
-            if there or head.seq != before.seq:
-                raise Outrun(head if head.seq != before.seq else None)
+            moved = (head.seq, head.epoch) != (before.seq, before.epoch)
+            if there or moved:
+                raise Outrun(head if moved else None)
             if marker is not None:
                 self.markers[key] = (marker, instants.to_seconds(now + MARKER_LIFE))
             history[message.timestamp] = (message, expires_at)

@@ -241,7 +241,7 @@ class Messages:
             values[":closed_at"] = {"S": after.closed_at}
         condition = "attribute_not_exists(booking_code)"
         if before.seq:
-            condition = "seq = :before"
+            condition = "seq = :before AND epoch = :epoch"  # an erased booking may have begun anew
             values[":before"] = {"N": str(before.seq)}
         return {
             "TableName": self.table,
