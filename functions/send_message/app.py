@@ -35,13 +35,14 @@ def post(request: Request) -> Answer:
     if "message" not in request.fields and not request.fields.keys().isdisjoint(("delivered", "read")):
         return post_receipt(request, party)
     new = NewMessage.parse({**request.fields, **_idempotency_key(request), "sender_id": party.sender_id})
+    broadcast = request.broadcast()  # before the store: where a setting is missing, nothing is stored
     sent = sending().send(party, new, now=request.now, deadline=request.deadline)
     excluded = request.headers.get("x-exclude-connection")
 
     def receives(connection: Connection) -> bool:
         return connection.connection_id != excluded or connection.sender != party.sender
 
-    delivery = request.broadcast().to_booking(party.booking_code, message_frame(sent.message), request.now, to=receives)
+    delivery = broadcast.to_booking(party.booking_code, message_frame(sent.message), request.now, to=receives)
     report(sent, delivery, request.now)
     body = {"message": sent.message.model_dump(), "duplicate": sent.duplicate, "delivery": delivery.as_dict()}
     return (200 if sent.duplicate else 201), body
@@ -49,12 +50,12 @@ def post(request: Request) -> Answer:
 
 def post_receipt(request: Request, party: Party) -> Answer:
     """Stores a receipt and tells the booking, unless it was known already."""
-    new = NewReceipt.parse(request.fields)
+    new, broadcast = NewReceipt.parse(request.fields), request.broadcast()
     head, moved = record(messages(), party, new.kind, new.seq, deadline=request.deadline, field=new.kind)
     if moved:
         ts = instants.to_text(request.now)
         frame = receipt_frame(party, new.kind, new.seq, head, ts)
-        request.broadcast().to_booking(party.booking_code, frame, request.now)
+        broadcast.to_booking(party.booking_code, frame, request.now)
     return 200, {"receipts": head.receipts}
 
 

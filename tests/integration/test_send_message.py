@@ -11,6 +11,7 @@ from navietakie import instants
 from navietakie.observability import logger
 from navietakie.tables import dynamo
 from send_message.app import handler
+from tests.fakes import tables
 from tests.integration.conftest import World, fail
 
 PATH = "/api/v1/send_message"
@@ -438,11 +439,25 @@ def test_a_preflight_is_answered(world: World, monkeypatch: pytest.MonkeyPatch) 
     assert "access-control-allow-origin" not in headers
 
 
-def test_a_missing_setting_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DYNAMODB_TABLE")
+@pytest.mark.parametrize("name", ["DYNAMODB_TABLE", "CONNECTIONS_TABLE", "WEBSOCKET_ENDPOINT", "ENVIRONMENT"])
+def test_a_missing_setting_is_named_and_nothing_is_stored(
+    world: World, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", log)
+    monkeypatch.delenv(name)
     answer = post(world)
     assert code(answer) == (500, "internal")
-    assert "DYNAMODB_TABLE" in answer[1]["error"]["message"]
+    assert name in answer[1]["error"]["message"]
+    assert name in log.getvalue()
+    assert stored(world) == []
+
+
+def test_a_table_that_is_away_for_a_restore_is_unavailable(world: World) -> None:
+    world.dynamodb.delete_table(TableName=tables.NAMES["messages"])
+    answer = post(world)
+    assert code(answer) == (503, "unavailable")
+    assert answer[2]["retry-after"] == "1"
 
 
 def test_an_unexpected_error_tells_the_client_nothing_and_the_log_no_text(

@@ -315,12 +315,19 @@ def test_a_browser_gets_its_subprotocol_back_and_never_its_token() -> None:
     assert identity.selected_subprotocol({}) == {}
 
 
-@pytest.mark.parametrize("environment", ["staging", "production", "Local", ""])
+@pytest.mark.parametrize("environment", ["staging", "production", "Local"])
 def test_no_setting_opens_a_deployed_environment(environment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENVIRONMENT", environment)
     monkeypatch.setenv("AUTH_MODE", "none")
     assert settings.auth_mode() == "jwt"
     with pytest.raises(Refusal):
+        identity.of_rest({})
+
+
+def test_an_environment_that_is_not_told_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ENVIRONMENT", raising=False)
+    monkeypatch.setenv("AUTH_MODE", "none")
+    with pytest.raises(Refusal, match="ENVIRONMENT is not set"):
         identity.of_rest({})
 
 

@@ -102,12 +102,11 @@ def _rest_door(
         bearer = identity.of_rest(headers)
         fields = rest.query_of(event) if event["httpMethod"] == "GET" else json_object(rest.body_of(event))
         status, body = handle(Request(fields, now, deadline, event, headers, bearer))
-    except Refusal as refusal:
+    except Exception as error:
+        refusal = _refusal_of(error)
         status, body = refusal.status, rest.error_body(refusal, request_id)
         if refusal.retry_after_seconds is not None:
             extra["retry-after"] = str(refusal.retry_after_seconds)
-    except Exception as error:
-        status, body = 500, rest.error_body(_unexpected(error), request_id)
     return rest.answer(status, body, headers, request_id, extra)
 
 
@@ -121,12 +120,11 @@ def _direct_door(
         if handle is None:
             raise invalid("function_type", f"must be {' or '.join(routes)}")
         status, body = handle(Request(fields, now, deadline, event))
-    except Refusal as refusal:
-        status, body = refusal.status, rest.error_body(refusal, request_id)
     except UnicodeEncodeError:
         status, body = 400, rest.error_body(invalid("body", "holds a lone surrogate"), request_id)
     except Exception as error:
-        status, body = 500, rest.error_body(_unexpected(error), request_id)
+        refusal = _refusal_of(error)
+        status, body = refusal.status, rest.error_body(refusal, request_id)
     return {"statusCode": status, "body": body}
 
 
@@ -135,10 +133,9 @@ def _lifecycle_door(handle: EventRoute, event: Event, now: int) -> tuple[dict[st
     try:
         answer = dict(handle(event, now))
         return answer, str(answer["statusCode"])
-    except Refusal as refusal:
-        return {"statusCode": refusal.status}, refusal.code
     except Exception as error:
-        return {"statusCode": _unexpected(error).status}, "internal"
+        refusal = _refusal_of(error)
+        return {"statusCode": refusal.status}, refusal.code
 
 
 def _socket_door(routes: Mapping[str, SocketRoute], event: Event, now: int, deadline: float) -> str:
@@ -163,10 +160,8 @@ def _socket_door(routes: Mapping[str, SocketRoute], event: Event, now: int, dead
         request.party()
         handle(request)
         return "ok"
-    except Refusal as refusal:
-        said = refusal
     except Exception as error:
-        said = _unexpected(error)
+        said = _refusal_of(error)
     booking_code = connection.booking_code if connection else None
     told = error_frame(said, booking_code, instants.to_text(now), frame_id(event))
     api = requests.poster(event)
@@ -185,8 +180,17 @@ def frame_id(event: Event) -> str | None:
     return given if isinstance(given, str) and len(given) <= 64 and given.isascii() and given.isprintable() else None
 
 
-def _unexpected(error: Exception) -> Refusal:
-    """`internal`, after a log line that says where but not what: an exception's text may quote a message."""
+def _refusal_of(error: Exception) -> Refusal:
+    """What a client is told of an error. One that is not the client's fault is logged.
+
+    A Refusal's words are ours and are logged too: after a `$connect` the log is the only place that names a missing
+    setting. Of any other exception it says where but not what: the text may quote a message.
+    """
+    if isinstance(error, Refusal):
+        if error.status >= 500:
+            cause = type(error.__cause__ or error).__name__
+            logger.error("%s: %s", error.code, error.message, extra={"error_type": cause})
+        return error
     trace = [f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__)]
     logger.error("unexpected error", extra={"error_type": type(error).__name__, "trace": trace})
     return Refusal("internal", "Something went wrong here; it is not your request's fault")

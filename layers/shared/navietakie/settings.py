@@ -37,7 +37,7 @@ def environment() -> str:
 
 def auth_mode() -> str:
     """`jwt` or `none`; `none` holds in the local environment alone, whatever the variable says."""
-    if optional("ENVIRONMENT") != "local":
+    if environment() != "local":
         return "jwt"
     return optional("AUTH_MODE", "none")
 

@@ -21,6 +21,7 @@ _PASSING: Final = frozenset(
         "RequestLimitExceeded",
         "RequestTimeout",
         "RequestTimeoutException",
+        "ResourceNotFoundException",  # the table itself: it is being restored, under its old name
         "ServiceUnavailable",
         "ThrottlingException",
         "ThrottlingError",
