@@ -268,6 +268,7 @@ class Pong(Answering):
     call: CallGlance | None
     presence: Presence
     server_time: str
+    connection_id: str
 
 
 class FrameProblem(TypedDict):

@@ -79,5 +79,6 @@ def on_ping(request: SocketRequest) -> None:
         call=seen,
         presence=presence(here),
         server_time=instants.to_text(now),
+        connection_id=request.connection.connection_id,  # for X-Exclude-Connection; nothing else tells a client its own
     )
     broadcast.to_connection(request.connection, pong, now)

@@ -1,10 +1,12 @@
 """websocket's handler: who comes and goes, typing, pings, and everything unknown."""
 
+import io
 import time
 from typing import Any
 
 import pytest
 
+from navietakie.observability import logger
 from navietakie.tables.calls import calls
 from navietakie.tables.messages import messages
 from tests.integration.conftest import World
@@ -52,6 +54,14 @@ def test_booking_id_is_another_name_of_booking_code(world: World) -> None:
 def test_a_connect_without_its_parameters_is_refused(world: World, query: dict[str, str]) -> None:
     assert connect(world, "d1", query) == 400
     assert world.rows("connections") == []
+
+
+def test_what_keeps_everybody_out_is_named_in_the_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", log)
+    monkeypatch.delenv("CONNECTIONS_TABLE")
+    assert connect(world, "d1") == 500
+    assert "CONNECTIONS_TABLE" in log.getvalue()
 
 
 def test_the_subprotocol_is_selected_when_offered(world: World) -> None:
@@ -116,7 +126,7 @@ def test_a_ping_is_answered_with_how_things_stand(world: World) -> None:
     assert (pong["type"], pong["id"], pong["head_seq"], pong["epoch"]) == ("pong", "1", 4, "the-epoch")
     assert pong["receipts"]["passenger"] == {"delivered": 3, "read": 0}
     assert pong["presence"] == {"driver": True, "passenger": False}
-    assert pong["call"] is None
+    assert (pong["call"], pong["connection_id"]) == (None, "d1")
     assert calls().live("test") is None
 
 
