@@ -105,6 +105,18 @@ def test_a_retry_ends_where_one_success_ends(ground: Ground, write: Write) -> No
     assert number >= 3, "there were requests to be killed between"
 
 
+def test_a_message_whose_function_died_before_telling_of_it_is_in_the_history(ground: Ground) -> None:
+    stage(ground, "ride")
+    told = len(ground.heard["ride-passenger"])
+    body = {"booking_code": "ride", "sender": "driver", "message": "Hello"}
+    with ground.dying_before(2) as died:  # the head is read, the message is stored
+        ground.ask(send_message, invocations.rest("send_message", body))
+    assert died
+    assert len(ground.heard["ride-passenger"]) == told
+    page = messages().page("ride", now=0, ascending=True, limit=10)
+    assert [message.message for message in page.messages] == ["Hi", "Hello"]
+
+
 def test_a_client_whose_connect_died_comes_back_and_leaves_no_ghost(ground: Ground) -> None:
     for number in itertools.count():
         ride = f"killed-{number}"

@@ -72,7 +72,7 @@ def test_who_leaves_during_a_call_is_noticed(ground: Ground) -> None:
     for number in itertools.count():
         ride = f"lost-{number}"
         stage(ground, ride)
-        _act(ground, ride, "passenger", "initiate")
+        take_step(ground, ride, "passenger", "initiate")
         ground.heard.clear()
         with ground.losing_the_answer(number) as lost:
             ground.ask(websocket, invocations.disconnect(f"{ride}-driver"))
@@ -102,9 +102,9 @@ def test_a_call_takes_each_step_once(ground: Ground, acts: list[str]) -> None:
         ride = f"lost-{number}"
         stage(ground, ride)
         for act in acts[:-1]:
-            _act(ground, ride, *act.split())
+            take_step(ground, ride, *act.split())
         with ground.losing_the_answer(number) as lost:
-            _act(ground, ride, *acts[-1].split())
+            take_step(ground, ride, *acts[-1].split())
         call = calls().live(ride)
         assert call is not None
         assert call.version == len(acts), lost
@@ -114,7 +114,7 @@ def test_a_call_takes_each_step_once(ground: Ground, acts: list[str]) -> None:
     assert number >= 3
 
 
-def _act(ground: Ground, ride: str, sender: str, action: str) -> Any:
+def take_step(ground: Ground, ride: str, sender: str, action: str) -> Any:
     latest = calls().live(ride)
     body = {"booking_code": ride, "sender": sender, "action": action, "call_id": latest.call_id if latest else None}
     answer = ground.ask(make_call, invocations.rest("make_call", body))
