@@ -1,0 +1,30 @@
+"""docs/reliability.md promises a test for each fault: here each has to exist."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+FAULTS = 29
+
+
+@cache
+def named_in(file: str) -> set[str]:
+    path = ROOT / "tests" / file
+    assert path.exists(), file
+    return {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)}
+
+
+def test_every_fault_has_a_test_that_exists() -> None:
+    rows = [line for line in (ROOT / "docs/reliability.md").read_text().splitlines() if re.match(r"\| \d+ \|", line)]
+    assert [int(row.split("|")[1]) for row in rows] == list(range(1, FAULTS + 1))
+    for row in rows:
+        named = re.findall(r"`([\w/]+\.py)::(\w+)`", row)
+        assert named, row
+        assert [name for file, name in named if name not in named_in(file)] == []
+
+
+def test_every_file_of_tests_that_is_named_exists() -> None:
+    for file in re.findall(r"`((?:chaos|integration)/\w+\.py)`", (ROOT / "docs/reliability.md").read_text()):
+        assert named_in(file)
