@@ -27,6 +27,13 @@ class ConnectQuery(Fields):
     sender_id: Label | None = None
     device_id: Label | None = None
 
+    def booking(self, identity: Identity | None) -> str | None:
+        """The booking that is asked for, else the token's; raises `invalid_request` where it goes by two codes."""
+        asked = {code for code in (self.booking_code, self.booking_id) if code}
+        if len(asked) > 1:
+            raise invalid("booking_id", "differs from booking_code")
+        return asked.pop() if asked else identity and identity.booking_code
+
 
 class Rows(Protocol):
     """Where connections are kept: `tables.connections.Connections`."""
@@ -49,7 +56,7 @@ class LiveCalls(Protocol):
 def connection(connection_id: str, query: Mapping[str, Any], identity: Identity | None, now: int) -> Connection:
     """The row of a new connection. Raises `invalid_request`, or `forbidden` for what its token does not allow."""
     asked = ConnectQuery.parse(query)
-    booking_code = asked.booking_code or asked.booking_id or (identity and identity.booking_code)
+    booking_code = asked.booking(identity)
     if not booking_code:
         raise invalid("booking_code", "Field required")
     if identity is not None:

@@ -62,9 +62,7 @@ def on_connect(event: Event, now: int) -> Mapping[str, Any]:
     check_origin(headers.get("origin"), settings.allowed_origins())
     bearer = identity.of_connect(headers, query)
     asked = ConnectQuery.parse(query)
-    booking_code = asked.booking_code or asked.booking_id or (bearer and bearer.booking_code)
-    if asked.booking_id not in (None, booking_code):  # a token answers for one of them alone
-        raise Refusal("invalid_request", "booking_id: differs from booking_code")
+    booking_code = asked.booking(bearer)
     logger.append_keys(booking_code=booking_code)
     connection_id = _connection_id(event)
     registration: dict[str, Any] = {

@@ -269,6 +269,7 @@ def test_a_receipt_for_what_does_not_exist_is_refused(world: World, receipt: dic
         ({"metadata": {"location": {"lat": 91, "lng": 0}}}, "metadata.location.lat"),
         ({"metadata": {"location": {"lat": True, "lng": 0}}}, "metadata.location.lat"),
         ({"metadata": {"location": {"lat": 1}}}, "metadata.location.lng"),
+        ({"metadata": {"location": "here"}}, "metadata.location"),
         ({"metadata": {"quick_reply_id": 5}}, "metadata.quick_reply_id"),
     ],
 )
@@ -277,6 +278,7 @@ def test_a_bad_field_is_named(world: World, change: dict[str, Any], field: str) 
     assert code(answer) == (400, "invalid_request")
     assert answer[1]["error"]["details"]["field"] == field
     assert answer[1]["error"]["message"].startswith(f"{field}: ")
+    assert "Location" not in answer[1]["error"]["message"]
     assert stored(world) == []
 
 
@@ -379,6 +381,8 @@ def test_direct_invocation_answers_with_the_body_as_an_object(world: World) -> N
     assert (wrong["statusCode"], wrong["body"]["error"]["code"]) == (400, "invalid_request")
     assert handler({"function_type": "send_message", **HELLO, "message": "\ud800"}, None)["statusCode"] == 400
     assert handler({"function_type": "send_message", **HELLO, "message": "a\0"}, None)["statusCode"] == 400
+    for payload in ([], "send_message", None):
+        assert handler(payload, None)["body"]["error"]["details"] == {"field": "function_type"}
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ def test_booking_id_is_another_name_of_booking_code(world: World) -> None:
         {"booking_code": "test"},
         {"sender": "driver"},
         {"booking_code": "a/b", "sender": "driver"},
+        {"booking_code": "test", "booking_id": "other", "sender": "driver"},
         {"booking_code": "test", "sender": "boss"},
         {"booking_code": "test", "sender": "driver", "device_id": "x" * 129},
     ],

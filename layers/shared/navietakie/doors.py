@@ -52,6 +52,8 @@ def serve(
 
     `rest` is keyed by method and path, `socket` by action, `direct` by `function_type`, `lifecycle` by route key.
     """
+    if not isinstance(cast(object, event), Mapping):
+        event = {}  # a direct invocation may come with any JSON
     started = time.monotonic()
     now = time.time_ns() // 1_000
     remaining = getattr(context, "get_remaining_time_in_millis", lambda: 30_000)() / 1_000
@@ -118,7 +120,7 @@ def _direct_door(
         fields = json_object(encode(event).decode())
         handle = routes.get(str(fields.get("function_type")))
         if handle is None:
-            raise invalid("function_type", f"must be {' or '.join(routes)}")
+            raise invalid("function_type", f"must be {' or '.join(routes)}" if routes else "is for other functions")
         status, body = handle(Request(fields, now, deadline, event))
     except UnicodeEncodeError:
         status, body = 400, rest.error_body(invalid("body", "holds a lone surrogate"), request_id)

@@ -40,9 +40,15 @@ class Fields(BaseModel):
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            field = ".".join(str(part) for part in first["loc"]) or "body"
-            raise invalid(field, first["msg"].removeprefix("Value error, ")) from None
+            raise _first_of(error) from None
+
+
+def _first_of(error: ValidationError, *within: str) -> Refusal:
+    """The first bad field, `within` others, as `invalid_request`."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    field = ".".join(map(str, (*within, *first["loc"]))) or "body"
+    of_ours = first["type"] == "model_type"  # pydantic would name our class
+    return invalid(field, "Input should be an object" if of_ours else first["msg"].removeprefix("Value error, "))
 
 
 class Location(Fields):
@@ -79,8 +85,7 @@ class NewMessage(Fields):
         try:
             Metadata.model_validate(self.metadata)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            raise invalid(".".join(("metadata", *map(str, first["loc"]))), first["msg"]) from None
+            raise _first_of(error, "metadata") from None
         return self
 
     @property
