@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any
 
+import botocore
 import botocore.session
 from botocore.config import Config
 
@@ -22,6 +23,7 @@ def client(service: str, *, connect_timeout: float, read_timeout: float, attempt
         read_timeout=read_timeout,
         retries={"mode": "standard", "total_max_attempts": attempts},
         tcp_keepalive=True,
+        user_agent=f"NavieTakie Botocore/{botocore.__version__}",  # botocore would build its own anew, twice a request
         parameter_validation=settings.optional("ENVIRONMENT") != "production",
     )
     return session().create_client(service, config=config)
