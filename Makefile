@@ -28,7 +28,7 @@ stop: .local/tools/ready ## Stop what `make run` started, with its data saved
 	@$(TOOLS)/python -m local.stop
 
 reset: stop ## Forget the data
-	@rm -rf .local/state && echo "The local data is gone"
+	@rm -rf .local/state .local/scratch && echo "The local data is gone"
 
 logs: .local/tools/ready ## Follow what the functions log
 	@exec $(TOOLS)/python -m local.logs
@@ -70,7 +70,7 @@ build: .local/tools/ready ## Build layer and functions for Lambda, into .aws-sam
 	$(TOOLS)/sam build
 
 validate: .local/tools/ready .venv/ready ## Check the template
-	$(TOOLS)/sam validate --region us-east-1
+	$(TOOLS)/sam validate --lint --region us-east-1
 	.venv/bin/cfn-lint template.yaml
 
 deploy: .local/tools/ready ## sam build && sam deploy (ENV=staging|production; ARGS=… for more options of sam deploy)

@@ -1,6 +1,7 @@
 """The stack that runs on this machine: where everything of it is, in a small JSON file for as long as it runs."""
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -44,6 +45,8 @@ class Stack:
     def read(cls, home: Path = HOME) -> Self | None:
         """The stack that runs from the folder `home`, or None."""
         try:
-            return cls(**json.loads((home / "stack.json").read_text()))
-        except FileNotFoundError:
+            stack = cls(**json.loads((home / "stack.json").read_text()))
+            os.kill(stack.pid, 0)  # only asks whether there is such a process
+        except (FileNotFoundError, ProcessLookupError):
             return None
+        return stack

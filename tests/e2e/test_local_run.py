@@ -71,6 +71,7 @@ def test_killed_it_loses_nothing_either(stopped: Stopped) -> None:
         stopped.kept.append("before the kill")
         run.stop(signal.SIGKILL)
     assert embedded_runs(stopped.home)
+    assert Stack.read(stopped.home) is None
     with running(stopped.home) as (_, stack):
         assert texts(stack) == stopped.kept
 
