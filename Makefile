@@ -15,7 +15,7 @@ CLIENT = PYTHONPATH=layers/shared $(TOOLS)/python -m
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 # --- On this machine ----------------------------------------------------------------------------------------------
 
