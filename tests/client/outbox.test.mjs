@@ -121,6 +121,18 @@ test('a failed message can be dropped, and is gone after a reload too', async ()
   assert.equal(storage.length, 0);
 });
 
+test('a message that no connection could carry is refused here, and those after it go on', async () => {
+  const world = new World();
+  const { chat } = world.device('driver');
+  await world.pass(100);
+  const { stored } = chat.send('\u0001'.repeat(5_000), { metadata: { note: 'x'.repeat(4_000) } });
+  chat.send('Hello');
+  await world.pass(500);
+  await assert.rejects(stored, { code: 'too_large' });
+  assert.deepEqual(texts(world.server.messages), ['Hello']);
+  assert.equal(chat.outbox[0].state, 'failed');
+});
+
 test('why a message failed is still known after a reload', async () => {
   const world = new World();
   const { chat, storage, deviceId } = world.device('driver');

@@ -129,6 +129,7 @@ export class CallView {
 
   async #tickTalking(voice) {
     this.#audio.muted = !this.#speaker;
+    if (this.#audio.srcObject && this.#audio.paused) this.#audio.play().catch(() => {}); // it may wait for a touch
     button(this.#bar.querySelector('.mute'), voice?.muted ?? false, 'muted', 'microphone');
     button(this.#bar.querySelector('.speaker'), !this.#speaker, 'quiet', 'speaker');
     this.#figures = (await voice?.stats()) ?? null;

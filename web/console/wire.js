@@ -45,7 +45,7 @@ export class Wire {
   /** Takes a frame that passed: `{direction, frame, text}` of that side's phone. */
   add(side, { direction, frame, text }) {
     this.#total += 1;
-    this.#bytes += text.length;
+    this.#bytes += bytes(text);
     const entry = { side, direction, frame, text, at: new Date(), element: null };
     entry.search = `${kind(frame)} ${text}`.toLowerCase();
     this.#entries.push(entry);

@@ -1,11 +1,13 @@
+import { Access } from './access.js';
 import { Calls } from './calls.js';
 import { systemClock } from './clock.js';
 import { Emitter } from './emitter.js';
 import { NavieTakieError } from './errors.js';
+import { messageFrame, tooLarge } from './frames.js';
 import { newId } from './ids.js';
 import { Line } from './line.js';
 import { Outbox } from './outbox.js';
-import { memory, surroundings } from './platform.js';
+import { memory, onWake, surroundings } from './platform.js';
 import { Receipts } from './receipts.js';
 import { Requests } from './requests.js';
 import { Rest } from './rest.js';
@@ -28,8 +30,6 @@ export class Conversation extends Emitter {
   /** `{driver, passenger}`: who has a connection, as far as known. */
   presence = { driver: false, passenger: false };
   #clock;
-  #token;
-  #tokenRefused = false;
   #timeline = new Timeline();
   #ready = false;
   #changeDue = false;
@@ -41,21 +41,23 @@ export class Conversation extends Emitter {
     const { bookingCode, sender, deviceId = newId(), clock = systemClock } = options;
     Object.assign(this, { bookingCode, sender, deviceId });
     this.#clock = clock;
-    this.#token = options.token ?? null;
     const { storage, WebSocket, fetch, api, ws, RTCPeerConnection, getUserMedia } = surroundings(options);
     const send = (frame) => this.#parts.line.send(frame);
     const changed = () => this.#changed();
     const problem = (error) => this.emit('problem', error);
+    const rest = new Rest({ base: api, fetch, token: () => access.token() });
+    const access = new Access({ bookingCode, sender, deviceId, ws, rest, token: options.token });
     const requests = new Requests({ send, clock });
     const name = `${ws} ${bookingCode} ${sender}`;
     this.#parts = {
       requests,
-      rest: new Rest({ base: api, fetch, token: () => this.#freshToken() }),
+      rest,
+      access,
       line: new Line({
         WebSocket,
         clock,
-        address: () => this.#address(ws),
-        diagnose: () => this.#diagnose(),
+        address: () => access.address(),
+        diagnose: () => access.diagnose(),
         onState: (state) => this.#lineBecame(state),
         onFrame: (frame, text) => this.#received(frame, text),
         onSent: (frame, text) => this.emit('frame', { direction: 'out', frame, text }),
@@ -65,8 +67,8 @@ export class Conversation extends Emitter {
         clock,
         newId,
         prefix: `navietakie outbox ${name} `,
-        transmit: ({ id, message, message_type, metadata }) =>
-          send({ action: 'message', id, message, message_type, ...(metadata ? { metadata } : {}) }),
+        flaw: (entry) => tooLarge(messageFrame(entry)),
+        transmit: (entry) => send(messageFrame(entry)),
         changed,
       }),
       sync: new Sync(this.#timeline, {
@@ -94,7 +96,7 @@ export class Conversation extends Emitter {
         memory: memory(storage, `navietakie call ${name} ${deviceId}`),
       }),
     };
-    this.#stopListening = this.#listenToTheDevice();
+    this.#stopListening = onWake(() => this.#woke());
     this.#parts.line.retry();
   }
 
@@ -217,7 +219,7 @@ export class Conversation extends Emitter {
    * @param {{token?: string | ((refused: boolean) => Promise<string> | string)}} [options]
    */
   reconnect({ token } = {}) {
-    if (token !== undefined) this.#token = token;
+    if (token !== undefined) this.#parts.access.replace(token);
     this.#parts.line.retry();
   }
 
@@ -230,35 +232,10 @@ export class Conversation extends Emitter {
     line.close();
   }
 
-  async #address(ws) {
-    const url = new URL(ws);
-    url.searchParams.set('booking_code', this.bookingCode);
-    url.searchParams.set('sender', this.sender);
-    url.searchParams.set('device_id', this.deviceId);
-    const token = await this.#freshToken();
-    return { url: url.href, protocols: token ? ['navietakie.v1', `bearer.${token}`] : [] };
-  }
-
-  async #freshToken() {
-    return typeof this.#token === 'function' ? await this.#token(this.#tokenRefused) : this.#token;
-  }
-
-  /** Why a handshake failed, as REST tells it: nothing if it lets us in, or cannot be reached either. */
-  async #diagnose() {
-    try {
-      await this.#parts.rest.get('get_message', { booking_code: this.bookingCode, limit: 1 });
-      return null;
-    } catch (error) {
-      this.#tokenRefused = error.status === 401;
-      const renewable = this.#tokenRefused && typeof this.#token === 'function';
-      return error.retryable || renewable ? null : error;
-    }
-  }
-
   #lineBecame(state) {
     const { line, sync, outbox, requests, calls } = this.#parts;
     if (state === 'open') {
-      this.#tokenRefused = false;
+      this.#parts.access.refused = false;
       sync.lineOpened();
       outbox.lineOpened();
       requests.lineOpened();
@@ -382,10 +359,10 @@ export class Conversation extends Emitter {
 
   #refused(frame) {
     const error = new NavieTakieError(frame.error ?? { code: 'internal' });
-    const { line, outbox, sync, requests } = this.#parts;
+    const { access, line, outbox, sync, requests } = this.#parts;
     if (error.code === 'token_expired' || error.code === 'unauthorized') {
-      this.#tokenRefused = true;
-      if (typeof this.#token === 'function') line.drop();
+      access.refused = true;
+      if (access.renewable) line.drop();
       else line.refuse(error);
       return;
     }
@@ -408,18 +385,9 @@ export class Conversation extends Emitter {
   }
 
   /** A device that wakes up or finds a network again does not wait for its next try, and trusts no silent line. */
-  #listenToTheDevice() {
+  #woke() {
     const { line, sync } = this.#parts;
-    const wake = () => {
-      if (globalThis.document?.visibilityState === 'hidden') return;
-      if (line.state === 'open') sync.ping();
-      else if (line.state === 'waiting') line.retry();
-    };
-    globalThis.addEventListener?.('online', wake);
-    globalThis.document?.addEventListener('visibilitychange', wake);
-    return () => {
-      globalThis.removeEventListener?.('online', wake);
-      globalThis.document?.removeEventListener('visibilitychange', wake);
-    };
+    if (line.state === 'open') sync.ping();
+    else if (line.state === 'waiting') line.retry();
   }
 }

@@ -27,6 +27,7 @@ export class Outbox {
    * @param {() => string} options.newId
    * @param {import('./types.js').Clock} options.clock
    * @param {string} options.prefix of this conversation's items in it
+   * @param {(entry: object) => NavieTakieError | null} options.flaw why an entry must not even be tried
    * @param {(entry: object) => boolean} options.transmit sends an entry; false when the line is down
    * @param {() => void} options.changed
    */
@@ -37,7 +38,7 @@ export class Outbox {
 
   /** Adds a message. Returns its entry and a promise of the stored message, rejected if the server refuses it. */
   add(content) {
-    const { clock, newId } = this.#options;
+    const { clock, newId, flaw } = this.#options;
     const last = this.entries.at(-1)?.created_at ?? 0;
     const entry = {
       id: newId(),
@@ -50,6 +51,8 @@ export class Outbox {
     this.#save(entry);
     const stored = new Promise((resolve, reject) => this.#promises.set(entry.id, { resolve, reject }));
     stored.catch(() => {}); // nobody has to listen
+    const error = flaw(entry);
+    if (error) this.refused(entry.id, error);
     this.#pump();
     return { ...entry, stored };
   }

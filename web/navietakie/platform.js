@@ -24,6 +24,20 @@ function localStorageIfAllowed() {
   }
 }
 
+/**
+ * Calls `woke` when the page is looked at again or the device has found a network.
+ * @returns {() => void} stops it
+ */
+export function onWake(woke) {
+  const seen = () => globalThis.document?.visibilityState !== 'hidden' && woke();
+  globalThis.addEventListener?.('online', seen);
+  globalThis.document?.addEventListener('visibilitychange', seen);
+  return () => {
+    globalThis.removeEventListener?.('online', seen);
+    globalThis.document?.removeEventListener('visibilitychange', seen);
+  };
+}
+
 /** One value that survives a reload. */
 export function memory(storage, key) {
   return {
