@@ -86,7 +86,7 @@ deploy: .local/tools/ready ## sam build && sam deploy (ENV=staging|production; A
 .PHONY: test lint format types unit contract integration template client e2e
 test: lint types .local/tools/ready ## All checks, as CI runs them
 	@local/missing
-	$(PYTEST) --ignore tests/e2e --ignore tests/browser
+	$(PYTEST) --numprocesses auto --dist loadscope --ignore tests/e2e --ignore tests/browser
 	@$(MAKE) client
 	$(PYTEST) tests/e2e tests/browser
 
