@@ -23,7 +23,12 @@ def client(service: str, *, connect_timeout: float, read_timeout: float, attempt
         read_timeout=read_timeout,
         retries={"mode": "standard", "total_max_attempts": attempts},
         tcp_keepalive=True,
-        user_agent=f"NavieTakie Botocore/{botocore.__version__}",  # botocore would build its own anew, twice a request
+        # What botocore would work out anew for each request, and what no service here needs.
+        user_agent=f"NavieTakie Botocore/{botocore.__version__}",
+        account_id_endpoint_mode="disabled",
+        disable_request_compression=True,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
         parameter_validation=settings.optional("ENVIRONMENT") != "production",
     )
     return session().create_client(service, config=config)

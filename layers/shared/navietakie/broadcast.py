@@ -128,5 +128,6 @@ class Broadcast:
                 continue
             try:
                 self.connections.remove_gone(connection, now)
-            except (Refusal, ClientError):  # the next broadcast will meet it again
+            except (Refusal, ClientError):  # the next broadcast will meet it again, and those behind it
                 logger.warning("a gone row was not deleted", extra={"connection_id": connection.connection_id})
+                return

@@ -19,8 +19,8 @@ METADATA_BYTES: Final = 4 * 1024
 BookingCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 ClientMessageId = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,64}$")]
 """1 to 64 printable ASCII characters, chosen by the client."""
-Label = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
-"""An identifier that a client or a token brings: 1 to 128 visible ASCII characters."""
+Label = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,128}$")]
+"""A name that a client or a token brings, of a person or a device: 1 to 128 characters, none of them a control."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=5_000)]
 
 
