@@ -57,6 +57,7 @@ def test_the_pictures_of_the_readme_are_made(browser: Browser, stack: Stack, fol
     console.driver.call()
     expect(console.driver.place.locator(".ring")).to_contain_text("left")
     expect(console.passenger.button("Answer")).to_be_visible()
+    page.wait_for_timeout(500)  # it slides in
     page.screenshot(path=folder / "console-call.png")
     console.passenger.button("Answer").click()
     for phone in (console.driver, console.passenger):

@@ -145,5 +145,7 @@ function settingsDialog() {
 
 function curlLine() {
   const body = JSON.stringify({ booking_code: settings.booking, message: 'Hello from a terminal', sender: 'driver' });
-  return `curl -X POST ${api}/api/v1/send_message \\\n  -H 'content-type: application/json' \\\n  -d '${body}'`;
+  const lines = [`curl -X POST ${api}/api/v1/send_message`, `-H 'content-type: application/json'`];
+  if (tokenOf(settings.booking, 'driver')) lines.push('-H "authorization: Bearer $TOKEN"');
+  return [...lines, `-d '${body}'`].join(' \\\n  ');
 }

@@ -69,8 +69,8 @@ export class Messages {
 
   /** What the list holds: a key, a signature of how it looks, and how to make it. */
   *#entries() {
-    const { messages, outbox, ready, hasOlder } = this.#chat;
-    if (!messages.length && !outbox.length) yield ['empty', ready, () => emptyItem(ready)];
+    const { messages, outbox, ready, hasOlder, state } = this.#chat;
+    if (!messages.length && !outbox.length) yield ['empty', `${ready} ${state}`, () => emptyItem(ready, state)];
     if (hasOlder) yield ['older', '', () => h('li', { class: 'older' }, this.#older)];
     let before = null;
     for (const message of messages) {
@@ -200,8 +200,8 @@ function follow(before, message) {
 
 const instant = (when) => new Date(when).getTime();
 
-function emptyItem(ready) {
-  if (!ready) return h('li', { class: 'empty' }, 'Fetching the conversation…');
+function emptyItem(ready, state) {
+  if (!ready) return h('li', { class: 'empty' }, state === 'open' ? 'Fetching the conversation…' : '');
   return h('li', { class: 'empty' }, h('b', {}, 'No messages yet'), 'Say hello, or pick a quick reply.');
 }
 

@@ -221,7 +221,8 @@ export class Phone {
 
   #refusal() {
     const { refusal, bookingCode } = this.chat;
-    const words = inWords(refusal);
+    const missing = refusal.code === 'unauthorized' && !tokenOf(bookingCode, this.side);
+    const words = missing ? 'A token is needed here' : inWords(refusal);
     if (refusal.status !== 401 && refusal.status !== 403 && refusal.code !== 'token_expired')
       return { words, look: 'bad' };
     const token = h('input', { type: 'password', autocomplete: 'off', spellcheck: 'false', required: true });

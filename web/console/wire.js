@@ -32,7 +32,8 @@ export class Wire {
     const clear = h('button', { class: 'button', type: 'button', onclick: () => this.#clear() }, 'Clear');
     const copy = h('button', { class: 'button', type: 'button', onclick: () => this.#copyAll() }, 'Copy');
     const tools = h('div', { class: 'tools' }, this.#filter, chips);
-    const lead = 'Every WebSocket frame of both phones shows up here. Send a message, or paste this into a terminal:';
+    const whose = sides.length === 1 ? 'this phone' : 'both phones';
+    const lead = `Every WebSocket frame of ${whose} shows up here. Send a message, or paste this into a terminal:`;
     this.#hint = h('div', { class: 'hint' }, h('p', {}, lead), h('pre', {}, curl));
     this.#list.append(this.#hint);
     const panel = h('div', { class: 'panel' }, tools, this.#list, h('div', { class: 'tail' }, this.#tail, this.#state));

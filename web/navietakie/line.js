@@ -105,21 +105,24 @@ export class Line {
     socket.onclose = () => this.#lost();
   }
 
-  async #lost() {
-    const wasOpen = this.state === 'open';
+  #lost() {
+    const probes = this.state !== 'open' && this.#failedHandshakes++ % PROBE_EVERY === 0;
     this.#release();
-    this.#wait();
-    if (wasOpen || this.#failedHandshakes++ % PROBE_EVERY) return;
-    const waiting = this.#turn;
-    const refusal = await this.#options.diagnose().catch(() => null);
-    if (refusal && waiting === this.#turn) this.refuse(refusal);
+    this.#wait(probes ? this.#options.diagnose().catch(() => null) : null);
   }
 
-  #wait() {
+  /** Waits before the next try, and for the diagnosis of the last one if there is one: it may make it the last. */
+  #wait(diagnosis = null) {
     const { clock } = this.#options;
+    const turn = this.#turn;
     const delay = backoff(this.#attempt++, clock);
     this.retryAt = clock.now() + delay;
-    this.#timer = clock.setTimeout(() => this.#connect(), delay);
+    this.#timer = clock.setTimeout(async () => {
+      const refusal = await diagnosis;
+      if (turn !== this.#turn) return;
+      if (refusal) this.refuse(refusal);
+      else this.#connect();
+    }, delay);
     this.#become('waiting');
   }
 
