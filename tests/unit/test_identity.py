@@ -95,7 +95,7 @@ def test_every_claim_is_required(missing: str) -> None:
         {"booking_code": 1},
         {"sub": ""},
         {"sub": 7},
-        {"sub": "a b"},
+        {"sub": "a\nb"},
         {"sub": "x" * 129},
         {"exp": "tomorrow"},
         {"exp": "4102444800"},
