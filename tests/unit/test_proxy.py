@@ -319,7 +319,7 @@ def test_register_decides_who_is_let_in(
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("behave", [says(500), says(503), hangs, trickles, dies], ids=str)
+@pytest.mark.parametrize("behave", [says(500), says(503), hangs, trickles, dies])
 def test_a_register_that_fails_is_502(behave: Behave, client: Client, against: Callable[..., Scripted]) -> None:
     against(behave)
     assert client.connects()["statusCode"] == 502
@@ -406,7 +406,7 @@ def test_a_json_answer_becomes_a_frame_as_it_is(body: bytes, client: Client, aga
     assert client.frames == [body]
 
 
-@pytest.mark.parametrize("behave", [says(204), says(200), says(200, b" \n"), says(200, b"null")], ids=str)
+@pytest.mark.parametrize("behave", [says(204), says(200), says(200, b" \n"), says(200, b"null")])
 def test_an_answer_without_content_is_no_frame(
     behave: Behave, client: Client, against: Callable[..., Scripted]
 ) -> None:
@@ -519,7 +519,7 @@ def test_a_503_is_tried_no_more_than_twice(client: Client, against: Callable[...
     assert len(backend.took) == 3
 
 
-@pytest.mark.parametrize("behave", [says(500), says(502), says(504), says(429), says(307), dies, dies_midway], ids=str)
+@pytest.mark.parametrize("behave", [says(500), says(502), says(504), says(429), says(307), dies, dies_midway])
 def test_what_the_backend_may_have_taken_is_sent_once(
     behave: Behave, client: Client, against: Callable[..., Scripted]
 ) -> None:
