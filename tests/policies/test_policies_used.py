@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import jwt
@@ -219,4 +218,3 @@ def test_whatever_is_granted_is_asked_for(name: str) -> None:
 def test_the_recording_sees_which_function_asks() -> None:
     assert set(recording.asked) == set(FUNCTIONS_AND_PROXY)
     assert ("dynamodb:ConditionCheckItem", "messages") in recording.asked["make-call"]
-    assert Path(recording.FUNCTIONS, "make_call", "app.py").exists()
