@@ -11,14 +11,18 @@ import pytest
 from local.stack import Stack
 from tests.e2e import privacy
 from tests.fakes.embedded import embedded_dynamodb
-from tests.policies import recording
+from tests.policies import recording, roles
 from tests.running import Run, running
 
 recording.start()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    recording.last(items)
+@pytest.fixture(scope="session", autouse=True)
+def least_privilege(request: pytest.FixtureRequest) -> Generator[None]:
+    """Holds all that the functions have asked AWS for in this session against their roles."""
+    yield
+    if roles.are_judged(request.session.items):
+        assert {name: excess for name in recording.asked if (excess := roles.excess(name))} == {}
 
 
 @pytest.fixture(scope="session")

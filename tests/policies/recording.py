@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import botocore.handlers
-import pytest
 
 from navietakie.posting import ConnectionsApi
 
@@ -35,11 +34,6 @@ def start() -> None:
         return real(self, method, posts)
 
     ConnectionsApi._ask = ask
-
-
-def last(items: list[pytest.Item]) -> None:
-    """Puts the tests that judge what was noted behind those that make the notes."""
-    items.sort(key=lambda item: item.path.parent == Path(__file__).parent)
 
 
 def _request(params: dict[str, Any], model: Any, **_: Any) -> None:

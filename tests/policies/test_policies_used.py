@@ -1,6 +1,6 @@
-"""Each role allows what its function asks for, and asks for all that it allows.
+"""Each role allows what its function asks for, and its function asks for all that it allows.
 
-The tour below asks for everything once; what the other tests of the session asked for is held against the roles too.
+The tour asks for everything once. What all other tests ask for is held against the roles when a session ends.
 """
 
 import http.server
@@ -24,33 +24,8 @@ from tests.fakes import invocations
 from tests.fakes.gateway import Gateway, gateway
 from tests.fakes.wire import SECRET, Wire, wired
 from tests.policies import recording
-from tests.policies.recording import Grant
-from tests.template.stack import FUNCTIONS, Stack
+from tests.policies.roles import ROLES, TURN_SECRET, excess, granted
 from websocket import proxy
-
-FUNCTIONS_AND_PROXY = (*FUNCTIONS, "proxy")
-TURN_SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:turn"
-NAMES = {
-    "<MessagesTable.Arn>": "messages",
-    "<ConnectionsTable.Arn>": "connections",
-    "<ConnectionsTable.Arn>/index/booking_code-index": "connections/booking_code-index",
-    "<CallsTable.Arn>": "calls",
-    "<CallTimerQueue.Arn>": "call-timers",
-    "<EventsTopic>": "events",
-    "<TokenSecret.Id>": "TOKEN_SECRET_ARN",
-    "<ProxySecret.Id>": "PROXY_SECRET_ARN",
-    TURN_SECRET: "TURN_SECRET_ARN",
-}
-LAMBDAS_OWN = {
-    "logs:CreateLogStream",
-    "logs:PutLogEvents",
-    "xray:PutTraceSegments",
-    "xray:PutTelemetryRecords",
-    "sqs:ReceiveMessage",
-    "sqs:DeleteMessage",
-    "sqs:GetQueueAttributes",
-}
-"""What Lambda does itself in the function's name: its log, its traces, and fetching from the queue for it."""
 
 
 class Tour:
@@ -189,32 +164,16 @@ def tour() -> None:
         cache.cache_clear()
 
 
-def granted(name: str) -> set[Grant]:
-    """What a role allows its function's code."""
-    proxied = {"BackendUrl": "https://backend.example.com"} if name == "proxy" else {}
-    stack = Stack(Environment="staging", TurnSecretArn=TURN_SECRET, **proxied)
-    return {
-        (action, _name(statement["Resource"]))
-        for statement in stack.statements("websocket" if name == "proxy" else name)
-        for action in statement["Action"]
-        if action not in LAMBDAS_OWN
-    }
+@pytest.mark.parametrize("name", ROLES)
+def test_whatever_a_function_asks_for_is_granted(name: str) -> None:
+    assert excess(name) == set()
 
 
-def _name(resource: str) -> str:
-    return resource.split("/")[-3] if resource.endswith("/@connections/*") else NAMES[resource]
-
-
-@pytest.mark.parametrize("name", FUNCTIONS_AND_PROXY)
-def test_whatever_a_function_asked_for_in_this_session_is_granted(name: str) -> None:
-    assert recording.asked[name] - granted(name) == set()
-
-
-@pytest.mark.parametrize("name", FUNCTIONS_AND_PROXY)
+@pytest.mark.parametrize("name", ROLES)
 def test_whatever_is_granted_is_asked_for(name: str) -> None:
     assert granted(name) - recording.asked[name] == set()
 
 
 def test_the_recording_sees_which_function_asks() -> None:
-    assert set(recording.asked) == set(FUNCTIONS_AND_PROXY)
+    assert set(recording.asked) == set(ROLES)
     assert ("dynamodb:ConditionCheckItem", "messages") in recording.asked["make-call"]

@@ -1,0 +1,59 @@
+"""What the functions' roles allow, as the translated template has it."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from tests.policies import recording
+from tests.policies.recording import Grant
+from tests.template.stack import FUNCTIONS, Stack
+
+ROLES = (*FUNCTIONS, "proxy")
+TURN_SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:turn"
+NAMES = {
+    "<MessagesTable.Arn>": "messages",
+    "<ConnectionsTable.Arn>": "connections",
+    "<ConnectionsTable.Arn>/index/booking_code-index": "connections/booking_code-index",
+    "<CallsTable.Arn>": "calls",
+    "<CallTimerQueue.Arn>": "call-timers",
+    "<EventsTopic>": "events",
+    "<TokenSecret.Id>": "TOKEN_SECRET_ARN",
+    "<ProxySecret.Id>": "PROXY_SECRET_ARN",
+    TURN_SECRET: "TURN_SECRET_ARN",
+}
+LAMBDAS_OWN = {
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "sqs:ReceiveMessage",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+}
+"""What Lambda does itself in the function's name: its log, its traces, and fetching from the queue for it."""
+
+
+def granted(name: str) -> set[Grant]:
+    """What a role allows its function's code."""
+    proxied = {"BackendUrl": "https://backend.example.com"} if name == "proxy" else {}
+    stack = Stack(Environment="staging", TurnSecretArn=TURN_SECRET, **proxied)
+    return {
+        (action, _name(statement["Resource"]))
+        for statement in stack.statements("websocket" if name == "proxy" else name)
+        for action in statement["Action"]
+        if action not in LAMBDAS_OWN
+    }
+
+
+def _name(resource: str) -> str:
+    return resource.split("/")[-3] if resource.endswith("/@connections/*") else NAMES[resource]
+
+
+def excess(name: str) -> set[Grant]:
+    """What a function has asked for in this process beyond what its role allows."""
+    return recording.asked[name] - granted(name)
+
+
+def are_judged(items: Iterable[pytest.Item]) -> bool:
+    """Whether this session is one that looks: one with the tests of the roles in it, which is not the quick ones."""
+    return any("policies" in item.path.parts for item in items)
