@@ -479,3 +479,36 @@ def test_an_unexpected_error_tells_the_client_nothing_and_the_log_no_text(
     assert answer[1]["error"]["request_id"] == "rest-request"
     assert "RuntimeError" in log.getvalue()
     assert "Hello" not in log.getvalue()
+
+
+def test_a_frame_that_cannot_be_stored_now_is_told_when_to_come_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.connect("d1", "driver")
+    fail(monkeypatch, "TransactWriteItems", "ThrottlingException")
+    (error,) = world.socket(handler, "d1", {"action": "message", "message": "x", "id": "7"})
+    assert (error["id"], error["error"]["code"], error["error"]["retryable"]) == ("7", "unavailable", True)
+    assert error["error"]["retry_after_ms"] == 1_000
+    assert stored(world) == []
+
+
+def test_a_frame_whose_connection_cannot_be_looked_up_is_answered_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.connect("d1", "driver")
+    fail(monkeypatch, "GetItem", "ThrottlingException")
+    (error,) = world.socket(handler, "d1", {"action": "message", "message": "x", "id": "7"})
+    assert (error["id"], error["error"]["code"]) == ("7", "unavailable")
+    assert world.gateway.closed == []
+
+
+def test_a_frame_that_meets_a_mistake_of_ours_gets_internal(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.connect("d1", "driver")
+
+    def explode(**_: Any) -> None:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(dynamo.client(), "transact_write_items", explode)
+    (error,) = world.socket(handler, "d1", {"action": "message", "message": "x", "id": "7"})
+    assert (error["id"], error["error"]["code"]) == ("7", "internal")
+    assert "a mistake" not in json.dumps(error)
