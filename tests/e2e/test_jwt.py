@@ -4,22 +4,21 @@ import base64
 import json
 import os
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import boto3
-import httpx
 import jwt
 import pytest
 from botocore.exceptions import ClientError
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import ClientConnection, connect
 
 from clients import tokens
 from clients.tokens import DeployedSecret, Wanted
 from local.stack import Stack
 from tests.e2e import privacy
+from tests.e2e.talking import ask, connected, hear, tell
 from tests.running import Run
 from tests.template.stack import translations
 
@@ -36,35 +35,6 @@ def mint(jwt_run: tuple[Run, Stack]) -> Mint:
         return tokens.token(secret.current(), wanted, time.time())
 
     return mint
-
-
-def ask(stack: Stack, token: str | None, method: str, path: str, **fields: Any) -> httpx.Response:
-    """A request by REST."""
-    headers = {"authorization": f"Bearer {token}"} if token else {}
-    how: dict[str, Any] = {"params": fields} if method == "GET" else {"json": fields}
-    return httpx.request(method, f"{stack.url}/api/v1/{path}", headers=headers, timeout=30, **how)
-
-
-@contextmanager
-def connected(stack: Stack, query: str, token: str | None = None) -> Generator[ClientConnection]:
-    """A WebSocket; the token is offered as a subprotocol, as a browser does."""
-    offered: Any = ["navietakie.v1", f"bearer.{token}"] if token else None
-    with connect(f"{stack.websocket_url}?{query}", subprotocols=offered, open_timeout=30) as socket:
-        yield socket
-
-
-def tell(socket: ClientConnection, action: str, **fields: Any) -> None:
-    """Sends a frame."""
-    socket.send(json.dumps({"action": action, **fields}))
-
-
-def hear(socket: ClientConnection, type: str, seconds: float = 20) -> dict[str, Any]:
-    """The next frame of a type; those before it are passed over."""
-    end = time.monotonic() + seconds
-    while True:
-        frame = json.loads(socket.recv(timeout=max(0.0, end - time.monotonic())))
-        if frame["type"] == type:
-            return frame
 
 
 def test_a_token_allows_everything_in_its_booking_and_role(jwt_stack: Stack, mint: Mint) -> None:

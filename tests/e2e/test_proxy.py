@@ -19,7 +19,7 @@ from clients.tokens import DeployedSecret, Wanted
 from local.stack import Stack
 from tests.backend.app import Backend, create, push_as
 from tests.e2e import privacy
-from tests.e2e.test_jwt import connected
+from tests.e2e.talking import connected
 from tests.running import Run, running
 
 ROOT_KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
