@@ -40,6 +40,7 @@ def problems(history: History) -> list[str]:
         tries = {event.number: event for event in events if isinstance(event, Asked)}
         answers = [(tries[it.number], it) for it in events if isinstance(it, Answered)]
         for check in (
+            _no_surprise(events),
             _sequence(booking),
             _stored_once(booking, answers),
             _nothing_else_stored(booking, events, tries, answers),
@@ -57,6 +58,15 @@ def problems(history: History) -> list[str]:
 
 Answers = list[tuple[Asked, Answered]]
 Problems = Iterator[str]
+
+
+def _no_surprise(events: list[Event]) -> Problems:
+    """Whatever fails out there, nothing is wrong inside: that would be `internal`, and is `unavailable` at most."""
+    for event in events:
+        if isinstance(event, Answered) and event.code == "internal":
+            yield f"{event.client} was answered {event.body}"
+        if isinstance(event, Heard) and event.frame["type"] == "error":
+            yield f"{event.client} heard {event.frame}"
 
 
 def _sequence(booking: Booking) -> Problems:

@@ -15,7 +15,6 @@ FIRST_PING_SECONDS = 3.0
 PING_SECONDS = 60.0
 PING_IN_CALL_SECONDS = 10.0
 TRIES = 6
-RETRYABLE = ("unavailable", "internal", "rate_limited")
 
 
 class Phone:
@@ -97,6 +96,8 @@ class Phone:
                 self._synced(frame)
             case "pong":
                 self._ponged(frame)
+            case "error" if frame["error"]["code"] == "internal":
+                self._note(Heard, frame=frame)
             case "error" if frame["booking_code"] is None:
                 self._note(Disowned, connection=line.id)
                 self._lost(line)
@@ -250,7 +251,7 @@ class Phone:
             else:
                 fields = {"booking_code": self.booking, "sender": self.sender, "message": text}
                 code = self._by_rest("send", {**fields, "client_message_id": id})
-            if code not in (*RETRYABLE, "unknown"):
+            if code not in ("unavailable", "unknown"):
                 return
             self.world.scheduler.pause(self.world.random.uniform(0.1, 2.0))
 
@@ -295,7 +296,7 @@ class Phone:
             else:
                 party = {"booking_code": self.booking, "sender": self.sender, "device_id": self.name}
                 code = self._by_rest("call", {**party, "action": action, **fields})
-            if code not in (*RETRYABLE, "unknown"):
+            if code not in ("unavailable", "unknown"):
                 return
             self.world.scheduler.pause(self.world.random.uniform(0.1, 1.0))
 
@@ -361,7 +362,7 @@ class Phone:
     def _conclude(self, number: int, found: Fields) -> str | None:
         """Takes an answer: its error's code, None where it is granted."""
         code = found["error"]["code"] if "error" in found else None
-        if code == "internal" or code == "unavailable":
+        if code == "unavailable":
             return code  # as good as no answer: it may have happened
         self.world.answered(self, number, code, found)
         call = found.get("call") or (found.get("error", {}).get("details") or {}).get("call")

@@ -70,10 +70,8 @@ def _depend_on_nothing_but(seed: int, patch: pytest.MonkeyPatch, scheduler: Sche
     patch.setattr(ConnectionsApi, "post", lambda _, posts: world.post(posts))
     patch.setattr(ConnectionsApi, "close", lambda _, connection_id: world.close(connection_id))
     patch.setattr(get_message.app, "pages", PageCache())
-    level = logger.log_level
-    patch.setattr(logger, "info", lambda *_, **__: None)
-    patch.setattr(logger, "warning", lambda *_, **__: None)
-    assert level is not None
+    for level in ("info", "warning"):
+        patch.setattr(logger, level, lambda *_, **__: None)
 
 
 def _modules_that_know_the_time() -> list[ModuleType]:
