@@ -121,7 +121,7 @@ def _nothing_else_stored(
 
 
 def _in_real_time(booking: Booking, answers: Answers) -> Problems:
-    """What was sent after another's acknowledgement comes after it."""
+    """What was sent after another's acknowledgement comes after it; who looks after it is told of it."""
     acknowledged = sorted(
         (answer.at, answer.body["message"]["seq"])
         for asked, answer in answers
@@ -136,6 +136,11 @@ def _in_real_time(booking: Booking, answers: Answers) -> Problems:
         later = [known for at, known in acknowledged if at < sent_at and known > seq]
         if later:
             yield f"seq {seq} was sent after {later[0]} had been acknowledged"
+    for asked, answer in answers:
+        if asked.kind == "look":
+            unseen = [seq for at, seq in acknowledged if at < asked.at and seq > answer.body["head_seq"]]
+            if unseen:
+                yield f"{asked.client} was told of {answer.body['head_seq']} after {unseen[0]} had been acknowledged"
 
 
 def _closed_is_closed(booking: Booking) -> Problems:
@@ -187,7 +192,7 @@ def _receipts(booking: Booking, tries: Mapping[int, Asked], answers: Answers) ->
         for kind, seq in marks.items():
             if seq > asked[side, kind]:
                 yield f"{side} has {kind} {seq}, and said {asked[side, kind]}"
-    known = [(it.at, answer) for it, answer in answers if it.kind == "receipt" and answer.code is None]
+    known = [(it.at, answer) for it, answer in answers if it.kind in ("receipt", "look") and answer.code is None]
     for _, answer in known:
         later = [other.body["receipts"] for asked_at, other in known if asked_at > answer.at]
         for side, marks in answer.body["receipts"].items():

@@ -35,6 +35,7 @@ class Phone:
         self._awaited: tuple[str, Strand] | None = None
         self._answer: Fields | None = None
         self._pinged = ""
+        self._looks: dict[str, int] = {}
         self._away_until = 0
         self._messages = 0
         self._others = 0
@@ -180,6 +181,7 @@ class Phone:
             return
         id = self._id("ping")
         self._pinged = id
+        self._looks[id] = self.world.tried(self, "look", self.sender, {})
         self.world.send(line, {"action": "ping", "id": id})
         self._after(2 * ANSWER_SECONDS, partial(self._ping_overdue, line, id))
 
@@ -192,6 +194,8 @@ class Phone:
     def _ponged(self, frame: Fields) -> None:
         if frame["id"] == self._pinged:
             self._pinged = ""
+        if (number := self._looks.pop(frame["id"], None)) is not None:
+            self.world.answered(self, number, None, frame)
         if self.view.floor is None or self._is_another_life(frame):
             return
         if self.view.stands(frame):
@@ -419,6 +423,3 @@ class Company:
                 self.world.answered(self, number, None, found)
                 return
             self.world.scheduler.pause(1.0)
-
-
-__all__ = ["SECOND", "Company", "Phone"]

@@ -20,7 +20,7 @@ class Event:
 class Asked(Event):
     """A client asked for something: one try, of which an Answered with the same number may tell the outcome.
 
-    `kind`: `send` (with `client_message_id`), `receipt`, `call`.
+    `kind`: `send` (with `client_message_id`), `receipt`, `call`, or `look` (at how things stand).
     """
 
     number: int

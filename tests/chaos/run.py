@@ -47,6 +47,7 @@ def run(
 ) -> History:
     """The history that this seed makes with at least so many operations, on the DynamoDB at `endpoint` or in memory."""
     history = History(seed=seed)
+    others_luck = random.getstate()
     with pytest.MonkeyPatch.context() as patch, wired(patch, endpoint) as wire, contextlib.redirect_stdout(None):
         patch.setenv("RING_TIMEOUT_SECONDS", str(RING_SECONDS))
         scheduler = Scheduler(START)
@@ -54,7 +55,10 @@ def run(
         _depend_on_nothing_but(seed, patch, scheduler, world)
         broken(patch)
         scheduler.start(partial(_conduct, world, history, operations, bookings))
-        scheduler.run()
+        try:
+            scheduler.run()
+        finally:
+            random.setstate(others_luck)
     history.events.extend(world.events)
     return history
 

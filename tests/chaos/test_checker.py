@@ -168,6 +168,14 @@ def test_what_is_sent_later_comes_later() -> None:
     assert any("was sent after" in problem for problem in judged(late))
 
 
+def test_who_looks_sees_what_was_acknowledged_before() -> None:
+    look = [
+        event(Asked, 98, number=10, kind="look", sender="driver", fields={}),
+        event(Answered, 99, number=10, code=None, body={"head_seq": 2, "receipts": NOTHING}),
+    ]
+    assert any("was told of 2 after 3" in problem for problem in judged([*EVENTS, *look]))
+
+
 def test_who_was_cut_may_be_disowned() -> None:
     gone = [event(Cut, 98, connection="line", sender="driver"), event(Disowned, 99, connection="line")]
     assert judged([*EVENTS, *gone]) == []

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -44,6 +44,19 @@ def swallow_a_conflict(patch: pytest.MonkeyPatch) -> None:
             real(self, *how, **fields)
 
     patch.setattr(Messages, "store", store)
+
+
+def read_the_head_as_it_was(patch: pytest.MonkeyPatch) -> None:
+    real = Messages.head
+
+    def head(self: Messages, booking_code: str) -> Head:
+        client = self._client
+        lax = type(
+            "Lax", (), {"get_item": staticmethod(lambda **how: client.get_item(**how | {"ConsistentRead": False}))}
+        )
+        return real(Messages(cast(Any, lax), self.table), booking_code)
+
+    patch.setattr(Messages, "head", head)
 
 
 def forget_the_marker(patch: pytest.MonkeyPatch) -> None:
@@ -137,6 +150,7 @@ def answer_a_call_twice(patch: pytest.MonkeyPatch) -> None:
     [
         (drop_the_heads_condition, "the sequence is"),
         (swallow_a_conflict, "is not there as it was"),
+        (read_the_head_as_it_was, "was told of"),
         (forget_the_marker, "both hold"),
         (delete_the_senders_row_on_410, "was disowned"),
         (ignore_the_version, "call .* is both"),

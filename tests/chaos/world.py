@@ -1,6 +1,6 @@
-"""The AWS around the real functions, with its faults: Lambda, API Gateway's WebSockets, the timer queue, and DynamoDB.
+"""The AWS around the real functions, and what goes wrong in it: Lambda, API Gateway's WebSockets, the timer queue.
 
-The DynamoDB is the embedded AWS's; what goes wrong between it and the functions is decided here, by the seed.
+DynamoDB is at the other end of the wire; what happens to requests on their way there is decided here, by the seed.
 """
 
 import json
@@ -57,7 +57,8 @@ class Faults:
     unanswered: float = 0.008
     """The request is done, and its answer gets lost."""
     conflict: float = 0.04
-    stale_index: float = 0.15
+    stale: float = 0.15
+    """A read that need not be consistent is not."""
     doubled: float = 0.02
     """Lambda runs an event twice."""
     answer_lost: float = 0.03
@@ -72,6 +73,8 @@ class Faults:
     timer_lost: float = 0.05
     """A ring or left timer never comes."""
     timer_doubled: float = 0.1
+    hasty: float = 0.1
+    """A client is gone again before its `$connect` is through."""
     silent_end: float = 0.15
     """A connection ends without a `$disconnect`."""
 
@@ -106,12 +109,10 @@ class World:
         self.scheduler = scheduler
         self.faults = faults
         self.events: list[Event] = []
-        self.invocations = 0
-        self.requests = 0
         self._wire = wire
         self._lines: dict[str, Line] = {}
         self._trying: dict[int, Any] = {}
-        self._index: dict[str, list[tuple[int, Fields]]] = {}
+        self._earlier: dict[str, list[tuple[int, Fields]]] = {}
         wire.way = self._way
 
     # --- what clients do
@@ -141,7 +142,7 @@ class World:
         self.scheduler.pause(self._latency())
         found = self._invoke("make_call" if name == "calls" else name, invocations.rest(name, body, query), number)
         self.scheduler.pause(self._latency())
-        if found is None or found["statusCode"] == 504 or self.happens(self.faults.answer_lost):
+        if found is None or self.happens(self.faults.answer_lost):
             return None
         return json.loads(found["body"])
 
@@ -149,7 +150,7 @@ class World:
         """A strand opens a line; None where it was refused, or has broken meanwhile."""
         line = Line(f"line-{len(self._lines) + 1}", phone)
         self._lines[line.id] = line
-        if self.happens(self.faults.silent_end):
+        if self.happens(self.faults.hasty):
             self.scheduler.call(self._latency() * 3, partial(self.cut, line))
         found = self._invoke("websocket", invocations.connect(line.id, query))
         if found is None or found["statusCode"] != 200:
@@ -255,7 +256,6 @@ class World:
     def _run(self, function: str, event: Fields) -> Any:
         strand = self.scheduler.current
         assert strand is not None
-        self.invocations += 1
         strand.skew = self.random.choice(SKEWS)
         try:
             return HANDLERS[function](event, invocations.Context())
@@ -272,7 +272,6 @@ class World:
     # --- between the functions and AWS
 
     def _way(self, asked: Asked, carry: Carry) -> AWSResponse:
-        self.requests += 1
         self.scheduler.pause(self._latency())
         faults = self.faults
         if self.happens(faults.killed):
@@ -297,8 +296,8 @@ class World:
         response = carry()
         if asked.name == "sqs.SendMessage":
             self._queued(*self._wire.queued.pop())
-        elif "IndexName" in asked.fields:
-            return self._of_index(asked, response)
+        elif asked.name in ("dynamodb.GetItem", "dynamodb.Query") and not asked.fields.get("ConsistentRead"):
+            return self._lagging(asked, response)
         return response
 
     def _queued(self, delay: int, body: Fields) -> None:
@@ -308,12 +307,12 @@ class World:
             late = self.random.uniform(0.0, 0.5) + 5.0 * self.happens(self.faults.slow)
             self.scheduler.start(partial(self._deliver, body, 1), delay + late)
 
-    def _of_index(self, asked: Asked, response: AWSResponse) -> AWSResponse:
-        """An index lags: now and then it answers as it would have a moment ago."""
-        booking = asked.fields["ExpressionAttributeValues"][":booking_code"]["S"]
-        recent = [it for it in self._index.get(booking, []) if it[0] > self.scheduler.now - SECOND]
-        self._index[booking] = [*recent, (self.scheduler.now, json.loads(response.content))]
-        if recent and self.happens(self.faults.stale_index):
+    def _lagging(self, asked: Asked, response: AWSResponse) -> AWSResponse:
+        """What is read from an index, or not consistently, is now and then as it was a moment ago."""
+        what = json.dumps(asked.fields, sort_keys=True)
+        recent = [it for it in self._earlier.get(what, []) if it[0] > self.scheduler.now - SECOND]
+        self._earlier[what] = [*recent, (self.scheduler.now, json.loads(response.content))]
+        if recent and self.happens(self.faults.stale):
             return answer(200, recent[0][1])
         return response
 
