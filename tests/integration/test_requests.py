@@ -1,0 +1,103 @@
+"""The AWS requests of every operation, counted at the wire: a request more is a decision, not an accident."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from moto.core.botocore_stubber import BotocoreStubber
+
+from benchmarks.requests import REQUESTS
+from get_message import app as get_message
+from get_message.history import PageCache
+from make_call import app as make_call
+from send_message import app as send_message
+from tests.integration.conftest import World
+from websocket import app as websocket
+
+BOOKING = {"booking_code": "test", "sender": "driver"}
+
+
+@pytest.fixture
+def counted(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], dict[str, int]]:
+    """Runs something and counts the requests and posts that it makes."""
+    requests: Counter[str] = Counter()
+    answer = BotocoreStubber.__call__
+
+    def stub(self: Any, event_name: str, request: Any, **how: Any) -> Any:
+        operation = event_name.rpartition(".")[2]
+        if operation == "TransactWriteItems":
+            operation += f"({request.body.count(b'TableName')})"
+        requests[operation] += 1
+        return answer(self, event_name, request, **how)
+
+    def count(act: Callable[[], Any]) -> dict[str, int]:
+        posted = sum(map(len, world.gateway.bodies.values()))
+        with monkeypatch.context() as patch:
+            patch.setattr(BotocoreStubber, "__call__", stub)
+            requests.clear()
+            act()
+        made = dict(requests)
+        if posts := sum(map(len, world.gateway.bodies.values())) - posted:
+            made["post"] = posts
+        return made
+
+    return count
+
+
+def test_every_operation_makes_the_requests_that_it_is_said_to_make(
+    world: World, counted: Callable[[Callable[[], Any]], dict[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(get_message, "pages", PageCache())
+    world.connect("p1", "passenger")
+    found: dict[str, dict[str, int]] = {}
+    ringing: list[str] = []
+
+    def rest(handler: Any, method: str, path: str, fields: dict[str, Any]) -> Any:
+        how = {"query": fields} if method == "GET" else {"body": fields}
+        status, body, _ = world.rest(handler, method, path, **how)
+        assert status < 300, body
+        return body
+
+    def frame(handler: Any, connection_id: str, **fields: Any) -> Any:
+        answers = world.socket(handler, connection_id, fields)
+        assert "error" not in [answer["type"] for answer in answers], answers
+        return answers
+
+    def say(**fields: Any) -> Any:
+        return rest(send_message.handler, "POST", "/api/v1/send_message", {**BOOKING, "message": "x", **fields})
+
+    def page(**query: str) -> Any:
+        return rest(get_message.handler, "GET", "/api/v1/get_message", {"booking_code": "test", **query})
+
+    def call(connection_id: str, action: str, **fields: Any) -> Any:
+        (ack, *_) = frame(make_call.handler, connection_id, action="call", call_action=action, **fields)[-1:]
+        return ack
+
+    found["connect"] = counted(lambda: world.lifecycle(websocket.handler, "$connect", "d1", {**BOOKING}))
+    found["message by REST"] = counted(say)
+    found["message by REST, with an id"] = counted(lambda: say(client_message_id="a"))
+    found["message by WebSocket"] = counted(lambda: frame(send_message.handler, "d1", action="message", message="y"))
+    frame(send_message.handler, "d1", action="message", message="z", id="b")
+    found["duplicate by WebSocket"] = counted(
+        lambda: frame(send_message.handler, "d1", action="message", message="z", id="b")
+    )
+    found["receipt by WebSocket"] = counted(lambda: frame(send_message.handler, "d1", action="read", seq=2))
+    found["receipt known already"] = counted(lambda: frame(send_message.handler, "d1", action="read", seq=2))
+    found["newest page"] = counted(page)
+    cursor = page(limit="1")["next_cursor"]
+    page(limit="1", cursor=cursor)
+    found["past page, again"] = counted(lambda: page(limit="1", cursor=cursor))
+    found["disconnect"] = counted(lambda: world.lifecycle(websocket.handler, "$disconnect", "p1"))
+    world.connect("p1", "passenger")
+    found["typing"] = counted(lambda: frame(websocket.handler, "d1", action="typing", on=True))
+    found["ping"] = counted(lambda: frame(websocket.handler, "d1", action="ping"))
+    found["sync"] = counted(lambda: frame(get_message.handler, "d1", action="sync"))
+    found["call: initiate"] = counted(lambda: ringing.append(call("d1", "initiate")["call"]["call_id"]))
+    found["call: signal"] = counted(
+        lambda: frame(make_call.handler, "d1", action="signal", call_id=ringing[0], data={"candidate": "x"})
+    )
+    found["call: accept"] = counted(lambda: call("p1", "accept", call_id=ringing[0]))
+    found["call: end"] = counted(lambda: call("d1", "end", call_id=ringing[0]))
+    found["call log"] = counted(lambda: rest(make_call.handler, "GET", "/api/v1/calls", {"booking_code": "test"}))
+    assert found == REQUESTS
