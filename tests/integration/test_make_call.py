@@ -173,7 +173,7 @@ def test_every_refusal_of_a_call(world: World) -> None:
     assert code("driver", "accept") == (400, "invalid_request")
     assert code("driver", "accept", "../etc") == (400, "invalid_request")
     assert code("driver", "initiate", device_id="") == (400, "invalid_request")
-    assert code("driver", "initiate", device_id="two words") == (400, "invalid_request")
+    assert code("driver", "initiate", device_id="two\nlines") == (400, "invalid_request")
     assert code("system", "initiate") == (403, "forbidden")
     assert code("driver", "accept", "0" * 32) == (404, "not_found")
     first = done(world, "driver", "initiate")
