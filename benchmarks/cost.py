@@ -1,0 +1,145 @@
+"""What does it cost? From the counted requests and AWS's list prices, into docs/cost.md."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from benchmarks.requests import REQUESTS
+
+PAGE: Final = Path(__file__).parents[1] / "docs" / "cost.md"
+
+# Dollars per million, us-east-1, on demand, no free tier, as on AWS's pricing pages at the end of 2025.
+WRITE_UNIT, READ_UNIT = 0.625, 0.125
+REST_REQUEST, SOCKET_MESSAGE, SOCKET_MINUTE = 3.50, 1.00, 0.25
+INVOCATION, GB_SECOND = 0.20, 16.6667
+QUEUED, PUBLISHED = 0.40, 0.50
+
+INVOCATION_GB_SECONDS: Final = 0.5 * 0.05
+"""512 MB for 50 ms: an assumption, not a measurement."""
+
+# Units of the table requests, for messages of up to 700 bytes: their items stay below 1 KB. A head, a connection or
+# a call is read consistently (1), an index is not (0.5 below 4 KB); in a transaction a write costs 2.
+PRICES: Final[Mapping[str, float]] = {
+    "GetItem": READ_UNIT,
+    "Query": READ_UNIT / 2,
+    "PutItem": WRITE_UNIT,
+    "UpdateItem": WRITE_UNIT,
+    "DeleteItem": WRITE_UNIT,
+    "TransactWriteItems(2)": 2 * 2 * WRITE_UNIT,
+    "TransactWriteItems(3)": 3 * 2 * WRITE_UNIT,
+    "TransactWriteItems(4)": 4 * 2 * WRITE_UNIT,
+    "SendMessage": QUEUED,
+    "Publish": PUBLISHED,
+    "post": SOCKET_MESSAGE,
+}
+PAGES: Final = 8 * READ_UNIT
+"""A page of 50 messages of 600 bytes, read consistently."""
+UNSAFE: Final = {"PutItem": 1, "Query": 1, "post": 2}
+"""The minimal design: no order, no repeats found, nothing checked."""
+
+RIDE: Final[Mapping[str, int]] = {
+    "connect": 2,
+    "sync": 2,
+    "ping": 62,
+    "message by WebSocket": 20,
+    "receipt by WebSocket": 40,
+    "typing": 20,
+    "call: initiate": 1,
+    "call: signal": 12,
+    "call: accept": 1,
+    "call: end": 1,
+    "disconnect": 2,
+}
+"""Thirty minutes, two phones: twenty messages, each delivered and read, and one call."""
+RIDE_MINUTES: Final = 60
+
+
+def requests(made: Mapping[str, int]) -> float:
+    """Dollars per million of these requests."""
+    return sum(PRICES[request] * count for request, count in made.items())
+
+
+def operation(name: str) -> float:
+    """Dollars per million of an operation, its way in and its function included."""
+    by_rest = "REST" in name or name in ("newest page", "past page, again", "call log")
+    way_in = REST_REQUEST if by_rest else 0 if name in ("connect", "disconnect") else SOCKET_MESSAGE
+    page = PAGES - PRICES["Query"] if name in ("newest page", "sync") else 0
+    return requests(REQUESTS[name]) + page + way_in + INVOCATION + INVOCATION_GB_SECONDS * GB_SECOND
+
+
+def ride() -> float:
+    """Dollars per million rides."""
+    return sum(operation(name) * times for name, times in RIDE.items()) + RIDE_MINUTES * SOCKET_MINUTE
+
+
+def call() -> float:
+    """Dollars per million calls, with the twelve signals that set up their sound."""
+    return sum(operation(name) * RIDE[name] for name in RIDE if name.startswith("call"))
+
+
+def scanning(online: int) -> float:
+    """Dollars per million messages of the unsafe design, were it to Scan all who are online for the two receivers."""
+    rows_per_unit = 4_096 // 200
+    units = max(1, -(-online // rows_per_unit)) / 2
+    return requests(UNSAFE) - PRICES["Query"] + units * READ_UNIT
+
+
+def page() -> str:
+    """docs/cost.md."""
+    own, unsafe = requests(REQUESTS["message by REST"]), requests(UNSAFE)
+    counted = "\n".join(
+        f"| {name} | {', '.join(f'{count} {request}' for request, count in made.items())} | {requests(made):.2f} "
+        f"| {operation(name):.2f} |"
+        for name, made in REQUESTS.items()
+    )
+    return f"""# What it costs
+
+Written by `make bench ONLY=cost` from the requests that [a test counts](../tests/integration/test_requests.py) and the
+list prices of us-east-1 (on demand, no free tier; AWS's pricing pages of DynamoDB, API Gateway, Lambda, SQS and SNS,
+end of 2025: look them up again before you plan with them). Dollars per million. Logs, data transfer and the storage of
+the tables are not in it; a function is taken to run 50 ms with 512 MB.
+
+## A message of up to 700 bytes to two connections, its requests alone
+
+| design | $ | of the unsafe one |
+| --- | ---: | ---: |
+| NavieTakie by REST: in order, exactly once | {own:.2f} | {own / unsafe:.2f} |
+| NavieTakie by WebSocket, its ack included | {requests(REQUESTS["message by WebSocket"]):.2f} \
+| {requests(REQUESTS["message by WebSocket"]) / unsafe:.2f} |
+| NavieTakie by REST, with an idempotency key | {requests(REQUESTS["message by REST, with an id"]):.2f} \
+| {requests(REQUESTS["message by REST, with an id"]) / unsafe:.2f} |
+| unsafe: put, query, posts | {unsafe:.2f} | 1.00 |
+| unsafe, with a Scan, 2 users online | {scanning(2):.2f} | {scanning(2) / unsafe:.2f} |
+| unsafe, with a Scan, 1,000 users online | {scanning(1_000):.2f} | {scanning(1_000) / unsafe:.2f} |
+| unsafe, with a Scan, 100,000 users online | {scanning(100_000):,.2f} | {scanning(100_000) / unsafe:.0f} |
+
+The goal is 1.9 times the unsafe design, without a key. The transaction is what order costs: a write in one is billed
+twice, and there are two of them. With a key there are three: the marker is what exactly once costs.
+
+## Everything together
+
+| | $ per million |
+| --- | ---: |
+| messages by REST | {operation("message by REST"):.2f} |
+| messages by WebSocket | {operation("message by WebSocket"):.2f} |
+| calls, with twelve signals each | {call():.2f} |
+| rides of 30 minutes: {", ".join(f"{times} × {name}" for name, times in RIDE.items())}; 60 connection minutes \
+| {ride():.2f} |
+
+## Each operation
+
+`post` is a post to @connections, `TransactWriteItems(3)` one with three items. Each side has one connection.
+
+| operation | requests | $ requests | $ with its way in and its function |
+| --- | --- | ---: | ---: |
+{counted}
+"""
+
+
+def main() -> None:
+    PAGE.write_text(page())
+    print(page())
+
+
+if __name__ == "__main__":
+    main()
