@@ -146,9 +146,9 @@ docs: .venv/ready ## Generate docs/openapi.yaml and docs/asyncapi.yaml
 # --- Benchmarks ---------------------------------------------------------------------------------------------------------
 
 .PHONY: bench
-BENCHMARKS = fan_out cold_start warm_path request_count scale cost end_to_end
+BENCHMARKS = fan_out cold_start warm_path cost
 bench: .venv/ready .local/tools/ready ## Answer the questions of benchmarks/, into docs/benchmarks/ (ONLY=fan_out: one of them)
-	@for each in $(or $(ONLY),$(BENCHMARKS)) summary; do \
+	@for each in $(or $(ONLY),$(BENCHMARKS)); do \
 		PYTHONPATH=functions:layers/shared .venv/bin/python -m benchmarks.$$each || exit; done
 
 # --- Chaos --------------------------------------------------------------------------------------------------------------
