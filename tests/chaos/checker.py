@@ -44,7 +44,7 @@ def problems(history: History) -> list[str]:
             _sequence(booking),
             _stored_once(booking, answers),
             _nothing_else_stored(booking, events, tries, answers),
-            _in_real_time(booking, answers),
+            _in_real_time(tries, answers),
             _closed_is_closed(booking),
             _views(booking, events),
             _receipts(booking, tries, answers),
@@ -120,19 +120,21 @@ def _nothing_else_stored(
             yield f"seq {message['seq']} is there, and nobody sent it or all tries were refused"
 
 
-def _in_real_time(booking: Booking, answers: Answers) -> Problems:
+def _in_real_time(tries: Mapping[int, Asked], answers: Answers) -> Problems:
     """What was sent after another's acknowledgement comes after it; who looks after it is told of it."""
     acknowledged = sorted(
         (answer.at, answer.body["message"]["seq"])
         for asked, answer in answers
         if asked.kind == "send" and answer.code is None
     )
-    first = {
-        answer.body["message"]["seq"]: asked.at
-        for asked, answer in reversed(answers)
-        if asked.kind == "send" and answer.code is None and not answer.body["duplicate"]
-    }
-    for seq, sent_at in first.items():
+    since: dict[Any, int] = {}
+    for asked in tries.values():
+        since.setdefault(_message_of(asked), asked.at)
+    for asked, answer in answers:
+        if asked.kind != "send" or answer.code is not None:
+            continue
+        # An answer names no try: what it acknowledges may have been asked for by the first one.
+        seq, sent_at = answer.body["message"]["seq"], since[_message_of(asked)]
         later = [known for at, known in acknowledged if at < sent_at and known > seq]
         if later:
             yield f"seq {seq} was sent after {later[0]} had been acknowledged"
@@ -270,6 +272,12 @@ def _connections(events: list[Event]) -> Problems:
     for event in events:
         if isinstance(event, Disowned) and event.connection not in cut:
             yield f"{event.client} was disowned on {event.connection}, to which nothing had happened"
+
+
+def _message_of(asked: Asked) -> Any:
+    """The same for all tries to send one message."""
+    id = asked.fields.get("client_message_id")
+    return asked.number if id is None else (asked.sender, id)
 
 
 def _of(fields: Fields, names: tuple[str, ...]) -> Fields:
