@@ -74,7 +74,7 @@ def _depend_on_nothing_but(seed: int, patch: pytest.MonkeyPatch, scheduler: Sche
     patch.setattr(ConnectionsApi, "post", lambda _, posts: world.post(posts))
     patch.setattr(ConnectionsApi, "close", lambda _, connection_id: world.close(connection_id))
     patch.setattr(get_message.app, "pages", PageCache())
-    for level in ("info", "warning"):
+    for level in ("info", "warning", "error"):
         patch.setattr(logger, level, lambda *_, **__: None)
 
 
