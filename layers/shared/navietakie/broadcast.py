@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Final, Protocol
+from typing import Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -15,12 +15,6 @@ from navietakie.observability import count, logger
 from navietakie.posting import ConnectionsApi, Outcome, Poster
 from navietakie.sigv4 import Keys
 from navietakie.tables.connections import Connection
-
-METRICS: Final[dict[Outcome, str]] = {
-    "delivered": "Deliveries",
-    "gone": "DeliveriesGone",
-    "failed": "DeliveriesFailed",
-}
 
 
 @cache
@@ -112,9 +106,9 @@ class Broadcast:
         outcomes = self.poster.post(posts)
         self._bury([connection for connection, _ in direct] + receivers, outcomes, now)
         delivery = Delivery(list(zip(receivers, outcomes[len(direct) :], strict=True)), complete)
-        for outcome, metric in METRICS.items():
-            if times := delivery.of(outcome):
-                count(metric, times)
+        count("Deliveries", delivery.of("delivered"))
+        count("DeliveriesGone", delivery.of("gone"))
+        count("DeliveriesFailed", delivery.of("failed"))
         return delivery
 
     def to_connections(self, connections: Sequence[Connection], frame: Frame, now: int) -> list[Outcome]:

@@ -12,8 +12,9 @@ _metrics = Metrics(namespace=NAMESPACE)
 
 
 def count(name: str, value: float = 1) -> None:
-    """Adds `value` to the metric `name` of this invocation."""
-    _metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+    """Adds `value` to the metric `name` of this invocation; what did not happen is not counted."""
+    if value:
+        _metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
 
 
 def count_by(name: str, dimension: str, value: str) -> None:
