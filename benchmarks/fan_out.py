@@ -56,7 +56,7 @@ class Ways:
         }
         if tls_port is not None:
             endpoint = f"https://localhost:{tls_port}/local"
-            self.all[TLS] = self._ours(ConnectionsApi(endpoint, "us-east-1", lambda: KEYS, client_tls()))
+            self.all[TLS] = self._ours(ConnectionsApi(endpoint, "us-east-1", lambda: KEYS, client_tls))
 
     @staticmethod
     def _ours(poster: ConnectionsApi) -> Callable[[list[str]], None]:

@@ -21,7 +21,7 @@ PURE = {
     LAYER / "parsing.py",
 }
 WORLD = {"boto3", "botocore", "os", "time", "random", "socket", "http", "urllib", "threading", "uuid", "secrets"}
-TOUCHES_AWS = {"aws.py", "tables", "broadcast.py", "events.py", "identity.py", "timers.py"}
+TOUCHES_AWS = {"aws.py", "http_session.py", "tables", "broadcast.py", "events.py", "identity.py", "timers.py"}
 SOURCES = sorted([*LAYER.rglob("*.py"), *(ROOT / "functions").rglob("*.py")])
 
 

@@ -1,19 +1,28 @@
 """Clients of AWS, from botocore: what boto3 puts on top costs a cold start 60 modules, and nothing here uses it."""
 
+import ssl
 from functools import cache
 from typing import Any
+from urllib.request import getproxies
 
 import botocore
 import botocore.session
 from botocore.config import Config
 
 from navietakie import settings
+from navietakie.http_session import HttpSession
 
 
 @cache
 def session() -> botocore.session.Session:
     """The session of this process: it finds the function's credentials and region."""
     return botocore.session.get_session()
+
+
+@cache
+def trust() -> ssl.SSLContext:
+    """Whom `AWS_CA_BUNDLE` names, else whom the system trusts: to read that list takes longer than a first request."""
+    return ssl.create_default_context(cafile=session().get_config_variable("ca_bundle"))
 
 
 def client(service: str, *, connect_timeout: float, read_timeout: float, attempts: int) -> Any:
@@ -31,4 +40,10 @@ def client(service: str, *, connect_timeout: float, read_timeout: float, attempt
         response_checksum_validation="when_required",
         parameter_validation=settings.optional("ENVIRONMENT") != "production",
     )
-    return session().create_client(service, config=config)
+    made: Any = session().create_client(service, config=config)
+    if not getproxies():  # through a proxy botocore finds its way alone
+        # There is no other place where it could be told how to speak HTTP.
+        made._endpoint.http_session = HttpSession(
+            connect_timeout=connect_timeout, read_timeout=read_timeout, trust=trust
+        )
+    return made

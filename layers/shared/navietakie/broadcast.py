@@ -32,7 +32,7 @@ def connections_api(endpoint: str) -> ConnectionsApi:
             raise Refusal("internal", "The function has no AWS credentials")
         return Keys(frozen.access_key, frozen.secret_key, frozen.token)
 
-    return ConnectionsApi(endpoint, region, keys)
+    return ConnectionsApi(endpoint, region, keys, aws.trust)
 
 
 class Rows(Protocol):

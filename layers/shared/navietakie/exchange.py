@@ -1,4 +1,4 @@
-"""HTTP/1.1 as far as a post needs it: a request on a kept-alive connection, and the status of its answer.
+"""HTTP/1.1 as far as AWS needs it (RFC 9112): a request on a kept-alive connection, and its answer.
 
 Nothing here waits: an exchange is a generator that yields whenever it would, so that one thread has many under way.
 """
@@ -10,19 +10,32 @@ import socket
 import ssl
 import time
 from collections.abc import Generator
-from typing import Any, Final
+from typing import Any, Final, Literal, NamedTuple
 
 IDLE_SECONDS: Final = 30.0
 """A connection unused for longer is not trusted: while Lambda had the function frozen, nobody saw it closed."""
 ADDRESS_SECONDS: Final = 60.0
 """How long the host's addresses are kept; API Gateway changes them."""
-_ANSWER_BYTES: Final = 64 * 1024
+_PART_BYTES: Final = 64 * 1024
+_HEAD_BYTES: Final = 64 * 1024
 _STATUS: Final = re.compile(rb"HTTP/1\.(\d) (\d{3})[ \r]")
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*(?=\r\n)")
-_UNKEPT: Final = re.compile(rb"\r\n(?:transfer-encoding:|connection:[^\r]*\bclose\b)")
+_CODING: Final = re.compile(rb"\r\ntransfer-encoding:[ \t]*([^\r]*?)[ \t]*(?=\r\n)")
+_CLOSE: Final = re.compile(rb"\r\nconnection:[^\r]*\bclose\b")
+_CHUNK: Final = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;.*)?")
 
-Steps = Generator[int, None, int]
-"""Yields the events (of `select.poll`) that it waits for, returns the status of the answer, raises OSError."""
+
+class Answer(NamedTuple):
+    """An answer. `fields` are its header lines as they came; `whole` is False for a body not read to its end."""
+
+    status: int
+    fields: bytes
+    body: bytes
+    whole: bool
+
+
+Steps = Generator[int, None, Answer]
+"""Yields the events (of `select.poll`) that it waits for, returns the answer, raises OSError."""
 
 
 class Stale(OSError):
@@ -30,11 +43,15 @@ class Stale(OSError):
 
 
 class Endpoint:
-    """A server, the connections to it that are kept alive, and the TLS session that new ones resume."""
+    """A server, the connections to it that are kept alive, and the TLS session that new ones resume.
 
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    Of an answer's body up to `largest` bytes are read. Threads may share an endpoint.
+    """
+
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, *, largest: int) -> None:
         self.host = host
         self.tls = tls
+        self.largest = largest
         self.session: ssl.SSLSession | None = None
         self._port = port
         self._addresses: list[tuple[int, Any]] = []
@@ -45,12 +62,17 @@ class Endpoint:
         """A connection for one exchange: one that was kept if there is any."""
         # Not the monotonic clock, which may stand still while the function is frozen.
         oldest = time.time() - IDLE_SECONDS
-        while self._idle:
-            line = self._idle.pop()
+        while (line := self._pop()) is not None:
             if line.used_at > oldest:
                 return line
             line.close()
         return Line(self)
+
+    def _pop(self) -> "Line | None":
+        try:
+            return self._idle.pop()
+        except IndexError:  # asking first would leave another thread time to take the last one
+            return None
 
     def keep(self, line: "Line") -> None:
         """Keeps a connection for the next exchange."""
@@ -59,8 +81,8 @@ class Endpoint:
 
     def forget_idle(self) -> None:
         """Closes what is kept: where one connection turned out dead, the others are no younger."""
-        while self._idle:
-            self._idle.pop().close()
+        while (line := self._pop()) is not None:
+            line.close()
 
     @property
     def kept(self) -> int:
@@ -81,6 +103,8 @@ class Line:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.used_at = 0.0
+        self.opened = False
+        """Whether it is connected, TLS included."""
         self._endpoint = endpoint
         self._socket: socket.socket | None = None
 
@@ -101,14 +125,15 @@ class Line:
         try:
             if self._socket is not None:
                 try:
-                    status, keep = yield from self._ask(self._socket, request)
+                    answer, keep = yield from self._ask(self._socket, request)
                 except OSError as error:
                     raise Stale("a kept connection was of no use any more") from error
             else:
                 connection = yield from self._connected()
                 if self._endpoint.tls is not None:
                     connection = yield from self._secured(connection, self._endpoint.tls)
-                status, keep = yield from self._ask(connection, request)
+                self.opened = True
+                answer, keep = yield from self._ask(connection, request)
                 if isinstance(connection, ssl.SSLSocket):
                     self._endpoint.session = connection.session  # TLS 1.3 tickets come with the first answer
         except BaseException:
@@ -118,7 +143,7 @@ class Line:
             self._endpoint.keep(self)
         else:
             self.close()
-        return status
+        return answer
 
     def _connected(self) -> Generator[int, None, socket.socket]:
         error = OSError("no address")
@@ -154,7 +179,7 @@ class Line:
             except ssl.SSLWantWriteError:
                 yield select.POLLOUT
 
-    def _ask(self, connection: socket.socket, request: bytes) -> Generator[int, None, tuple[int, bool]]:
+    def _ask(self, connection: socket.socket, request: bytes) -> Generator[int, None, tuple[Answer, bool]]:
         unsent = memoryview(request)
         while unsent:
             try:
@@ -163,50 +188,101 @@ class Line:
                 yield select.POLLOUT
             except ssl.SSLWantReadError:
                 yield select.POLLIN
-        answer = b""
+        reader = Reader(self._endpoint.largest)
         yield select.POLLIN
         while True:
             try:
-                part = connection.recv(_ANSWER_BYTES)
+                part = connection.recv(_PART_BYTES)
             except (BlockingIOError, ssl.SSLWantReadError):
                 yield select.POLLIN
-                continue
             except ssl.SSLWantWriteError:
                 yield select.POLLOUT
-                continue
-            if not part and not answer:
-                raise ConnectionResetError("closed before it answered")
-            answer += part
-            if (read := read_answer(answer, ended=not part)) is not None:
-                return read
+            else:
+                if (read := reader.feed(part)) is not None:
+                    return read
 
 
-def read_answer(answer: bytes, *, ended: bool) -> tuple[int, bool] | None:
-    """The status of an answer, and whether the connection can be used again; None while more has to come.
+class Reader:
+    """Puts an answer together from its parts. Of its body up to `largest` bytes are read."""
 
-    It can be used again where the answer's end is known by a Content-Length. `ended`: the server has closed. Raises
-    OSError for what is no answer of HTTP/1.
-    """
-    while True:
-        head, found, body = answer.partition(b"\r\n\r\n")
-        if not found:
-            if ended or len(answer) > _ANSWER_BYTES:
-                raise OSError("not an HTTP answer")
-            return None
+    def __init__(self, largest: int) -> None:
+        self._largest = largest
+        self._received = bytearray()
+        self._status = 0
+        self._fields = b""
+        self._keep = False
+        self._length: int | Literal["chunked", "unknown", "unclear"] = "unclear"
+
+    def feed(self, part: bytes) -> tuple[Answer, bool] | None:
+        """Takes the next part, empty where the server has closed; None while more has to come.
+
+        At the end: the answer, and whether the connection can be used again. Raises OSError for what is no answer of
+        HTTP/1.
+        """
+        self._received += part
+        while self._status < 200:  # before the answer there may be interim ones
+            end = self._received.find(b"\r\n\r\n")
+            if end < 0:
+                if not part or len(self._received) > _HEAD_BYTES:
+                    raise OSError("not an HTTP answer")
+                return None
+            self._take_head(bytes(self._received[: end + 2]))
+            del self._received[: end + 4]
+        received, length = self._received, self._length
+        body, end = None, 0
+        if length == "chunked":
+            body, end = unchunked(received)
+        elif length == "unknown":
+            body, end = (None if part else received), len(received)
+        elif length != "unclear" and len(received) >= length:
+            body, end = received[:length], length
+        if body is not None:
+            answer = Answer(self._status, self._fields, bytes(body), whole=True)
+            return answer, self._keep and bool(part) and end == len(received)
+        if isinstance(length, int) and length > self._largest:
+            length = "unclear"
+        if not part or length == "unclear" or len(received) > self._largest:
+            return Answer(self._status, self._fields, b"", whole=False), False
+        return None
+
+    def _take_head(self, head: bytes) -> None:
         start = _STATUS.match(head)
         if start is None:
             raise OSError("not an HTTP answer")
-        minor, status = start[1], int(start[2])
-        if status >= 200:
+        minor, self._status = start[1], int(start[2])
+        self._fields = head.partition(b"\r\n")[2]
+        fields = b"\r\n" + self._fields.lower()
+        self._keep = minor != b"0" and _CLOSE.search(fields) is None
+        lengths = set(_LENGTH.findall(fields))
+        if codings := _CODING.findall(fields):
+            self._length = "chunked" if codings == [b"chunked"] and not lengths else "unclear"
+        elif self._status in (204, 304):
+            self._length = 0
+        elif len(lengths) == 1:
+            self._length = int(lengths.pop())
+        else:
+            self._length = "unclear" if lengths else "unknown"
+
+
+def unchunked(received: bytes | bytearray) -> tuple[bytes, int] | tuple[None, int]:
+    """The body that comes in chunks (RFC 9112, section 7.1) and where it ends; None while chunks are missing.
+
+    Raises OSError for what are no chunks.
+    """
+    chunks: list[bytes] = []
+    at = 0
+    while (line_end := received.find(b"\r\n", at)) >= 0:
+        size = _CHUNK.fullmatch(received, at, line_end)
+        if size is None:
+            raise OSError("not an HTTP answer")
+        begin, end = line_end + 2, line_end + 2 + int(size[1], 16)
+        if begin == end:  # the last one; fields may follow it
+            end = received.find(b"\r\n\r\n", line_end)
+            return (None, 0) if end < 0 else (b"".join(chunks), end + 4)
+        if len(received) < end + 2:
             break
-        answer = body  # an interim answer: the real one follows
-    fields = head.lower() + b"\r\n"
-    lengths = set(_LENGTH.findall(fields))
-    if status == 204 and not lengths:
-        lengths = {b"0"}
-    if ended or minor == b"0" or len(lengths) != 1 or _UNKEPT.search(fields):
-        return status, False
-    missing = int(lengths.pop()) - len(body)
-    if missing > 0 and len(body) + missing <= _ANSWER_BYTES:
-        return None
-    return status, missing == 0
+        if received[end : end + 2] != b"\r\n":
+            raise OSError("not an HTTP answer")
+        chunks.append(bytes(received[begin:end]))
+        at = end + 2
+    return None, 0

@@ -34,6 +34,8 @@ WIDE: Final = 64
 """How many at most while they are slow."""
 SLOW_SECONDS: Final = 0.002
 """Where no answer comes for so long, twice as many are put under way; to open one more takes about as much CPU."""
+ANSWER_BYTES: Final = 64 * 1024
+"""What is read of an answer, so that its connection can be used again; only its status says anything."""
 _PASSING: Final = frozenset({429, 500, 502, 503, 504})
 
 
@@ -52,14 +54,20 @@ class Poster(Protocol):
 class ConnectionsApi:
     """The @connections API of one WebSocket stage. `keys` is called for every batch, so that they refresh."""
 
-    def __init__(self, endpoint: str, region: str, keys: Callable[[], Keys], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        region: str,
+        keys: Callable[[], Keys],
+        trust: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+    ) -> None:
         url = urlsplit(endpoint)
         if not url.hostname or url.scheme not in ("http", "https"):
             raise Refusal("internal", "The function is not configured: WEBSOCKET_ENDPOINT is not a URL")
         secure = url.scheme == "https"
         usual = 443 if secure else 80
-        trust = (tls or ssl.create_default_context()) if secure else None
-        self._endpoint = Endpoint(url.hostname, url.port or usual, trust)
+        tls = trust() if secure else None
+        self._endpoint = Endpoint(url.hostname, url.port or usual, tls, largest=ANSWER_BYTES)
         self._host = url.netloc.removesuffix(f":{usual}")
         self._base = f"{url.path.rstrip('/')}/@connections/"
         self._region = region
@@ -175,7 +183,7 @@ class _Batch:
             events = next(steps)
         except StopIteration as answered:
             self._forget(polled)
-            self._settle(it, answered.value)
+            self._settle(it, answered.value.status)
         except Stale:  # no failure of the receiver, but no second time either
             self._forget(polled)
             self._endpoint.forget_idle()

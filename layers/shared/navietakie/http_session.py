@@ -1,0 +1,121 @@
+"""botocore's requests, carried by the exchange that posts use.
+
+urllib3 and http.client take as much CPU for a request of a few hundred bytes as the rest of botocore does, and the
+exchange a sixth of it. Models, signatures, retries and errors stay botocore's.
+"""
+
+import select
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final, cast
+from urllib.parse import SplitResult, urlsplit
+
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.exceptions import (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from navietakie.exchange import Answer, Endpoint, Line, Stale
+
+ANSWER_BYTES: Final = 32 * 1024 * 1024
+"""No answer of AWS that is read here is longer: a page of DynamoDB holds 1 MB of items."""
+
+
+class HttpSession:
+    """Sends requests as `botocore.httpsession.URLLib3Session` does. Threads may share one. Time-outs in seconds.
+
+    `read_timeout` is for the whole answer. What it raises, botocore's retries know as passing.
+    """
+
+    def __init__(self, *, connect_timeout: float, read_timeout: float, trust: Callable[[], ssl.SSLContext]) -> None:
+        self._connect_timeout = connect_timeout
+        self._read_timeout = read_timeout
+        self._trust = trust
+        self._endpoints: dict[tuple[str, str], Endpoint] = {}
+
+    def send(self, request: AWSPreparedRequest) -> AWSResponse:
+        """The answer to `request`, whatever its status. Raises what botocore raises where there is none."""
+        url = urlsplit(str(request.url))
+        endpoint = self._endpoint(url.scheme, url.netloc)
+        content = _content(request, url)
+        line = endpoint.line()
+        try:
+            try:
+                answer = self._finished(line, content)
+            except Stale:
+                endpoint.forget_idle()
+                line = Line(endpoint)
+                answer = self._finished(line, content)
+            if not answer.whole:
+                raise ConnectionResetError("closed before the end of its answer")
+        except TimeoutError as error:
+            endpoint.forget_idle()  # the network may have lost them all
+            kind = ReadTimeoutError if line.opened else ConnectTimeoutError
+            raise kind(endpoint_url=request.url, error=error) from error
+        except ssl.SSLError as error:
+            raise SSLError(endpoint_url=request.url, error=error) from error
+        except OSError as error:
+            kind = ConnectionClosedError if line.opened else EndpointConnectionError
+            raise kind(endpoint_url=request.url, error=error) from error
+        return AWSResponse(str(request.url), answer.status, _headers(answer), _Body(answer.body))
+
+    def close(self) -> None:
+        """Closes the connections that are kept."""
+        for endpoint in self._endpoints.values():
+            endpoint.forget_idle()
+
+    def _endpoint(self, scheme: str, netloc: str) -> Endpoint:
+        if (known := self._endpoints.get((scheme, netloc))) is not None:
+            return known
+        url, secure = urlsplit(f"{scheme}://{netloc}"), scheme == "https"
+        tls = self._trust() if secure else None
+        port = url.port or (443 if secure else 80)
+        endpoint = Endpoint(str(url.hostname), port, tls, largest=ANSWER_BYTES)
+        return self._endpoints.setdefault((scheme, netloc), endpoint)
+
+    def _finished(self, line: Line, content: bytes) -> Answer:
+        steps, opened = line.exchange(content), line.opened
+        deadline = time.monotonic() + (self._read_timeout if opened else self._connect_timeout)
+        try:
+            while True:
+                events = next(steps)
+                if line.opened != opened:
+                    opened, deadline = True, time.monotonic() + self._read_timeout
+                poll = select.poll()
+                poll.register(line.fileno(), events)
+                if not poll.poll(max(0.0, deadline - time.monotonic()) * 1_000):
+                    steps.close()
+                    raise TimeoutError("no answer in time")
+        except StopIteration as answered:
+            return answered.value
+
+
+class _Body:
+    """An answer's body as botocore reads it."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
+        yield self._content
+
+
+def _content(request: AWSPreparedRequest, url: SplitResult) -> bytes:
+    """The request as it goes over the wire. Its host is the one that was signed: without a usual port."""
+    usual = ":443" if url.scheme == "https" else ":80"
+    target = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
+    lines = [f"{request.method} {target} HTTP/1.1", f"host: {url.netloc.removesuffix(usual)}"]
+    for name, value in request.headers.items():
+        lines.append(f"{name}: {value.decode('latin-1') if isinstance(value, bytes) else value}")
+    body = cast(str | bytes, request.body or b"")  # nothing here sends files
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body.encode() if isinstance(body, str) else body)
+
+
+def _headers(answer: Answer) -> Any:  # botocore takes any mapping, its types want urllib3's
+    lines = (line.partition(":") for line in answer.fields.decode("latin-1").splitlines())
+    return {name: value.strip() for name, _, value in lines}

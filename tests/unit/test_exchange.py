@@ -1,0 +1,139 @@
+"""Reading answers, without a server: Python's own client says what is right."""
+
+import io
+from collections.abc import Iterable
+from http.client import HTTPResponse
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from navietakie.exchange import Answer, Reader
+
+LARGEST = 1_000
+
+FIELDS = st.lists(st.sampled_from(["Date: now", "x-amzn-RequestId: 1", "Content-Type: application/json"]), max_size=3)
+STATUSES = st.integers(200, 599).filter(lambda status: status not in (204, 304))
+
+
+class Wire:
+    """What `http.client` reads from."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def makefile(self, *_: Any) -> io.BytesIO:
+        return io.BytesIO(self._content)
+
+
+def by_length(body: bytes) -> tuple[str, bytes]:
+    return f"Content-Length: {len(body)}", body
+
+
+def by_chunks(body: bytes, sizes: Iterable[int], trailer: bytes) -> tuple[str, bytes]:
+    content, rest = b"", body
+    for size in sizes:
+        if part := rest[:size]:
+            content += b"%x;x=y\r\n%s\r\n" % (len(part), part)
+            rest = rest[size:]
+    if rest:
+        content += b"%X\r\n%s\r\n" % (len(rest), rest)
+    return "Transfer-Encoding: Chunked", content + b"0\r\n" + trailer + b"\r\n"
+
+
+BODIES = st.binary(max_size=300)
+FRAMED = st.one_of(
+    st.builds(by_length, BODIES),
+    st.builds(by_chunks, BODIES, st.lists(st.integers(1, 40), max_size=5), st.sampled_from([b"", b"Checksum: 1\r\n"])),
+)
+
+
+def fed(content: bytes, cuts: Iterable[int] = (), *, ended: bool = False) -> tuple[Answer, bool] | None:
+    """What a reader makes of `content` that arrives in parts."""
+    reader = Reader(LARGEST)
+    edges = [0, *sorted(cut for cut in cuts if 0 < cut < len(content)), len(content)]
+    for begin, end in pairwise(edges):
+        if begin < end and (read := reader.feed(content[begin:end])) is not None:
+            assert end == len(content), "read before it was there"
+            return read
+    return reader.feed(b"") if ended else None
+
+
+@given(STATUSES, FRAMED, FIELDS, st.lists(st.integers(1, 600), max_size=6))
+def test_an_answer_is_read_wherever_it_is_cut(
+    status: int, framed: tuple[str, bytes], fields: list[str], cuts: list[int]
+) -> None:
+    framing, content = framed
+    whole = "\r\n".join([f"HTTP/1.1 {status} Whatever", *fields, framing]).encode() + b"\r\n\r\n" + content
+    expected = HTTPResponse(Wire(whole))  # type: ignore[arg-type]
+    expected.begin()
+    answer, keep = fed(whole, cuts) or pytest.fail("not read to its end")
+    assert (answer.status, answer.body) == (expected.status, expected.read())
+    assert answer.whole
+    assert keep
+    assert answer.fields.decode().splitlines() == [*fields, framing]
+    with_more, kept = fed(whole + b"x") or pytest.fail("not read to its end")
+    assert (with_more, kept) == (answer, False)
+    assert fed(whole[:-1]) is None
+    if content:
+        cut_off, kept = fed(whole[:-1], ended=True) or pytest.fail("the end was not noticed")
+        assert (cut_off.status, cut_off.whole, kept) == (status, False, False)
+
+
+def test_a_body_without_a_length_ends_with_the_connection() -> None:
+    assert fed(b"HTTP/1.1 200 OK\r\n\r\nuntil", ended=True) == (Answer(200, b"", b"until", True), False)
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 9", b"Transfer-Encoding: chunked"])
+def test_a_body_that_is_cut_off_is_not_whole(framing: bytes) -> None:
+    read = fed(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n5\r\nabc", ended=True)
+    assert read == (Answer(200, framing + b"\r\n", b"", False), False)
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        b"Content-Length: 1\r\nContent-Length: 2",
+        b"Content-Length: 1\r\nTransfer-Encoding: chunked",
+        b"Transfer-Encoding: gzip, chunked",
+        b"Content-Length: 1001",
+    ],
+)
+def test_a_body_of_no_clear_or_too_great_a_length_is_not_read(framing: bytes) -> None:
+    read = fed(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n1\r\n")
+    assert read == (Answer(200, framing + b"\r\n", b"", False), False)
+
+
+@pytest.mark.parametrize("framing", [b"x: y", b"Transfer-Encoding: chunked"])
+def test_a_body_that_never_ends_is_not_read_for_ever(framing: bytes) -> None:
+    answer, keep = fed(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\nfff\r\n" + b"x" * 1_000) or pytest.fail("read on")
+    assert (answer.whole, keep) == (False, False)
+
+
+@pytest.mark.parametrize("chunk", [b"x\r\n", b"-1\r\n", b"\r\n", b"0x1\r\n", b"fffffffff\r\n", b"1\r\naaa"])
+def test_what_are_no_chunks_is_an_error(chunk: bytes) -> None:
+    with pytest.raises(OSError, match="not an HTTP answer"):
+        fed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk)
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_some_statuses_have_no_body(status: int) -> None:
+    read = fed(f"HTTP/1.1 {status} Whatever\r\n\r\n".encode())
+    assert read == (Answer(status, b"", b"", True), True)
+
+
+@given(st.binary(max_size=200), st.booleans())
+def test_noise_is_an_answer_or_an_error_and_nothing_else(noise: bytes, ended: bool) -> None:
+    for content in (noise, b"HTTP/1.1 200 OK\r\n" + noise + b"\r\n\r\n"):
+        try:
+            read = fed(content, ended=ended)
+        except OSError:
+            continue
+        assert read is not None or not ended
+
+
+def test_an_endless_head_is_an_error() -> None:
+    with pytest.raises(OSError, match="not an HTTP answer"):
+        fed(b"HTTP/1.1 200 OK\r\n" + b"x" * 70_000)
