@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Protocol
 from unittest.mock import ANY
 
@@ -45,8 +46,9 @@ def theirs(timeout: float = 10, trusted: str | None = None) -> Session:
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor anything else of this machine's that would be on the way."""
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+    for name in ("http_proxy", "https_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
     environment = {"DEFAULT_REGION": "eu-central-1", "ACCESS_KEY_ID": "AKIDEXAMPLE", "SECRET_ACCESS_KEY": "secret"}
     for name, value in environment.items():
         monkeypatch.setenv(f"AWS_{name}", value)
@@ -55,6 +57,17 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(params=[ours, theirs])
 def session(request: pytest.FixtureRequest) -> Make:
     return request.param
+
+
+@contextmanager
+def fill(listener: socket.socket) -> Generator[None]:
+    """Fills the queue of a server that takes no connections, so that whoever comes now waits."""
+    with ExitStack() as waiting:
+        for _ in range(4):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(listener.getsockname())
+        yield
 
 
 @pytest.fixture
@@ -126,6 +139,16 @@ def test_a_connection_that_was_closed_while_idle_fails_nobody(server: Peer, sess
     assert sender.send(request(server)).status_code == 200
 
 
+def test_a_request_on_a_kept_connection_that_breaks_is_not_repeated_unseen(server: Peer, session: Make) -> None:
+    """AWS may have acted on it; whether there was a second request decides what a conflict means."""
+    server.answers["a"] = [answer(200), reset, answer(200)]
+    sender = session()
+    sender.send(request(server))
+    with pytest.raises(ConnectionClosedError):
+        sender.send(request(server))
+    assert len(server.asked) == 2
+
+
 @pytest.mark.parametrize("behaviour", [hang_up, reset])
 def test_a_broken_connection_is_an_error_that_botocore_tries_again(server: Peer, session: Make, behaviour: Any) -> None:
     server.answers["a"] = [behaviour]
@@ -162,6 +185,22 @@ def test_nobody_there_is_a_connection_error(session: Make) -> None:
         session().send(request(gone))
 
 
+def test_an_address_that_is_dead_is_left_for_the_next_one(
+    server: Peer, session: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, fill(full):
+        found = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", address)
+            for address in (full.getsockname(), ("127.0.0.1", server.port))
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        sender = session(0.3)
+        for _ in range(2):
+            with suppress(ConnectTimeoutError):
+                sender.send(request(server))
+        assert len(server.asked) >= 1
+
+
 def test_an_unknown_host_is_a_connection_error(session: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: Any, **__: Any) -> Any:
         raise socket.gaierror("Name or service not known")
@@ -173,17 +212,10 @@ def test_an_unknown_host_is_a_connection_error(session: Make, monkeypatch: pytes
 
 
 def test_a_connection_that_is_not_taken_in_time_is_a_connect_time_out(session: Make) -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
-        address = full.getsockname()
-        waiting = [socket.socket() for _ in range(4)]  # fill the queue; whoever comes now waits
-        for one in waiting:
-            one.setblocking(False)
-            one.connect_ex(address)
-        made = AWSRequest(method="POST", url=f"http://127.0.0.1:{address[1]}/", data=b"{}", headers={}).prepare()
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, fill(full):
+        url = f"http://127.0.0.1:{full.getsockname()[1]}/"
         with pytest.raises(ConnectTimeoutError):
-            session(0.3).send(made)
-        for one in waiting:
-            one.close()
+            session(0.3).send(AWSRequest(method="POST", url=url, data=b"{}", headers={}).prepare())
 
 
 def test_requests_go_through_tls(session: Make) -> None:
@@ -216,11 +248,19 @@ def test_botocore_tries_again_what_passes(server: Peer, monkeypatch: pytest.Monk
     ]
 
 
-def test_our_clients_send_by_it_and_through_a_proxy_by_botocores_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    def session_of_a_client() -> object:
-        client = aws.client("dynamodb", connect_timeout=1, read_timeout=1, attempts=1)
-        return client._endpoint.http_session
-
-    assert isinstance(session_of_a_client(), HttpSession)
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
-    assert isinstance(session_of_a_client(), URLLib3Session)
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, HttpSession),
+        ({"NO_PROXY": "127.0.0.1"}, HttpSession),
+        ({"HTTPS_PROXY": "http://proxy.example:3128"}, URLLib3Session),
+        ({"HTTPS_PROXY": "http://proxy.example:3128", "NO_PROXY": ".amazonaws.com"}, HttpSession),
+    ],
+)
+def test_our_clients_send_by_it_unless_they_need_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: type
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    client = aws.client("dynamodb", connect_timeout=1, read_timeout=1, attempts=1)
+    assert isinstance(client._endpoint.http_session, expected)

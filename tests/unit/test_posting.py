@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from navietakie import exchange, posting
 from navietakie.errors import Refusal
 from navietakie.observability import logger
-from navietakie.posting import ATTEMPTS, NARROW, WIDE, ConnectionsApi, Post
+from navietakie.posting import ATTEMPTS, MAX_IN_FLIGHT, MIN_IN_FLIGHT, ConnectionsApi, Post
 from navietakie.sigv4 import Keys
 from tests.fakes.peer import Asked, Peer, answer, client_tls, hang_up, peer, pieces, reset, server_tls, then_hang_up
 
@@ -215,6 +215,20 @@ def test_the_next_address_of_the_host_is_tried(
         assert api(server).post(many(10)) == ["delivered"] * 10
 
 
+@pytest.mark.usefixtures("impatient")
+def test_an_address_that_never_answers_is_tried_last_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    # It takes connections, and never shakes hands.
+    with socket.create_server(("127.0.0.1", 0)) as silent, peer(server_tls()) as server:
+        addresses = [silent.getsockname(), ("127.0.0.1", server.port)]
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        poster = api(server, client_tls(), "localhost")
+        assert poster.post(many(3)) == ["delivered"] * 3
+        server.hang_up_all()
+        monkeypatch.setattr(posting, "ATTEMPTS", 1)
+        assert poster.post(many(3)) == ["delivered"] * 3
+
+
 # --- nobody waits for anybody
 
 
@@ -243,9 +257,9 @@ def test_many_that_hang_delay_nobody(server: Peer) -> None:
 
 
 def test_slow_receivers_are_posted_to_at_once(server: Peer) -> None:
-    gate = Gate(WIDE)
-    server.answers |= {f"c{number}": [gate] for number in range(WIDE)}
-    assert api(server).post(many(WIDE)) == ["delivered"] * WIDE
+    gate = Gate(MAX_IN_FLIGHT)
+    server.answers |= {f"c{number}": [gate] for number in range(MAX_IN_FLIGHT)}
+    assert api(server).post(many(MAX_IN_FLIGHT)) == ["delivered"] * MAX_IN_FLIGHT
 
 
 def test_two_receivers_are_posted_to_at_once(server: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,7 +274,7 @@ def test_quick_receivers_share_few_connections(server: Peer, monkeypatch: pytest
     poster = api(server)
     assert poster.post(many(200)) == ["delivered"] * 200
     assert poster.post(many(200)) == ["delivered"] * 200
-    assert server.lines == NARROW
+    assert server.lines == MIN_IN_FLIGHT
 
 
 def test_no_thread_is_started(server: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +293,7 @@ def test_no_thread_is_started(server: Peer, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_all_posts_have_an_outcome_when_the_budget_is_spent(server: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(posting, "BUDGET_SECONDS", 0.3)
-    monkeypatch.setattr(posting, "WIDE", 8)
+    monkeypatch.setattr(posting, "MAX_IN_FLIGHT", 8)
     server.answers |= {f"c{number}": [server.hang] for number in range(1, 100)}
     assert api(server).post(many(100)) == ["delivered"] + ["failed"] * 99
     assert {server.tries(f"c{number}") for number in range(100)} <= {0, 1}

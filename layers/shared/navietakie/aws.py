@@ -3,11 +3,12 @@
 import ssl
 from functools import cache
 from typing import Any
-from urllib.request import getproxies
+from urllib.parse import urlsplit
 
 import botocore
 import botocore.session
 from botocore.config import Config
+from botocore.utils import get_environ_proxies
 
 from navietakie import settings
 from navietakie.http_session import HttpSession
@@ -41,7 +42,8 @@ def client(service: str, *, connect_timeout: float, read_timeout: float, attempt
         parameter_validation=settings.optional("ENVIRONMENT") != "production",
     )
     made: Any = session().create_client(service, config=config)
-    if not getproxies():  # through a proxy botocore finds its way alone
+    endpoint = made.meta.endpoint_url
+    if urlsplit(endpoint).scheme not in get_environ_proxies(endpoint):  # through a proxy botocore finds its way alone
         # There is no other place where it could be told how to speak HTTP.
         made._endpoint.http_session = HttpSession(
             connect_timeout=connect_timeout, read_timeout=read_timeout, trust=trust

@@ -3,6 +3,7 @@
 Nothing here waits: an exchange is a generator that yields whenever it would, so that one thread has many under way.
 """
 
+import contextlib
 import os
 import re
 import select
@@ -39,7 +40,7 @@ Steps = Generator[int, None, Answer]
 
 
 class Stale(OSError):
-    """The server had closed a kept-alive connection before it was used again. Nothing was answered."""
+    """A kept-alive connection broke without an answer: the server may have closed it, or have acted on the request."""
 
 
 class Endpoint:
@@ -56,33 +57,33 @@ class Endpoint:
         self._port = port
         self._addresses: list[tuple[int, Any]] = []
         self._resolved_at = 0.0
-        self._idle: list[Line] = []
+        self._idle: list[HttpConnection] = []
 
-    def line(self) -> "Line":
+    def connection(self) -> "HttpConnection":
         """A connection for one exchange: one that was kept if there is any."""
         # Not the monotonic clock, which may stand still while the function is frozen.
         oldest = time.time() - IDLE_SECONDS
-        while (line := self._pop()) is not None:
-            if line.used_at > oldest:
-                return line
-            line.close()
-        return Line(self)
+        while (connection := self._pop()) is not None:
+            if connection.used_at > oldest and not connection.readable():
+                return connection
+            connection.close()
+        return HttpConnection(self)
 
-    def _pop(self) -> "Line | None":
+    def _pop(self) -> "HttpConnection | None":
         try:
             return self._idle.pop()
         except IndexError:  # asking first would leave another thread time to take the last one
             return None
 
-    def keep(self, line: "Line") -> None:
+    def keep(self, connection: "HttpConnection") -> None:
         """Keeps a connection for the next exchange."""
-        line.used_at = time.time()
-        self._idle.append(line)
+        connection.used_at = time.time()
+        self._idle.append(connection)
 
-    def forget_idle(self) -> None:
+    def close_idle(self) -> None:
         """Closes what is kept: where one connection turned out dead, the others are no younger."""
-        while (line := self._pop()) is not None:
-            line.close()
+        while (connection := self._pop()) is not None:
+            connection.close()
 
     @property
     def kept(self) -> int:
@@ -97,8 +98,12 @@ class Endpoint:
             self._resolved_at = time.time()
         return self._addresses
 
+    def try_last(self, address: Any) -> None:
+        """Puts an address behind the others, because it could not be reached."""
+        self._addresses = sorted(self._addresses, key=lambda known: known[1] == address)
 
-class Line:
+
+class HttpConnection:
     """A connection to an endpoint, opened by its first exchange."""
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -107,10 +112,17 @@ class Line:
         """Whether it is connected, TLS included."""
         self._endpoint = endpoint
         self._socket: socket.socket | None = None
+        self._address: Any = None
 
     def fileno(self) -> int:
         """What to poll; -1 when closed. An exchange changes it while it opens the connection."""
         return -1 if self._socket is None else self._socket.fileno()
+
+    def readable(self) -> bool:
+        """Whether something came that nobody asked for: as a rule, that the server has closed the connection."""
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def close(self) -> None:
         """Closes the connection."""
@@ -118,9 +130,9 @@ class Line:
             self._socket.close()
 
     def exchange(self, request: bytes) -> Steps:
-        """Sends `request` and reads the answer; the line is kept if it can be, else closed.
+        """Sends `request` and reads the answer; the connection is kept if it can be, else closed.
 
-        Whoever gives an exchange up closes the line. Raises OSError (Stale), the line closed.
+        Whoever gives an exchange up closes the connection. Raises OSError (Stale), the line closed.
         """
         try:
             if self._socket is not None:
@@ -138,6 +150,8 @@ class Line:
                     self._endpoint.session = connection.session  # TLS 1.3 tickets come with the first answer
         except BaseException:
             self.close()
+            if not self.opened:
+                self._endpoint.try_last(self._address)
             raise
         if keep:
             self._endpoint.keep(self)
@@ -149,20 +163,20 @@ class Line:
         error = OSError("no address")
         for family, address in self._endpoint.addresses():
             self.close()
+            self._address = address
             self._socket = connection = socket.socket(family, socket.SOCK_STREAM)
             connection.setblocking(False)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
-                connection.connect(address)
-            except BlockingIOError:
+                with contextlib.suppress(BlockingIOError):
+                    connection.connect(address)
                 yield select.POLLOUT
                 if (code := connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)) != 0:
-                    error = OSError(code, os.strerror(code))
-                    continue
+                    raise OSError(code, os.strerror(code))
+                return connection
             except OSError as refused:
                 error = refused
-                continue
-            return connection
+                self._endpoint.try_last(address)
         raise error
 
     def _secured(self, connection: socket.socket, tls: ssl.SSLContext) -> Generator[int, None, ssl.SSLSocket]:

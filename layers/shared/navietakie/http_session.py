@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import (
+    BotoCoreError,
     ConnectionClosedError,
     ConnectTimeoutError,
     EndpointConnectionError,
@@ -20,7 +21,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from navietakie.exchange import Answer, Endpoint, Line, Stale
+from navietakie.exchange import Answer, Endpoint, HttpConnection
 
 ANSWER_BYTES: Final = 32 * 1024 * 1024
 """No answer of AWS that is read here is longer: a page of DynamoDB holds 1 MB of items."""
@@ -42,32 +43,22 @@ class HttpSession:
         """The answer to `request`, whatever its status. Raises what botocore raises where there is none."""
         url = urlsplit(str(request.url))
         endpoint = self._endpoint(url.scheme, url.netloc)
-        content = _content(request, url)
-        line = endpoint.line()
+        connection = endpoint.connection()
         try:
-            try:
-                answer = self._finished(line, content)
-            except Stale:
-                endpoint.forget_idle()
-                line = Line(endpoint)
-                answer = self._finished(line, content)
+            answer = self._finished(connection, _content(request, url))
             if not answer.whole:
                 raise ConnectionResetError("closed before the end of its answer")
-        except TimeoutError as error:
-            endpoint.forget_idle()  # the network may have lost them all
-            kind = ReadTimeoutError if line.opened else ConnectTimeoutError
-            raise kind(endpoint_url=request.url, error=error) from error
-        except ssl.SSLError as error:
-            raise SSLError(endpoint_url=request.url, error=error) from error
         except OSError as error:
-            kind = ConnectionClosedError if line.opened else EndpointConnectionError
-            raise kind(endpoint_url=request.url, error=error) from error
+            # Not asked again here, kept connection or not: AWS may have acted on the request, and botocore's caller
+            # wants to know that there was more than one.
+            endpoint.close_idle()  # they are no younger than this one
+            raise _kind(error, connection.opened)(endpoint_url=request.url, error=error) from error
         return AWSResponse(str(request.url), answer.status, _headers(answer), _Body(answer.body))
 
     def close(self) -> None:
         """Closes the connections that are kept."""
         for endpoint in self._endpoints.values():
-            endpoint.forget_idle()
+            endpoint.close_idle()
 
     def _endpoint(self, scheme: str, netloc: str) -> Endpoint:
         if (known := self._endpoints.get((scheme, netloc))) is not None:
@@ -78,16 +69,16 @@ class HttpSession:
         endpoint = Endpoint(str(url.hostname), port, tls, largest=ANSWER_BYTES)
         return self._endpoints.setdefault((scheme, netloc), endpoint)
 
-    def _finished(self, line: Line, content: bytes) -> Answer:
-        steps, opened = line.exchange(content), line.opened
+    def _finished(self, connection: HttpConnection, content: bytes) -> Answer:
+        steps, opened = connection.exchange(content), connection.opened
         deadline = time.monotonic() + (self._read_timeout if opened else self._connect_timeout)
         try:
             while True:
                 events = next(steps)
-                if line.opened != opened:
+                if connection.opened != opened:
                     opened, deadline = True, time.monotonic() + self._read_timeout
                 poll = select.poll()
-                poll.register(line.fileno(), events)
+                poll.register(connection.fileno(), events)
                 if not poll.poll(max(0.0, deadline - time.monotonic()) * 1_000):
                     steps.close()
                     raise TimeoutError("no answer in time")
@@ -114,6 +105,14 @@ def _content(request: AWSPreparedRequest, url: SplitResult) -> bytes:
         lines.append(f"{name}: {value.decode('latin-1') if isinstance(value, bytes) else value}")
     body = cast(str | bytes, request.body or b"")  # nothing here sends files
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body.encode() if isinstance(body, str) else body)
+
+
+def _kind(error: OSError, opened: bool) -> type[BotoCoreError]:
+    if isinstance(error, TimeoutError):
+        return ReadTimeoutError if opened else ConnectTimeoutError
+    if isinstance(error, ssl.SSLError):
+        return SSLError
+    return ConnectionClosedError if opened else EndpointConnectionError
 
 
 def _headers(answer: Answer) -> Any:  # botocore takes any mapping, its types want urllib3's

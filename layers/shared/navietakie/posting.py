@@ -15,7 +15,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 from urllib.parse import quote, urlsplit
 
 from navietakie.errors import Refusal
-from navietakie.exchange import Endpoint, Line, Stale, Steps
+from navietakie.exchange import Endpoint, HttpConnection, Stale, Steps
 from navietakie.observability import logger
 from navietakie.sigv4 import Keys, Signer
 
@@ -28,15 +28,15 @@ POST_SECONDS: Final = 2.0
 BUDGET_SECONDS: Final = 5.0
 """After so long every post has its outcome."""
 ATTEMPTS: Final = 3
-NARROW: Final = 4
+MIN_IN_FLIGHT: Final = 4
 """How many posts are under way at once while receivers are quick."""
-WIDE: Final = 64
+MAX_IN_FLIGHT: Final = 64
 """How many at most while they are slow."""
 SLOW_SECONDS: Final = 0.002
 """Where no answer comes for so long, twice as many are put under way; to open one more takes about as much CPU."""
 ANSWER_BYTES: Final = 64 * 1024
 """What is read of an answer, so that its connection can be used again; only its status says anything."""
-_PASSING: Final = frozenset({429, 500, 502, 503, 504})
+_RETRYABLE: Final = frozenset({429, 500, 502, 503, 504})
 
 
 class Poster(Protocol):
@@ -113,24 +113,24 @@ def _outcome(status: int, connection_id: str) -> Outcome:
         return "delivered"
     if status == 410:
         return "gone"
-    if status and status not in _PASSING:
+    if status and status not in _RETRYABLE:
         logger.warning("@connections refused a request", extra={"connection_id": connection_id, "status": status})
     return "failed"
 
 
-class _Try(NamedTuple):
+class _Attempt(NamedTuple):
     """A request to be made: its place in the batch, which try it is, and whether it opens a connection of its own."""
 
     place: int
-    attempt: int = 1
+    number: int = 1
     alone: bool = False
 
 
-class _UnderWay(NamedTuple):
+class _InFlight(NamedTuple):
     """A request being made. `deadline` on the monotonic clock."""
 
-    it: _Try
-    line: Line
+    attempt: _Attempt
+    connection: HttpConnection
     steps: Steps
     deadline: float
 
@@ -142,27 +142,27 @@ class _Batch:
         self._endpoint = endpoint
         self._request = request
         self._statuses = [0] * size
-        self._waiting = deque(_Try(place) for place in range(size))
-        self._resting: list[tuple[float, _Try]] = []
-        self._busy: dict[int, _UnderWay] = {}
+        self._waiting = deque(_Attempt(place) for place in range(size))
+        self._backing_off: list[tuple[float, _Attempt]] = []
+        self._in_flight: dict[int, _InFlight] = {}
         self._poll = select.poll()
 
     def statuses(self) -> list[int]:
         """Makes all requests; the last status of each, 0 where there was no answer."""
-        width = max(NARROW, self._endpoint.kept)
+        width = max(MIN_IN_FLIGHT, self._endpoint.kept)
         now = time.monotonic()
         end = now + BUDGET_SECONDS
-        while (self._waiting or self._resting or self._busy) and now < end:
-            while self._waiting and len(self._busy) < width:
+        while (self._waiting or self._backing_off or self._in_flight) and now < end:
+            while self._waiting and len(self._in_flight) < width:
                 self._start(min(now + POST_SECONDS, end))
-            due = [at for at, _ in self._resting] + [it.deadline for it in self._busy.values()]
+            due = [at for at, _ in self._backing_off] + [each.deadline for each in self._in_flight.values()]
             if self._waiting:
                 due.append(now + SLOW_SECONDS)
             ready = self._poll.poll(max(0.0, min(due, default=now) - now) * 1_000)
             for descriptor, _ in ready:
-                self._advance(self._busy[descriptor])
+                self._advance(self._in_flight[descriptor])
             if not ready:
-                width = min(2 * width, WIDE)
+                width = min(2 * width, MAX_IN_FLIGHT)
             now = time.monotonic()
             if now >= min(due, default=now):
                 self._wake(now)
@@ -171,50 +171,50 @@ class _Batch:
         return self._statuses
 
     def _start(self, deadline: float) -> None:
-        it = self._waiting.popleft()
-        line = Line(self._endpoint) if it.alone else self._endpoint.line()
-        self._advance(_UnderWay(it, line, line.exchange(self._request(it.place)), deadline))
+        attempt = self._waiting.popleft()
+        connection = HttpConnection(self._endpoint) if attempt.alone else self._endpoint.connection()
+        self._advance(_InFlight(attempt, connection, connection.exchange(self._request(attempt.place)), deadline))
 
-    def _advance(self, under_way: _UnderWay) -> None:
+    def _advance(self, in_flight: _InFlight) -> None:
         """Goes on with a request until it has to wait again, or has come to its end."""
-        it, line, steps, _ = under_way
-        polled = line.fileno()
+        attempt, connection, steps, _ = in_flight
+        polled = connection.fileno()
         try:
             events = next(steps)
         except StopIteration as answered:
             self._forget(polled)
-            self._settle(it, answered.value.status)
+            self._settle(attempt, answered.value.status)
         except Stale:  # no failure of the receiver, but no second time either
             self._forget(polled)
-            self._endpoint.forget_idle()
-            self._waiting.appendleft(it._replace(alone=True))
+            self._endpoint.close_idle()
+            self._waiting.appendleft(attempt._replace(alone=True))
         except OSError:
             self._forget(polled)
-            self._settle(it, 0)
+            self._settle(attempt, 0)
         else:
-            if polled != line.fileno():
+            if polled != connection.fileno():
                 self._forget(polled)
-            self._busy[line.fileno()] = under_way
-            self._poll.register(line.fileno(), events)
+            self._in_flight[connection.fileno()] = in_flight
+            self._poll.register(connection.fileno(), events)
 
     def _forget(self, descriptor: int) -> None:
-        if self._busy.pop(descriptor, None):
+        if self._in_flight.pop(descriptor, None):
             self._poll.unregister(descriptor)
 
-    def _settle(self, it: _Try, status: int) -> None:
-        self._statuses[it.place] = status
-        if (not status or status in _PASSING) and it.attempt < ATTEMPTS:
-            pause = random.uniform(0.02, 0.1) * 2**it.attempt
-            self._resting.append((time.monotonic() + pause, _Try(it.place, it.attempt + 1)))
+    def _settle(self, attempt: _Attempt, status: int) -> None:
+        self._statuses[attempt.place] = status
+        if (not status or status in _RETRYABLE) and attempt.number < ATTEMPTS:
+            pause = random.uniform(0.02, 0.1) * 2**attempt.number
+            self._backing_off.append((time.monotonic() + pause, _Attempt(attempt.place, attempt.number + 1)))
 
     def _wake(self, now: float) -> None:
-        self._waiting.extend(it for at, it in self._resting if at <= now)
-        self._resting = [(at, it) for at, it in self._resting if at > now]
+        self._waiting.extend(attempt for at, attempt in self._backing_off if at <= now)
+        self._backing_off = [(at, attempt) for at, attempt in self._backing_off if at > now]
 
     def _expire(self, now: float) -> None:
-        for descriptor, (it, _, steps, deadline) in list(self._busy.items()):
+        for descriptor, (attempt, _, steps, deadline) in list(self._in_flight.items()):
             if deadline <= now:
                 self._forget(descriptor)
                 steps.close()
-                self._endpoint.forget_idle()  # the network may have lost them all
-                self._settle(it, 0)
+                self._endpoint.close_idle()  # the network may have lost them all
+                self._settle(attempt, 0)
