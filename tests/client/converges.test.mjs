@@ -14,6 +14,7 @@ function spoil({ server, clock }) {
     if (clock.chance(0.06)) return 'lost';
     if (clock.chance(0.04)) return { code: 'unavailable', retryable: true, retry_after_ms: 700 };
     if (clock.chance(0.02)) return { code: 'internal', retryable: true };
+    if (clock.chance(0.02)) return 'failed';
     return null;
   };
   server.admits = () => clock.chance(0.8);

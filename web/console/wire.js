@@ -74,7 +74,7 @@ export class Wire {
     const what = h('span', { class: 'what' }, spoken, kind(frame));
     const size = h('span', { class: 'size' }, `${bytes(text)} B`);
     const summary = h('summary', {}, time, way, what, h('span', { class: 'gist' }, gist(frame)), size);
-    const item = h('details', { class: `frame dot-${side} ${frame.type === 'error' ? 'error' : ''}` }, summary);
+    const item = h('details', { class: `frame dot-${side} ${kind(frame) === 'error' ? 'error' : ''}` }, summary);
     item.ontoggle = () => {
       if (item.open && item.childElementCount === 1) item.append(whole(frame));
       if (item.open) item.scrollIntoView({ block: 'nearest' });
@@ -141,7 +141,7 @@ export class Wire {
   }
 }
 
-const kind = (frame) => frame.type ?? frame.action ?? '?';
+const kind = (frame) => frame.type ?? frame.action ?? (frame.requestId ? 'error' : '?'); // API Gateway's own has neither
 const bytes = (text) => new TextEncoder().encode(text).length;
 
 async function copied(text) {
@@ -169,7 +169,7 @@ function gist(frame) {
   if (content?.seq) return `${content.seq} ${content.message}${frame.duplicate ? ' (duplicate)' : ''}`;
   if (frame.call?.call_id && frame.type !== 'sync') return `${frame.call.state} v${frame.call.version}`;
   const inside = frame.data?.description?.type ?? (frame.data?.candidates ? 'candidates' : 'hello');
-  switch (frame.type ?? frame.action) {
+  switch (kind(frame)) {
     case 'message':
       return frame.message;
     case 'sync':
@@ -194,7 +194,7 @@ function gist(frame) {
     case 'signal':
       return inside;
     case 'error':
-      return `${frame.error?.code}: ${frame.error?.message}`;
+      return frame.error ? `${frame.error.code}: ${frame.error.message}` : frame.message;
     default:
       return '';
   }

@@ -285,6 +285,9 @@ export class Conversation extends Emitter {
       case 'error':
         this.#refused(frame);
         break;
+      case undefined:
+        if (frame.requestId) this.#failed(frame);
+        break;
       default: // a later server may say more: that is for later clients
     }
   }
@@ -372,6 +375,17 @@ export class Conversation extends Emitter {
     }
     const known = outbox.refused(frame.id, error) || sync.refused(frame.id, error) || requests.refused(frame.id, error);
     if (!known) this.emit('problem', error);
+  }
+
+  /**
+   * Takes API Gateway's own frame: a function failed, or a route is throttled. It does not say which frame it answers, so
+   * whatever is outstanding is sent again soon; that is harmless for what did arrive.
+   */
+  #failed({ message, requestId }) {
+    const error = new NavieTakieError({ code: 'unavailable', message, retryable: true, request_id: requestId });
+    const { outbox, sync, requests } = this.#parts;
+    const known = [outbox, sync, requests].map((part) => part.disturbed(error));
+    if (!known.includes(true)) this.emit('problem', error);
   }
 
   /** Tells of changes once for everything that happened together. */

@@ -129,6 +129,11 @@ export class Outbox {
     return true;
   }
 
+  /** Takes an error that names no id: it may be of what is in flight. Says whether anything is. */
+  disturbed(error) {
+    return this.#inFlight !== null && this.refused(this.#inFlight.id, error);
+  }
+
   close() {
     this.#open = false;
     this.#land();

@@ -49,6 +49,12 @@ export class Requests {
     return true;
   }
 
+  /** Takes an error that names no id: it may be of anything that was asked. Says whether anything was. */
+  disturbed(error) {
+    for (const id of [...this.#pending.keys()]) this.refused(id, error);
+    return this.#pending.size > 0;
+  }
+
   close() {
     const closed = new NavieTakieError({ code: 'closed', message: 'The conversation was closed' });
     for (const id of [...this.#pending.keys()]) this.#reject(id, closed);

@@ -101,9 +101,7 @@ export class Sync {
 
   /** Takes a `pong`. */
   ponged(frame, behind) {
-    this.#options.clock.clearTimeout(this.#pongTimer);
-    this.#pongTimer = null;
-    this.#pingIn(this.#pace());
+    this.#sawLife();
     if (!this.#timeline.begun) return; // the first sync is under way
     if (this.#timeline.epoch !== null && frame.epoch !== this.#timeline.epoch) {
       this.#startOver();
@@ -117,16 +115,21 @@ export class Sync {
 
   /** Takes a refusal of a sync or a ping; says whether the id is one of ours. */
   refused(id, error) {
-    const { clock } = this.#options;
     if (this.#asked && id === this.#asked.id) {
-      this.#again(error.retryAfterMs ?? backoff(this.#fruitless++, clock, 500, 10_000));
+      this.#again(error.retryAfterMs ?? backoff(this.#fruitless++, this.#options.clock, 500, 10_000));
       return true;
     }
     if (!/^ping-\d+$/.test(id ?? '')) return false;
-    clock.clearTimeout(this.#pongTimer); // a refusal is a sign of life
-    this.#pongTimer = null;
-    this.#pingIn(this.#pace());
+    this.#sawLife(); // a refusal is one
     return true;
+  }
+
+  /** Takes an error that names no id: it may be of a sync or a ping. Says whether one is under way. */
+  disturbed(error) {
+    const [asked, pinged] = [this.#asked !== null, this.#pongTimer !== null];
+    if (asked) this.refused(this.#asked.id, error);
+    if (pinged) this.#sawLife();
+    return asked || pinged;
   }
 
   /** Brings the next ping forward if a call asks for it. */
@@ -140,6 +143,13 @@ export class Sync {
     const { clock, send, dead } = this.#options;
     if (this.#pongTimer || !send({ action: 'ping', id: `ping-${++this.#count}` })) return;
     this.#pongTimer = clock.setTimeout(dead, PONG_MS);
+  }
+
+  /** The line lives: the next ping is in its own time. */
+  #sawLife() {
+    this.#options.clock.clearTimeout(this.#pongTimer);
+    this.#pongTimer = null;
+    this.#pingIn(this.#pace());
   }
 
   #pace() {

@@ -13,7 +13,10 @@ export class FakeServer {
   receipts = emptyReceipts();
   call = null;
   connections = new Set();
-  /** Called before a client's frame is handled; answers with an error to refuse it, `'lost'` to swallow it. */
+  /**
+   * Called before a client's frame is handled; answers with an error to refuse it, `'lost'` to swallow it, `'failed'` for
+   * what API Gateway says when a function fails or a route is throttled.
+   */
   refuse = () => null;
   /** Whether a frame to a client is lost. */
   loses = () => false;
@@ -78,6 +81,10 @@ export class FakeServer {
     this.handled.push(frame);
     const verdict = this.refuse(frame, connection);
     if (verdict === 'lost') return;
+    if (verdict === 'failed') {
+      connection.deliver({ message: 'Internal server error', connectionId: 'c', requestId: `r-${this.handled.length}` });
+      return;
+    }
     if (verdict) {
       connection.post({ type: 'error', id: frame.id, error: { retryable: false, retry_after_ms: null, ...verdict } });
       return;
@@ -231,7 +238,12 @@ export class FakeServer {
 
       /** Sends a frame to the device, and says whether it went; those with `inOrder` arrive as they left. */
       post(frame, inOrder = false) {
-        const text = JSON.stringify({ v: 1, booking_code: 'test', ts: new Date(clock.now()).toISOString(), ...frame });
+        return this.deliver({ v: 1, booking_code: 'test', ts: new Date(clock.now()).toISOString(), ...frame }, inOrder);
+      }
+
+      /** The same, with nothing added to the frame. */
+      deliver(frame, inOrder = false) {
+        const text = JSON.stringify(frame);
         if (server.loses(frame)) return false;
         let at = clock.now() + server.latency(frame);
         if (inOrder) at = this.#inOrder = Math.max(at, this.#inOrder);
@@ -244,7 +256,7 @@ export class FakeServer {
         server.connections.delete(this);
         this.cutSilently = silent;
         if (silent) {
-          this.post = () => false;
+          this.deliver = () => false;
           return;
         }
         this.readyState = 3;
