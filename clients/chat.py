@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 import time
+from typing import Any
 from urllib.parse import urlencode
 
 import websockets
@@ -25,15 +26,26 @@ async def chat(url: str, subprotocols: list[websockets.Subprotocol]) -> None:
         try:
             async for received in socket:
                 frame = json.loads(received)
-                messages = frame.get("messages", [frame["message"]] if "message" in frame else [])
+                messages = messages_in(frame)
                 new = [message for message in messages if message["message_id"] not in shown]
                 shown.update(message["message_id"] for message in new)
                 for message in new:
                     print(f"{message['timestamp'][11:19]} {message['sender']:>9}: {message['message']}", flush=True)
-                if not messages and frame["type"] != "sync":
+                if not messages and frame.get("type") != "sync":
                     print(json.dumps(frame, ensure_ascii=False), flush=True)
         finally:
             typing.cancel()
+
+
+def messages_in(frame: dict[str, Any]) -> list[dict[str, Any]]:
+    """The messages that a frame carries. API Gateway's own frames have a text named `message`, and no `type`."""
+    match frame.get("type"):
+        case "sync":
+            return frame["messages"]
+        case "message" | "ack":
+            return [frame["message"]] if "message" in frame else []  # the ack of a call has none
+        case _:
+            return []
 
 
 async def send_lines(socket: websockets.ClientConnection) -> None:

@@ -89,7 +89,7 @@ class Stored:
             "connections": len(rows),
         }
         said = [key for key in said if key != self._head]
-        # It is deleted from behind: the connections first, so that those behind them soon stop writing.
+        # Deleted last to first: the connections go first, so that those behind them soon stop writing.
         items = [(table, key) for table, those in zip(self._tables, (said, called, rows), strict=True) for key in those]
         return Found(head, items, counts, in_use)
 

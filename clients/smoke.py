@@ -101,8 +101,13 @@ async def frame(socket: ClientWebSocketResponse, kind: str) -> dict[str, Any]:
     try:
         async with asyncio.timeout(PATIENCE.total):
             async for message in socket:
-                if message.type is WSMsgType.TEXT and (found := json.loads(message.data))["type"] == kind:
+                if message.type is not WSMsgType.TEXT:
+                    continue
+                found = json.loads(message.data)
+                if found.get("type") == kind:
                     return found
+                if "type" not in found:  # a function has failed, or a route is throttled
+                    raise Failed(f"API Gateway says: {found.get('message')} (request {found.get('requestId')})")
     except TimeoutError:
         raise Failed(f"no {kind} frame came") from None
     raise Failed(f"the WebSocket was closed ({socket.close_code}) before a {kind} frame came")
@@ -140,7 +145,7 @@ def main() -> None:
         asyncio.run(ride(deployment, booking, tokens))
     except (NotFound, Refusal, Failed) as failure:
         sys.exit(str(failure))
-    print("It is well.")
+    print("All checks passed.")
 
 
 if __name__ == "__main__":
