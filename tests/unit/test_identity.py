@@ -104,6 +104,8 @@ def test_every_claim_is_required(missing: str) -> None:
         {"exp": -1},
         {"exp": [4_102_444_800]},
         {"nbf": 4_102_444_800},
+        {"nbf": "0"},
+        {"nbf": 1e300},
     ],
     ids=str,
 )
@@ -126,7 +128,12 @@ def test_a_fraction_of_a_second_in_exp_counts_for_less_not_more() -> None:
 
 
 def test_an_issuer_whose_clock_is_ahead_is_no_reason_to_refuse() -> None:
-    assert verify(token(iat=int(time.time()) + 30), Vault().secret).sub == "driver-7"
+    ahead = int(time.time()) + 30
+    assert verify(token(iat=ahead, nbf=ahead), Vault().secret).sub == "driver-7"
+
+
+def test_a_token_of_the_future_is_refused() -> None:
+    assert refusal(token(nbf=int(time.time()) + 2 * identity.NBF_LEEWAY_SECONDS)) == "unauthorized"
 
 
 def test_alg_none_is_refused_in_every_spelling() -> None:
@@ -244,7 +251,7 @@ def test_a_secret_rotated_away_twice_is_worthless_after_a_quarter_of_an_hour() -
     verify(token(), vault.secret)
     vault.rotate("second-1" * 8)
     vault.rotate("third-11" * 8)
-    vault.now += identity.BELIEF_SECONDS
+    vault.now += identity.SECRET_TTL_SECONDS
     assert refusal(token(CURRENT), vault) == "unauthorized"
 
 
@@ -252,7 +259,7 @@ def test_a_known_secret_survives_an_outage_of_its_keeper() -> None:
     vault = Vault()
     verify(token(), vault.secret)
     vault.down = True
-    vault.now += identity.BELIEF_SECONDS
+    vault.now += identity.SECRET_TTL_SECONDS
     assert verify(token(), vault.secret).sub == "driver-7"
 
 

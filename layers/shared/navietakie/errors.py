@@ -80,5 +80,9 @@ def invalid(field: str, problem: str) -> Refusal:
 
 
 def unavailable(what: str, retry_after_ms: int = 1_000) -> Refusal:
-    """Something that the request needs does not answer; nothing was stored and nothing was sent."""
+    """Something that the request needs does not answer.
+
+    Nothing was stored as far as the function knows. Where only the answer to its write was lost, it may be stored: the
+    client sends again with the same id, and it is stored once.
+    """
     return Refusal("unavailable", f"{what} is not available at the moment", retry_after_ms=retry_after_ms)

@@ -17,9 +17,11 @@ AUDIENCE: Final = "navietakie"
 CLAIMS: Final = ["sub", "booking_code", "role", "exp", "aud"]
 TOKEN_BYTES: Final = 4 * 1024
 REFETCH_SECONDS: Final = 60
-"""Nobody makes us ask for the secret more often, whatever they send."""
-BELIEF_SECONDS: Final = 15 * 60
-"""After this a secret is asked for again, so that one that was rotated away twice is worth nothing everywhere."""
+"""At most one fetch in this time, however many bad signatures arrive."""
+SECRET_TTL_SECONDS: Final = 15 * 60
+"""After this a secret is fetched again, so that one that was rotated away twice is worth nothing everywhere."""
+NBF_LEEWAY_SECONDS: Final = 60
+"""An issuer's clock may be so far ahead of ours: of `nbf` alone, `exp` has no leeway."""
 SUBPROTOCOL: Final = "navietakie.v1"
 
 
@@ -40,11 +42,15 @@ class Identity:
             raise Refusal("forbidden", "sender: the token is for another role")
 
 
+type _NumericDate = Annotated[float, Field(ge=0, le=2**53)]  # RFC 7519, section 2: it may have a fraction
+
+
 class _Claims(Fields):
     sub: Label
     booking_code: BookingCode
     role: Sender
-    exp: Annotated[float, Field(ge=0, le=2**53)]  # RFC 7519, section 2: a NumericDate may have a fraction
+    exp: _NumericDate
+    nbf: _NumericDate = 0
 
 
 class Secret:
@@ -65,7 +71,7 @@ class Secret:
         """The current version and the previous one, if any: as last fetched, 15 minutes ago at most."""
         if not self._versions:
             self._refetch()
-        elif self._clock() - self._fetched_at >= BELIEF_SECONDS:
+        elif self._clock() - self._fetched_at >= SECRET_TTL_SECONDS:
             self.renew()
         return self._versions
 
@@ -100,6 +106,8 @@ def verify(token: str, secret: Secret) -> Identity:
         it = _Claims.parse(claims)
     except Refusal:
         raise Refusal("unauthorized", "The token's claims are not valid") from None
+    if it.nbf > time.time() + NBF_LEEWAY_SECONDS:
+        raise Refusal("unauthorized", "The token is not valid yet")
     return Identity(it.sub, it.booking_code, it.role, int(it.exp))
 
 
@@ -114,8 +122,9 @@ def _signed_claims(token: str, secrets: list[str]) -> dict[str, Any] | None:
                 secret,
                 algorithms=["HS256"],
                 audience=AUDIENCE,
-                # An `iat` ahead of our clock is no reason to refuse (RFC 7519, section 4.1.6).
-                options={"require": CLAIMS, "verify_iat": False},
+                # An `iat` ahead of our clock is no reason to refuse (RFC 7519, section 4.1.6). PyJWT has one leeway for
+                # `nbf` and `exp`: `verify` looks at `nbf` itself.
+                options={"require": CLAIMS, "verify_iat": False, "verify_nbf": False},
             )
         except jwt.InvalidSignatureError:
             continue
