@@ -1,10 +1,9 @@
 """The doors of make_call: what a party does to a call, what its devices say to each other, the log, and timers."""
 
-import json
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from make_call import ice
 from make_call.announcing import Announcing, NewSignal
@@ -35,7 +34,7 @@ def handler(event: Event, context: Any) -> Any:
         rest={"POST /api/v1/make_call": post, "GET /api/v1/calls": get},
         socket={"call": on_call, "signal": on_signal},
         direct={"make_call": post},
-        queue=on_timers,
+        queue=on_timer,
     )
 
 
@@ -78,26 +77,12 @@ def on_signal(request: SocketRequest) -> None:
     Announcing(broadcast, timers).signal(call, side, new.data, request.now)
 
 
-def on_timers(event: Event, _: int) -> Mapping[str, Any]:
-    """Acts on a batch of timers; those that fail come again, alone."""
-    from aws_lambda_powertools.utilities import batch  # 150 ms of a cold start, which no other door needs
-
+def on_timer(event: Event, timer: Mapping[str, Any], deadline: float) -> None:
+    """Acts on a timer."""
+    logger.append_keys(**{name: timer.get(name) for name in ("kind", "booking_code", "call_id")})
     broadcast = requests.broadcast(event)
     timing = Timing(calling(broadcast), calls(), broadcast.connections, messages(), timers, wall_clock)
-
-    def act_on(record: Mapping[str, Any]) -> None:
-        timer = json.loads(record["body"])
-        logger.append_keys(**{name: timer.get(name) for name in ("kind", "booking_code", "call_id")})
-        try:
-            timing.on(timer, time.monotonic() + TIMER_SECONDS)
-        except Exception as error:
-            logger.warning("a timer has to come again", extra={"error_type": type(error).__name__})
-            raise
-
-    processor = batch.BatchProcessor(event_type=batch.EventType.SQS, raise_on_entire_batch_failure=False)
-    with processor(cast(list[dict[Any, Any]], event["Records"]), act_on):
-        processor.process()
-    return cast(Mapping[str, Any], processor.response())
+    timing.on(timer, min(deadline, time.monotonic() + TIMER_SECONDS))
 
 
 def calling(broadcast: Broadcast) -> Calling:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 from urllib.parse import quote, urlsplit
 
 from navietakie import doors, identity, instants, parsing, requests, rest, settings
@@ -48,7 +48,7 @@ _REFUSALS: Final[Mapping[int, Code]] = {
 
 def forward(event: Event, context: Any) -> Any:
     """Answers one invocation with the backend's help."""
-    route = str(cast(Mapping[str, Any], event.get("requestContext") or {}).get("routeKey"))
+    route = doors.route_key(event)
     on_route = {"$connect": on_connect, "$disconnect": on_disconnect}.get(route, on_frame)
     return doors.serve(event, context, lifecycle={route: on_route})
 

@@ -14,8 +14,10 @@ import pytest
 from get_message.app import handler as get_message
 from make_call import ice
 from make_call.app import handler
+from make_call.timing import Timing
 from navietakie import instants
 from navietakie.call import GRACE
+from navietakie.doors import PATIENCE_SECONDS
 from navietakie.observability import logger
 from send_message.app import handler as send_message
 from tests.integration.conftest import Context, World, deliver, fail
@@ -399,6 +401,35 @@ def test_bad_timers_come_again_and_keep_no_good_one_from_its_work(world: World, 
     (timer,) = world.queued()
     later(60)
     assert deliver(handler, "no json", {"kind": "tea"}, timer, "[]", {"kind": "ring"}) == ["m0", "m1", "m3", "m4"]
+    assert len(world.rows("messages")) == 2
+
+
+def test_a_timer_that_is_no_json_is_logged_without_its_content(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    done(world, "driver", "initiate")
+    (timer,) = world.queued()
+    log = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", log)
+    assert deliver(handler, timer, "no json") == ["m1"]
+    (line,) = [line for line in log.getvalue().splitlines() if "come again" in line]
+    assert json.loads(line)["queue_message_id"] == "m1"
+    assert "call_id" not in json.loads(line), "that was the timer before it"
+    assert "no json" not in line
+
+
+def test_timers_whose_turn_does_not_come_in_time_come_again(
+    world: World, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done(world, "driver", "initiate")
+    (timer,) = world.queued()
+    later(60)
+    clock, on = time.monotonic, Timing.on
+
+    def slowly(*how: Any) -> None:
+        on(*how)
+        monkeypatch.setattr(time, "monotonic", lambda: clock() + PATIENCE_SECONDS)
+
+    monkeypatch.setattr(Timing, "on", slowly)
+    assert deliver(handler, timer, timer, timer) == ["m1", "m2"]
     assert len(world.rows("messages")) == 2
 
 

@@ -149,3 +149,11 @@ def test_everything_else_gets_an_error(world: World, raw: str, field: str) -> No
     assert (error["type"], error["error"]["code"]) == ("error", "invalid_request")
     assert error["error"]["details"] == {"field": field}
     assert world.connection_ids() == {"d1"}
+
+
+@pytest.mark.parametrize("action", ["$connect", "$disconnect", "$default"])
+def test_a_frame_is_no_coming_or_going_whatever_its_action(world: World, action: str) -> None:
+    world.connect("d1", "driver")
+    (error,) = world.socket(handler, "d1", {"action": action, "id": "1"})
+    assert (error["id"], error["error"]["details"]) == ("1", {"field": "action"})
+    assert world.connection_ids() == {"d1"}

@@ -234,6 +234,17 @@ def test_a_frame_reaches_the_backend_byte_for_byte(client: Client, against: Call
     assert client.frames == []
 
 
+@pytest.mark.parametrize("action", ["$connect", "$disconnect"])
+def test_a_frame_is_no_coming_or_going_whatever_its_action(
+    client: Client, against: Callable[..., Scripted], action: str
+) -> None:
+    backend = against(says(204))
+    event = _event(action, body=json.dumps({"action": action}))
+    event["requestContext"]["eventType"] = "MESSAGE"
+    assert proxy.forward(event, None) == {"statusCode": 200}
+    assert [took.path for took in backend.took] == ["/api/ws/message"]
+
+
 def test_an_event_is_a_signed_cloudevent(client: Client, against: Callable[..., Scripted]) -> None:
     backend = against(says(204))
     client.says("{}")

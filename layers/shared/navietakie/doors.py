@@ -30,7 +30,9 @@ PATIENCE_SECONDS: Final = 10.0
 Route = Callable[[Request], Answer]
 SocketRoute = Callable[[SocketRequest], None]
 EventRoute = Callable[[Event, int], Mapping[str, Any]]
-"""Takes the whole event and the time: for `$connect`, `$disconnect` and queues."""
+"""Takes the whole event and the time: for `$connect` and `$disconnect`."""
+QueueRoute = Callable[[Event, Mapping[str, Any], float], None]
+"""Takes the whole event, what one message of the queue says, and the deadline (monotonic)."""
 
 
 class _Envelope(Fields):
@@ -46,7 +48,7 @@ def serve(
     socket: Mapping[str, SocketRoute] | None = None,
     direct: Mapping[str, Route] | None = None,
     lifecycle: Mapping[str, EventRoute] | None = None,
-    queue: EventRoute | None = None,
+    queue: QueueRoute | None = None,
 ) -> Any:
     """Answers one invocation.
 
@@ -65,7 +67,7 @@ def serve(
     route, outcome = "unknown", "internal"
     try:
         if "connectionId" in request_context:
-            route = str(request_context.get("routeKey"))
+            route = route_key(event)
             logger.append_keys(connection_id=request_context["connectionId"])
             if (on_lifecycle := (lifecycle or {}).get(route)) is not None:
                 answer, outcome = _lifecycle_door(on_lifecycle, event, now)
@@ -77,8 +79,8 @@ def serve(
             answer = _rest_door(rest or {}, route, event, now, deadline, request_id)
             outcome = str(answer["statusCode"])
         elif "Records" in event and queue is not None:
-            route, answer = "queue", queue(event, now)
-            outcome = f"{len(answer.get('batchItemFailures', []))} failed"
+            route, answer = "queue", _queue_door(queue, event, deadline, request_id)
+            outcome = f"{len(answer['batchItemFailures'])} failed"
         else:
             route = "direct"
             answer = _direct_door(direct or {}, event, now, deadline, request_id)
@@ -140,6 +142,25 @@ def _lifecycle_door(handle: EventRoute, event: Event, now: int) -> tuple[dict[st
         return {"statusCode": refusal.status}, refusal.code
 
 
+def _queue_door(handle: QueueRoute, event: Event, deadline: float, request_id: str) -> dict[str, Any]:
+    """Messages that fail, or whose turn does not come in time, come again, alone (Lambda's ReportBatchItemFailures).
+
+    Those that can never succeed fail too: they end in the dead-letter queue, where somebody sees them.
+    """
+    failures: list[dict[str, str]] = []
+    for record in event["Records"]:
+        logger.clear_state()
+        logger.append_keys(request_id=request_id, queue_message_id=record["messageId"])
+        try:
+            if time.monotonic() >= deadline:
+                raise Refusal("unavailable", "No time was left for this message of the queue")
+            handle(event, json_object(record["body"]), deadline)
+        except Exception as error:
+            logger.warning("a message of the queue has to come again", extra={"reason": _refusal_of(error).code})
+            failures.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failures}
+
+
 def _socket_door(routes: Mapping[str, SocketRoute], event: Event, now: int, deadline: float) -> str:
     connection_id = str(event["requestContext"]["connectionId"])
     connection: Connection | None = None
@@ -171,6 +192,13 @@ def _socket_door(routes: Mapping[str, SocketRoute], event: Event, now: int, dead
     if said.code == "not_found" and connection is None:
         api.close(connection_id)
     return said.code
+
+
+def route_key(event: Event) -> str:
+    """The route of a WebSocket event. A frame is a frame, even if its action is `$connect` or `$disconnect`."""
+    context = cast(Mapping[str, Any], event.get("requestContext") or {})
+    key = str(context.get("routeKey"))
+    return "$default" if context.get("eventType") == "MESSAGE" and key.startswith("$") else key
 
 
 def frame_id(event: Event) -> str | None:
