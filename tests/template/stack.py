@@ -87,6 +87,8 @@ class Resolved:
                 return any(self._holds(part) for part in argument)
             case "Fn::Equals":
                 return str(self._resolved(argument[0])) == str(self._resolved(argument[1]))
+            case "Fn::Contains":
+                return str(self._resolved(argument[1])) in self._resolved(argument[0])
             case _:
                 raise ValueError(function)
 

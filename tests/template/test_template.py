@@ -7,10 +7,12 @@ import subprocess
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from tests.template.stack import FUNCTIONS, REST_ROUTES, ROOT, SOCKET_ROUTES, Stack, leaves
+from websocket import proxy
 
 LOCAL = {
     "Environment": "local",
@@ -179,7 +181,8 @@ def test_api_gateways_own_errors_look_like_ours() -> None:
     responses = stack.properties("RestApi")["Body"]["x-amazon-apigateway-gateway-responses"]
     said: dict[str, tuple[str, str]] = {}
     for kind, response in responses.items():
-        template = response["responseTemplates"]["application/json"].replace("$context.error.messageString", '"x"')
+        template = response["responseTemplates"]["application/json"]
+        assert re.findall(r"\$[\w.]+", template) == ["$context.requestId"], "API Gateway's words may hold a token"
         error = json.loads(template)["error"]
         assert set(error) == {"code", "message", "details", "request_id"}
         assert error["request_id"] == "$context.requestId"
@@ -198,7 +201,10 @@ def test_api_gateways_own_errors_look_like_ours() -> None:
         "DEFAULT_4XX": ("400", "invalid_request"),
         "DEFAULT_5XX": ("500", "internal"),
         "MISSING_AUTHENTICATION_TOKEN": ("404", "not_found"),
+        "INVALID_SIGNATURE": ("404", "not_found"),
+        "EXPIRED_TOKEN": ("404", "not_found"),
         "RESOURCE_NOT_FOUND": ("404", "not_found"),
+        "ACCESS_DENIED": ("403", "forbidden"),
         "REQUEST_TOO_LARGE": ("413", "too_large"),
         "WAF_FILTERED": ("403", "forbidden"),
         "THROTTLED": ("429", "rate_limited"),
@@ -230,10 +236,25 @@ def test_access_logs_hold_no_query_string_and_no_header() -> None:
 
 
 def test_access_logs_wait_for_the_accounts_role_where_the_stack_makes_it() -> None:
-    stack = Stack(**STAGING)
-    assert [tag["Value"] for tag in stack.properties("RestAccessLogs")["Tags"]] == ["<ApiGatewayAccount>"]
+    stack, without = Stack(**STAGING), Stack(**STAGING, ApiGatewayLogRole="false")
+    (rest,) = stack.of_type("AWS::ApiGateway::Stage").values()
+    (websocket,) = stack.of_type("AWS::ApiGatewayV2::Stage").values()
+    for logged in (rest["AccessLogSetting"], websocket["AccessLogSettings"]):
+        group = logged["DestinationArn"].removeprefix("<").removesuffix(".Arn>")
+        assert stack.resources[group]["Metadata"] == {"After": "<ApiGatewayAccount>"}
+        assert without.resources[group]["Metadata"] == {}
     assert stack.resources["ApiGatewayAccount"]["DeletionPolicy"] == "Retain"
-    assert not Stack(**STAGING, ApiGatewayLogRole="false").of_type("AWS::ApiGateway::Account")
+    assert not without.of_type("AWS::ApiGateway::Account")
+
+
+@pytest.mark.parametrize("parameters", [*STACKS, {**STAGING, "ApiGatewayLogRole": "false"}])
+def test_every_tag_is_one_that_every_service_takes(parameters: dict[str, str]) -> None:
+    """Letters, digits, spaces and `_.:/=+-@`, which is what CloudWatch Logs and most others take."""
+    stack = Stack(**parameters)
+    tags = [each["Properties"]["Tags"] for each in stack.resources.values() if "Tags" in each.get("Properties", {})]
+    said = {leaf.strip("<>") for leaf in leaves(tags)}
+    assert "SAM" in said
+    assert [each for each in said if not re.fullmatch(r"[\w .:/=+\-@]*", each)] == []
 
 
 # --- roles -----------------------------------------------------------------------------------------------------------
@@ -563,6 +584,15 @@ def test_a_timer_that_fails_comes_again_alone_and_ends_in_the_dead_letter_queue(
     assert "MaximumBatchingWindowInSeconds" not in mapping, "a timer is to the second"
 
 
+def test_timers_never_ask_for_more_concurrency_than_is_reserved() -> None:
+    """Lambda would turn batches away, and a timer that was turned away five times is taken for dead."""
+    (mapping,) = Stack(**STAGING).of_type("AWS::Lambda::EventSourceMapping").values()
+    at_once = mapping["ScalingConfig"]["MaximumConcurrency"]
+    for reserved in range(at_once + 2):
+        refused = Stack(**STAGING, ReservedConcurrency=str(reserved)).refused()
+        assert bool(refused) == (0 < reserved < at_once), refused
+
+
 def test_queues_and_topic_are_encrypted_and_refuse_plain_http() -> None:
     stack = Stack(**STAGING)
     assert stack.properties("EventsTopic")["KmsMasterKeyId"] == "alias/aws/sns"
@@ -589,7 +619,13 @@ def test_every_function_logs_into_its_own_group_which_forgets() -> None:
 # --- operations ------------------------------------------------------------------------------------------------------
 
 
-def test_alarms_watch_every_function_both_apis_the_dead_timers_and_the_tables() -> None:
+def watched_together(alarm: Any) -> set[tuple[str, ...]]:
+    """The metrics of an alarm on several: their names and dimensions."""
+    metrics = [each["MetricStat"]["Metric"] for each in alarm["Metrics"] if "MetricStat" in each]
+    return {(each["MetricName"], *(dimension["Value"] for dimension in each["Dimensions"])) for each in metrics}
+
+
+def test_alarms_watch_every_function_both_apis_the_timers_and_the_tables() -> None:
     stack = Stack(**PRODUCTION)
     alarms = stack.of_type("AWS::CloudWatch::Alarm")
     watched = {
@@ -602,22 +638,16 @@ def test_alarms_watch_every_function_both_apis_the_dead_timers_and_the_tables() 
         for name in FUNCTIONS
         for metric in ("Errors", "Throttles", "Duration")
     }
-    assert watched == functions | {
+    failures = {("NavieTakie", "Failures", f"<{stack.named(name)}>") for name in FUNCTIONS}
+    assert watched == functions | failures | {
         ("AWS/ApiGateway", "5XXError", "navietakie-api-production"),
         ("AWS/ApiGateway", "Latency", "navietakie-api-production"),
         ("AWS/ApiGateway", "ExecutionError", "<WebSocketApi>"),
         ("AWS/ApiGateway", "IntegrationLatency", "<WebSocketApi>"),
+        ("AWS/SQS", "ApproximateAgeOfOldestMessage", "<CallTimerQueue.QueueName>"),
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "<CallTimerDeadLetterQueue.QueueName>"),
     }
-    (tables,) = (each["Metrics"] for each in alarms.values() if "Metrics" in each)
-    assert {
-        (
-            each["MetricStat"]["Metric"]["MetricName"],
-            *(dimension["Value"] for dimension in each["MetricStat"]["Metric"]["Dimensions"]),
-        )
-        for each in tables
-        if "MetricStat" in each
-    } == {
+    assert watched_together(alarms["ThrottledTablesAlarm"]) == {
         (f"{kind}ThrottleEvents", *watched_table)
         for kind in ("Read", "Write")
         for watched_table in (
@@ -631,6 +661,66 @@ def test_alarms_watch_every_function_both_apis_the_dead_timers_and_the_tables() 
         assert alarm["TreatMissingData"] == "notBreaching"
         if alarm.get("MetricName") in ("Duration", "Latency", "IntegrationLatency"):
             assert alarm["ExtendedStatistic"] == "p95"
+
+
+def test_what_a_function_counts_is_what_its_alarms_watch() -> None:
+    """By namespace and dimensions: a metric with others is another metric, of which an alarm never hears."""
+    name = "navietakie-websocket-staging"
+    stack = Stack(**PROXY)
+    assert stack.variables("websocket")["POWERTOOLS_SERVICE_NAME"] == name
+    code = """from navietakie.observability import count, count_by, flush
+for _ in range(2):
+    count("Failures")
+    flush()
+count_by("BackendFailures", "reason", "5xx")"""
+    environment = {"PYTHONPATH": str(ROOT / "layers" / "shared"), "POWERTOOLS_SERVICE_NAME": name}
+    command = [ROOT / ".venv" / "bin" / "python", "-c", code]
+    lines = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+    *failures, backend = [json.loads(line) for line in lines]
+    alarm = stack.properties("WebSocketFunctionFailuresAlarm")
+    ours = {"service": f"<{stack.named('websocket')}>"}
+    assert dimensions(alarm) == ours
+    for line in failures:
+        (counted,) = line["_aws"]["CloudWatchMetrics"]
+        assert (counted["Namespace"], counted["Dimensions"]) == (alarm["Namespace"], [["service"]])
+        assert line["service"] == name
+    (counted,) = backend["_aws"]["CloudWatchMetrics"]
+    watched = [
+        each["MetricStat"]["Metric"] for each in stack.properties("BackendAlarm")["Metrics"] if "MetricStat" in each
+    ]
+    for metric in watched:
+        assert metric["Namespace"] == counted["Namespace"]
+        assert dimensions(metric) == ours | {"reason": dimensions(metric)["reason"]}
+        assert [sorted(dimensions(metric))] == counted["Dimensions"]
+
+
+def dimensions(metric: Any) -> dict[str, str]:
+    """The dimensions of a metric, by name."""
+    return {each["Name"]: each["Value"] for each in metric["Dimensions"]}
+
+
+def test_frames_that_reach_nobody_are_watched_in_every_function_that_broadcasts() -> None:
+    stack = Stack(**PRODUCTION)
+    folders = {name: ROOT / "functions" / name.replace("-", "_") for name in FUNCTIONS}
+    broadcasts = [
+        name
+        for name, folder in folders.items()
+        if any(".to_booking(" in file.read_text() for file in folder.glob("*.py"))
+    ]
+    assert watched_together(stack.properties("DeliveriesAlarm")) == {
+        (metric, f"<{stack.named(name)}>") for metric in ("Deliveries", "DeliveriesFailed") for name in broadcasts
+    }
+
+
+def test_in_proxy_mode_the_backends_failures_are_watched_for_every_reason() -> None:
+    stack = Stack(**PROXY)
+    alarm = stack.properties("BackendAlarm")
+    failures = [arg for arg in get_args(get_type_hints(proxy.Answer)["failure"]) if arg is not type(None)]
+    reasons = {*(reason for literal in failures for reason in get_args(literal)), "3xx", "5xx"}
+    websocket = f"<{stack.named('websocket')}>"
+    assert watched_together(alarm) == {("BackendFailures", reason, websocket) for reason in reasons}
+    assert alarm["AlarmActions"] == ["<AlarmTopic>"]
+    assert "BackendAlarm" not in Stack(**PRODUCTION).resources
 
 
 def test_alarms_reach_the_one_who_asked_for_them() -> None:
@@ -662,8 +752,10 @@ def test_the_dashboard_shows_every_metric_that_the_code_counts() -> None:
 
 def test_the_operations_page_explains_every_alarm_metric_and_saved_query() -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
-    stack = Stack(**PRODUCTION)
-    for alarm in stack.of_type("AWS::CloudWatch::Alarm"):
+    stack = Stack(**PRODUCTION, BackendUrl="https://backend.example.com")
+    alarms = stack.of_type("AWS::CloudWatch::Alarm")
+    assert f"| {len(alarms) - 1} per stack, {len(alarms)} in proxy mode |" in page
+    for alarm in alarms:
         kind = re.sub(r"^(SendMessage|MakeCall|GetMessage|WebSocketFunction)", "…", alarm)
         assert f"`{kind}`" in page
     assert {name for name in counted() if f"`{name}`" not in page} == set()
@@ -676,7 +768,7 @@ def test_outside_production_a_deploy_switches_over_at_once(parameters: dict[str,
     assert not [kind for kind in Stack(**parameters).resources.values() if "CodeDeploy" in kind["Type"]]
 
 
-def test_in_production_a_deploy_goes_gradually_and_back_when_an_alarm_rings() -> None:
+def test_in_production_a_deploy_goes_gradually_and_back_when_an_alarm_fires() -> None:
     stack = Stack(**PRODUCTION)
     groups = stack.of_type("AWS::CodeDeploy::DeploymentGroup")
     for name in FUNCTIONS:
@@ -684,12 +776,9 @@ def test_in_production_a_deploy_goes_gradually_and_back_when_an_alarm_rings() ->
         group = groups[f"{logical_id}DeploymentGroup"]
         assert group["DeploymentConfigName"] == "CodeDeployDefault.LambdaCanary10Percent5Minutes"
         assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
-        rings = {
-            str(each["Value"])
-            for alarm in group["AlarmConfiguration"]["Alarms"]
-            for each in stack.properties(alarm["Name"].strip("<>"))["Dimensions"]
-        }
-        assert f"<{logical_id}>" in rings
+        alarms = [stack.properties(alarm["Name"].strip("<>")) for alarm in group["AlarmConfiguration"]["Alarms"]]
+        watched = {(alarm["MetricName"], str(each["Value"])) for alarm in alarms for each in alarm["Dimensions"]}
+        assert {("Errors", f"<{logical_id}>"), ("Failures", f"<{logical_id}>")} <= watched
         update = stack.resources[f"{logical_id}Aliaslive"]["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
         assert update["DeploymentGroupName"] == f"<{logical_id}DeploymentGroup>"
 

@@ -13,7 +13,7 @@ from navietakie import identity, instants, requests, rest
 from navietakie.errors import Refusal, invalid
 from navietakie.frames import encode, error_frame
 from navietakie.message import ClientMessageId, Fields
-from navietakie.observability import flush, logger
+from navietakie.observability import count, flush, logger
 from navietakie.parsing import json_object, refuse_depth
 from navietakie.requests import Request, SocketRequest
 from navietakie.rest import Event
@@ -211,16 +211,19 @@ def frame_id(event: Event) -> str | None:
 
 
 def _refusal_of(error: Exception) -> Refusal:
-    """What a client is told of an error. One that is not the client's fault is logged.
+    """What a client is told of an error. One that is not the client's fault is logged and counted.
 
-    A Refusal's words are ours and are logged too: after a `$connect` the log is the only place that names a missing
-    setting. Of any other exception it says where but not what: the text may quote a message.
+    Counted, because Lambda and API Gateway see nothing wrong with a frame whose answer is an `error` frame. A Refusal's
+    words are ours and are logged: after a `$connect` the log is the only place that names a missing setting. Of any
+    other exception it says where but not what: the text may quote a message.
     """
     if isinstance(error, Refusal):
         if error.status >= 500:
             cause = type(error.__cause__ or error).__name__
             logger.error("%s: %s", error.code, error.message, extra={"error_type": cause})
+            count("Failures")
         return error
     trace = [f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__)]
     logger.error("unexpected error", extra={"error_type": type(error).__name__, "trace": trace})
+    count("Failures")
     return Refusal("internal", "Something went wrong here; it is not your request's fault")

@@ -1,0 +1,58 @@
+"""What an alarm sees of a request that failed here: over a WebSocket nobody but us knows that it did."""
+
+import json
+
+import pytest
+
+from get_message.app import handler as get_message
+from tests.integration.conftest import World, fail
+from websocket.app import handler as websocket
+
+DRIVER = {"booking_code": "test", "sender": "driver"}
+
+
+def counted(capsys: pytest.CaptureFixture[str]) -> list[tuple[str, float]]:
+    """The metrics since the last look, by name (CloudWatch's embedded metric format)."""
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    return [
+        (it["Name"], sum(line[it["Name"]]))
+        for line in lines
+        for of in line["_aws"]["CloudWatchMetrics"]
+        for it in of["Metrics"]
+    ]
+
+
+def test_a_frame_that_fails_here_is_counted(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.connect("d1", "driver")
+    fail(monkeypatch, "GetItem", "ThrottlingException")
+    (error,) = world.socket(get_message, "d1", {"action": "sync"})
+    assert error["error"]["code"] == "unavailable"
+    assert counted(capsys) == [("Failures", 1)]
+
+
+def test_a_mistake_of_ours_is_counted(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.connect("d1", "driver")
+    fail(monkeypatch, "GetItem", "ValidationException")
+    (error,) = world.socket(get_message, "d1", {"action": "sync"})
+    assert error["error"]["code"] == "internal"
+    assert counted(capsys) == [("Failures", 1)]
+
+
+def test_a_connect_that_fails_here_is_counted(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("CONNECTIONS_TABLE")
+    assert world.lifecycle(websocket, "$connect", "d1", DRIVER)["statusCode"] == 500
+    assert counted(capsys) == [("Failures", 1)]
+
+
+def test_what_the_client_did_wrong_is_no_failure(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.connect("d1", "driver")
+    (error,) = world.socket(websocket, "d1", {"action": "typing", "on": "perhaps"})
+    assert error["error"]["code"] == "invalid_request"
+    assert world.lifecycle(websocket, "$connect", "d2", {})["statusCode"] == 400
+    assert counted(capsys) == []
