@@ -140,6 +140,12 @@ def test_the_deploying_role_knows_every_service_of_the_template() -> None:
     assert needed <= granted
 
 
+def test_the_deploying_role_may_look_at_the_network_that_a_function_goes_into() -> None:
+    """Lambda looks as whoever deploys; CloudFormation does when it waits for a deleted function's interfaces."""
+    for what in ("NetworkInterfaces", "SecurityGroups", "Subnets", "Vpcs"):
+        assert allows(role().properties("OperatePolicy"), f"ec2:Describe{what}", "*")
+
+
 def test_only_the_repositorys_environment_of_that_name_gets_the_role() -> None:
     (statement,) = role().properties("DeployRole")["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Action"] == "sts:AssumeRoleWithWebIdentity"
@@ -162,6 +168,15 @@ def test_the_pipeline_deploys_what_was_tested_and_holds_no_key() -> None:
         assert [command.split()[:3] for command in commands] == [
             ["make", what, f"ENV={name}"] for what in ("deploy", "smoke")
         ]
+
+
+def test_a_deployment_waits_for_its_predecessor_and_for_no_other_environments_reviewer() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "deploy.yml").read_text())
+    assert "concurrency" not in workflow
+    groups = {name: job["concurrency"]["group"] for name, job in workflow["jobs"].items()}
+    assert groups == {"test": "test-${{ github.ref }}", "staging": "deploy-staging", "production": "deploy-production"}
+    for name in ("staging", "production"):
+        assert workflow["jobs"][name]["concurrency"]["cancel-in-progress"] is False
 
 
 def test_policies_fit_into_what_iam_takes() -> None:
