@@ -97,6 +97,14 @@ def test_a_request_arrives_as_it_was_prepared(server: Peer, session: Make) -> No
     }
 
 
+def test_a_host_that_was_signed_with_the_request_is_sent_once(server: Peer, session: Make) -> None:
+    given = request(server)
+    given.headers["Host"] = "signed.example"
+    session().send(given)
+    assert server.asked[0].headers["host"] == "signed.example"
+    assert server.asked[0].names.count("host") == 1
+
+
 @pytest.mark.parametrize(
     ("given", "status", "body"),
     [

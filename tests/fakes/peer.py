@@ -28,6 +28,8 @@ class Asked:
     path: str
     headers: dict[str, str]
     body: bytes
+    names: tuple[str, ...] = ()
+    """Of the headers, as often as they came."""
 
     @property
     def connection_id(self) -> str:
@@ -156,11 +158,13 @@ def _read(reader: BinaryIO, line: int) -> Asked | None:
     if not start:
         return None
     headers: dict[str, str] = {}
+    names: list[str] = []
     while text := reader.readline().decode().strip():
         name, _, value = text.partition(":")
         headers[name.lower()] = value.strip()
+        names.append(name.lower())
     body = reader.read(int(headers.get("content-length", 0)))
-    return Asked(line, start[0], start[1], headers, body)
+    return Asked(line, start[0], start[1], headers, body, tuple(names))
 
 
 @contextmanager

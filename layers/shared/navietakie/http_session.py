@@ -100,7 +100,9 @@ def _content(request: AWSPreparedRequest, url: SplitResult) -> bytes:
     """The request as it goes over the wire. Its host is the one that was signed: without a usual port."""
     usual = ":443" if url.scheme == "https" else ":80"
     target = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
-    lines = [f"{request.method} {target} HTTP/1.1", f"host: {url.netloc.removesuffix(usual)}"]
+    lines = [f"{request.method} {target} HTTP/1.1"]
+    if "host" not in request.headers:
+        lines.append(f"host: {url.netloc.removesuffix(usual)}")
     for name, value in request.headers.items():
         lines.append(f"{name}: {value.decode('latin-1') if isinstance(value, bytes) else value}")
     body = cast(str | bytes, request.body or b"")  # nothing here sends files
