@@ -42,7 +42,7 @@ REASONS: Final[Mapping[Code, str]] = {
     "booking_closed": "nothing can be said in it any more",
     "too_large": "the body, the metadata, or the message as a frame has too many bytes",
     "rate_limited": "too many messages in a short time; wait `Retry-After` seconds",
-    "unavailable": "try again in `Retry-After` seconds; nothing was stored",
+    "unavailable": "send again after `Retry-After` seconds, with the same id: what was stored after all is stored once",
     "internal": "not the request's fault; it may succeed later",
 }
 
