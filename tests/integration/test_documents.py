@@ -53,7 +53,7 @@ def both(world: World) -> World:
     return world
 
 
-def test_messages_and_receipts_by_rest(both: World) -> None:
+def test_messages_and_receipts_by_rest_are_as_documented(both: World) -> None:
     place = {"location": {"lat": 52.5, "lng": 13.4}, "quick_reply_id": "here"}
     body = {**DRIVER, "message": "Hi", "client_message_id": "c", "metadata": place}
     rest(both, send_message, "POST", "send_message", body, expect=201)
@@ -67,7 +67,7 @@ def test_messages_and_receipts_by_rest(both: World) -> None:
     frame(both, "p1", "ReceiptPushed")
 
 
-def test_refusals_by_rest(both: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_refusal_by_rest_is_as_documented(both: World, monkeypatch: pytest.MonkeyPatch) -> None:
     send = {**DRIVER, "message": "Hi", "client_message_id": "c"}
     post = ("POST", "send_message")
     rest(both, send_message, *post, {**DRIVER, "message": ""}, expect=400)
@@ -88,7 +88,7 @@ def test_refusals_by_rest(both: World, monkeypatch: pytest.MonkeyPatch) -> None:
     rest(both, get_message, "GET", "get_message", {"booking_code": "test"}, expect=401)
 
 
-def test_a_call_by_rest(both: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_by_rest_is_as_documented(both: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(
         "ICE_SERVERS", '[{"urls":["stun:stun.example:3478"]},{"urls":"turn:turn.example","username":"u"}]'
     )
@@ -107,7 +107,7 @@ def test_a_call_by_rest(both: World, monkeypatch: pytest.MonkeyPatch) -> None:
     published(both, "CallRinging", "CallEnded")
 
 
-def test_frames(both: World) -> None:
+def test_every_frame_is_as_documented(both: World) -> None:
     both.socket(websocket, "d1", {"action": "ping", "id": "1"})
     frame(both, "d1", "Pong")
     both.socket(get_message, "d1", {"action": "sync"})
@@ -125,7 +125,7 @@ def test_frames(both: World) -> None:
     frame(both, "d1", "PresencePushed")
 
 
-def test_frames_of_a_call(both: World) -> None:
+def test_every_frame_of_a_call_is_as_documented(both: World) -> None:
     both.socket(make_call, "d1", {"action": "call", "call_action": "initiate", "id": "1"})
     call_id = frame(both, "d1", "CallAck")["call"]["call_id"]
     frame(both, "p1", "CallPushed")
@@ -142,7 +142,7 @@ def test_frames_of_a_call(both: World) -> None:
     frame(both, "d1", "ErrorAnswer")
 
 
-def test_a_sync_in_parts(both: World) -> None:
+def test_each_part_of_a_sync_is_as_documented(both: World) -> None:
     for number in range(12):
         body = {**DRIVER, "message": f"{number} " + "x" * 4_990}
         rest(both, send_message, "POST", "send_message", body, expect=201)
@@ -154,7 +154,7 @@ def test_a_sync_in_parts(both: World) -> None:
         frame(both, "d1", "SyncPart")
 
 
-def test_events(world: World) -> None:
+def test_events_of_messages_are_as_documented(world: World) -> None:
     closing = {"message": "Over", "message_type": "system", "metadata": {"event": "booking_closed"}}
     rest(world, send_message, "POST", "send_message", {**DRIVER, "message": "Hi"}, expect=201)
     rest(world, send_message, "POST", "send_message", {**DRIVER, **closing, "sender": "system"}, expect=201)
