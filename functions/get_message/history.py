@@ -1,5 +1,6 @@
 """Pages of a history: filled under any filter, within a bounded amount of reading."""
 
+import json
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -12,10 +13,15 @@ from navietakie.conversation import Head
 from navietakie.message import Fields, Message, MessageType, Sender
 from navietakie.tables.messages import Page
 
-ITEMS_READ: Final = 60_000
-"""How many items one request looks at before it answers with what it has."""
+QUERIES: Final = 10
+"""How often one request asks DynamoDB before it answers with what it has.
+
+DynamoDB reads 1 MB at most per Query, 256 units: together less than the 3,000 that a partition gives in a second.
+"""
 STEP_GROWTH: Final = 4
 CACHED_BYTES: Final = 8 * 1024 * 1024
+BYTES_AROUND: Final = 1_000
+"""What keeping a page takes besides its messages."""
 
 
 def _listed(value: Any) -> Any:
@@ -59,7 +65,7 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class Place:
     """One page's place in a history: what it must be equal in to be the same page."""
 
     booking_code: str
@@ -73,41 +79,46 @@ class Range:
 
 
 class PageCache:
-    """Full pages of the past, kept in a warm container: what lies behind the head never changes, it only expires."""
+    """Full pages of the past, kept in a warm container: what lies behind the head never changes, it only expires.
+
+    They are kept as text: parsed, a page takes up to fourteen times as much memory, depending on what clients sent.
+    """
 
     def __init__(self, capacity: int = CACHED_BYTES) -> None:
         self._capacity = capacity
         self._used = 0
-        self._pages: OrderedDict[Range, tuple[Page, int]] = OrderedDict()
+        self._pages: OrderedDict[Place, tuple[bytes, str | None, int | None]] = OrderedDict()
 
     @property
     def pages(self) -> int:
         """How many pages are kept."""
         return len(self._pages)
 
-    def get(self, range: Range, now: int) -> Page | None:
+    def get(self, place: Place, now: int) -> Page | None:
         """The page, unless a message on it has expired."""
-        kept = self._pages.get(range)
+        kept = self._pages.get(place)
         if kept is None:
             return None
-        if kept[0].first_expiry is not None and kept[0].first_expiry <= instants.to_seconds(now):
-            self._drop(range)
+        text, position, first_expiry = kept
+        if first_expiry is not None and first_expiry <= instants.to_seconds(now):
+            self._drop(place)
             return None
-        self._pages.move_to_end(range)
-        return kept[0]
+        self._pages.move_to_end(place)
+        return Page([Message.model_construct(**fields) for fields in json.loads(text)], position, first_expiry)
 
-    def put(self, range: Range, page: Page) -> None:
+    def put(self, place: Place, page: Page) -> None:
         """Keeps a page, in place of those not asked for the longest."""
-        size = sum(1_000 + 4 * len(message.message) for message in page.messages)
-        if range in self._pages:
-            self._drop(range)
-        self._pages[range] = (page, size)
-        self._used += size
+        if place in self._pages:
+            self._drop(place)
+        messages = [message.model_dump() for message in page.messages]
+        text = json.dumps(messages, ensure_ascii=False, separators=(",", ":")).encode()
+        self._pages[place] = (text, page.position, page.first_expiry)
+        self._used += len(text) + BYTES_AROUND
         while self._used > self._capacity:
             self._drop(next(iter(self._pages)))
 
-    def _drop(self, range: Range) -> None:
-        self._used -= self._pages.pop(range)[1]
+    def _drop(self, place: Place) -> None:
+        self._used -= len(self._pages.pop(place)[0]) + BYTES_AROUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +138,15 @@ class History:
             else:
                 before = min(position, before or position)
         head = self.store.head(booking_code)
-        page = Page([], None, 0)
+        page = Page([], None)
         if head.seq:
             ascending = query.order == "asc"
             senders, types = frozenset[str](query.sender), frozenset[str](query.message_type)
-            range = Range(booking_code, head.epoch, ascending, query.limit, after, before, senders, types)
-            cached = self.cache.get(range, now)
-            page = cached or self._read(range, now, deadline)
-            if cached is None and _is_past(page, range, head):
-                self.cache.put(range, page)
+            place = Place(booking_code, head.epoch, ascending, query.limit, after, before, senders, types)
+            cached = self.cache.get(place, now)
+            page = cached or self._read(place, now, deadline)
+            if cached is None and _is_past(page, place, head):
+                self.cache.put(place, page)
         return {
             "messages": [message.model_dump() for message in page.messages],
             "next_cursor": cursors.encode(booking_code, page.position) if page.position else None,
@@ -144,45 +155,45 @@ class History:
             "receipts": head.receipts,
         }
 
-    def _read(self, range: Range, now: int, deadline: float) -> Page:
+    def _read(self, place: Place, now: int, deadline: float) -> Page:
         found: list[Message] = []
-        after, before, expiry = range.after, range.before, None
-        step = (range.limit + 1) * (2 if range.senders or range.types else 1)
-        read = 0
-        while True:
+        after, before, position, expiry = place.after, place.before, None, None
+        step = (place.limit + 1) * (2 if place.senders or place.types else 1)
+        for _ in range(QUERIES):
             part = self.store.page(
-                range.booking_code,
+                place.booking_code,
                 now=now,
-                ascending=range.ascending,
+                ascending=place.ascending,
                 limit=step,
                 after=after,
                 before=before,
-                senders=range.senders,
-                types=range.types,
+                senders=place.senders,
+                types=place.types,
             )
             found += part.messages
-            read += part.read
+            position = part.position
             if part.first_expiry is not None:
                 expiry = min(part.first_expiry, expiry or part.first_expiry)
-            if len(found) > range.limit:
-                return Page(found[: range.limit], found[range.limit - 1].timestamp, read, expiry)
-            spent = read >= ITEMS_READ or time.monotonic() >= deadline
-            if part.position is None or len(found) == range.limit or spent:
-                return Page(found, part.position, read, expiry)
-            if range.ascending:
-                after = part.position
+            if position is None or len(found) >= place.limit or time.monotonic() >= deadline:
+                break
+            if place.ascending:
+                after = position
             else:
-                before = part.position
+                before = position
             step *= STEP_GROWTH
+        if len(found) > place.limit:
+            found = found[: place.limit]
+            position = found[-1].timestamp
+        return Page(found, position, expiry)
 
 
-def _is_past(page: Page, range: Range, head: Head) -> bool:
+def _is_past(page: Page, place: Place, head: Head) -> bool:
     """Whether no later message can change this page."""
-    if len(page.messages) < range.limit:
+    if len(page.messages) < place.limit:
         return False
-    if range.ascending:
+    if place.ascending:
         return page.position is not None
-    return range.before is not None and range.before <= head.timestamp
+    return place.before is not None and place.before <= head.timestamp
 
 
 def newest(store: Store, booking_code: str, head: Head, now: int, limit: int) -> list[Message]:

@@ -192,7 +192,7 @@ def test_a_page_says_where_it_stopped(store: Any) -> None:
     for number in range(1, 6):
         put(store, str(number), now=NOW + number)
     first = store.page("test", now=NOW, ascending=True, limit=2)
-    assert (texts(first), first.position, first.read) == (["1", "2"], first.messages[1].timestamp, 2)
+    assert (texts(first), first.position) == (["1", "2"], first.messages[1].timestamp)
     rest = store.page("test", now=NOW, ascending=True, limit=10, after=first.position)
     assert (texts(rest), rest.position) == (["3", "4", "5"], None)
 
@@ -201,7 +201,7 @@ def test_filters_count_what_they_skip(store: Any) -> None:
     for number in range(1, 7):
         put(store, str(number), now=NOW + number, sender="driver" if number % 2 else "passenger")
     page = store.page("test", now=NOW, ascending=True, limit=4, senders=frozenset({"passenger"}))
-    assert (texts(page), page.read) == (["2", "4"], 4)
+    assert texts(page) == ["2", "4"]
     both = frozenset({"driver", "passenger"})
     assert len(store.page("test", now=NOW, ascending=True, limit=9, senders=both).messages) == 6
     assert store.page("test", now=NOW, ascending=True, limit=9, types=frozenset({"system"})).messages == []

@@ -90,9 +90,8 @@ class FakeMessages:
             and (not types or message.message_type in types)
         ]
         position = read[-1][0].timestamp if len(read) == limit else None
-        return Page(
-            [message for message, _ in alive], position, len(read), min((expiry for _, expiry in alive), default=None)
-        )
+        expiries = (expires_at for _, expires_at in alive)
+        return Page([message for message, _ in alive], position, min(expiries, default=None))
 
     def mark(self, booking_code: str, side: Side, kind: Kind, seq: int) -> tuple[Head, bool]:
         with self._lock:

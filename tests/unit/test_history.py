@@ -1,12 +1,14 @@
 """Pages under sparse filters, and the cache of past pages, on the table in memory."""
 
+import gc
 import time
+import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from get_message import history as module
-from get_message.history import History, HistoryQuery, PageCache
+from get_message.history import QUERIES, History, HistoryQuery, PageCache
 from navietakie import instants
 from navietakie.conversation import Head
 from navietakie.message import Message, Sender
@@ -18,20 +20,20 @@ FOREVER = instants.to_seconds(NOW) + 10**6
 
 
 class Counting(FakeMessages):
-    """Counts the pages that were read, and the items that were looked at for them."""
+    """Keeps how many items were asked for, query by query. It looks at `most` in one, as DynamoDB does at 1 MB."""
 
-    pages = 0
-    looked_at = 0
+    def __init__(self, most: int = 4_000) -> None:
+        super().__init__()
+        self.asked_for: list[int] = []
+        self._most = most
 
     def page(self, booking_code: str, **how: Any) -> Page:
-        page = super().page(booking_code, **how)
-        self.pages += 1
-        self.looked_at += page.read
-        return page
+        self.asked_for.append(how["limit"])
+        return super().page(booking_code, **how | {"limit": min(how["limit"], self._most)})
 
 
-def filled(count: int, passenger_every: int = 500) -> Counting:
-    store = Counting()
+def filled(count: int, passenger_every: int = 500, most: int = 4_000) -> Counting:
+    store = Counting(most)
     history: dict[str, tuple[Message, int]] = {}
     for seq in range(1, count + 1):
         sender: Sender = "passenger" if seq % passenger_every == 0 else "driver"
@@ -60,8 +62,8 @@ def read(store: FakeMessages, cache: PageCache | None = None, seconds: float = 6
 
 
 def test_a_filter_that_matches_one_in_five_hundred_fills_its_page() -> None:
-    body = read(filled(30_000), sender="passenger", limit=50)
-    assert [message["seq"] for message in body["messages"]] == list(range(30_000, 5_000, -500))
+    body = read(filled(30_000), sender="passenger", limit=40)
+    assert [message["seq"] for message in body["messages"]] == list(range(30_000, 10_000, -500))
     assert body["next_cursor"]
 
 
@@ -69,22 +71,27 @@ def test_an_unfiltered_page_of_a_long_history_is_one_small_read() -> None:
     store = filled(30_000)
     middle = instants.to_text(NOW + 15_000)
     assert len(read(store, before=middle, limit=50)["messages"]) == 50
-    assert (store.pages, store.looked_at) == (1, 51)
+    assert store.asked_for == [51]
 
 
-def test_reading_is_bounded_and_the_cursor_goes_on_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ITEMS_READ", 1_000)
-    store = filled(12_000, passenger_every=11_000)
-    cursor, found, requests = None, list[int](), 0
+def test_an_unfiltered_page_of_the_longest_messages_is_full() -> None:
+    assert len(read(filled(300, most=40), limit=100)["messages"]) == 100
+
+
+def test_reading_is_bounded_and_the_cursor_goes_on_from_there() -> None:
+    store = filled(2_500, passenger_every=2_400, most=100)
+    cursor, found, queries = None, list[int](), list[int]()
     while True:
+        store.asked_for.clear()
         body = read(store, sender="passenger", limit=5, **({"cursor": cursor} if cursor else {}))
         found += [message["seq"] for message in body["messages"]]
-        requests += 1
+        queries.append(len(store.asked_for))
         cursor = body["next_cursor"]
         if cursor is None:
             break
-    assert found == [11_000]
-    assert requests > 3
+    assert found == [2_400]
+    assert max(queries) == QUERIES
+    assert len(queries) == 3
 
 
 def test_reading_ends_with_the_time_it_has() -> None:
@@ -92,7 +99,7 @@ def test_reading_ends_with_the_time_it_has() -> None:
     body = read(store, sender="passenger", order="asc", seconds=-1)
     assert body["messages"] == []
     assert body["next_cursor"]
-    assert store.pages == 1
+    assert len(store.asked_for) == 1
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
@@ -114,19 +121,52 @@ def test_pages_cover_the_history_once_whatever_their_size(order: str, limit: int
 
 
 def test_the_cache_holds_past_pages_alone_and_is_bounded() -> None:
-    store, cache = filled(300), PageCache(capacity=120_000)
+    store, cache = filled(300), PageCache(capacity=30_000)
     read(store, cache, limit=100)
     assert cache.pages == 0
-    read(store, cache, limit=100, order="asc")
-    read(store, cache, limit=50, order="asc")
-    read(store, cache, limit=40, order="asc")
+    for limit in (100, 50, 40):
+        read(store, cache, limit=limit, order="asc")
     assert cache.pages == 2
+
+
+def test_a_page_from_the_cache_is_the_page_that_was_read() -> None:
+    store, cache = filled(300), PageCache()
+    text, metadata = "żółw 🐢", {"b": 1, "a": [0.1, 10**30, None, "é"]}
+    for timestamp, (message, expires_at) in store.messages["test"].items():
+        changed = message.model_copy(update={"message": text, "metadata": metadata})
+        store.messages["test"][timestamp] = (changed, expires_at)
+    once = read(store, cache, limit=10, order="asc")
+    assert (read(store, cache, limit=10, order="asc"), len(store.asked_for)) == (once, 1)
+
+
+def test_the_cache_holds_no_more_than_it_may_whatever_the_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+    capacity = 500_000
+    store, cache = filled(300), PageCache(capacity)
+    many = {f"{number:x}": list[Any]() for number in range(450)}  # parsed it takes fourteen times as much
+    for timestamp, (message, expires_at) in store.messages["test"].items():
+        store.messages["test"][timestamp] = (message.model_copy(update={"metadata": many}), expires_at)
+    plain = store.page
+
+    def parsed_anew(booking_code: str, **how: Any) -> Page:
+        page = plain(booking_code, **how)
+        return replace(page, messages=[message.model_copy(deep=True) for message in page.messages])
+
+    monkeypatch.setattr(store, "page", parsed_anew)
+    tracemalloc.start()
+    try:
+        for seq in range(1, 21):
+            read(store, cache, limit=40, order="asc", after=instants.to_text(NOW + seq))
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert cache.pages > 1
+    assert held < capacity
 
 
 def test_another_epoch_is_another_history() -> None:
     store, cache = filled(300), PageCache()
     read(store, cache, limit=10, order="asc")
     store.heads["test"] = Head(300, store.heads["test"].timestamp, "another")
-    before = store.pages
     read(store, cache, limit=10, order="asc")
-    assert store.pages == before + 1
+    assert len(store.asked_for) == 2

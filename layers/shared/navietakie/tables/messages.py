@@ -50,8 +50,6 @@ class Page:
 
     messages: list[Message]
     position: str | None
-    read: int
-    """How many items were looked at to find them."""
     first_expiry: int | None = None
     """When the first of them expires, in seconds since 1970."""
 
@@ -176,7 +174,7 @@ class Messages:
             ":now": {"N": str(instants.to_seconds(now))},
         }
         if values[":low"]["S"] > values[":high"]["S"]:  # DynamoDB refuses BETWEEN with its bounds crossed
-            return Page([], None, 0)
+            return Page([], None)
         filters = ["expires_at > :now"]
         for attribute, wanted in (("sender", senders), ("message_type", types)):
             if wanted:
@@ -198,7 +196,7 @@ class Messages:
         items = answer["Items"]
         position = cast(Item, answer.get("LastEvaluatedKey") or {}).get("timestamp", {}).get("S")
         expiries = [int(item["expires_at"].get("N", "0")) for item in items]
-        return Page([message_of(item) for item in items], position, answer["ScannedCount"], min(expiries, default=None))
+        return Page([message_of(item) for item in items], position, min(expiries, default=None))
 
     def mark(self, booking_code: str, side: Side, kind: Kind, seq: int) -> tuple[Head, bool]:
         """Moves a receipt forward to `seq`; the head as it is then, and whether that moved it.
