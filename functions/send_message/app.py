@@ -4,6 +4,7 @@ from typing import Any
 
 from navietakie import doors, events, instants, settings
 from navietakie.broadcast import Delivery
+from navietakie.conversation import RateLimit
 from navietakie.doors import Answer
 from navietakie.errors import invalid
 from navietakie.frames import message_frame
@@ -87,7 +88,8 @@ def on_receipt(request: SocketRequest) -> None:
 
 def sending() -> Sending:
     """The service, wired to the configured tables."""
-    return Sending(messages(), timers, settings.rate_limit(), settings.retention_days())
+    rate_limit = RateLimit(settings.number("MESSAGE_RATE", 5), int(settings.number("MESSAGE_BURST", 20)))
+    return Sending(messages(), timers, rate_limit, settings.retention_days())
 
 
 def report(sent: Sent, delivery: Delivery, now: int) -> None:

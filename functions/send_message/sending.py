@@ -9,7 +9,7 @@ from navietakie import instants
 from navietakie.conversation import Head, RateLimit, append
 from navietakie.errors import Refusal, unavailable
 from navietakie.frames import check_size, message_frame
-from navietakie.message import Message, NewMessage, Sender, check_author
+from navietakie.message import Message, MessageType, NewMessage, Sender
 from navietakie.requests import Party
 from navietakie.retrying import tries
 from navietakie.tables.dynamo import Contended
@@ -121,6 +121,14 @@ class Sending:
         if message is None:
             raise Refusal("not_found", "The message was stored and has expired since")
         return Sent(message, duplicate=True)
+
+
+def check_author(sender: Sender, message_type: MessageType) -> None:
+    """Raises `forbidden` where `sender` may not write messages of this type."""
+    if message_type == "call":
+        raise Refusal("forbidden", "message_type: messages of type call are written by the server alone")
+    if message_type == "system" and sender != "system":
+        raise Refusal("forbidden", "message_type: only the sender system writes messages of type system")
 
 
 def _marker(message: Message, new: NewMessage) -> Marker | None:

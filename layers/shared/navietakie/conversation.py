@@ -6,7 +6,7 @@ clock and the ids are arguments.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from navietakie import instants
 from navietakie.errors import Refusal
@@ -121,8 +121,3 @@ def append(
         allowances=allowances,
     )
     return message, after
-
-
-def as_page_fields(head: Head) -> dict[str, Any]:
-    """What every answer about the conversation says of its head."""
-    return {"head_seq": head.seq, "epoch": head.epoch, "receipts": head.receipts}

@@ -116,14 +116,6 @@ class Message(BaseModel):
     metadata: dict[str, Any] | None = None
 
 
-def check_author(sender: Sender, message_type: MessageType) -> None:
-    """Raises `forbidden` where `sender` may not write messages of this type."""
-    if message_type == "call":
-        raise Refusal("forbidden", "message_type: messages of type call are written by the server alone")
-    if message_type == "system" and sender != "system":
-        raise Refusal("forbidden", "message_type: only the sender system writes messages of type system")
-
-
 def compact(value: Any) -> bytes:
     """`value` as JSON in UTF-8 without a spare byte; keys sorted, so that equal values give equal bytes."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()

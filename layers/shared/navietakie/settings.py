@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from navietakie.conversation import RateLimit
 from navietakie.errors import Refusal
 
 
@@ -47,11 +46,6 @@ def allowed_origins() -> frozenset[str]:
     local = optional("ENVIRONMENT") == "local"
     listed = optional("ALLOWED_ORIGINS", "*" if local else "").split(",")
     return frozenset(origin for entry in listed if (origin := entry.strip()) and (local or origin != "*"))
-
-
-def rate_limit() -> RateLimit:
-    """How fast one sender may write into one booking."""
-    return RateLimit(number("MESSAGE_RATE", 5), int(number("MESSAGE_BURST", 20)))
 
 
 def retention_days() -> int:
