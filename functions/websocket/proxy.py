@@ -31,7 +31,7 @@ from websocket.presence import ConnectQuery, check_origin
 ANSWER_SECONDS: Final = 5.0
 """What a client waits for the backend, retries included."""
 LEAVING_SECONDS: Final = 4.0
-"""What one try to tell of a disconnect may take: three of them fit into the shortest Timeout, 15 s."""
+"""What one try to tell of a disconnect may take: three of them fit into the shortest Timeout, 25 s."""
 TRIES: Final = 3
 
 Kind = Literal["register", "message", "disconnect"]

@@ -11,6 +11,8 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
+from navietakie import doors, posting
+from navietakie.tables import dynamo
 from tests.template.stack import FUNCTIONS, REST_ROUTES, ROOT, SOCKET_ROUTES, Stack, leaves
 from websocket import proxy
 
@@ -526,10 +528,18 @@ def test_size_time_architecture_and_concurrency_are_parameters(name: str) -> Non
     assert (function["MemorySize"], function["Timeout"], function["Architectures"]) == ("512", "30", ["x86_64"])
     assert function["TracingConfig"] == {"Mode": "Active"}
     assert "ReservedConcurrentExecutions" not in function
-    other = Stack(**STAGING, MemorySize="1024", Timeout="20", Architecture="arm64", ReservedConcurrency="50")
+    other = Stack(**STAGING, MemorySize="1024", Timeout="25", Architecture="arm64", ReservedConcurrency="50")
     function = other.properties(other.named(name))
-    assert (function["MemorySize"], function["Timeout"], function["Architectures"]) == ("1024", "20", ["arm64"])
+    assert (function["MemorySize"], function["Timeout"], function["Architectures"]) == ("1024", "25", ["arm64"])
     assert function["ReservedConcurrentExecutions"] == "50"
+
+
+def test_the_shortest_timeout_leaves_time_to_say_that_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    how: Any = dynamo.client.__wrapped__().meta.config
+    away = how.retries["total_max_attempts"] * (how.connect_timeout + how.read_timeout)
+    shortest = Stack(**STAGING).template["Parameters"]["Timeout"]["MinValue"]
+    assert away + posting.BUDGET_SECONDS + doors.SPARE_SECONDS < shortest
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
