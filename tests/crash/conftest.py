@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ReadTimeoutError
 
 from navietakie import instants
 from navietakie.posting import ConnectionsApi, Outcome, Post
+from navietakie.tables import dynamo
 from navietakie.tables.connections import Connection, connections
-from tests.fakes import invocations
+from tests.fakes import invocations, peer
 from tests.fakes.wire import Asked, Carry, Killed, Wire, straight, timed_out, wired
 
 
@@ -111,3 +113,28 @@ def ground(monkeypatch: pytest.MonkeyPatch) -> Generator[Ground]:
         real = time.time_ns
         monkeypatch.setattr(time, "time_ns", lambda: real() + ground.ahead)
         yield ground
+
+
+@contextmanager
+def over_http(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+    """DynamoDB's requests go over real connections, which are kept; an answer that gets lost is one that is reset."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+    def answered(request: peer.Asked) -> Sequence[bytes]:
+        operation = request.headers["x-amz-target"].partition(".")[2]
+        asked = Asked(f"dynamodb.{operation}", json.loads(request.body))
+        try:
+            response = wire.way(asked, lambda: wire.carried(asked))
+        except ReadTimeoutError:
+            raise peer.Reset from None
+        return peer.answer(response.status_code, response.content)(request)
+
+    with peer.peer() as server:
+        server.answers[""] = [answered]
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", f"http://127.0.0.1:{server.port}")
+        dynamo.client.cache_clear()
+        dynamo.client().meta.events.unregister("before-send", wire.request)
+        yield
+        assert server.asked, "nothing went over the connections"

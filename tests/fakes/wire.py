@@ -81,15 +81,17 @@ class Wire:
         asked = Asked(name, fields)
         return self.way(asked, lambda: self._carried(request, asked))
 
+    def carried(self, asked: Asked) -> AWSResponse:
+        """What the DynamoDB in memory answers."""
+        assert self.dynamodb is not None
+        try:
+            return answer(200, self.dynamodb(asked.name.removeprefix("dynamodb."), asked.fields))
+        except Refused as error:
+            return refused(asked, error.code, **error.fields)
+
     def _carried(self, request: AWSPreparedRequest, asked: Asked) -> AWSResponse:
-        service, _, operation = asked.name.partition(".")
-        if service == "dynamodb":
-            if self.dynamodb is None:
-                return self._onward.send(request)
-            try:
-                return answer(200, self.dynamodb(operation, asked.fields))
-            except Refused as error:
-                return refused(asked, error.code, **error.fields)
+        if asked.name.startswith("dynamodb."):
+            return self._onward.send(request) if self.dynamodb is None else self.carried(asked)
         if asked.name == "sqs.SendMessage":
             self.queued.append((asked.fields["DelaySeconds"], json.loads(asked.fields["MessageBody"])))
             return answer(200, {"MessageId": str(uuid.uuid4())})
