@@ -141,7 +141,7 @@ export class Wire {
   }
 }
 
-const kind = (frame) => frame.type ?? frame.action ?? (frame.requestId ? 'error' : '?'); // API Gateway's own has neither
+const kind = (frame) => frame.type ?? frame.action ?? (frame.requestId ? 'error' : '?'); // API Gateway's own
 const bytes = (text) => new TextEncoder().encode(text).length;
 
 async function copied(text) {
