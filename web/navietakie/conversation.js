@@ -378,8 +378,8 @@ export class Conversation extends Emitter {
   }
 
   /**
-   * Takes API Gateway's own frame: a function failed, or a route is throttled. It does not say which frame it answers, so
-   * whatever is outstanding is sent again soon; that is harmless for what did arrive.
+   * Takes API Gateway's own frame: a function failed, or a route is throttled. It does not say which frame it answers,
+   * so whatever is outstanding is sent again soon; that is harmless for what did arrive.
    */
   #failed({ message, requestId }) {
     const error = new NavieTakieError({ code: 'unavailable', message, retryable: true, request_id: requestId });

@@ -14,8 +14,8 @@ export class FakeServer {
   call = null;
   connections = new Set();
   /**
-   * Called before a client's frame is handled; answers with an error to refuse it, `'lost'` to swallow it, `'failed'` for
-   * what API Gateway says when a function fails or a route is throttled.
+   * Called before a client's frame is handled; answers with an error to refuse it, `'lost'` to swallow it, `'failed'`
+   * for what API Gateway says when a function fails or a route is throttled.
    */
   refuse = () => null;
   /** Whether a frame to a client is lost. */
@@ -82,7 +82,8 @@ export class FakeServer {
     const verdict = this.refuse(frame, connection);
     if (verdict === 'lost') return;
     if (verdict === 'failed') {
-      connection.deliver({ message: 'Internal server error', connectionId: 'c', requestId: `r-${this.handled.length}` });
+      const requestId = `r-${this.handled.length}`;
+      connection.deliver({ message: 'Internal server error', connectionId: 'c', requestId });
       return;
     }
     if (verdict) {
