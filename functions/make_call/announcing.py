@@ -58,11 +58,11 @@ class Announcing:
 
     def signal(self, call: Call, by: Side, data: Any, now: int) -> None:
         """Passes what a device says to the other side's devices; raises `too_large`."""
-        told = frame("signal", call.booking_code, instants.to_text(now), sender=by, call_id=call.call_id, data=data)
-        check_size(told, "signal")
+        signal = frame("signal", call.booking_code, instants.to_text(now), sender=by, call_id=call.call_id, data=data)
+        check_size(signal, "signal")
         other = other_side(by)
         delivery = self.broadcast.to_booking(
-            call.booking_code, told, now, to=lambda connection: connection.sender == other
+            call.booking_code, signal, now, to=lambda connection: connection.sender == other
         )
         self._note_gone(call, delivery, now)
 

@@ -58,14 +58,14 @@ def get(request: Request) -> Answer:
 
 def on_call(request: SocketRequest) -> None:
     """Initiates, accepts, rejects or ends a call for a connection, which gets an `ack`."""
-    party, it = request.party(), request.connection
+    party, own = request.party(), request.connection
     action = SocketAct.parse(request.fields).call_action
     side, new = calling_side(party.sender), NewAct.parse({**request.fields, "action": action})
     servers = ice_servers(party.booking_code, new, request.now)
-    device = new.device_id or it.device_id or it.connection_id
+    device = new.device_id or own.device_id or own.connection_id
     broadcast = request.broadcast()
-    call, reached = calling(broadcast).act(party.booking_code, side, device, new, deadline=request.deadline, origin=it)
-    broadcast.to_connection(it, request.answer("ack", **outcome(call, servers, reached)), request.now)
+    call, reached = calling(broadcast).act(party.booking_code, side, device, new, deadline=request.deadline, origin=own)
+    broadcast.to_connection(own, request.answer("ack", **outcome(call, servers, reached)), request.now)
 
 
 def on_signal(request: SocketRequest) -> None:

@@ -12,10 +12,10 @@ from navietakie.conversation import Head, RateLimit, append
 from navietakie.errors import Refusal, invalid, unavailable
 from navietakie.message import Fields, Label, Message, NewMessage, Sender, Side
 from navietakie.retrying import tries
-from navietakie.tables.calls import LogPage, Moved
+from navietakie.tables.calls import LogPage, VersionConflict
 from navietakie.tables.connections import Connection
 from navietakie.tables.dynamo import Contended
-from navietakie.tables.messages import Outrun
+from navietakie.tables.messages import HeadMoved
 from navietakie.timers import Timers
 
 NO_LIMIT: Final = RateLimit(0, 1)
@@ -190,10 +190,10 @@ class Calling:
                 return after, None
             try:
                 written, message = self._write(latest, after, now)
-            except Moved as moved_on:
-                latest = moved_on.call
+            except VersionConflict as conflict:
+                latest = conflict.call
                 continue
-            except (Contended, Outrun):
+            except (Contended, HeadMoved):
                 known = False
                 continue
             if over is None:

@@ -13,7 +13,7 @@ from navietakie.message import Message, MessageType, NewMessage, Sender
 from navietakie.requests import Party
 from navietakie.retrying import tries
 from navietakie.tables.dynamo import Contended
-from navietakie.tables.messages import AlreadyStored, Marker, Outrun
+from navietakie.tables.messages import AlreadyStored, HeadMoved, Marker
 from navietakie.timers import Timers
 
 
@@ -104,8 +104,8 @@ class Sending:
                 if already.marker is not None:
                     return self._original(booking_code, new, already.marker)
                 head = None
-            except Outrun as outrun:
-                head = outrun.head
+            except HeadMoved as moved:
+                head = moved.head
             except Contended:
                 head = None
         raise unavailable("The booking")

@@ -56,10 +56,10 @@ class Typing(Fields):
 
 def on_typing(request: SocketRequest) -> None:
     """Tells the others."""
-    it = request.connection
-    told = typing_frame(it, instants.to_text(request.now), on=Typing.parse(request.fields).on)
+    own = request.connection
+    typing = typing_frame(own, instants.to_text(request.now), on=Typing.parse(request.fields).on)
     request.broadcast().to_booking(
-        it.booking_code, told, request.now, to=lambda other: other.connection_id != it.connection_id
+        own.booking_code, typing, request.now, to=lambda other: other.connection_id != own.connection_id
     )
 
 

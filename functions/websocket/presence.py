@@ -119,8 +119,8 @@ class Presence:
         here = presence([*others, connection] if online else others)
         if not online and here[connection.sender]:
             return
-        told = frame("presence", booking_code, instants.to_text(now), sender=connection.sender, online=online)
-        self.broadcast.to_connections(others, told | {"presence": here}, now)
+        change = frame("presence", booking_code, instants.to_text(now), sender=connection.sender, online=online)
+        self.broadcast.to_connections(others, change | {"presence": here}, now)
 
 
 def typing_frame(connection: Connection, ts: str, *, on: bool) -> Frame:

@@ -14,7 +14,7 @@ from navietakie.broadcast import Broadcast
 from navietakie.conversation import Head
 from navietakie.tables import calls, dynamo, keys
 from navietakie.tables.dynamo import Contended
-from navietakie.tables.messages import Messages, Outrun
+from navietakie.tables.messages import HeadMoved, Messages
 from send_message import sending
 from tests.chaos.checker import problems
 from tests.chaos.run import run
@@ -40,7 +40,7 @@ def swallow_a_conflict(patch: pytest.MonkeyPatch) -> None:
     real = Messages.store
 
     def store(self: Messages, *how: Any, **fields: Any) -> None:
-        with suppress(Outrun, Contended):
+        with suppress(HeadMoved, Contended):
             real(self, *how, **fields)
 
     patch.setattr(Messages, "store", store)
@@ -64,14 +64,14 @@ def forget_the_marker(patch: pytest.MonkeyPatch) -> None:
 
 
 def delete_the_senders_row_on_410(patch: pytest.MonkeyPatch) -> None:
-    real = Broadcast._bury
+    real = Broadcast._delete_gone
 
-    def bury(self: Broadcast, connections: Any, outcomes: Any, now: int) -> None:
+    def delete_the_first(self: Broadcast, connections: Any, outcomes: Any, now: int) -> None:
         # An answer to the sender comes first of all posts.
         blamed = [connections[0]] * len(connections) if connections else []
         real(self, blamed, outcomes, now)
 
-    patch.setattr(Broadcast, "_bury", bury)
+    patch.setattr(Broadcast, "_delete_gone", delete_the_first)
 
 
 def ignore_the_version(patch: pytest.MonkeyPatch) -> None:

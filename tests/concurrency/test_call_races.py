@@ -20,7 +20,7 @@ from navietakie.conversation import RateLimit, append
 from navietakie.errors import Refusal
 from navietakie.message import Message, NewMessage
 from navietakie.tables.calls import Calls
-from navietakie.tables.messages import Messages, Outrun
+from navietakie.tables.messages import HeadMoved, Messages
 
 SEED = 20260301
 START = instants.from_text("2026-03-01T10:00:00.000000Z")
@@ -89,7 +89,7 @@ class Booking:
                 self.messages.store(
                     message, before=head, after=after, expires_at=2**40, now=START, token=uuid.uuid4().hex
                 )
-            except Outrun:
+            except HeadMoved:
                 continue
             return
 

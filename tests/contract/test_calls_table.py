@@ -12,8 +12,8 @@ from navietakie.call import Act, Call, begun, moved
 from navietakie.conversation import Head, RateLimit, append
 from navietakie.errors import Refusal
 from navietakie.message import NewMessage
-from navietakie.tables.calls import Calls, Moved
-from navietakie.tables.messages import Messages, Outrun
+from navietakie.tables.calls import Calls, VersionConflict
+from navietakie.tables.messages import HeadMoved, Messages
 from tests.fakes import tables
 from tests.fakes.calls import FakeCalls
 from tests.fakes.messages import FakeMessages
@@ -115,9 +115,9 @@ def test_a_second_call_loses_against_a_live_one(store: Store) -> None:
     first = begun(None, "driver", "a", booking_code="test", now=NOW, ring_seconds=45, entropy="b" * 18)
     second = begun(None, "passenger", "b", booking_code="test", now=NOW, ring_seconds=45, entropy="c" * 18)
     store.calls.open(None, first)
-    with pytest.raises(Moved) as lost:
+    with pytest.raises(VersionConflict) as conflict:
         store.calls.open(None, second)
-    assert lost.value.call == first == store.calls.live("test")
+    assert conflict.value.call == first == store.calls.live("test")
 
 
 def test_a_new_call_takes_the_place_of_the_ended_one_with_nothing_left_of_it(store: Store) -> None:
@@ -130,17 +130,17 @@ def test_a_new_call_takes_the_place_of_the_ended_one_with_nothing_left_of_it(sto
 def test_an_answer_to_a_call_that_has_moved_is_not_written(store: Store) -> None:
     ringing = store.ring()
     ended = store.end(ringing)
-    with pytest.raises(Moved) as lost:
+    with pytest.raises(VersionConflict) as conflict:
         store.answer(ringing)
-    assert lost.value.call == ended == store.calls.live("test")
+    assert conflict.value.call == ended == store.calls.live("test")
 
 
 def test_an_end_of_a_call_that_has_moved_leaves_no_message(store: Store) -> None:
     ringing = store.ring()
     connected = store.answer(ringing)
-    with pytest.raises(Moved) as lost:
+    with pytest.raises(VersionConflict) as conflict:
         store.end(ringing)
-    assert lost.value.call == connected
+    assert conflict.value.call == connected
     assert (store.history(), store.log()) == ([], [])
 
 
@@ -148,9 +148,9 @@ def test_an_end_behind_an_old_head_is_not_written(store: Store) -> None:
     ringing = store.ring()
     old = store.messages.head("test")
     store.say()
-    with pytest.raises(Outrun) as outrun:
+    with pytest.raises(HeadMoved) as moved:
         store.end(ringing, head=old)
-    assert outrun.value.head == store.messages.head("test")
+    assert moved.value.head == store.messages.head("test")
     assert store.calls.live("test") == ringing
     assert (store.history(), store.log()) == (["Hello"], [])
 

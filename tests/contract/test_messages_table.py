@@ -11,7 +11,7 @@ from moto import mock_aws
 from navietakie import instants
 from navietakie.conversation import Head, RateLimit, append
 from navietakie.message import Message, NewMessage
-from navietakie.tables.messages import AlreadyStored, Marker, Messages, Outrun
+from navietakie.tables.messages import AlreadyStored, HeadMoved, Marker, Messages
 from tests.fakes import tables
 from tests.fakes.messages import FakeMessages
 
@@ -96,23 +96,23 @@ def test_a_message_behind_an_old_head_is_not_stored(store: Any) -> None:
     put(store, "one")
     old = store.head("test")
     put(store, "two")
-    with pytest.raises(Outrun) as outrun:
+    with pytest.raises(HeadMoved) as moved:
         put(store, "three", before=old, now=NOW + 5)
-    assert outrun.value.head == store.head("test")
+    assert moved.value.head == store.head("test")
     assert texts(store.page("test", now=NOW, ascending=True, limit=10)) == ["one", "two"]
 
 
 def test_a_message_behind_the_head_of_an_erased_history_is_not_stored(store: Any) -> None:
     put(store, "one")
     erased = replace(store.head("test"), epoch="an-older-epoch")
-    with pytest.raises(Outrun) as outrun:
+    with pytest.raises(HeadMoved) as moved:
         put(store, "two", before=erased, now=NOW + 5)
-    assert outrun.value.head == store.head("test")
+    assert moved.value.head == store.head("test")
 
 
 def test_the_first_message_loses_against_another_first_message(store: Any) -> None:
     put(store, "one")
-    with pytest.raises(Outrun):
+    with pytest.raises(HeadMoved):
         put(store, "also first", before=Head(), now=NOW + 5)
 
 

@@ -7,7 +7,7 @@ from navietakie.call import Call
 from navietakie.conversation import Head
 from navietakie.errors import Refusal
 from navietakie.message import Message, Side
-from navietakie.tables.calls import LogPage, Moved
+from navietakie.tables.calls import LogPage, VersionConflict
 from tests.fakes.messages import FakeMessages
 
 
@@ -71,4 +71,4 @@ class FakeCalls:
         there = self.latest.get(booking_code)
         wanted = (before.call_id, before.version) if before else None
         if (there and (there.call_id, there.version)) != wanted:
-            raise Moved(there)
+            raise VersionConflict(there)

@@ -6,7 +6,7 @@ from threading import Lock
 from navietakie import instants
 from navietakie.conversation import Head, Kind
 from navietakie.message import Message, Sender, Side
-from navietakie.tables.messages import MARKER_LIFE, AlreadyStored, Marker, Outrun, Page
+from navietakie.tables.messages import MARKER_LIFE, AlreadyStored, HeadMoved, Marker, Page
 
 
 class FakeMessages:
@@ -44,7 +44,7 @@ class FakeMessages:
                     raise AlreadyStored(kept[0])
             moved = (head.seq, head.epoch) != (before.seq, before.epoch)
             if there or moved:
-                raise Outrun(head if moved else None)
+                raise HeadMoved(head if moved else None)
             if marker is not None:
                 self.markers[key] = (marker, instants.to_seconds(now + MARKER_LIFE))
             history[message.timestamp] = (message, expires_at)

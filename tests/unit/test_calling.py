@@ -19,7 +19,7 @@ from navietakie.errors import Refusal, unavailable
 from navietakie.message import Message, NewMessage
 from navietakie.tables.connections import Connection
 from navietakie.tables.dynamo import Contended
-from navietakie.tables.messages import Outrun
+from navietakie.tables.messages import HeadMoved
 from tests.fakes.calls import FakeCalls
 from tests.fakes.messages import FakeMessages
 
@@ -588,7 +588,7 @@ def test_a_timer_of_no_kind_has_to_be_looked_into(world: World) -> None:
 # --- Faults and races -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", [Contended(), Outrun(None)], ids=["conflict", "head moved"])
+@pytest.mark.parametrize("fault", [Contended(), HeadMoved(None)], ids=["conflict", "head moved"])
 def test_a_lost_race_is_run_again(fault: Exception) -> None:
     world = World()
     world.calls.faults = [fault] * 3 if isinstance(fault, Contended) else []

@@ -52,15 +52,15 @@ class Delivery:
 
     def of(self, outcome: Outcome) -> int:
         """How many connections ended so."""
-        return sum(1 for _, it in self.outcomes if it == outcome)
+        return sum(1 for _, each in self.outcomes if each == outcome)
 
     def reached(self, sender: Sender) -> int:
         """How many connections of `sender` took the frame."""
-        return sum(1 for connection, it in self.outcomes if it == "delivered" and connection.sender == sender)
+        return sum(1 for connection, each in self.outcomes if each == "delivered" and connection.sender == sender)
 
     def gone(self, sender: Sender) -> list[Connection]:
         """The connections of `sender` that turned out to be gone."""
-        return [connection for connection, it in self.outcomes if it == "gone" and connection.sender == sender]
+        return [connection for connection, each in self.outcomes if each == "gone" and connection.sender == sender]
 
     def as_dict(self) -> dict[str, int | str]:
         """The `delivery` of an answer."""
@@ -104,7 +104,7 @@ class Broadcast:
         posts = [(connection.connection_id, encode(answer)) for connection, answer in direct]
         posts += [(connection.connection_id, body) for connection in receivers]
         outcomes = self.poster.post(posts)
-        self._bury([connection for connection, _ in direct] + receivers, outcomes, now)
+        self._delete_gone([connection for connection, _ in direct] + receivers, outcomes, now)
         delivery = Delivery(list(zip(receivers, outcomes[len(direct) :], strict=True)), complete)
         count("Deliveries", delivery.of("delivered"))
         count("DeliveriesGone", delivery.of("gone"))
@@ -115,14 +115,14 @@ class Broadcast:
         """Posts `frame` to these connections; one outcome each, in order. Never raises."""
         body = encode(frame)
         outcomes = self.poster.post([(connection.connection_id, body) for connection in connections])
-        self._bury(connections, outcomes, now)
+        self._delete_gone(connections, outcomes, now)
         return outcomes
 
     def to_connection(self, connection: Connection, frame: Frame, now: int) -> Outcome:
         """Posts `frame` to one connection. Never raises."""
         return self.to_connections([connection], frame, now)[0]
 
-    def _bury(self, connections: Sequence[Connection], outcomes: Sequence[Outcome], now: int) -> None:
+    def _delete_gone(self, connections: Sequence[Connection], outcomes: Sequence[Outcome], now: int) -> None:
         for connection, outcome in zip(connections, outcomes, strict=True):
             if outcome != "gone":
                 continue

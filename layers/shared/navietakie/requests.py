@@ -83,11 +83,11 @@ class SocketRequest:
 
     def party(self) -> Party:
         """Who acts: what `$connect` recorded. A frame that names another booking or role is refused."""
-        it = self.connection
-        for name, own in (("booking_code", it.booking_code), ("sender", it.sender)):
-            if self.fields.get(name, own) != own:
+        own = self.connection
+        for name, recorded in (("booking_code", own.booking_code), ("sender", own.sender)):
+            if self.fields.get(name, recorded) != recorded:
                 raise Refusal("forbidden", f"{name}: the connection is another's")
-        return Party(it.booking_code, it.sender, it.sender_id)
+        return Party(own.booking_code, own.sender, own.sender_id)
 
     def broadcast(self) -> Broadcast:
         """The way to the booking's connections."""

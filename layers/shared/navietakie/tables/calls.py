@@ -10,9 +10,9 @@ from navietakie.conversation import Head
 from navietakie.errors import Refusal
 from navietakie.message import Message, Side, other_side
 from navietakie.tables import dynamo, keys
-from navietakie.tables.dynamo import Lost, translated
+from navietakie.tables.dynamo import ConditionFailed, translated
 from navietakie.tables.keys import Item
-from navietakie.tables.messages import Messages, Outrun, head_of, messages
+from navietakie.tables.messages import HeadMoved, Messages, head_of, messages
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _TEXTS: Final = ("call_id", "caller", "state", "end_reason", "answered_at", "ended_at", "rings_until", "answered_by")
 
 
-class Moved(Exception):
+class VersionConflict(Exception):
     """The call has changed since it was read, or is another. Nothing was written. `call` is the present one, if any."""
 
     def __init__(self, call: Call | None) -> None:
@@ -82,7 +82,7 @@ class Calls:
     def open(self, before: Call | None, after: Call) -> None:
         """Writes a call that begins or is answered, on condition that the booking is not closed.
 
-        `before` is the latest call as it was read. Raises Moved, Contended or the Refusal `booking_closed`.
+        `before` is the latest call as it was read. Raises VersionConflict, Contended or the Refusal `booking_closed`.
         """
         if before is not None and before.call_id == after.call_id:
             write = {"Update": self._change(before, after)}
@@ -90,26 +90,26 @@ class Calls:
             write = {"Put": self._begin(before, after)}
         try:
             self._transact([write, self._messages.open_check(after.booking_code)])
-        except Lost as lost:
-            _raise_if_moved(lost)
-            closed_at = (lost.reasons[1] or {}).get("closed_at", {}).get("S")
-            raise Refusal("booking_closed", "The booking is closed", details={"closed_at": closed_at}) from lost
+        except ConditionFailed as failure:
+            _raise_version_conflict(failure)
+            closed_at = (failure.found[1] or {}).get("closed_at", {}).get("S")
+            raise Refusal("booking_closed", "The booking is closed", details={"closed_at": closed_at}) from failure
 
     def end(
         self, before: Call, after: Call, message: Message, *, head: Head, head_after: Head, expires_at: int
     ) -> None:
         """Writes the end of a call: the live item, its log item, its `message` and the head, all or nothing.
 
-        Raises Moved, Contended, or Outrun where another message was stored behind the same head.
+        Raises VersionConflict, Contended, or HeadMoved where another message was stored behind the same head.
         """
         expiry = {"expires_at": {"N": str(expires_at)}}
         log = {"TableName": self._table, "Item": _item_of(after, after.timestamp) | expiry}
         history = self._messages.writes(message, before=head, after=head_after, expires_at=expires_at)
         try:
             self._transact([{"Update": self._change(before, after, expiry)}, {"Put": log}, *history])
-        except Lost as lost:
-            _raise_if_moved(lost)
-            raise Outrun(head_of(lost.reasons[3]) if lost.reasons[3] else None) from lost
+        except ConditionFailed as failure:
+            _raise_version_conflict(failure)
+            raise HeadMoved(head_of(failure.found[3]) if failure.found[3] else None) from failure
 
     def leave(self, booking_code: str, call_id: str, side: Side, left_at: int) -> Call | None:
         """Keeps the newest instant at which a connection of `side` ended during this live call.
@@ -133,7 +133,7 @@ class Calls:
                     },
                     ReturnValues="ALL_NEW",
                 )
-        except Lost:
+        except ConditionFailed:
             return None
         return _call_of(answer.get("Attributes") or {})
 
@@ -187,9 +187,9 @@ def _is(call: Call) -> Item:
     }
 
 
-def _raise_if_moved(lost: Lost) -> None:
-    if lost.reasons[0] is not None:
-        raise Moved(_call_of(lost.reasons[0]) if lost.reasons[0] else None) from lost
+def _raise_version_conflict(failure: ConditionFailed) -> None:
+    if failure.found[0] is not None:
+        raise VersionConflict(_call_of(failure.found[0]) if failure.found[0] else None) from failure
 
 
 def _item_of(call: Call, sort_key: str) -> Item:

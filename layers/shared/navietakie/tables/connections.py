@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from navietakie import instants, settings
 from navietakie.message import SIDES, Sender, Side
 from navietakie.tables import dynamo, keys
-from navietakie.tables.dynamo import Lost, translated
+from navietakie.tables.dynamo import ConditionFailed, translated
 from navietakie.tables.keys import Item
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ class Connections:
                     ConditionExpression="attribute_not_exists(connection_id)",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
-        except Lost as lost:
-            return lost.reasons[0] == _item_of(connection)  # an earlier try, whose answer was lost
+        except ConditionFailed as failure:
+            return failure.found[0] == _item_of(connection)  # an earlier try, whose answer was lost
         return True
 
     def remove(self, connection_id: str, now: int) -> None:
@@ -112,7 +112,7 @@ class Connections:
                 self._client.put_item(
                     TableName=self._table, Item=tombstone, ConditionExpression="attribute_not_exists(booking_code)"
                 )
-        except Lost:  # the row came between the two
+        except ConditionFailed:  # the row came between the two
             self._delete(connection_id)
 
     def remove_gone(self, connection: Connection, now: int) -> bool:
@@ -125,7 +125,7 @@ class Connections:
                     ConditionExpression="connected_at < :young",
                     ExpressionAttributeValues={":young": {"S": instants.to_text(now - YOUNG)}},
                 )
-        except Lost:
+        except ConditionFailed:
             return False
         return True
 
@@ -137,7 +137,7 @@ class Connections:
                     Key=keys.connection(connection_id),
                     ConditionExpression="attribute_exists(booking_code)",
                 )
-        except Lost:
+        except ConditionFailed:
             return False
         return True
 

@@ -37,16 +37,16 @@ def client() -> "DynamoDBClient":
     return aws.client("dynamodb", connect_timeout=1, read_timeout=3, attempts=4)
 
 
-class Lost(Exception):
+class ConditionFailed(Exception):
     """Conditions of a write did not hold. Nothing was written.
 
-    `reasons` has one entry per item of the transaction: None where its condition held, else the item that was found
-    in its place (empty: none, or it was not told).
+    `found` has one entry per item of the transaction: None where its condition held, else the item that was there
+    (empty: none, or DynamoDB did not say).
     """
 
-    def __init__(self, reasons: list[dict[str, Any] | None]) -> None:
+    def __init__(self, found: list[dict[str, Any] | None]) -> None:
         super().__init__("a condition did not hold")
-        self.reasons = reasons
+        self.found = found
 
 
 class Contended(Exception):
@@ -62,7 +62,10 @@ class Contended(Exception):
 
 @contextmanager
 def translated() -> Generator[None]:
-    """Turns DynamoDB's failures into `Lost`, `Contended` or the Refusal `unavailable`; others are our own mistakes."""
+    """Turns DynamoDB's failures into ConditionFailed, Contended or the Refusal `unavailable`.
+
+    Others are our own mistakes, and pass.
+    """
     try:
         yield
     except ClientError as error:
@@ -70,7 +73,7 @@ def translated() -> Generator[None]:
         if code == "TransactionCanceledException":
             raise _cancelled(error) from error
         if code == "ConditionalCheckFailedException":
-            raise Lost([cast(dict[str, Any], error.response.get("Item") or {})]) from error
+            raise ConditionFailed([cast(dict[str, Any], error.response.get("Item") or {})]) from error
         if code == "TransactionConflictException":
             raise Contended from error
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -85,7 +88,7 @@ def _cancelled(error: ClientError) -> Exception:
     reasons = cast(list[dict[str, Any]], error.response.get("CancellationReasons") or [])
     codes = {reason.get("Code") for reason in reasons}
     if CONDITION_FAILED in codes:
-        return Lost(
+        return ConditionFailed(
             [reason.get("Item") or {} if reason.get("Code") == CONDITION_FAILED else None for reason in reasons]
         )
     if codes & {"TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError"}:

@@ -9,7 +9,7 @@ from navietakie import instants, settings
 from navietakie.conversation import Head, Kind
 from navietakie.message import Message, Sender, Side
 from navietakie.tables import dynamo, keys
-from navietakie.tables.dynamo import Contended, Lost, translated
+from navietakie.tables.dynamo import ConditionFailed, Contended, translated
 from navietakie.tables.keys import Item
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Marker:
     digest: str
 
 
-class Outrun(Exception):
+class HeadMoved(Exception):
     """Another message was stored behind the same head. Nothing was written. `head` is the new one, if it is known."""
 
     def __init__(self, head: Head | None) -> None:
@@ -82,7 +82,7 @@ class Messages:
     ) -> None:
         """Stores `message` and moves the head from `before` to `after`, in one transaction, or nothing.
 
-        Raises AlreadyStored, Outrun or Contended. A repeat with the same `token` within ten minutes succeeds without
+        Raises AlreadyStored, HeadMoved or Contended. A repeat with the same `token` within ten minutes succeeds without
         writing again (DynamoDB's ClientRequestToken).
         """
         writes = self.writes(message, before=before, after=after, expires_at=expires_at)
@@ -94,13 +94,13 @@ class Messages:
         except Contended as contended:
             if not contended.retried or self.message(message.booking_code, message.timestamp) != message:
                 raise
-        except Lost as lost:
-            found = lost.reasons
+        except ConditionFailed as failure:
+            found = failure.found
             if found[0] and found[0].get("message_id") == {"S": message.message_id}:
                 return  # our own earlier try, whose answer was lost
             if marker is not None and found[2] is not None:
-                raise AlreadyStored(_marker_of(found[2]) if found[2] else None) from lost
-            raise Outrun(head_of(found[1]) if found[1] else None) from lost
+                raise AlreadyStored(_marker_of(found[2]) if found[2] else None) from failure
+            raise HeadMoved(head_of(found[1]) if found[1] else None) from failure
 
     def writes(self, message: Message, *, before: Head, after: Head, expires_at: int) -> list[Item]:
         """The two writes that append `message`: for a transaction that holds more."""
@@ -216,8 +216,8 @@ class Messages:
                     ReturnValues="ALL_NEW",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
-        except Lost as lost:
-            return head_of(lost.reasons[0] or {}), False
+        except ConditionFailed as failure:
+            return head_of(failure.found[0] or {}), False
         return head_of(answer.get("Attributes") or {}), True
 
     def _head_update(self, booking_code: str, before: Head, after: Head) -> Item:
