@@ -1,10 +1,13 @@
 """What an alarm sees of a request that failed here: over a WebSocket nobody but us knows that it did."""
 
+import io
 import json
 
 import pytest
 
 from get_message.app import handler as get_message
+from navietakie.observability import logger
+from send_message.app import handler as send_message
 from tests.integration.conftest import World, fail
 from websocket.app import handler as websocket
 
@@ -48,6 +51,26 @@ def test_a_connect_that_fails_here_is_counted(
     monkeypatch.delenv("CONNECTIONS_TABLE")
     assert world.lifecycle(websocket, "$connect", "d1", DRIVER)["statusCode"] == 500
     assert counted(capsys) == [("Failures", 1)]
+
+
+def test_a_mistake_of_ours_is_logged_by_the_name_that_aws_gives_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", log)
+    world.connect("d1", "driver")
+    fail(monkeypatch, "GetItem", "AccessDeniedException")
+    world.socket(get_message, "d1", {"action": "sync"})
+    assert '"error_type":"AccessDeniedException"' in log.getvalue()
+
+
+def test_a_message_that_nobody_could_be_looked_up_for_is_a_failure(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.connect("d1", "driver")
+    fail(monkeypatch, "Query", "ThrottlingException")
+    world.socket(send_message, "d1", {"action": "message", "message": "Hello"})
+    assert ("Failures", 1) in counted(capsys)
 
 
 def test_what_the_client_did_wrong_is_no_failure(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import botocore
 import botocore.session
 from botocore.config import Config
+from botocore.exceptions import ClientError
 from botocore.utils import get_environ_proxies
 
 from navietakie import settings
@@ -49,3 +50,9 @@ def client(service: str, *, connect_timeout: float, read_timeout: float, attempt
             connect_timeout=connect_timeout, read_timeout=read_timeout, trust=trust
         )
     return made
+
+
+def name_of(error: BaseException) -> str:
+    """What to call an error in a log: AWS's code for it (`AccessDeniedException`) where it has one, else its class."""
+    code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
+    return code or type(error).__name__

@@ -98,8 +98,9 @@ class Broadcast:
             receivers = [each for each in found if each.connection_id not in excluded and to(each)]
         except (Refusal, ClientError) as error:
             complete = False
-            extra = {"booking_code": booking_code, "error_type": type(error).__name__}
-            logger.warning("connections could not be looked up", extra=extra)
+            extra = {"booking_code": booking_code, "error_type": aws.name_of(error)}
+            logger.error("connections could not be looked up", extra=extra)
+            count("Failures")
         body = encode(frame)
         posts = [(connection.connection_id, encode(answer)) for connection, answer in direct]
         posts += [(connection.connection_id, body) for connection in receivers]

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
-from navietakie import identity, instants, requests, rest
+from navietakie import aws, identity, instants, requests, rest
 from navietakie.errors import Refusal, invalid
 from navietakie.frames import encode, error_frame
 from navietakie.message import ClientMessageId, Fields
@@ -219,11 +219,11 @@ def _refusal_of(error: Exception) -> Refusal:
     """
     if isinstance(error, Refusal):
         if error.status >= 500:
-            cause = type(error.__cause__ or error).__name__
+            cause = aws.name_of(error.__cause__ or error)
             logger.error("%s: %s", error.code, error.message, extra={"error_type": cause})
             count("Failures")
         return error
     trace = [f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__)]
-    logger.error("unexpected error", extra={"error_type": type(error).__name__, "trace": trace})
+    logger.error("unexpected error", extra={"error_type": aws.name_of(error), "trace": trace})
     count("Failures")
     return Refusal("internal", "Something went wrong here; it is not your request's fault")

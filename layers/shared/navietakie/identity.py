@@ -181,10 +181,10 @@ def stored_secret(arn: str) -> Secret:
         try:
             return client.get_secret_value(SecretId=arn, VersionStage=stage)["SecretString"]
         except (ClientError, BotoCoreError) as error:
-            code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
-            if code == "ResourceNotFoundException" and stage == "AWSPREVIOUS":
+            name = aws.name_of(error)
+            if name == "ResourceNotFoundException" and stage == "AWSPREVIOUS":
                 return None  # never rotated
-            logger.error("a secret could not be fetched", extra={"error_type": code or type(error).__name__})
+            logger.error("a secret could not be fetched", extra={"error_type": name})
             raise unavailable("A secret") from error
 
     return Secret(fetch)
