@@ -181,26 +181,27 @@ class Calling:
         """
         latest, known = None, False
         for _ in tries(deadline):
-            if not known:
-                latest, known = self.calls.live(booking_code), True
-            now = self.clock()
-            over = timed_out(latest, now) if latest else None
-            after = over or decide(latest, now)
-            if after is None or after is latest:
-                return after, None
             try:
-                written, message = self._write(latest, after, now)
+                if not known:
+                    latest, known = self.calls.live(booking_code), True
+                now = self.clock()
+                if latest is not None and (over := timed_out(latest, now)) is not None:
+                    latest, _ = self._change(latest, over, now)
+                    now = self.clock()
+                after = decide(latest, now)
+                if after is None or after is latest:
+                    return after, None
+                return self._change(latest, after, now, origin)
             except VersionConflict as conflict:
                 latest = conflict.call
-                continue
             except (Contended, HeadMoved):
                 known = False
-                continue
-            if over is None:
-                return written, self.announcer.tell(written, now, message, origin=origin)
-            self.announcer.tell(written, now, message)
-            latest = written
         raise unavailable("The call")
+
+    def _change(self, before: Call | None, after: Call, now: int, origin: Connection | None = None) -> tuple[Call, int]:
+        """Writes a change and tells of it; the call as written, and how many of the other side were told."""
+        written, message = self._write(before, after, now)
+        return written, self.announcer.tell(written, now, message, origin=origin)
 
     def _write(self, before: Call | None, after: Call, now: int) -> tuple[Call, Message | None]:
         if before is None or after.state != "ended":
