@@ -16,6 +16,7 @@ from local import logs
 from local.aws import REGION
 
 PORTS = range(20_000, 30_000)  # below those that systems give out by themselves
+SERVER = Path(__file__).parent / "serve_ministack.py"
 TAKEN = "already in use"
 START_SECONDS = 60
 STOP_SECONDS = 30
@@ -80,7 +81,8 @@ class EmbeddedAws:
         with self.log.open("wb") as log:
             # Out of the terminal's process group: a Ctrl-C would end it before it has saved.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "ministack"],
+                # -P: the modules beside it are ours, not the functions'.
+                [sys.executable, "-P", str(SERVER)],
                 env=environment,
                 cwd=folders["tmp"],
                 stdin=subprocess.DEVNULL,
