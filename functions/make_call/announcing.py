@@ -26,7 +26,7 @@ class NewSignal(Fields):
 
 @dataclass(frozen=True, slots=True)
 class Announcing:
-    """Tells of calls through `broadcast`. Nothing here fails what it tells of: that is stored."""
+    """Tells of calls through `broadcast`. A change is stored before it is told, and stays stored if telling fails."""
 
     broadcast: Broadcast
     timers: Callable[[], Timers]

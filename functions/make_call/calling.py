@@ -127,7 +127,7 @@ class Calling:
                     entropy=self.entropy(),
                 )
             if latest is None or (new.action != "initiate" and latest.call_id != new.call_id):
-                raise self._elsewhere(booking_code, new.call_id or "", now)
+                raise self._not_the_latest(booking_code, new.call_id or "", now)
             return moved(latest, Act(new.action, by, device), now)
 
         call, reached = self.advance(booking_code, decide, deadline, origin)
@@ -145,9 +145,9 @@ class Calling:
         """The live call with this id; raises `not_found`, or `illegal_transition` where it has ended."""
         call = self.look(booking_code, deadline)
         if call is None or call.call_id != call_id:
-            raise self._elsewhere(booking_code, call_id, self.clock())
+            raise self._not_the_latest(booking_code, call_id, self.clock())
         if call.state == "ended":
-            raise _over(call)
+            raise _ended(call)
         return call
 
     def log(self, booking_code: str, query: LogQuery, deadline: float) -> dict[str, Any]:
@@ -226,10 +226,10 @@ class Calling:
         self.calls.end(before, after, message, head=head, head_after=head_after, expires_at=expires_at)
         return after, message
 
-    def _elsewhere(self, booking_code: str, call_id: str, now: int) -> Refusal:
+    def _not_the_latest(self, booking_code: str, call_id: str, now: int) -> Refusal:
         """Why a call that is not the latest one cannot be acted on."""
         older = self.calls.logged(booking_code, call_id, now)
-        return _over(older) if older else Refusal("not_found", "There is no such call")
+        return _ended(older) if older else Refusal("not_found", "There is no such call")
 
 
 def calling_side(sender: Sender) -> Side:
@@ -259,5 +259,5 @@ def seconds_left(call: Call, now: int) -> int:
     return max(0, -(-((due_at(call) or now) - now) // instants.SECOND))
 
 
-def _over(call: Call) -> Refusal:
+def _ended(call: Call) -> Refusal:
     return Refusal("illegal_transition", "The call has ended", details={"call": call.model_dump()})

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from navietakie import instants
 from navietakie.broadcast import Broadcast
@@ -14,8 +14,6 @@ from navietakie.message import SIDES, BookingCode, Fields, Label, Sender
 from navietakie.observability import logger
 from navietakie.tables.connections import LIFE, Connection, presence
 from navietakie.timers import Timers
-
-ENDED: Final = "ended"
 
 
 class ConnectQuery(Fields):
@@ -90,7 +88,10 @@ class Presence:
     broadcast: Broadcast
 
     def join(self, connection: Connection, now: int) -> None:
-        """Records a connection. The others are told; the new one cannot be posted to yet."""
+        """Records a connection and tells the others; the new one cannot be posted to yet.
+
+        Raises `not_found` for one that has ended already, or `unavailable`.
+        """
         if not self.rows.record(connection):
             raise Refusal("not_found", "The connection has ended already")
         self._tell(connection, now, online=True)
@@ -101,7 +102,7 @@ class Presence:
         if left is not None and left.sender in SIDES:
             logger.append_keys(booking_code=left.booking_code)
             call = calls.live(left.booking_code)
-            if call is not None and call.state != ENDED:
+            if call is not None and call.state != "ended":
                 # First the timer: as long as the row is there, a 410 can still tell that its side has left.
                 timers().queue("left", left.booking_code, 0, call_id=call.call_id, side=left.sender, left_at=now)
         self.rows.remove(connection_id, now)

@@ -75,14 +75,14 @@ def delete_the_senders_row_on_410(patch: pytest.MonkeyPatch) -> None:
 
 
 def ignore_the_version(patch: pytest.MonkeyPatch) -> None:
-    real = calls._is
+    real = calls._unchanged
 
     def same_call(call: Any) -> Any:
         condition = real(call)
         del condition["ExpressionAttributeValues"][":this_version"]
         return {**condition, "ConditionExpression": "call_id = :this_call"}
 
-    patch.setattr(calls, "_is", same_call)
+    patch.setattr(calls, "_unchanged", same_call)
 
 
 def take_messages_into_closed_bookings(patch: pytest.MonkeyPatch) -> None:

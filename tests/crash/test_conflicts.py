@@ -38,7 +38,7 @@ def contended(ground: Ground, times: int) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "write", [by_rest, by_socket, close, receipt_by_rest, receipt_by_socket], ids=lambda it: it.__name__
+    "write", [by_rest, by_socket, close, receipt_by_rest, receipt_by_socket], ids=lambda write: write.__name__
 )
 def test_a_conflict_is_tried_again_and_written_once(ground: Ground, write: Write) -> None:
     stage(ground, "whole")

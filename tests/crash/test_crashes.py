@@ -79,15 +79,21 @@ def outcome(ground: Ground, ride: str) -> Any:
     now = instants.from_text("2026-03-01T08:00:00.000000Z")
     head = messages().head(ride)
     page = messages().page(ride, now=now, ascending=True, limit=100)
-    history = [(it.seq, it.sender, it.message_type, it.message, it.client_message_id) for it in page.messages]
-    heard = {(it["type"], it["message"]["seq"]) for it in ground.heard[f"{ride}-passenger"] if it["type"] == "message"}
-    here = sorted(it.connection_id.removeprefix(ride) for it in connections().of(ride, now))
+    history = [
+        (message.seq, message.sender, message.message_type, message.message, message.client_message_id)
+        for message in page.messages
+    ]
+    frames = ground.heard[f"{ride}-passenger"]
+    heard = {frame["message"]["seq"] for frame in frames if frame["type"] == "message"}
+    here = sorted(connection.connection_id.removeprefix(ride) for connection in connections().of(ride, now))
     queued = {body["kind"] for _, body in ground.wire.queued if body["booking_code"] == ride}
     return history, head.seq, bool(head.closed_at), head.receipts, heard, here, queued
 
 
 @pytest.mark.parametrize(
-    "write", [by_rest, by_socket, close, close_and_open, receipt_by_rest, receipt_by_socket], ids=lambda it: it.__name__
+    "write",
+    [by_rest, by_socket, close, close_and_open, receipt_by_rest, receipt_by_socket],
+    ids=lambda write: write.__name__,
 )
 def test_a_retry_ends_where_one_success_ends(ground: Ground, write: Write) -> None:
     stage(ground, "whole")
@@ -107,12 +113,12 @@ def test_a_retry_ends_where_one_success_ends(ground: Ground, write: Write) -> No
 
 def test_a_message_whose_function_died_before_telling_of_it_is_in_the_history(ground: Ground) -> None:
     stage(ground, "ride")
-    told = len(ground.heard["ride-passenger"])
+    before = len(ground.heard["ride-passenger"])
     body = {"booking_code": "ride", "sender": "driver", "message": "Hello"}
     with ground.dying_before(2) as died:  # the head is read, the message is stored
         ground.ask(send_message, invocations.rest("send_message", body))
     assert died
-    assert len(ground.heard["ride-passenger"]) == told
+    assert len(ground.heard["ride-passenger"]) == before
     page = messages().page("ride", now=0, ascending=True, limit=10)
     assert [message.message for message in page.messages] == ["Hi", "Hello"]
 
@@ -155,7 +161,7 @@ def test_a_leaving_whose_disconnect_died_is_noticed_by_the_next_frame_about_the_
             body["side"] for _, body in ground.wire.queued if body["booking_code"] == ride and body["kind"] == "left"
         ]
         assert "driver" in left, f"killed before request {number}"
-        assert f"{ride}-driver" not in {it.connection_id for it in connections().of(ride, 0)}
+        assert f"{ride}-driver" not in {connection.connection_id for connection in connections().of(ride, 0)}
         if not died:
             break
     assert number >= 4

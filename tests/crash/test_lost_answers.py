@@ -37,7 +37,7 @@ def ground(ground: Ground, request: pytest.FixtureRequest, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    "write", [by_rest, by_socket, close, receipt_by_rest, receipt_by_socket], ids=lambda it: it.__name__
+    "write", [by_rest, by_socket, close, receipt_by_rest, receipt_by_socket], ids=lambda write: write.__name__
 )
 def test_what_was_written_is_found_again(ground: Ground, write: Write) -> None:
     stage(ground, "whole")
@@ -70,7 +70,7 @@ def test_who_connects_is_let_in(ground: Ground) -> None:
         with ground.losing_the_answer(number) as lost:
             answer = ground.ask(websocket, invocations.connect(f"line-{number}", query))
         assert answer["statusCode"] == 200, lost
-        assert [it.connection_id for it in connections().of(f"lost-{number}", 0)] == [f"line-{number}"]
+        assert [connection.connection_id for connection in connections().of(f"lost-{number}", 0)] == [f"line-{number}"]
         if not lost:
             break
     assert number >= 2
@@ -84,9 +84,10 @@ def test_who_leaves_during_a_call_is_noticed(ground: Ground) -> None:
         ground.heard.clear()
         with ground.losing_the_answer(number) as lost:
             ground.ask(websocket, invocations.disconnect(f"{ride}-driver"))
-        told = [frame["online"] for frame in ground.heard[f"{ride}-passenger"]]
-        left = [it["side"] for _, it in ground.wire.queued if it["booking_code"] == ride and it["kind"] == "left"]
-        assert told == [False], lost
+        online = [frame["online"] for frame in ground.heard[f"{ride}-passenger"]]
+        timers = [timer for _, timer in ground.wire.queued if timer["booking_code"] == ride]
+        left = [timer["side"] for timer in timers if timer["kind"] == "left"]
+        assert online == [False], lost
         assert "driver" in left, lost
         if not lost:
             break

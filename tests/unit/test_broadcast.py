@@ -124,9 +124,9 @@ def test_whom_the_sender_excludes_gets_nothing() -> None:
 def test_one_connection_is_told_alone() -> None:
     gateway = Gateway({"b": "gone"})
     rows = Rows([connection("a"), connection("b")])
-    told = Broadcast(rows, gateway)
-    assert told.to_connection(connection("a"), FRAME, NOW) == "delivered"
-    assert told.to_connection(connection("b"), FRAME, NOW) == "gone"
+    broadcast = Broadcast(rows, gateway)
+    assert broadcast.to_connection(connection("a"), FRAME, NOW) == "delivered"
+    assert broadcast.to_connection(connection("b"), FRAME, NOW) == "gone"
     assert rows.removed == ["b"]
 
 

@@ -153,7 +153,7 @@ class Calls:
         return {
             "TableName": self._table,
             "Item": _item_of(after, keys.LIVE),
-            **(_is(before) if before else {"ConditionExpression": "attribute_not_exists(booking_code)"}),
+            **(_unchanged(before) if before else {"ConditionExpression": "attribute_not_exists(booking_code)"}),
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
 
@@ -164,7 +164,7 @@ class Calls:
         gone = [name for name in old if name not in new]
         sets = ", ".join(f"#{name} = :{name}" for name in changed)
         removes = ", ".join(f"#{name}" for name in gone)
-        condition = _is(before)
+        condition = _unchanged(before)
         return {
             "TableName": self._table,
             "Key": keys.in_booking(before.booking_code, keys.LIVE),
@@ -179,8 +179,8 @@ class Calls:
         }
 
 
-def _is(call: Call) -> Item:
-    """The condition that the live item is this call in this version."""
+def _unchanged(call: Call) -> Item:
+    """The condition that the live item is still this call in this version."""
     return {
         "ConditionExpression": "call_id = :this_call AND version = :this_version",
         "ExpressionAttributeValues": {":this_call": {"S": call.call_id}, ":this_version": {"N": str(call.version)}},
