@@ -108,6 +108,7 @@ class FrontDoor:
             url = URL(f"{url}?{query}", encoded=True)
         try:
             body = await request.read()
+            body.decode()  # the embedded AWS would put replacement characters into what is not UTF-8
             async with (
                 asyncio.timeout(self._limits.integration),
                 self._client.request(
@@ -121,6 +122,8 @@ class FrontDoor:
                     response = _error(404, "not_found", "There is no such path or method")
         except web.HTTPRequestEntityTooLarge:
             response = _error(413, "too_large", "The request is too large")
+        except UnicodeDecodeError:
+            response = _error(400, "invalid_request", "body: is not UTF-8", {"field": "body"})
         except TimeoutError:
             response = _error(504, "unavailable", "The function did not answer in time")
         except ClientError:
@@ -253,10 +256,10 @@ def end_to_end(headers: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
     return CIMultiDict((name, value) for name, value in headers if name.lower() not in OF_ONE_HOP)
 
 
-def _error(status: int, code: str, message: str) -> web.Response:
+def _error(status: int, code: str, message: str, details: dict[str, str] | None = None) -> web.Response:
     request_id = str(uuid.uuid4())
     return web.json_response(
-        {"error": {"code": code, "message": message, "details": {}, "request_id": request_id}},
+        {"error": {"code": code, "message": message, "details": details or {}, "request_id": request_id}},
         status=status,
         headers={"x-request-id": request_id, "access-control-allow-origin": "*"},
     )

@@ -305,6 +305,31 @@ def test_what_is_no_json_object_or_no_text_is_refused(world: World, raw: str) ->
     assert stored(world) == []
 
 
+@pytest.mark.parametrize("odd", ["\\u0000", "\\ud800"])
+@pytest.mark.parametrize(
+    ("raw", "field"),
+    [
+        ('{"booking_code":"test","sender":"driver","message":"a?b"}', "message"),
+        ('{"booking_code":"test","sender":"driver","message":"x","metadata":{"a":[{"b":"?"}]}}', "metadata"),
+        ('{"booking_code":"test","sender":"driver","message":"x","metadata":{"?":1}}', "metadata"),
+        ('{"booking_code":"test","sender":"driver","message":"x","?":1}', "body"),
+    ],
+)
+def test_text_that_could_not_be_given_back_is_refused_by_its_field(
+    world: World, raw: str, field: str, odd: str
+) -> None:
+    status, body, _ = world.rest(handler, "POST", PATH, raw=raw.replace("?", odd))
+    assert (status, body["error"]["details"]) == (400, {"field": field})
+    assert stored(world) == []
+
+
+def test_a_message_that_is_null_is_none(world: World) -> None:
+    world.rest(handler, "POST", PATH, {"booking_code": "test", "sender": "passenger", "message": "Hello"})
+    receipt = {"booking_code": "test", "sender": "driver", "read": 1, "message": None}
+    status, body, _ = world.rest(handler, "POST", PATH, receipt)
+    assert (status, body["receipts"]["driver"]["read"]) == (200, 1)
+
+
 def test_an_escaped_backslash_before_u0000_is_text(world: World) -> None:
     raw = '{"booking_code":"test","sender":"driver","message":"\\\\u0000"}'
     assert world.rest(handler, "POST", PATH, raw=raw)[1]["message"]["message"] == "\\u0000"

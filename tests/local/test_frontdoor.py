@@ -145,6 +145,17 @@ def test_an_unknown_path_is_not_found_in_our_words(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_a_body_that_is_not_utf_8_is_refused_as_the_functions_would(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as (upstream, _, client):
+            async with client.post("/api/v1/send_message", data=b'{"message":"a\xff"}') as answer:
+                error = (await answer.json())["error"]
+                assert (answer.status, error["code"], error["details"]) == (400, "invalid_request", {"field": "body"})
+            assert upstream.requests == []
+
+    run(scenario())
+
+
 def test_a_function_that_does_not_answer_in_time_is_a_504(tmp_path: Path) -> None:
     async def slow(request: web.Request) -> web.Response:
         await asyncio.sleep(10)

@@ -18,11 +18,11 @@ EventType = Literal["call.ringing", "call.ended", "message.undelivered", "bookin
 def publish(type: EventType, booking_code: str, now: int, *, event_id: str, **fields: Any) -> None:
     """Publishes an event. `event_id` is the same however often it is published: consumers drop repeats by it.
 
-    Never raises and takes 1.5 s at the most: what it reports has happened either way. Without EVENTS_TOPIC_ARN there is
-    nobody to tell.
+    Never raises and takes 1.5 s at the most: what it reports has happened either way.
     """
     topic = settings.optional("EVENTS_TOPIC_ARN")
     if not topic:
+        logger.warning("an event was not published: EVENTS_TOPIC_ARN is not set", extra={"event_type": type})
         return
     event = {
         "event_id": event_id,

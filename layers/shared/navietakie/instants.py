@@ -3,6 +3,7 @@
 The text has one length, so that its order is the order of time (RFC 3339, section 5.1).
 """
 
+import contextlib
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +11,7 @@ SECOND = 1_000_000
 DAY = 86_400 * SECOND
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _TEXT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
 
@@ -26,13 +28,10 @@ def from_text(text: str) -> int:
 
 
 def normalized(text: str) -> str:
-    """Any RFC 3339 timestamp as `to_text` writes it; ValueError without an offset, before 1970 or after 9999."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is not None and moment >= _EPOCH:
-        try:
-            return to_text((moment - _EPOCH) // timedelta(microseconds=1))
-        except OverflowError:  # in UTC it is later than any datetime
-            pass
+    """Any RFC 3339 timestamp as `to_text` writes it, 1970 for an earlier one; ValueError for any other text."""
+    if _RFC3339.fullmatch(text):
+        with contextlib.suppress(ValueError, OverflowError):  # no such day; in UTC later than any datetime
+            return to_text(max(0, (datetime.fromisoformat(text.upper()) - _EPOCH) // timedelta(microseconds=1)))
     raise ValueError("a timestamp looks like 2026-01-31T08:00:00.000000Z")
 
 

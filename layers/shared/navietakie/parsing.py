@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Any, Final, NoReturn, cast
 
 from navietakie.errors import Refusal, invalid
@@ -53,14 +54,16 @@ def _inside(value: Any) -> list[Any]:
     return cast(list[Any], value) if isinstance(value, list) else []
 
 
-def refuse_odd_text(value: Any) -> None:
-    """Raises `invalid_request` where a string inside `value` holds NUL or a lone surrogate."""
-    try:
-        if "\\u0000" in json.dumps(value) and _holds_nul(value):
-            raise invalid("body", "holds a NUL character")
-        encode({"": value})
-    except UnicodeEncodeError:
-        raise invalid("body", "holds a lone surrogate") from None
+def refuse_odd_text(fields: Mapping[str, Any]) -> None:
+    """Raises `invalid_request` for the field that holds NUL or a lone surrogate, in its name or within its value."""
+    for name, value in fields.items():
+        field = name if name.isidentifier() else "body"
+        try:
+            encode({name: value})
+        except UnicodeEncodeError:
+            raise invalid(field if field.isascii() else "body", "holds a lone surrogate") from None
+        if _holds_nul({name: value}):
+            raise invalid(field, "holds a NUL character")
 
 
 def _holds_nul(value: Any) -> bool:
