@@ -190,7 +190,7 @@ def main() -> None:
     ]
     report.notes = [
         "On the embedded DynamoDB: requests and items are counted, units worked out from the items' bytes as AWS does.",
-        "A page of a rare type reads past what it skips, up to 60,000 items; then it answers with a cursor.",
+        "A page of a rare type reads past what it skips, up to ten queries of 1 MB; then it answers with a cursor.",
     ]
     report.publish()
 

@@ -106,7 +106,8 @@ def begun(
 def moved(call: Call, act: Act, at: int) -> Call:
     """`call` after `act` at the instant `at`; `call` itself where the act is a repeat of the one that led here.
 
-    Raises `illegal_transition`, or `call_in_progress` for an `initiate` while connected, with the call in `details`.
+    Raises `illegal_transition`, `call_in_progress` for an `initiate` while connected, or `booking_closed` for an
+    `accept` after the close, with the call in `details`.
     """
     if act.by is not None and act == call.act:
         return call
@@ -116,6 +117,8 @@ def moved(call: Call, act: Act, at: int) -> Call:
         details = {"call": as_seen(call, at).model_dump()}
         if (call.state, act.event) == ("connected", "initiate"):
             raise Refusal("call_in_progress", "A call is in progress", details=details)
+        if (call.end_reason, act.event) == ("booking_closed", "accept"):  # as it is refused a moment before that end
+            raise Refusal("booking_closed", "The booking is closed", details=details)
         raise Refusal("illegal_transition", f"The call is {call.state}: no {act.event} by its {role}", details=details)
     state, end_reason = step
     changes = {"state": state, "end_reason": end_reason, "rings_until": None, "version": call.version + 1, "act": act}
