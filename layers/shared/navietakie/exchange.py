@@ -132,14 +132,14 @@ class HttpConnection:
     def exchange(self, request: bytes) -> Steps:
         """Sends `request` and reads the answer; the connection is kept if it can be, else closed.
 
-        Whoever gives an exchange up closes the connection. Raises OSError (Stale), the line closed.
+        Whoever gives an exchange up closes the connection. Raises OSError (Stale), the connection closed.
         """
         try:
             if self._socket is not None:
                 try:
                     answer, keep = yield from self._ask(self._socket, request)
                 except OSError as error:
-                    raise Stale("a kept connection was of no use any more") from error
+                    raise Stale("a kept connection broke") from error
             else:
                 connection = yield from self._connected()
                 if self._endpoint.tls is not None:
