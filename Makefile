@@ -148,7 +148,7 @@ docs: .venv/ready ## Generate docs/openapi.yaml and docs/asyncapi.yaml
 .PHONY: bench
 BENCHMARKS = fan_out cold_start warm_path scale cost end_to_end
 bench: .venv/ready .local/tools/ready ## Answer the questions of benchmarks/, into docs/benchmarks/ (ONLY=fan_out: one of them)
-	@for each in $(or $(ONLY),$(BENCHMARKS)); do \
+	@for each in $(or $(ONLY),$(BENCHMARKS)) summary; do \
 		PYTHONPATH=functions:layers/shared .venv/bin/python -m benchmarks.$$each || exit; done
 
 # --- Chaos --------------------------------------------------------------------------------------------------------------

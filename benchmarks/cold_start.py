@@ -1,6 +1,5 @@
 """How long does a new container of each function work before it can answer its first request?"""
 
-import json
 import os
 import shutil
 import statistics
@@ -212,7 +211,6 @@ shares count, not the sums. Written by `make bench ONLY=cold_start`; `tests/unit
 
 {table}"""
     (FOLDER / "imports.md").write_text(text, "utf-8")
-    print(json.dumps({function: left[function].most_common(3) for function in FUNCTIONS}))
 
 
 if __name__ == "__main__":

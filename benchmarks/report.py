@@ -158,7 +158,7 @@ def picture(title: str, groups: Sequence[Bars]) -> str:
         for number, (label, value) in enumerate(group.values):
             y += line
             length = max(1.5, width * value / largest)
-            style = "bar" if number else "bar ours"
+            style = "bar ours" if number == 0 or label.startswith("NavieTakie") else "bar"
             parts.append(f'<text x="{left - 10}" y="{y}" text-anchor="end">{escape(label)}</text>')
             parts.append(f'<rect class="{style}" x="{left}" y="{y - 13}" width="{length:.1f}" height="17" rx="2"/>')
             parts.append(f'<text x="{left + length + 8:.1f}" y="{y}">{escape(shown(value) + group.unit)}</text>')
