@@ -288,7 +288,7 @@ class ErrorAnswer(TypedDict):
     type: Literal["error"]
     booking_code: str | None
     ts: str
-    id: NotRequired[str]
+    id: str | None
     error: FrameProblem
 
 

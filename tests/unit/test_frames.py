@@ -52,6 +52,10 @@ def test_an_answer_repeats_the_id_and_a_push_has_none() -> None:
     assert "id" not in frames.frame("message", "b", "t")
 
 
+def test_an_error_frame_has_an_id_even_if_it_is_none() -> None:
+    assert frames.error_frame(Refusal("not_found", "No"), "b", "t")["id"] is None
+
+
 def test_an_error_frame_says_whether_and_when_to_try_again() -> None:
     refusal = Refusal("rate_limited", "Too many", retry_after_ms=1_250)
     frame = frames.error_frame(refusal, "b", "t", "7")

@@ -34,7 +34,7 @@ def message_frame(message: Message) -> Frame:
 
 
 def error_frame(refusal: Refusal, booking_code: str | None, ts: str, id: str | None = None) -> Frame:
-    """The frame that tells a client that one of its frames was refused. The connection lives on."""
+    """The frame that tells a client that one of its frames, the one with this `id`, was refused."""
     error: dict[str, Any] = {
         "code": refusal.code,
         "message": refusal.message,
@@ -43,8 +43,7 @@ def error_frame(refusal: Refusal, booking_code: str | None, ts: str, id: str | N
     }
     if refusal.details:
         error["details"] = refusal.details
-    answer = {} if id is None else {"id": id}
-    return {"v": 1, "type": "error", "booking_code": booking_code, "ts": ts, **answer, "error": error}
+    return {"v": 1, "type": "error", "booking_code": booking_code, "ts": ts, "id": id, "error": error}
 
 
 def check_size(frame: Mapping[str, Any], what: str) -> None:
