@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from benchmarks.report import Bars, Goal, Report
 from benchmarks.requests import REQUESTS
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "cost.md"
@@ -84,9 +85,24 @@ def scanning(online: int) -> float:
     return requests(UNSAFE) - PRICES["Query"] + units * READ_UNIT
 
 
+def designs() -> dict[str, float]:
+    """Dollars per million messages to two connections, their requests alone, by design."""
+    return {
+        "NavieTakie by REST: in order, exactly once": requests(REQUESTS["message by REST"]),
+        "NavieTakie by WebSocket, its ack included": requests(REQUESTS["message by WebSocket"]),
+        "NavieTakie by REST, with an idempotency key": requests(REQUESTS["message by REST, with an id"]),
+        "unsafe: put, query, posts": requests(UNSAFE),
+        **{f"unsafe, with a Scan, {online:,} users online": scanning(online) for online in (2, 1_000, 100_000)},
+    }
+
+
 def page() -> str:
     """docs/cost.md."""
-    own, unsafe = requests(REQUESTS["message by REST"]), requests(UNSAFE)
+    unsafe = requests(UNSAFE)
+    beside = "\n".join(
+        f"| {name} | {price:,.2f} | {price / unsafe:.{0 if price > 10 * unsafe else 2}f} |"
+        for name, price in designs().items()
+    )
     counted = "\n".join(
         f"| {name} | {', '.join(f'{count} {request}' for request, count in made.items())} | {requests(made):.2f} "
         f"| {operation(name):.2f} |"
@@ -103,15 +119,7 @@ the tables are not in it; a function is taken to run 50 ms with 512 MB.
 
 | design | $ | of the unsafe one |
 | --- | ---: | ---: |
-| NavieTakie by REST: in order, exactly once | {own:.2f} | {own / unsafe:.2f} |
-| NavieTakie by WebSocket, its ack included | {requests(REQUESTS["message by WebSocket"]):.2f} \
-| {requests(REQUESTS["message by WebSocket"]) / unsafe:.2f} |
-| NavieTakie by REST, with an idempotency key | {requests(REQUESTS["message by REST, with an id"]):.2f} \
-| {requests(REQUESTS["message by REST, with an id"]) / unsafe:.2f} |
-| unsafe: put, query, posts | {unsafe:.2f} | 1.00 |
-| unsafe, with a Scan, 2 users online | {scanning(2):.2f} | {scanning(2) / unsafe:.2f} |
-| unsafe, with a Scan, 1,000 users online | {scanning(1_000):.2f} | {scanning(1_000) / unsafe:.2f} |
-| unsafe, with a Scan, 100,000 users online | {scanning(100_000):,.2f} | {scanning(100_000) / unsafe:.0f} |
+{beside}
 
 The goal is 1.9 times the unsafe design, without a key. The transaction is what order costs: a write in one is billed
 twice, and there are two of them. With a key there are three: the marker is what exactly once costs.
@@ -138,7 +146,26 @@ twice, and there are two of them. With a key there are three: the marker is what
 
 def main() -> None:
     PAGE.write_text(page())
-    print(page())
+    report = Report(
+        "cost",
+        "What do a message's requests cost, beside a design that stores unsafely?",
+        ("design", "$ per million", "of the unsafe one's"),
+    )
+    unsafe = requests(UNSAFE)
+    report.rows = [(name, price, price / unsafe) for name, price in designs().items()]
+    report.goals = [
+        Goal(
+            f"price of a message by {way}, of the unsafe design's",
+            "≤",
+            1.9,
+            requests(REQUESTS[f"message by {way}"]) / unsafe,
+        )
+        for way in ("REST", "WebSocket")
+    ]
+    shown = [(name, price) for name, price in designs().items() if price < 10 * unsafe]
+    report.bars = [Bars("dollars per million messages", " $", shown)]
+    report.notes = [f"Everything else, from one operation to a whole ride: {PAGE.relative_to(PAGE.parents[1])}."]
+    report.publish()
 
 
 if __name__ == "__main__":

@@ -151,7 +151,9 @@ TITLE_WIDTH = 76
 
 def picture(title: str, groups: Sequence[Bars]) -> str:
     """Groups of horizontal bars, each with a scale of its own."""
-    left, width, line = 250, 330, 24
+    width, line = 330, 24
+    longest = max((len(label) for group in groups for label, _ in group.values), default=0)
+    left = max(250, 26 + 7 * longest)
     parts: list[str] = []
     y = 30
     for text in textwrap.wrap(title, TITLE_WIDTH):
@@ -171,6 +173,6 @@ def picture(title: str, groups: Sequence[Bars]) -> str:
             parts.append(f'<text x="{left + length + 8:.1f}" y="{y}">{escape(shown(value) + group.unit)}</text>')
     height = y + 24
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 {height}" role="img" aria-label="{escape(title)}">\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 140} {height}" role="img" aria-label="{escape(title)}">\n'
         f"<style>{STYLE}</style>\n" + "\n".join(parts) + "\n</svg>\n"
     )

@@ -189,14 +189,14 @@ def _socket_door(routes: Mapping[str, SocketRoute], event: Event, now: int, dead
         handle(request)
         return "ok"
     except Exception as error:
-        said = _refusal_of(error)
+        refusal = _refusal_of(error)
     booking_code = connection.booking_code if connection else None
-    told = error_frame(said, booking_code, instants.to_text(now), frame_id(event))
+    answer = error_frame(refusal, booking_code, instants.to_text(now), frame_id(event))
     api = requests.poster(event)
-    api.post([(connection_id, encode(told))])
-    if said.code == "not_found" and connection is None:
+    api.post([(connection_id, encode(answer))])
+    if refusal.code == "not_found" and connection is None:
         api.close(connection_id)
-    return said.code
+    return refusal.code
 
 
 def route_key(event: Event) -> str:
