@@ -171,8 +171,8 @@ def picture(title: str, groups: Sequence[Bars]) -> str:
             parts.append(f'<text x="{left - 10}" y="{y}" text-anchor="end">{escape(label)}</text>')
             parts.append(f'<rect class="{style}" x="{left}" y="{y - 13}" width="{length:.1f}" height="17" rx="2"/>')
             parts.append(f'<text x="{left + length + 8:.1f}" y="{y}">{escape(shown(value) + group.unit)}</text>')
-    height = y + 24
+    box = f"0 0 {left + width + 140} {y + 24}"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 140} {height}" role="img" aria-label="{escape(title)}">\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" role="img" aria-label="{escape(title)}">\n'
         f"<style>{STYLE}</style>\n" + "\n".join(parts) + "\n</svg>\n"
     )
