@@ -2,26 +2,15 @@
 
 import itertools
 
-import pytest
 from botocore.awsrequest import AWSResponse
 
 from navietakie.tables.calls import calls
 from navietakie.tables.messages import messages
 from tests.crash.conftest import Ground
-from tests.crash.test_crashes import (
-    Write,
-    by_rest,
-    by_socket,
-    close,
-    outcome,
-    receipt_by_rest,
-    receipt_by_socket,
-    stage,
-)
-from tests.crash.test_lost_answers import take_step
+from tests.crash.writes import WRITES, Write, for_each, outcome, stage, take_step
 from tests.fakes.wire import Asked, Carry, conflict
 
-WRITES = ("dynamodb.TransactWriteItems", "dynamodb.UpdateItem")
+WRITE_REQUESTS = ("dynamodb.TransactWriteItems", "dynamodb.UpdateItem")
 
 
 def contended(ground: Ground, times: int) -> list[str]:
@@ -31,15 +20,13 @@ def contended(ground: Ground, times: int) -> list[str]:
 
     def way(asked: Asked, carry: Carry) -> AWSResponse:
         requests.append(asked.name)
-        return conflict(asked) if asked.name in WRITES and next(left) < times else carry()
+        return conflict(asked) if asked.name in WRITE_REQUESTS and next(left) < times else carry()
 
     ground.wire.way = way
     return requests
 
 
-@pytest.mark.parametrize(
-    "write", [by_rest, by_socket, close, receipt_by_rest, receipt_by_socket], ids=lambda write: write.__name__
-)
+@for_each(*WRITES)
 def test_a_conflict_is_tried_again_and_written_once(ground: Ground, write: Write) -> None:
     stage(ground, "whole")
     write(ground, "whole")
@@ -47,7 +34,7 @@ def test_a_conflict_is_tried_again_and_written_once(ground: Ground, write: Write
     stage(ground, "contended")
     requests = contended(ground, 3)
     write(ground, "contended")
-    assert sum(name in WRITES for name in requests) == 4
+    assert sum(name in WRITE_REQUESTS for name in requests) == 4
     assert outcome(ground, "contended") == whole
 
 

@@ -2,26 +2,15 @@
 
 import itertools
 from collections.abc import Generator
-from typing import Any
 
 import pytest
 
-from make_call.app import handler as make_call
 from navietakie.tables.calls import calls
 from navietakie.tables.connections import connections
 from navietakie.tables.messages import messages
 from send_message.app import handler as send_message
 from tests.crash.conftest import Ground, over_http
-from tests.crash.test_crashes import (
-    Write,
-    by_rest,
-    by_socket,
-    close,
-    outcome,
-    receipt_by_rest,
-    receipt_by_socket,
-    stage,
-)
+from tests.crash.writes import WRITES, Write, for_each, outcome, stage, take_step
 from tests.fakes import invocations
 from tests.fakes.wire import conflict
 from websocket.app import handler as websocket
@@ -36,9 +25,7 @@ def ground(ground: Ground, request: pytest.FixtureRequest, monkeypatch: pytest.M
             yield ground
 
 
-@pytest.mark.parametrize(
-    "write", [by_rest, by_socket, close, receipt_by_rest, receipt_by_socket], ids=lambda write: write.__name__
-)
+@for_each(*WRITES)
 def test_what_was_written_is_found_again(ground: Ground, write: Write) -> None:
     stage(ground, "whole")
     write(ground, "whole")
@@ -121,11 +108,3 @@ def test_a_call_takes_each_step_once(ground: Ground, acts: list[str]) -> None:
         if not lost:
             break
     assert number >= 3
-
-
-def take_step(ground: Ground, ride: str, sender: str, action: str) -> Any:
-    latest = calls().live(ride)
-    body = {"booking_code": ride, "sender": sender, "action": action, "call_id": latest.call_id if latest else None}
-    answer = ground.ask(make_call, invocations.rest("make_call", body))
-    assert "call" in answer, answer
-    return answer["call"]
