@@ -1,6 +1,8 @@
 """The embedded AWS: MiniStack, one process with one port, its state in a folder."""
 
 import asyncio
+import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -11,12 +13,14 @@ import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from local import logs
 from local.aws import REGION
 
 PORTS = range(20_000, 30_000)  # below those that systems give out by themselves
 SERVER = Path(__file__).parent / "serve_ministack.py"
+LOCK = "embedded.lock"
 TAKEN = "already in use"
 START_SECONDS = 60
 STOP_SECONDS = 30
@@ -31,7 +35,7 @@ class EmbeddedAws:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._note = home / "embedded.json"
+        self._lock = home / LOCK
         self._process: subprocess.Popen[bytes] | None = None
         self.log = home / "embedded.log"
         self.port = 0
@@ -42,7 +46,7 @@ class EmbeddedAws:
 
     async def start(self) -> None:
         """Returns when it answers; raises DidNotStart."""
-        last_port = await asyncio.to_thread(self._stop_forgotten)
+        last_port = await asyncio.to_thread(self._end_last)
         # The port is part of what is deployed (the functions post to connections there), so each folder keeps its own.
         own_port = PORTS.start + zlib.crc32(bytes(self._home)) % len(PORTS)
         for port in free_ports(last_port or own_port, own_port):
@@ -73,6 +77,7 @@ class EmbeddedAws:
             "S3_PERSIST": "1",
             "S3_DATA_DIR": str(folders["s3"]),
             "TMPDIR": str(folders["tmp"]),
+            "LOCK": str(self._lock),
             "NO_PROXY": "127.0.0.1,localhost",
             # The workers have these from it.
             "PYTHONPATH": str(Path(__file__).parent / "worker"),
@@ -90,7 +95,6 @@ class EmbeddedAws:
                 stderr=log,
                 start_new_session=True,
             )
-        self._note.write_text(json.dumps({"pid": self._process.pid, "port": self.port}))
 
     async def _listens(self) -> bool:
         """Waits until it listens. Its own word counts: at its port another stack's may answer that was quicker."""
@@ -125,25 +129,33 @@ class EmbeddedAws:
             subprocess.Popen(["rm", "-rf", *old], start_new_session=True)
         return scratch / str(time.time_ns())
 
-    def _stop_forgotten(self) -> int | None:
-        """Ends one that a killed `make run` left behind, so that what it holds is saved; returns the last port."""
-        try:
-            note = json.loads(self._note.read_text())
-        except (FileNotFoundError, ValueError):
-            return None
-        pid = note["pid"]
-        if "ministack" in command_of(pid):
-            os.kill(pid, signal.SIGTERM)
-            for _ in range(STOP_SECONDS * 10):
-                if "ministack" not in command_of(pid):
-                    break
-                time.sleep(0.1)
-        return note["port"]
+    def _end_last(self) -> int | None:
+        """The port of the last one. Where a killed `make run` left it running, it is ended first, so that it saves."""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), self._lock.open() as lock:
+            if is_held(lock):
+                pid = json.load(lock)["pid"]
+                os.kill(pid, signal.SIGTERM)
+                for _ in range(STOP_SECONDS * 10):
+                    if not is_held(lock):
+                        break
+                    time.sleep(0.1)
+                else:
+                    os.kill(pid, signal.SIGKILL)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            lock.seek(0)
+            with contextlib.suppress(ValueError):  # it died as it wrote
+                return json.load(lock)["port"]
+        return None
 
 
-def command_of(pid: int) -> str:
-    """The command line of a process; empty where there is none."""
-    return subprocess.run(["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True).stdout.strip()
+def is_held(lock: IO[str]) -> bool:
+    """Whether another process holds this lock file: the embedded AWS does, as long as it lives."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(lock, fcntl.LOCK_UN)
+    return False
 
 
 def free_ports(first: int, then: int) -> Iterator[int]:

@@ -4,9 +4,12 @@ MiniStack's own start serves the same application by hypercorn on h11, which is 
 """
 
 import contextlib
+import fcntl
+import json
 import os
 import resource
 import socket
+from collections.abc import Generator
 
 import uvicorn
 
@@ -27,13 +30,25 @@ def allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+@contextlib.contextmanager
+def locked(port: int) -> Generator[None]:
+    """Says who holds the state of this folder, at which port; raises BlockingIOError when another process does."""
+    with open(os.environ["LOCK"], "a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock.truncate(0)
+        json.dump({"pid": os.getpid(), "port": port}, lock)
+        lock.flush()
+        yield
+
+
 def main() -> None:
     """Serves until SIGTERM; MiniStack saves its state when the server shuts its lifespan down."""
     allow_open_files()
+    port = int(os.environ["GATEWAY_PORT"])
     config = uvicorn.Config(
         "ministack.app:app",
         host=os.environ["BIND_HOST"],
-        port=int(os.environ["GATEWAY_PORT"]),
+        port=port,
         loop="asyncio",
         http="httptools",
         ws="websockets-sansio",
@@ -48,7 +63,8 @@ def main() -> None:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=3,
     )
-    Server(config).run()
+    with locked(port):
+        Server(config).run()
 
 
 if __name__ == "__main__":

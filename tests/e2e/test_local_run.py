@@ -1,7 +1,6 @@
 """`make run` as a process: it starts beside others, keeps its data, and ends cleanly however it is told to."""
 
 import asyncio
-import json
 import signal
 import subprocess
 import time
@@ -15,7 +14,7 @@ from websockets.sync.client import connect
 
 from clients import smoke
 from clients.deployment import Deployment
-from local.embedded import command_of
+from local.embedded import LOCK, is_held
 from local.frontdoor import listen
 from local.stack import ROOT, Stack
 from tests.running import PYTHON, Run, running
@@ -34,7 +33,8 @@ def texts(stack: Stack) -> list[str]:
 
 def embedded_runs(home: Path) -> bool:
     """Whether the embedded AWS that was last started for the stack in `home` still runs."""
-    return "ministack" in command_of(json.loads((home / "embedded.json").read_text())["pid"])
+    with (home / LOCK).open() as lock:
+        return is_held(lock)
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """The process of the embedded AWS: what its server adds to MiniStack."""
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from local.embedded import SERVER, TAKEN, free_ports
+from local.embedded import SERVER, TAKEN, free_ports, is_held
 from tests.running import PYTHON
 
 
@@ -28,6 +29,7 @@ def serve(port: int, folder: Path) -> subprocess.Popen[bytes]:
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "TMPDIR": str(folder),
+        "LOCK": str(folder / "lock"),
     }
     with (folder / "log").open("wb") as log:
         return subprocess.Popen([PYTHON, "-P", SERVER], env=environment, cwd=folder, stdout=log, stderr=log)
@@ -80,3 +82,21 @@ def test_a_taken_port_is_named_as_the_reason(tmp_path: Path) -> None:
         process = serve(taken.getsockname()[1], tmp_path)
         assert process.wait(60) != 0
     assert TAKEN in (tmp_path / "log").read_text()
+
+
+def test_one_alone_holds_the_state_of_a_folder_as_long_as_it_lives(served: tuple[int, Path], tmp_path: Path) -> None:
+    port, _ = served
+    lock = tmp_path / "lock"
+    holder = json.loads(lock.read_text())
+    assert holder["port"] == port
+    with lock.open() as reader:
+        assert is_held(reader)
+        second = serve(next(free_ports(30_500, 30_500)), tmp_path)
+        assert second.wait(60) != 0
+        assert json.loads(lock.read_text()) == holder
+        os.kill(holder["pid"], signal.SIGKILL)
+        for _ in range(100):
+            if not is_held(reader):
+                break
+            time.sleep(0.05)
+        assert not is_held(reader)
