@@ -606,15 +606,17 @@ def test_timers_never_ask_for_more_concurrency_than_is_reserved() -> None:
 def test_queues_and_topic_are_encrypted_and_refuse_plain_http() -> None:
     stack = Stack(**STAGING)
     assert stack.properties("EventsTopic")["KmsMasterKeyId"] == "alias/aws/sns"
-    denied: set[str] = set()
-    for kind in ("AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy"):
-        (policy,) = stack.of_type(kind).values()
-        (statement,) = policy["PolicyDocument"]["Statement"]
-        assert statement["Effect"] == "Deny"
-        assert statement["Principal"] == "*"
-        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-        denied |= set(leaves(statement["Resource"]))
-    assert denied == {"<CallTimerQueue.Arn>", "<CallTimerDeadLetterQueue.Arn>", "<EventsTopic>"}
+    denied: list[str] = []
+    for kind, covered in (("AWS::SQS::QueuePolicy", "Queues"), ("AWS::SNS::TopicPolicy", "Topics")):
+        for policy in stack.of_type(kind).values():
+            (statement,) = policy["PolicyDocument"]["Statement"]
+            assert statement["Effect"] == "Deny"
+            assert statement["Principal"] == "*"
+            assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+            (one,) = policy[covered]
+            assert statement["Resource"] in (one, f"{one.removesuffix('>')}.Arn>"), "SQS takes no other queue's"
+            denied.append(statement["Resource"])
+    assert sorted(denied) == ["<CallTimerDeadLetterQueue.Arn>", "<CallTimerQueue.Arn>", "<EventsTopic>"]
 
 
 def test_every_function_logs_into_its_own_group_which_forgets() -> None:
