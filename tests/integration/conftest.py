@@ -116,6 +116,11 @@ class World:
         }
         self.dynamodb.put_item(TableName=tables.NAMES["connections"], Item=item | row)
 
+    def put_row(self, connection_id: str, **row: Any) -> None:
+        """Puts a row of the connections table as somebody else might have written it."""
+        item = {"connection_id": {"S": connection_id}, "booking_code": {"S": "test"}, **row}
+        self.dynamodb.put_item(TableName=tables.NAMES["connections"], Item=item)
+
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Every item of a table."""
         return self.dynamodb.scan(TableName=tables.NAMES[table], ConsistentRead=True)["Items"]
@@ -215,14 +220,14 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return move
 
 
-def deliver(handler: Any, *timers: Any) -> list[str]:
+def deliver(handler: Any, *timers: Any, received: int = 1) -> list[str]:
     """Delivers a batch from the timer queue, of fields or of raw bodies; the ids of those that failed: m0, m1, …"""
     records = [
         {
             "messageId": f"m{number}",
             "receiptHandle": "r",
             "body": timer if isinstance(timer, str) else json.dumps(timer),
-            "attributes": {"ApproximateReceiveCount": "1"},
+            "attributes": {"ApproximateReceiveCount": str(received)},
             "messageAttributes": {},
             "eventSource": "aws:sqs",
             "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:call-timers",

@@ -145,6 +145,50 @@ def test_expired_rows_and_rows_past_their_token_are_not_posted_to(world: World) 
     assert list(filter(None, world.gateway.frames.values())) == [world.gateway.frames["good"]]
 
 
+FOREIGN = {"sender": {"S": "passenger"}, "connected_at": {"S": "2026-01-01T00:00:00.000000Z"}}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"sender": {"S": "passenger"}, "expires_at": {"N": "4000000000"}},
+        {**FOREIGN, "connected_at": {"N": "5"}},
+        FOREIGN,
+        {**FOREIGN, "expires_at": {"S": "tomorrow"}},
+        {**FOREIGN, "expires_at": {"N": "4000000000.5"}},
+        {**FOREIGN, "sender_id": {"NULL": True}, "device_id": {"L": []}},
+    ],
+)
+def test_a_row_that_somebody_else_has_put_receives_and_is_deleted_when_it_is_gone(
+    world: World, row: dict[str, Any]
+) -> None:
+    world.connect("p1", "passenger")
+    world.put_row("odd", **row)
+    status, body, _ = post(world)
+    assert (status, body["delivery"]) == (201, {"connections": 2, "delivered": 2, "gone": 0, "failed": 0})
+    world.gateway.misbehave["odd"] = lambda: 410
+    assert post(world)[1]["delivery"] == {"connections": 2, "delivered": 1, "gone": 1, "failed": 0}
+    assert world.connection_ids() == {"p1"}
+
+
+@pytest.mark.parametrize(
+    "row", [{}, {"sender": {"N": "1"}}, {"sender": {"S": "dispatcher"}}, {**FOREIGN, "token_exp": {"S": "never"}}]
+)
+def test_a_row_that_cannot_be_used_keeps_nobody_from_the_message(world: World, row: dict[str, Any]) -> None:
+    world.connect("p1", "passenger")
+    world.put_row("odd", **row)
+    status, body, _ = post(world)
+    assert (status, body["delivery"]) == (201, {"connections": 1, "delivered": 1, "gone": 0, "failed": 0})
+    assert world.gateway.frames["odd"] == []
+
+
+def test_a_connection_whose_row_names_no_sender_is_told_and_closed(world: World) -> None:
+    world.put_row("odd")
+    (error,) = world.socket(handler, "odd", {"action": "message", "message": "x", "id": "1"})
+    assert (error["id"], error["error"]["code"]) == ("1", "not_found")
+    assert world.gateway.closed == ["odd"]
+
+
 def test_every_page_of_connections_is_posted_to(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(25):
         world.connect(f"c{number}", "passenger")

@@ -110,6 +110,14 @@ def test_a_disconnect_twice_or_without_a_connect_is_harmless(world: World) -> No
     assert world.connection_ids() == set()
 
 
+@pytest.mark.parametrize("row", [{}, {"sender": {"S": "driver"}}])
+def test_an_odd_row_keeps_nobody_from_coming_and_going(world: World, row: dict[str, Any]) -> None:
+    world.put_row("odd", **row)
+    world.connect("p1", "passenger")
+    assert [connect(world, "d1"), disconnect(world, "d1"), disconnect(world, "odd")] == [200, 200, 200]
+    assert world.connection_ids() == {"p1"}
+
+
 def test_typing_goes_to_the_others(world: World) -> None:
     for connection_id, sender in (("d1", "driver"), ("d2", "driver"), ("p1", "passenger")):
         world.connect(connection_id, sender)

@@ -87,14 +87,14 @@ def test_only_the_rows_that_are_gone_are_deleted() -> None:
     assert delivery.gone("passenger") == []
 
 
-@pytest.mark.parametrize("failure", [unavailable("The database"), DENIED])
+@pytest.mark.parametrize("failure", [unavailable("The database"), DENIED, KeyError("sender")])
 def test_a_row_that_cannot_be_deleted_fails_nothing(failure: Exception) -> None:
     rows = Rows([connection("a"), connection("b")], undeletable=failure)
     delivery = Broadcast(rows, Gateway({"a": "gone"})).to_booking("ride-1", FRAME, NOW)
     assert delivery.as_dict() == {"connections": 2, "delivered": 1, "gone": 1, "failed": 0}
 
 
-@pytest.mark.parametrize("failure", [unavailable("The database"), DENIED])
+@pytest.mark.parametrize("failure", [unavailable("The database"), DENIED, KeyError("sender")])
 def test_connections_that_cannot_be_found_fail_nothing(failure: Exception) -> None:
     asking = connection("asking")
     gateway = Gateway()

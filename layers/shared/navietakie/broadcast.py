@@ -96,7 +96,7 @@ class Broadcast:
         try:
             found = self.connections.of(booking_code, now)
             receivers = [each for each in found if each.connection_id not in excluded and to(each)]
-        except (Refusal, ClientError) as error:
+        except Exception as error:  # whatever it is, the answers below still have to be posted
             complete = False
             extra = {"booking_code": booking_code, "error_type": aws.name_of(error)}
             logger.error("connections could not be looked up", extra=extra)
@@ -129,6 +129,6 @@ class Broadcast:
                 continue
             try:
                 self.connections.remove_gone(connection, now)
-            except (Refusal, ClientError):  # the next broadcast will meet it again, and those behind it
+            except Exception:  # the next broadcast will meet it again, and those behind it
                 logger.warning("a gone row was not deleted", extra={"connection_id": connection.connection_id})
                 return

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 from navietakie import instants, settings
 from navietakie.message import SIDES, Sender, Side
+from navietakie.observability import logger
 from navietakie.tables import dynamo, keys
 from navietakie.tables.dynamo import ConditionFailed, translated
 from navietakie.tables.keys import Item
@@ -18,11 +19,17 @@ LIFE = 130 * 60 * instants.SECOND
 YOUNG = 30 * instants.SECOND
 """A younger connection may still be in its `$connect`, during which API Gateway answers 410 to posts."""
 TOMBSTONE_LIFE = 10 * 60 * instants.SECOND
+NEVER: Final = 2**63
+"""The `expires_at` of a row that has none."""
+SENDERS: Final = frozenset(get_args(Sender))
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One WebSocket of a booking. `token_exp` in seconds since 1970; None without tokens."""
+    """One WebSocket of a booking. `token_exp` in seconds since 1970; None without tokens.
+
+    `connected_at` is empty where the row does not say: no `$connect` of ours has written it.
+    """
 
     connection_id: str
     booking_code: str
@@ -56,7 +63,7 @@ class Connections:
         self._table = table
 
     def get(self, connection_id: str) -> Connection | None:
-        """The row of a connection, strongly consistent."""
+        """The row of a connection, strongly consistent; None for a tombstone, or a row that names no sender."""
         with translated():
             answer = self._client.get_item(
                 TableName=self._table, Key=keys.connection(connection_id), ConsistentRead=True
@@ -65,7 +72,10 @@ class Connections:
         return _connection_of(item) if item and "booking_code" in item else None
 
     def of(self, booking_code: str, now: int) -> list[Connection]:
-        """Every connection of a booking that may receive, all pages of the index (which may lag by a moment)."""
+        """Every connection of a booking that may receive, all pages of the index (which may lag by a moment).
+
+        Rows that somebody else put there count as far as they can be used.
+        """
         found: list[Connection] = []
         start: Item = {}
         while True:
@@ -77,7 +87,8 @@ class Connections:
                     ExpressionAttributeValues={":booking_code": {"S": booking_code}},
                     **cast(Any, {"ExclusiveStartKey": start} if start else {}),
                 )
-            found += [connection for item in answer["Items"] if (connection := _connection_of(item)).receives(now)]
+            rows = filter(None, map(_connection_of, answer["Items"]))
+            found += [connection for connection in rows if connection.receives(now)]
             start = answer.get("LastEvaluatedKey") or {}
             if not start:
                 return found
@@ -117,6 +128,8 @@ class Connections:
 
     def remove_gone(self, connection: Connection, now: int) -> bool:
         """Deletes the row of a connection that answered 410, unless it is younger than 30 s; whether it is gone."""
+        if not connection.connected_at:
+            return self._delete(connection.connection_id)
         try:
             with translated():
                 self._client.delete_item(
@@ -159,17 +172,27 @@ def _item_of(connection: Connection) -> Item:
     return item
 
 
-def _connection_of(item: Mapping[str, Any]) -> Connection:
+def _connection_of(item: Mapping[str, Any]) -> Connection | None:
+    """The connection in its row; None where that names no sender. Whatever else is odd about a row harms nobody."""
+    connection_id, sender = item["connection_id"]["S"], item.get("sender", {}).get("S")
+    if sender not in SENDERS:
+        logger.warning("a row without a sender is not used", extra={"connection_id": connection_id})
+        return None
     return Connection(
-        connection_id=item["connection_id"]["S"],
+        connection_id=connection_id,
         booking_code=item["booking_code"]["S"],
-        sender=item["sender"]["S"],
-        connected_at=item["connected_at"]["S"],
-        expires_at=int(item["expires_at"]["N"]),
+        sender=sender,
+        connected_at=item.get("connected_at", {}).get("S", ""),
+        expires_at=_seconds(item, "expires_at", NEVER),
         sender_id=item.get("sender_id", {}).get("S"),
         device_id=item.get("device_id", {}).get("S"),
-        token_exp=int(item["token_exp"]["N"]) if "token_exp" in item else None,
+        token_exp=_seconds(item, "token_exp", 0) if "token_exp" in item else None,
     )
+
+
+def _seconds(item: Mapping[str, Any], name: str, otherwise: int) -> int:
+    number = item.get(name, {}).get("N")
+    return otherwise if number is None else int(float(number))
 
 
 def connections() -> Connections:
