@@ -239,6 +239,7 @@ class SyncPart(Answering):
     """Part of what the client has missed; while `has_more` the next follows unasked. The last has the state too."""
 
     type: Literal["sync"]
+    part: int
     messages: list[Message]
     through_seq: int
     head_seq: int

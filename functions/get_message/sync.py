@@ -30,28 +30,31 @@ class Sync:
     def frames(
         self, booking_code: str, after: str | None, state: dict[str, Any], head: Head, *, now: int, deadline: float
     ) -> Iterator[Frame]:
-        """Frames of at most 32 KB: all messages after `after` up to `head`, then `state` in the last one.
+        """Frames of at most 32 KB, numbered from 0: all messages after `after` up to `head`, then `state` in the last one.
 
         Should the time run out, the last frame's `through_seq` stays behind `head_seq`, and the client syncs again.
         """
-        empty = self._frame([], head.seq, head, has_more=False)
+        empty = self._frame(head.seq, [], head.seq, head, has_more=False)  # no part has a longer number
+        part = 0
         through_seq = head.seq
         pending: Sequence[Message] = []
-        for part in pack(self._messages(booking_code, after, head, now), empty):
+        for packed in pack(self._messages(booking_code, after, head, now), empty):
             if pending:
-                yield self._frame(pending, pending[-1].seq, head, has_more=True)
-            pending = part
+                yield self._frame(part, pending, pending[-1].seq, head, has_more=True)
+                part += 1
+            pending = packed
             if time.monotonic() >= deadline:
-                through_seq = part[-1].seq
+                through_seq = packed[-1].seq
                 break
-        last = self._frame(pending, through_seq, head, has_more=False) | state
+        last = self._frame(part, pending, through_seq, head, has_more=False) | state
         if pending and len(encode(last)) > FRAME_BYTES:
-            yield self._frame(pending, pending[-1].seq, head, has_more=True)
-            last = self._frame([], through_seq, head, has_more=False) | state
+            yield self._frame(part, pending, pending[-1].seq, head, has_more=True)
+            last = self._frame(part + 1, [], through_seq, head, has_more=False) | state
         yield last
 
-    def _frame(self, messages: Sequence[Message], through_seq: int, head: Head, *, has_more: bool) -> Frame:
+    def _frame(self, part: int, messages: Sequence[Message], through_seq: int, head: Head, *, has_more: bool) -> Frame:
         return self.envelope | {
+            "part": part,
             "messages": [message.model_dump() for message in messages],
             "through_seq": through_seq,
             "head_seq": head.seq,

@@ -102,6 +102,83 @@ test('120 messages that came during a cut are brought in, in order, once', async
   assert.equal(device.healed[0].messages, 120);
 });
 
+/** Cuts a device off, stores messages meanwhile, and lets it come back. */
+async function missing(count, { world, device }) {
+  world.server.admits = () => false;
+  device.socket.cut();
+  for (let text = 0; text < count; text += 1) world.server.store({ sender: 'passenger', message: `missed ${text}` });
+  await world.pass(100);
+  world.server.admits = () => true;
+}
+
+test('a conversation may be closed by who is told of a message in a sync', async () => {
+  const { world, chat, device } = await settledWorld();
+  await missing(25, { world, device });
+  chat.on('message', () => chat.close());
+  await world.pass(20_000);
+  assert.equal(chat.state, 'closed');
+  assert.equal(handled(world, 'sync').length, 2);
+});
+
+for (const [fate, part] of [
+  ['first', 0],
+  ['second', 1],
+  ['last', 4],
+]) {
+  test(`the ${fate} frame of a sync is lost, and what was in it is asked for again`, async () => {
+    const { world, chat, device } = await settledWorld();
+    await missing(50, { world, device });
+    let lost = 1;
+    world.server.loses = (frame) => frame.type === 'sync' && frame.part === part && lost-- > 0;
+    await world.pass(20_000);
+    assert.equal(lost < 1, true);
+    assert.deepEqual(chat.messages, world.server.messages);
+    assert.deepEqual(
+      seqs(device.heard),
+      Array.from({ length: 50 }, (_, index) => index + 4),
+    );
+  });
+
+  test(`the ${fate} frame of a sync is overtaken by the others, and it is whole all the same`, async () => {
+    const { world, chat, device } = await settledWorld();
+    await missing(50, { world, device });
+    const before = handled(world, 'sync').length;
+    world.server.latency = (frame) => (frame?.type === 'sync' && frame.part === part ? 250 : 20);
+    await world.pass(2_000);
+    assert.deepEqual(chat.messages, world.server.messages);
+    assert.equal(handled(world, 'sync').length, before + 1);
+    assert.deepEqual(
+      device.healed.map((each) => each.messages),
+      [50],
+    );
+  });
+}
+
+test('the first page is ready when all its frames are there, in whatever order', async () => {
+  const world = new World();
+  for (let count = 0; count < 60; count += 1) world.server.store({ sender: 'passenger', message: `${count}` });
+  world.server.latency = (frame) => (frame?.type === 'sync' ? 300 - 50 * frame.part : 20);
+  const { chat } = world.device('driver');
+  const shown = [];
+  chat.on('ready', () => shown.push(chat.messages.length));
+  await world.pass(1_000);
+  assert.deepEqual(shown, [50]);
+  assert.deepEqual(chat.messages, world.server.messages.slice(10));
+  assert.equal(handled(world, 'sync').length, 1);
+});
+
+test('a first page without its first frame begins nothing', async () => {
+  const world = new World();
+  for (let count = 0; count < 60; count += 1) world.server.store({ sender: 'passenger', message: `${count}` });
+  let lost = 1;
+  world.server.loses = (frame) => frame.type === 'sync' && frame.part === 0 && lost-- > 0;
+  const { chat } = world.device('driver');
+  await world.pass(200);
+  assert.deepEqual([chat.ready, chat.messages], [false, []]);
+  await world.pass(2_000);
+  assert.deepEqual([chat.ready, seqs(chat.messages)], [true, seqs(world.server.messages.slice(10))]);
+});
+
 test('a history that began anew is shown from its start', async () => {
   const { world, chat } = await settledWorld();
   let resets = 0;
@@ -129,7 +206,7 @@ test('a server that has no time for the whole of a sync is asked for the rest', 
   world.server.on_sync = function half(connection, frame) {
     const some = this.messages.filter((each) => !frame.after || each.timestamp > frame.after).slice(0, 10);
     const answer = { ...this.head(), messages: some, through_seq: some.at(-1)?.seq ?? this.messages.length };
-    connection.post({ type: 'sync', id: frame.id, has_more: false, call: null, presence: this.presence(), ...answer });
+    connection.post({ type: 'sync', id: frame.id, part: 0, has_more: false, call: null, presence: this.presence(), ...answer });
   };
   world.server.loses = (frame) => frame.type === 'message';
   for (let count = 0; count < 35; count += 1) world.server.store({ sender: 'passenger', message: `${count}` });

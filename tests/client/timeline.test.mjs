@@ -5,11 +5,17 @@ import { seqs } from './support/world.mjs';
 
 const message = (seq) => ({ message_id: `m${seq}`, seq, timestamp: `t${String(seq).padStart(4, '0')}` });
 const range = (from, to) => Array.from({ length: to - from + 1 }, (_, index) => message(from + index));
-const page = (from, to, head = to) => ({ messages: range(from, to), through_seq: to, head_seq: head, epoch: 'e1' });
+const page = (from, to, { part = 0, head = to } = {}) => ({
+  part,
+  messages: range(from, to),
+  through_seq: to,
+  head_seq: head,
+  epoch: 'e1',
+});
 
 function begun(from = 1, to = 3) {
   const timeline = new Timeline();
-  timeline.admit(page(from, to), true);
+  timeline.admit(page(from, to));
   return timeline;
 }
 
@@ -23,7 +29,7 @@ test('the first page is where the timeline begins', () => {
 
 test('an empty booking begins at its first message', () => {
   const timeline = new Timeline();
-  timeline.admit({ messages: [], through_seq: 0, head_seq: 0, epoch: null }, true);
+  timeline.admit({ ...page(1, 0), epoch: null });
   assert.equal(timeline.cursor, ORIGIN);
   assert.equal(timeline.hasOlder, false);
   assert.deepEqual(seqs(timeline.offer(message(1))), [1]);
@@ -32,13 +38,13 @@ test('an empty booking begins at its first message', () => {
 test('what was pushed before the first page is kept for it', () => {
   const timeline = new Timeline();
   assert.deepEqual(timeline.offer(message(4)), []);
-  assert.deepEqual(seqs(timeline.admit(page(1, 3), true)), [1, 2, 3, 4]);
+  assert.deepEqual(seqs(timeline.admit(page(1, 3))), [1, 2, 3, 4]);
 });
 
 test('what was pushed before the first page and lies before it is left to the older pages', () => {
   const timeline = new Timeline();
   timeline.offer(message(4));
-  assert.deepEqual(seqs(timeline.admit(page(51, 60), true)), seqs(range(51, 60)));
+  assert.deepEqual(seqs(timeline.admit(page(51, 60))), seqs(range(51, 60)));
   assert.equal(timeline.hole, false);
 });
 
@@ -63,23 +69,38 @@ test('an unknown message in a place that is taken contradicts the history', () =
 
 test('a sync says what has expired: that is no hole', () => {
   const timeline = begun();
-  const fresh = timeline.admit({ messages: range(7, 9), through_seq: 9, head_seq: 9, epoch: 'e1' }, true);
-  assert.deepEqual(seqs(fresh), [7, 8, 9]);
+  assert.deepEqual(seqs(timeline.admit(page(7, 9))), [7, 8, 9]);
   assert.equal(timeline.hole, false);
 });
 
 test('a later frame that does not follow on leaves a hole', () => {
   const timeline = begun();
-  timeline.admit({ messages: range(4, 6), through_seq: 6, head_seq: 12, epoch: 'e1' }, true);
-  assert.deepEqual(timeline.admit({ messages: range(10, 12), through_seq: 12, head_seq: 12, epoch: 'e1' }, false), []);
+  timeline.admit(page(4, 6, { head: 12 }));
+  assert.deepEqual(timeline.admit(page(10, 12, { part: 2 })), []);
   assert.equal(timeline.hole, true);
   assert.equal(timeline.cursor, 't0006');
+});
+
+test('a frame that overtakes the first one waits for it', () => {
+  const timeline = begun();
+  assert.deepEqual(timeline.admit(page(10, 12, { part: 1 })), []);
+  assert.equal(timeline.hole, true);
+  assert.deepEqual(seqs(timeline.admit(page(7, 9, { head: 12 }))), seqs(range(7, 12)));
+  assert.equal(timeline.hole, false);
+});
+
+test('the timeline begins with the first frame, not with one that overtakes it', () => {
+  const timeline = new Timeline();
+  assert.deepEqual(timeline.admit(page(56, 60, { part: 1 })), []);
+  assert.equal(timeline.begun, false);
+  assert.deepEqual(seqs(timeline.admit(page(51, 55, { head: 60 }))), seqs(range(51, 60)));
+  assert.equal(timeline.hasOlder, true);
 });
 
 test('a push beyond a sync is not lost by it', () => {
   const timeline = begun();
   timeline.offer(message(6));
-  assert.deepEqual(seqs(timeline.admit(page(4, 5), true)), [4, 5, 6]);
+  assert.deepEqual(seqs(timeline.admit(page(4, 5))), [4, 5, 6]);
 });
 
 test('a head that is ahead is a hole', () => {

@@ -175,7 +175,7 @@ def test_a_first_sync_brings_the_newest_page_and_how_things_stand(world: World) 
     write(60)
     messages().mark("test", "passenger", "read", 9)
     (only,) = sync(world)
-    assert (only["type"], only["id"], only["has_more"]) == ("sync", "s", False)
+    assert (only["type"], only["id"], only["part"], only["has_more"]) == ("sync", "s", 0, False)
     assert seqs(only) == list(range(11, 61))
     assert (only["through_seq"], only["head_seq"], only["epoch"]) == (60, 60, "the-epoch")
     assert only["call"] is None
@@ -197,6 +197,7 @@ def test_a_client_that_was_cut_while_120_messages_came_gets_all_of_them_in_frame
     assert len(frames) > 5
     assert all(len(body) <= FRAME_BYTES for body in world.gateway.bodies["d1"])
     assert [each["has_more"] for each in frames] == [True] * (len(frames) - 1) + [False]
+    assert [each["part"] for each in frames] == list(range(len(frames)))
     assert all(each["through_seq"] == each["messages"][-1]["seq"] for each in frames)
     assert ["receipts" in each for each in frames] == [False] * (len(frames) - 1) + [True]
 

@@ -68,7 +68,7 @@ export class Sync {
     const id = `sync-${++this.#count}`;
     const after = this.#timeline.cursor;
     if (!send({ action: 'sync', id, ...(after === undefined ? {} : { after }) })) return;
-    this.#asked = { id, first: true, again: false, since: clock.now(), messages: 0, timer: null };
+    this.#asked = { id, parts: new Set(), size: null, again: false, since: clock.now(), messages: 0, timer: null };
     this.#await();
   }
 
@@ -84,19 +84,24 @@ export class Sync {
     }, wait);
   }
 
-  /** Takes a `sync` frame. */
+  /** Takes a `sync` frame. An answer is whole when all its parts are here; they may overtake each other, or get lost. */
   took(frame) {
-    if (frame.id !== this.#asked?.id) return;
+    const asked = this.#asked;
+    if (frame.id !== asked?.id) return;
     if (this.#timeline.epoch !== null && frame.epoch !== this.#timeline.epoch) {
       this.#startOver();
       return;
     }
-    const fresh = this.#timeline.admit(frame, this.#asked.first);
-    this.#asked.first = false;
-    this.#asked.messages += fresh.length;
+    const fresh = this.#timeline.admit(frame);
+    asked.messages += fresh.length;
+    asked.parts.add(frame.part);
+    if (!frame.has_more) asked.size = frame.part + 1;
+    if (fresh.length) this.#fruitless = 0;
     this.#options.fresh(fresh);
-    if (frame.has_more) this.#await();
-    else this.#finish(frame);
+    if (!frame.has_more) this.#options.standing(frame);
+    if (asked !== this.#asked) return; // who was told has closed the conversation
+    if (asked.parts.size === asked.size) this.#finish();
+    else this.#await();
   }
 
   /** Takes a `pong`. */
@@ -170,15 +175,15 @@ export class Sync {
     const { clock } = this.#options;
     clock.clearTimeout(this.#asked.timer);
     const late = new NavieTakieError({ code: 'timeout', message: 'No answer came', retryable: true });
-    this.#asked.timer = clock.setTimeout(() => this.refused(this.#asked?.id, late), ANSWER_MS);
+    const patience = this.#asked.size === null ? ANSWER_MS : OVERTAKING_MS;
+    this.#asked.timer = clock.setTimeout(() => this.refused(this.#asked?.id, late), patience);
   }
 
-  #finish(frame) {
-    const { clock, standing, synced } = this.#options;
+  #finish() {
+    const { clock, synced } = this.#options;
     const { timer, again, since, messages } = this.#asked;
     clock.clearTimeout(timer);
     this.#asked = null;
-    standing(frame);
     this.#fruitless = messages || !this.#timeline.hole ? 0 : this.#fruitless + 1;
     synced({ messages, ms: clock.now() - since });
     if (again) this.ask();

@@ -66,16 +66,16 @@ export class Timeline {
   }
 
   /**
-   * Takes a `sync` frame; `first` says that it is the first of its answer. Returns the messages that are new and in
-   * order now.
+   * Takes a `sync` frame. Returns the messages that are new and in order now.
    *
-   * Only the first frame is believed about what is missing in it (expired messages); a later one that does not follow
-   * on shows that a frame between them was lost, and leaves a hole.
+   * Only part 0 is believed about what is missing in it (expired messages): it follows on what we have, whatever order
+   * the frames arrive in. A later part that does not follow on leaves a hole: a frame between them is lost or late.
    */
-  admit(frame, first) {
+  admit(frame) {
+    const first = frame.part === 0;
     this.epoch = frame.epoch;
     this.head = Math.max(this.head, frame.head_seq);
-    if (!this.begun) this.#begin(frame);
+    if (first && !this.begun) this.#begin(frame);
     for (const message of frame.messages) {
       if (message.seq > this.through) this.#behindHole.set(message.seq, message);
     }
@@ -85,7 +85,7 @@ export class Timeline {
       for (const seq of known) fresh.push(this.#append(seq));
       this.through = Math.max(this.through, frame.through_seq);
     }
-    return [...fresh, ...this.#closeUp()];
+    return this.begun ? [...fresh, ...this.#closeUp()] : [];
   }
 
   /** Puts a page of older messages, in any order, before the first one; `more` says whether there are still older ones. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
 const FIRST_PAGE = 50;
-const FRAME_MESSAGES = 20;
+const FRAME_MESSAGES = 10;
 
 /**
  * The server's side of the contract in memory: one booking, its connections and its call, over a network that can be
@@ -106,13 +106,12 @@ export class FakeServer {
     for (let at = 0; at < missed.length || !parts.length; at += FRAME_MESSAGES) {
       parts.push(missed.slice(at, at + FRAME_MESSAGES));
     }
-    parts.every((messages, index) => {
-      const last = index === parts.length - 1;
+    parts.forEach((messages, part) => {
+      const last = part === parts.length - 1;
       const standing = last ? { call: this.call, presence: this.presence(), receipts: head.receipts } : {};
       const through_seq = last ? head.head_seq : messages.at(-1).seq;
       const { head_seq, epoch } = head;
-      const frame = { type: 'sync', id, messages, through_seq, head_seq, epoch, has_more: !last, ...standing };
-      return connection.post(frame, true); // after one that failed the server sends no more
+      connection.post({ type: 'sync', id, part, messages, through_seq, head_seq, epoch, has_more: !last, ...standing });
     });
   }
 
@@ -213,7 +212,6 @@ export class FakeServer {
       onmessage = null;
       onclose = null;
       static latest = null;
-      #inOrder = 0;
 
       constructor(url, protocols = []) {
         const query = new URL(url).searchParams;
@@ -237,19 +235,16 @@ export class FakeServer {
         clock.setTimeout(() => server.connections.has(this) && server.handle(this, JSON.parse(text)), server.latency());
       }
 
-      /** Sends a frame to the device, and says whether it went; those with `inOrder` arrive as they left. */
-      post(frame, inOrder = false) {
-        return this.deliver({ v: 1, booking_code: 'test', ts: new Date(clock.now()).toISOString(), ...frame }, inOrder);
+      /** Sends a frame to the device. */
+      post(frame) {
+        this.deliver({ v: 1, booking_code: 'test', ts: new Date(clock.now()).toISOString(), ...frame });
       }
 
       /** The same, with nothing added to the frame. */
-      deliver(frame, inOrder = false) {
+      deliver(frame) {
         const text = JSON.stringify(frame);
-        if (server.loses(frame)) return false;
-        let at = clock.now() + server.latency(frame);
-        if (inOrder) at = this.#inOrder = Math.max(at, this.#inOrder);
-        clock.setTimeout(() => this.readyState === 1 && this.onmessage?.({ data: text }), at - clock.now());
-        return true;
+        if (server.loses(frame)) return;
+        clock.setTimeout(() => this.readyState === 1 && this.onmessage?.({ data: text }), server.latency(frame));
       }
 
       /** The line breaks. A silent cut is one that the device is not told of. */
@@ -257,7 +252,7 @@ export class FakeServer {
         server.connections.delete(this);
         this.cutSilently = silent;
         if (silent) {
-          this.deliver = () => false;
+          this.deliver = () => {};
           return;
         }
         this.readyState = 3;
