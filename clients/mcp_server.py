@@ -22,7 +22,7 @@ from clients.deployment import Deployment, NotFound
 from clients.tokens import DeployedSecret, Wanted, token
 from navietakie.call import Action
 from navietakie.errors import Refusal
-from navietakie.message import BookingCode, ClientMessageId, Side
+from navietakie.message import BookingCode, ClientId, Side
 
 PATIENCE_SECONDS: Final = 30.0
 TOKEN_SECONDS: Final = 300
@@ -92,7 +92,7 @@ def server(api: Api) -> MCPServer:
         sender: Role,
         message: Annotated[str, Field(min_length=1, max_length=5_000, description="What to say")],
         client_message_id: Annotated[
-            ClientMessageId | None, Field(description="Under one id a message is stored once, however often it is sent")
+            ClientId | None, Field(description="Under one id a message is stored once, however often it is sent")
         ] = None,
         metadata: Annotated[
             dict[str, Any] | None, Field(description='Of the app\'s own; {"location": {"lat": …, "lng": …}} is a place')

@@ -11,7 +11,7 @@ from docs.generator.schemas import FIELDS, Schema, parameters, ref, schemas
 from get_message.sync import SyncRequest
 from make_call.announcing import NewSignal
 from make_call.calling import NewAct, SocketAct
-from navietakie.message import ClientMessageId, NewMessage
+from navietakie.message import ClientId, NewMessage
 from send_message.receipts import SocketReceipt
 from websocket.app import Typing
 
@@ -173,6 +173,7 @@ def _client_frames(made: Mapping[str, Schema]) -> dict[str, Schema]:
     acts = {
         "call_action": made["SocketAct"]["properties"]["call_action"],
         "call_id": made["NewAct"]["properties"]["call_id"],
+        "client_call_id": made["NewAct"]["properties"]["client_call_id"],
         "device_id": made["NewAct"]["properties"]["device_id"],
     }
     names = ("message", "message_type", "metadata")
@@ -186,7 +187,7 @@ def _client_frames(made: Mapping[str, Schema]) -> dict[str, Schema]:
         "sync": (made["SyncRequest"]["properties"], []),
         "ping": ({}, []),
     }
-    frame_id = TypeAdapter(ClientMessageId).json_schema() | {"description": FIELDS["id"]}
+    frame_id = TypeAdapter(ClientId).json_schema() | {"description": FIELDS["id"]}
     return {
         _frame_name(action): {
             "type": "object",

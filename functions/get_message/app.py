@@ -5,7 +5,6 @@ from typing import Any
 from get_message.history import History, HistoryQuery, PageCache
 from get_message.sync import Sync, SyncRequest
 from navietakie import doors
-from navietakie.call import as_seen
 from navietakie.doors import Answer
 from navietakie.observability import logger
 from navietakie.requests import Request, SocketRequest
@@ -41,10 +40,10 @@ def on_sync(request: SocketRequest) -> None:
     after = SyncRequest.parse(request.fields).after
     broadcast = request.broadcast()
     head = messages().head(booking_code)
-    call = calls().live(booking_code)
+    call = calls().seen(booking_code, now)
     here = [request.connection, *broadcast.connections.of(booking_code, now)]
     state = {
-        "call": as_seen(call, now).model_dump() if call else None,
+        "call": call.model_dump() if call else None,
         "presence": presence(here),
         "receipts": head.receipts,
     }

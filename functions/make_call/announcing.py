@@ -39,10 +39,12 @@ class Announcing:
         *,
         origin: Connection | None = None,
         repeat: bool = False,
+        by: Side | None = None,
     ) -> int:
         """Tells all but `origin` of a change, and of the `message` that it left; how many of the other side it reached.
 
-        A `repeat` is told again, since the first time may have been cut short, but counted once.
+        A `repeat` is told again, since the first time may have been cut short, but counted once. `by` is the side that
+        asks, if it is another than the one that made the change.
         """
         own = origin.connection_id if origin else None
         delivery = self.broadcast.to_booking(
@@ -54,7 +56,8 @@ class Announcing:
         self._publish(call, now)
         if call.end_reason is not None and not repeat:
             count_by("CallsEnded", "end_reason", call.end_reason)
-        return delivery.reached(other_side(call.act.by)) if call.act.by else 0
+        by = by or call.act.by
+        return delivery.reached(other_side(by)) if by else 0
 
     def signal(self, call: Call, by: Side, data: Any, now: int) -> None:
         """Passes what a device says to the other side's devices; raises `too_large`."""

@@ -77,12 +77,12 @@ def on_signal(request: SocketRequest) -> None:
     Announcing(broadcast, timers).signal(call, side, new.data, request.now)
 
 
-def on_timer(event: Event, timer: Mapping[str, Any], deadline: float) -> None:
+def on_timer(timer: Mapping[str, Any], again: bool, deadline: float) -> None:
     """Acts on a timer."""
     logger.append_keys(**{name: timer.get(name) for name in ("kind", "booking_code", "call_id")})
-    broadcast = requests.broadcast(event)
+    broadcast = requests.broadcast({})
     timing = Timing(calling(broadcast), calls(), broadcast.connections, messages(), timers, wall_clock)
-    timing.on(timer, min(deadline, time.monotonic() + TIMER_SECONDS))
+    timing.on(timer, min(deadline, time.monotonic() + TIMER_SECONDS), again=again)
 
 
 def calling(broadcast: Broadcast) -> Calling:

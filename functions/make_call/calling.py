@@ -7,10 +7,10 @@ from typing import Annotated, Any, Final, Protocol, Self
 from pydantic import Field, model_validator
 
 from navietakie import cursors, instants
-from navietakie.call import Act, Action, Call, CallId, as_stored, begun, due_at, moved, timed_out
+from navietakie.call import Act, Action, Call, CallId, as_stored, begun, due_at, is_repeat, moved, timed_out
 from navietakie.conversation import Head, RateLimit, append
 from navietakie.errors import Refusal, invalid, unavailable
-from navietakie.message import Fields, Label, Message, NewMessage, Sender, Side
+from navietakie.message import ClientId, Fields, Label, Message, NewMessage, Sender, Side
 from navietakie.retrying import tries
 from navietakie.tables.calls import LogPage, VersionConflict
 from navietakie.tables.connections import Connection
@@ -56,6 +56,7 @@ class Announcer(Protocol):
         *,
         origin: Connection | None = None,
         repeat: bool = False,
+        by: Side | None = None,
     ) -> int: ...
 
 
@@ -64,6 +65,7 @@ class NewAct(Fields):
 
     action: Action
     call_id: CallId | None = None
+    client_call_id: ClientId | None = None
     device_id: Label | None = None
 
     @model_validator(mode="after")
@@ -115,12 +117,16 @@ class Calling:
         `booking_closed`, `not_found`, or `unavailable` when nothing could be decided by `deadline` (monotonic).
         """
 
+        act = Act(new.action, by, device, new.client_call_id)
+
         def decide(latest: Call | None, now: int) -> Call:
-            if new.action == "initiate" and (latest is None or latest.state == "ended"):
+            over = latest is None or (latest.state == "ended" and not is_repeat(latest, act))
+            if new.action == "initiate" and over:
                 return begun(
                     latest,
                     by,
                     device,
+                    new.client_call_id,
                     booking_code=booking_code,
                     now=now,
                     ring_seconds=self.ring_seconds,
@@ -128,14 +134,18 @@ class Calling:
                 )
             if latest is None or (new.action != "initiate" and latest.call_id != new.call_id):
                 raise self._not_the_latest(booking_code, new.call_id or "", now)
-            return moved(latest, Act(new.action, by, device), now)
+            return moved(latest, act, now)
 
         call, reached = self.advance(booking_code, decide, deadline, origin)
-        if reached is None:  # a repeat: the first time may have been cut short before it was told
-            message = self.history.message(booking_code, call.history) if call.history else None
-            reached = self.announcer.tell(call, self.clock(), message, origin=origin, repeat=True)
+        if reached is None:
+            reached = self.tell_again(call, by, origin)
         # What was written, even if telling of it has outlasted the ring: only who writes the end knows which it was.
         return as_stored(call, self.clock()), reached
+
+    def tell_again(self, call: Call, by: Side | None = None, origin: Connection | None = None) -> int:
+        """Tells of the last change, since the first time may have been cut short; how many of the other side heard."""
+        message = self.history.message(call.booking_code, call.history) if call.history else None
+        return self.announcer.tell(call, self.clock(), message, origin=origin, repeat=True, by=by)
 
     def look(self, booking_code: str, deadline: float) -> Call | None:
         """The latest call, ended and told of where its time was up."""

@@ -3,6 +3,7 @@
 A timer promises nothing but a second look, so that it may come late, early, twice or out of order.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -10,9 +11,11 @@ from typing import Any, Final, Protocol
 from make_call.calling import Calling, History, seconds_left
 from navietakie import instants
 from navietakie.call import Act, Call, CallId, moved
-from navietakie.errors import invalid
+from navietakie.errors import invalid, unavailable
 from navietakie.message import BookingCode, Fields, Side
+from navietakie.retrying import tries
 from navietakie.tables.connections import Connection
+from navietakie.tables.dynamo import Contended
 from navietakie.timers import Timers
 
 AWAY: Final = 30 * instants.SECOND
@@ -67,8 +70,11 @@ class Timing:
     timers: Callable[[], Timers]
     clock: Callable[[], int]
 
-    def on(self, timer: Mapping[str, Any], deadline: float) -> None:
-        """Acts on one timer; raises what keeps it from that: it has to come again then."""
+    def on(self, timer: Mapping[str, Any], deadline: float, *, again: bool = False) -> None:
+        """Acts on one timer; raises what keeps it from that: it has to come again then.
+
+        One that comes `again` may have been cut short after the end was stored, and before anybody was told.
+        """
         kind = timer.get("kind")
         if kind == "ring":
             self.ring(Ring.parse(timer), deadline)
@@ -78,6 +84,10 @@ class Timing:
             self.closing(Closing.parse(timer), deadline)
         else:
             raise invalid("kind", "is not known")
+        if again:
+            call = self.calling.look(timer["booking_code"], deadline)
+            if call is not None and call.state == "ended" and call.act.by is None:
+                self.calling.tell_again(call)
 
     def ring(self, timer: Ring, deadline: float) -> None:
         """Ends the call if nobody has answered it in its time."""
@@ -93,7 +103,7 @@ class Timing:
         """
         booking_code, side, now = timer.booking_code, timer.side, self.clock()
         left_at = min(timer.left_at, now)  # another container's clock may be ahead
-        call = self.leavings.leave(booking_code, timer.call_id, side, left_at)
+        call = self._leave(timer, left_at, deadline)
         if call is None:
             return
         since = max(left_at, instants.from_text(call.answered_at) if call.answered_at else now)
@@ -112,6 +122,12 @@ class Timing:
             self._end(booking_code, Act("closed"), deadline, lambda latest: True)
         elif now < timer.queued_at + CLOSING:
             self.timers().queue("closing", booking_code, 1, queued_at=timer.queued_at)
+
+    def _leave(self, timer: Left, left_at: int, deadline: float) -> Call | None:
+        for _ in tries(deadline):
+            with contextlib.suppress(Contended):
+                return self.leavings.leave(timer.booking_code, timer.call_id, timer.side, left_at)
+        raise unavailable("The call")
 
     def _end(self, booking_code: str, act: Act, deadline: float, concerns: Callable[[Call], bool]) -> None:
         def decide(latest: Call | None, now: int) -> Call | None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from navietakie import doors, identity, instants, requests, rest, settings
-from navietakie.call import as_seen
 from navietakie.message import Fields
 from navietakie.observability import logger
 from navietakie.requests import SocketRequest
@@ -68,15 +67,14 @@ def on_ping(request: SocketRequest) -> None:
     booking_code, now = request.connection.booking_code, request.now
     broadcast = request.broadcast()
     head = messages().head(booking_code)
-    call = calls().live(booking_code)
+    call = calls().seen(booking_code, now)
     here = [request.connection, *broadcast.connections.of(booking_code, now)]
-    seen = as_seen(call, now).model_dump(include={"call_id", "state", "version", "ring_ms_left"}) if call else None
     pong = request.answer(
         "pong",
         head_seq=head.seq,
         epoch=head.epoch,
         receipts=head.receipts,
-        call=seen,
+        call=call.model_dump(include={"call_id", "state", "version", "ring_ms_left"}) if call else None,
         presence=presence(here),
         server_time=instants.to_text(now),
         connection_id=request.connection.connection_id,  # for X-Exclude-Connection; nothing else tells a client its own

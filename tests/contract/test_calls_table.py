@@ -111,6 +111,18 @@ def test_a_call_comes_back_as_it_was_written(store: Store) -> None:
     assert (ended.duration_seconds, ended.rings_until, ended.history is None) == (150, None, False)
 
 
+def test_the_names_of_both_sides_initiates_stay_with_the_call_and_leave_with_it(store: Store) -> None:
+    ringing = begun(None, "driver", "phone", "one", booking_code="test", now=NOW, ring_seconds=45, entropy="a" * 18)
+    store.calls.open(None, ringing)
+    connected = moved(ringing, Act("initiate", "passenger", "tablet", "two"), NOW + 1)
+    store.calls.open(ringing, connected)
+    assert store.calls.live("test").initiates == {"driver": "one", "passenger": "two"}
+    store.end(connected)
+    assert store.calls.live("test").initiates == {"driver": "one", "passenger": "two"}
+    store.ring(NOW + 10, entropy="b" * 18)
+    assert store.calls.live("test").initiates == {}
+
+
 def test_a_second_call_loses_against_a_live_one(store: Store) -> None:
     first = begun(None, "driver", "a", booking_code="test", now=NOW, ring_seconds=45, entropy="b" * 18)
     second = begun(None, "passenger", "b", booking_code="test", now=NOW, ring_seconds=45, entropy="c" * 18)

@@ -368,6 +368,43 @@ def test_what_readers_see_before_the_end_is_stored_is_what_is_stored(
     assert (stored["end_reason"], stored["version"]) == ("no_answer", 2)
 
 
+def test_a_call_is_not_shown_once_it_has_expired(
+    world: World, monkeypatch: pytest.MonkeyPatch, later: Callable[[float], None]
+) -> None:
+    monkeypatch.setenv("RETENTION_DAYS", "1")
+    done(world, "driver", "end", done(world, "driver", "initiate")["call_id"])
+
+    def seen() -> list[Any]:
+        world.connect("p1", "passenger")
+        asked = [(get_message, "sync"), (websocket, "ping")]
+        return [world.socket(handle, "p1", {"action": action})[-1]["call"] for handle, action in asked]
+
+    assert [call["state"] for call in seen()] == ["ended", "ended"]
+    later(86_401)
+    assert seen() == [None, None]
+
+
+def test_an_initiate_whose_answer_was_lost_rings_once_even_if_it_was_declined_meanwhile(world: World) -> None:
+    world.connect("p1", "passenger")
+    call = done(world, "driver", "initiate", client_call_id="mine")
+    done(world, "passenger", "reject", call["call_id"])
+    frames = len(world.gateway.frames["p1"])
+    status, again = act(world, "driver", "initiate", client_call_id="mine")
+    assert (status, again["call"]["call_id"], again["call"]["end_reason"]) == (200, call["call_id"], "declined")
+    assert [frame["call"]["state"] for frame in world.gateway.frames["p1"][frames:] if frame["type"] == "call"] == [
+        "ended"
+    ]
+    assert act(world, "driver", "initiate", client_call_id="é")[0] == 400
+
+
+def test_who_missed_the_answer_to_his_initiate_gets_it_after_a_quick_accept(world: World) -> None:
+    call = done(world, "driver", "initiate", client_call_id="mine")
+    done(world, "passenger", "accept", call["call_id"])
+    status, again = act(world, "driver", "initiate", client_call_id="mine")
+    assert (status, again["call"]["state"], "ice_servers" in again) == (200, "connected", True)
+    assert act(world, "driver", "initiate")[0] == 409
+
+
 def test_a_client_that_comes_back_mid_ring_rings_on(world: World, later: Callable[[float], None]) -> None:
     world.connect("p1", "passenger")
     call = done(world, "driver", "initiate")
@@ -424,13 +461,24 @@ def test_timers_whose_turn_does_not_come_in_time_come_again(
     later(60)
     clock, on = time.monotonic, Timing.on
 
-    def slowly(*how: Any) -> None:
-        on(*how)
+    def slowly(*what: Any, **how: Any) -> None:
+        on(*what, **how)
         monkeypatch.setattr(time, "monotonic", lambda: clock() + PATIENCE_SECONDS)
 
     monkeypatch.setattr(Timing, "on", slowly)
     assert deliver(handler, timer, timer, timer) == ["m1", "m2"]
     assert len(world.rows("messages")) == 2
+
+
+def test_a_timer_that_the_queue_gives_out_again_tells_again(world: World, later: Callable[[float], None]) -> None:
+    world.connect("p1", "passenger")
+    done(world, "driver", "initiate")
+    (timer,) = world.queued()
+    later(60)
+    for received in (1, 1, 2):
+        assert deliver(handler, timer, received=received) == []
+    assert [frame["type"] for frame in world.gateway.frames["p1"]] == ["call", "call", "message", "call", "message"]
+    assert len({event["event_id"] for event in world.published()}) == 2
 
 
 def test_a_timer_that_meets_a_database_in_trouble_comes_again(

@@ -79,10 +79,17 @@ class World:
         self.timing = Timing(self.calling, self.calls, self, self.messages, lambda: self, lambda: self.now)
 
     def tell(
-        self, call: Call, now: int, message: Message | None = None, *, origin: Any = None, repeat: bool = False
+        self,
+        call: Call,
+        now: int,
+        message: Message | None = None,
+        *,
+        origin: Any = None,
+        repeat: bool = False,
+        by: Any = None,
     ) -> int:
         self.told.append((call, message, origin and origin.connection_id, repeat))
-        other = call.callee if call.act.by == call.caller else call.caller
+        other = call.callee if (by or call.act.by) == call.caller else call.caller
         return sum(1 for connection in self.present.values() if connection.sender == other)
 
     def queue(self, kind: str, booking_code: str, delay_seconds: int, **fields: Any) -> None:
@@ -100,12 +107,20 @@ class World:
     def deadline(self) -> float:
         return time.monotonic() + 0.5
 
-    def act(self, side: Any, action: Any, call: Call | None = None, device: str = "phone", **how: Any) -> Call:
-        new = NewAct(action=action, call_id=call.call_id if call else None)
+    def act(
+        self,
+        side: Any,
+        action: Any,
+        call: Call | None = None,
+        device: str = "phone",
+        client_call_id: str | None = None,
+        **how: Any,
+    ) -> Call:
+        new = NewAct(action=action, call_id=call.call_id if call else None, client_call_id=client_call_id)
         return self.calling.act("test", side, device, new, **{"deadline": self.deadline(), **how})[0]
 
-    def ring(self, side: Any = "driver", device: str = "phone") -> Call:
-        return self.act(side, "initiate", device=device)
+    def ring(self, side: Any = "driver", device: str = "phone", client_call_id: str | None = None) -> Call:
+        return self.act(side, "initiate", device=device, client_call_id=client_call_id)
 
     def talk(self) -> Call:
         return self.act("passenger", "accept", self.ring(), "tablet")
@@ -167,6 +182,10 @@ class World:
 @pytest.fixture(params=[1, 5], ids=["each timer once", "each timer five times"])
 def world(request: pytest.FixtureRequest) -> World:
     return World(request.param)
+
+
+def dies(*_: Any, **__: Any) -> int:
+    raise SystemExit
 
 
 def refused(code: str, act: Callable[[], Any]) -> Refusal:
@@ -267,6 +286,41 @@ def test_a_repeat_is_told_again_with_the_message_that_the_call_left(world: World
     assert message is not None
 
 
+def test_an_initiate_repeated_under_its_name_begins_no_second_call(world: World) -> None:
+    ringing = world.ring(client_call_id="first")
+    assert world.ring(client_call_id="first") == ringing
+    connected = world.act("passenger", "accept", ringing, "tablet")
+    assert world.ring(client_call_id="first") == connected
+    ended = world.act("passenger", "end", ringing, "tablet")
+    world.passes(10)
+    assert world.ring(client_call_id="first") == ended
+    world.check_log("completed")
+    another = world.ring(client_call_id="second")
+    assert (another.state, another.call_id != ended.call_id) == ("ringing", True)
+
+
+def test_who_called_at_once_with_the_other_repeats_his_initiate_as_safely(world: World) -> None:
+    world.ring("driver", client_call_id="one")
+    connected = world.ring("passenger", "tablet", "two")
+    ended = world.act("driver", "end", connected)
+    assert world.ring("passenger", "tablet", "two") == world.ring("driver", client_call_id="one") == ended
+    world.check_log("completed")
+
+
+def test_the_name_of_the_other_sides_initiate_is_no_repeat(world: World) -> None:
+    first = world.ring("driver", client_call_id="same")
+    world.act("passenger", "reject", first)
+    assert world.ring("passenger", client_call_id="same").call_id != first.call_id
+
+
+def test_a_repeat_counts_the_other_side_whoever_made_the_change(world: World) -> None:
+    world.comes("passenger")
+    new = NewAct(action="initiate", client_call_id="first")
+    ringing, reached = world.calling.act("test", "driver", "phone", new, deadline=world.deadline())
+    world.act("passenger", "accept", ringing, "tablet")
+    assert (reached, world.calling.act("test", "driver", "phone", new, deadline=world.deadline())[1]) == (1, 1)
+
+
 def test_a_second_device_comes_too_late(world: World) -> None:
     ringing = world.ring()
     world.act("passenger", "accept", ringing, "tablet")
@@ -365,6 +419,50 @@ def test_an_early_timer_queues_the_rest(world: World) -> None:
     assert world.call.state == "ringing"
     world.passes(0.2)
     world.check_log("no_answer")
+
+
+def test_a_timer_that_comes_again_tells_of_the_end_that_nobody_may_have_heard_of() -> None:
+    world = World()
+    call = world.ring()
+    world.now += 60 * SECOND
+    timer = {"kind": "ring", "booking_code": "test", "call_id": call.call_id}
+    world.tell, telling = dies, world.tell
+    with pytest.raises(SystemExit):
+        world.timing.on(timer, world.deadline())
+    world.tell = telling
+    world.timing.on(timer, world.deadline(), again=True)
+    assert [(call.state, message and message.message, repeat) for call, message, _, repeat in world.told] == [
+        ("ringing", None, False),
+        ("ended", "Missed call", True),
+    ]
+    world.check_log("no_answer")
+
+
+def test_a_timer_that_comes_again_tells_nothing_of_what_a_party_did() -> None:
+    world = World()
+    call = world.ring()
+    world.act("passenger", "reject", call)
+    timer = {"kind": "ring", "booking_code": "test", "call_id": call.call_id}
+    world.timing.on(timer, world.deadline(), again=True)
+    assert [repeat for *_, repeat in world.told] == [False, False]
+
+
+def test_a_leaving_that_meets_another_transaction_is_kept_all_the_same() -> None:
+    world = World()
+    call = world.talk()
+    world.comes("driver")
+    leave, turned_away = world.calls.leave, [Contended(), Contended()]
+
+    def busy(*what: Any) -> Call | None:
+        if turned_away:
+            raise turned_away.pop()
+        return leave(*what)
+
+    world.calls.leave = busy
+    timer = {"kind": "left", "booking_code": "test", "call_id": call.call_id, "side": "driver", "left_at": world.now}
+    world.timing.on(timer, world.deadline())
+    assert world.calls.leavings == {(call.call_id, "driver"): NOW}
+    assert [timer["kind"] for _, _, timer in world.waiting] == ["ring", "left"]
 
 
 def test_the_timer_of_another_call_does_nothing(world: World) -> None:

@@ -4,8 +4,8 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -50,18 +50,23 @@ _START_DIGITS: Final = 14
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something that happens to a call. `by` and `device` are None where the server is behind it."""
+    """Something that happens to a call. `by` and `device` are None where the server is behind it.
+
+    `client_call_id` is the name that a client gave an `initiate`, to repeat it safely.
+    """
 
     event: Event
     by: Side | None = None
     device: str | None = None
+    client_call_id: str | None = field(default=None, compare=False)
 
 
 class Call(BaseModel):
     """A call. Timestamps are RFC 3339 text; a field that has no value yet, or no more, is None.
 
-    `version` counts the changes; `rings_until` and `ring_ms_left` are there while it rings. `act` and `history` are
-    not shown: what brought about the present state, and the timestamp of the ended call's message in the history.
+    `version` counts the changes; `rings_until` and `ring_ms_left` are there while it rings. Not shown are `act`, what
+    brought about the present state; `initiates`, the `client_call_id` of the `initiate` by which a side came to it; and
+    `history`, the timestamp of the ended call's message.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -81,11 +86,20 @@ class Call(BaseModel):
     answered_by: str | None = None
     version: int
     act: Act = Field(exclude=True)
+    initiates: Mapping[Side, str] = Field(default={}, exclude=True)
     history: str | None = Field(default=None, exclude=True)
 
 
 def begun(
-    latest: Call | None, caller: Side, device: str, *, booking_code: str, now: int, ring_seconds: int, entropy: str
+    latest: Call | None,
+    caller: Side,
+    device: str,
+    client_call_id: str | None = None,
+    *,
+    booking_code: str,
+    now: int,
+    ring_seconds: int,
+    entropy: str,
 ) -> Call:
     """The call that `caller` begins after `latest`, which is not live. `entropy`: 18 hexadecimal digits."""
     start = max(now, instants.from_text(latest.timestamp) + 1) if latest else now
@@ -100,16 +114,25 @@ def begun(
         rings_until=instants.to_text(now + ring_seconds * instants.SECOND),
         version=1,
         act=Act("initiate", caller, device),
+        initiates={caller: client_call_id} if client_call_id else {},
     )
 
 
+def is_repeat(call: Call, act: Act) -> bool:
+    """Whether a party repeats itself: the act led to the present state, or it is the very `initiate` of this call."""
+    if act.by is None:
+        return False
+    named = act.event == "initiate" and act.client_call_id is not None
+    return act == call.act or (named and call.initiates.get(act.by) == act.client_call_id)
+
+
 def moved(call: Call, act: Act, at: int) -> Call:
-    """`call` after `act` at the instant `at`; `call` itself where the act is a repeat of the one that led here.
+    """`call` after `act` at the instant `at`; `call` itself where the act is a repeat.
 
     Raises `illegal_transition`, `call_in_progress` for an `initiate` while connected, or `booking_closed` for an
     `accept` after the close, with the call in `details`.
     """
-    if act.by is not None and act == call.act:
+    if is_repeat(call, act):
         return call
     role: Role = "server" if act.by is None else "caller" if act.by == call.caller else "callee"
     step = TABLE.get((call.state, act.event, role))
@@ -121,9 +144,17 @@ def moved(call: Call, act: Act, at: int) -> Call:
             raise Refusal("booking_closed", "The booking is closed", details=details)
         raise Refusal("illegal_transition", f"The call is {call.state}: no {act.event} by its {role}", details=details)
     state, end_reason = step
-    changes = {"state": state, "end_reason": end_reason, "rings_until": None, "version": call.version + 1, "act": act}
+    changes: dict[str, Any] = {
+        "state": state,
+        "end_reason": end_reason,
+        "rings_until": None,
+        "version": call.version + 1,
+        "act": act,
+    }
     if state == "connected":
         changes |= {"answered_at": instants.to_text(max(at, started_at(call.call_id))), "answered_by": act.device}
+        if act.by and act.client_call_id:
+            changes["initiates"] = {**call.initiates, act.by: act.client_call_id}
     else:
         since = instants.from_text(call.answered_at) if call.answered_at else None
         end = max(at, since or started_at(call.call_id))  # clocks differ, but no call ends before it began

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 from navietakie import aws, identity, instants, requests, rest
 from navietakie.errors import Refusal, invalid
 from navietakie.frames import encode, error_frame
-from navietakie.message import ClientMessageId, Fields
+from navietakie.message import ClientId, Fields
 from navietakie.observability import count, flush, logger
 from navietakie.parsing import json_object, refuse_depth
 from navietakie.requests import Request, SocketRequest
@@ -31,12 +31,12 @@ Route = Callable[[Request], Answer]
 SocketRoute = Callable[[SocketRequest], None]
 EventRoute = Callable[[Event, int], Mapping[str, Any]]
 """Takes the whole event and the time: for `$connect` and `$disconnect`."""
-QueueRoute = Callable[[Event, Mapping[str, Any], float], None]
-"""Takes the whole event, what one message of the queue says, and the deadline (monotonic)."""
+QueueRoute = Callable[[Mapping[str, Any], bool, float], None]
+"""Takes what one message of the queue says, whether it was received before, and the deadline (monotonic)."""
 
 
 class _Envelope(Fields):
-    id: ClientMessageId | None = None
+    id: ClientId | None = None
     action: str
 
 
@@ -155,7 +155,8 @@ def _queue_door(handle: QueueRoute, event: Event, deadline: float, request_id: s
         try:
             if time.monotonic() >= deadline:
                 raise Refusal("unavailable", "No time was left for this message of the queue")
-            handle(event, json_object(record["body"]), deadline)
+            again = int(record.get("attributes", {}).get("ApproximateReceiveCount", "1")) > 1
+            handle(json_object(record["body"]), again, deadline)
         except Exception as error:
             logger.warning("a message of the queue has to come again", extra={"reason": _refusal_of(error).code})
             raise

@@ -17,7 +17,7 @@ SIDES: Final[tuple[Side, Side]] = ("driver", "passenger")
 METADATA_BYTES: Final = 4 * 1024
 
 BookingCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-ClientMessageId = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,64}$")]
+ClientId = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,64}$")]
 """1 to 64 printable ASCII characters, chosen by the client."""
 Label = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,128}$")]
 """A name that a client or a token brings, of a person or a device: 1 to 128 characters, none of them a control."""
@@ -73,7 +73,7 @@ class NewMessage(Fields):
     message: Text
     message_type: MessageType = "text"
     sender_id: Label | None = None
-    client_message_id: ClientMessageId | None = None
+    client_message_id: ClientId | None = None
     metadata: dict[str, Any] | None = None
 
     @model_validator(mode="after")

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from navietakie import instants, settings
-from navietakie.call import Act, Call, started_at
+from navietakie.call import Act, Call, as_seen, started_at
 from navietakie.conversation import Head
 from navietakie.errors import Refusal
-from navietakie.message import Message, Side, other_side
+from navietakie.message import SIDES, Message, Side, other_side
 from navietakie.tables import dynamo, keys
 from navietakie.tables.dynamo import ConditionFailed, translated
 from navietakie.tables.keys import Item
@@ -52,10 +52,15 @@ class Calls:
         item = self._get(booking_code, keys.LIVE)
         return _call_of(item) if item else None
 
+    def seen(self, booking_code: str, now: int) -> Call | None:
+        """The latest call as readers see it at `now`, strongly consistent; None once it has expired."""
+        item = self._get(booking_code, keys.LIVE)
+        return as_seen(_call_of(item), now) if item and not _has_expired(item, now) else None
+
     def logged(self, booking_code: str, call_id: str, now: int) -> Call | None:
         """An ended call, strongly consistent; None where there is none with this id, or it has expired."""
         item = self._get(booking_code, instants.to_text(started_at(call_id)))
-        if not item or item["call_id"]["S"] != call_id or int(item["expires_at"]["N"]) <= instants.to_seconds(now):
+        if not item or item["call_id"]["S"] != call_id or _has_expired(item, now):
             return None
         return _call_of(item)
 
@@ -76,7 +81,7 @@ class Calls:
                 Limit=limit + 1,
             )
         # Calls end in the order in which they began: behind one that has expired, all have.
-        alive = [item for item in answer["Items"] if int(item["expires_at"].get("N", "0")) > instants.to_seconds(now)]
+        alive = [item for item in answer["Items"] if not _has_expired(item, now)]
         return LogPage([_call_of(item) for item in alive[:limit]], more=len(alive) > limit)
 
     def open(self, before: Call | None, after: Call) -> None:
@@ -115,6 +120,7 @@ class Calls:
         """Keeps the newest instant at which a connection of `side` ended during this live call.
 
         The call if `left_at` is that instant; None where a newer one is known, or the call is not live any more.
+        Raises Contended.
         """
         try:
             with translated():
@@ -187,6 +193,10 @@ def _unchanged(call: Call) -> Item:
     }
 
 
+def _has_expired(item: Mapping[str, Any], now: int) -> bool:
+    return "expires_at" in item and int(item["expires_at"]["N"]) <= instants.to_seconds(now)
+
+
 def _raise_version_conflict(failure: ConditionFailed) -> None:
     if failure.found[0] is not None:
         raise VersionConflict(_call_of(failure.found[0]) if failure.found[0] else None) from failure
@@ -200,7 +210,12 @@ def _item_of(call: Call, sort_key: str) -> Item:
         "version": {"N": str(call.version)},
         "event": {"S": call.act.event},
     }
-    optional = {"actor": call.act.by, "device": call.act.device, "history": call.history}
+    optional = {
+        "actor": call.act.by,
+        "device": call.act.device,
+        "history": call.history,
+        **{_initiate_of(side): name for side, name in call.initiates.items()},
+    }
     return item | {name: {"S": value} for name, value in optional.items() if value is not None}
 
 
@@ -216,8 +231,13 @@ def _call_of(item: Mapping[str, Any]) -> Call:
         duration_seconds=duration // instants.SECOND,
         version=int(item["version"]["N"]),
         act=Act(text["event"], text.get("actor"), text.get("device")),
+        initiates={side: text[name] for side in SIDES if (name := _initiate_of(side)) in text},
         history=text.get("history"),
     )
+
+
+def _initiate_of(side: Side) -> str:
+    return f"{side}_client_call_id"
 
 
 def calls() -> Calls:
