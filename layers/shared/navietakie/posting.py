@@ -25,7 +25,7 @@ Post = tuple[str, bytes]
 
 POST_SECONDS: Final = 2.0
 """What one connection may take for one post."""
-BUDGET_SECONDS: Final = 5.0
+BUDGET_SECONDS: Final = 3.0
 """After so long every post has its outcome."""
 ATTEMPTS: Final = 3
 MIN_IN_FLIGHT: Final = 4
@@ -77,7 +77,7 @@ class ConnectionsApi:
         """Posts all of them in parallel; one outcome each, in order. Never raises.
 
         429, 5xx, broken connections and time-outs are tried again behind the others, three times in all at most and
-        within five seconds.
+        within three seconds.
         """
         return self._ask("POST", posts)
 
