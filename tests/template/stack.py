@@ -39,7 +39,7 @@ NOTHING = object()
 
 @functools.cache
 def translations() -> dict[str, Any]:
-    """Translated by environment, because SAM decides some things while it translates."""
+    """Translated by environment, and for production `atonce`: SAM decides some things while it translates."""
     command = [str(TOOLS), str(Path(__file__).with_name("translate.py"))]
     region = {"AWS_DEFAULT_REGION": "eu-central-1"}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env={**os.environ, **region})
@@ -121,7 +121,8 @@ class Resolved:
             case "Fn::Select":
                 return self._resolved(argument[1])[int(argument[0])]
             case "Fn::FindInMap":
-                return self.template["Mappings"][argument[0]][self._resolved(argument[1])][argument[2]]
+                name, first, second = self._resolved(argument)
+                return self.template["Mappings"][name][first][second]
             case "Fn::Sub":
                 if isinstance(argument, str):
                     return self._substituted(argument, {})
@@ -150,7 +151,8 @@ class Stack(Resolved):
     """What a deploy of template.yaml with these parameters makes."""
 
     def __init__(self, **parameters: str) -> None:
-        super().__init__(translations()[parameters.get("Environment", "staging")], parameters)
+        at_once = " atonce" if parameters.get("Traffic") == "atonce" else ""
+        super().__init__(translations()[parameters.get("Environment", "staging") + at_once], parameters)
 
     def refused(self) -> list[str]:
         """What the template has against these parameters."""

@@ -1,5 +1,7 @@
 """What `sam deploy` and `make deploy` pass to the template."""
 
+import re
+import subprocess
 import tomllib
 from typing import Any
 
@@ -31,3 +33,15 @@ def test_a_bare_sam_deploy_is_staging_and_each_section_its_own_environment(secti
     assert deploy["parameter_overrides"] == [f"file://deploy/{environment}.yaml"]
     assert CONFIG[section]["global"]["parameters"]["stack_name"] == f"navietakie-{environment}"
     assert deploy["capabilities"] == "CAPABILITY_IAM"
+
+
+def test_a_deploy_to_production_that_says_nothing_of_traffic_is_gradual_whatever_the_last_one_was() -> None:
+    """CloudFormation keeps the last value of a parameter that a deploy leaves out."""
+    assert parameters("production")["Traffic"] == "gradual"
+
+
+def test_a_deploy_may_be_told_to_go_over_at_once() -> None:
+    """What comes last holds, so it has to come after the environment's file."""
+    command = ["make", "--dry-run", "deploy", "ENV=production", "ARGS=Traffic=atonce"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert re.search(r"--parameter-overrides file://\S+ Release=\S+ Traffic=atonce$", said, re.MULTILINE)

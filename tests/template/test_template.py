@@ -775,9 +775,14 @@ def test_the_operations_page_explains_every_alarm_metric_and_saved_query() -> No
         assert f"`{query['Name'].removeprefix('navietakie-production/')}`" in page
 
 
-@pytest.mark.parametrize("parameters", [LOCAL, STAGING])
-def test_outside_production_a_deploy_switches_over_at_once(parameters: dict[str, str]) -> None:
-    assert not [kind for kind in Stack(**parameters).resources.values() if "CodeDeploy" in kind["Type"]]
+@pytest.mark.parametrize("parameters", [LOCAL, STAGING, {**PRODUCTION, "Traffic": "atonce"}])
+def test_outside_production_or_when_told_to_a_deploy_switches_over_at_once(parameters: dict[str, str]) -> None:
+    stack = Stack(**parameters)
+    assert stack.refused() == []
+    assert not [each for each in stack.resources.values() if "CodeDeploy" in json.dumps(each)]
+    aliases = [each for each in stack.resources.values() if each["Type"] == "AWS::Lambda::Alias"]
+    assert len(aliases) == len(FUNCTIONS)
+    assert not any("UpdatePolicy" in each for each in aliases)
 
 
 def test_in_production_a_deploy_goes_gradually_and_back_when_an_alarm_fires() -> None:

@@ -1,4 +1,4 @@
-"""Prints template.yaml as SAM translates it, once for each environment, and deploy/role.yaml as it is.
+"""Prints template.yaml as SAM translates it for what SAM itself looks at, and deploy/role.yaml as it is.
 
 Run by the tools' Python: SAM is only there.
 """
@@ -22,12 +22,12 @@ class NoManagedPolicies:
         return {}
 
 
-def translated(template: dict[str, Any], environment: str) -> dict[str, Any]:
+def translated(template: dict[str, Any], **parameters: str) -> dict[str, Any]:
     """The template after SAM's transform, as if `sam package` had uploaded the code."""
     template = copy.deepcopy(template)
     template["Globals"]["Function"]["CodeUri"] = "s3://bucket/code"
     template["Resources"]["SharedLayer"]["Properties"]["ContentUri"] = "s3://bucket/layer"
-    return transform(template, {"Environment": environment}, NoManagedPolicies())
+    return transform(template, parameters, NoManagedPolicies())
 
 
 def parsed(path: str) -> dict[str, Any]:
@@ -37,5 +37,8 @@ def parsed(path: str) -> dict[str, Any]:
 
 
 template = parsed("template.yaml")
-templates = {environment: translated(template, environment) for environment in ("local", "staging", "production")}
+templates = {
+    **{environment: translated(template, Environment=environment) for environment in ("local", "staging", "production")},
+    "production atonce": translated(template, Environment="production", Traffic="atonce"),
+}
 print(json.dumps({**templates, "deploy/role.yaml": parsed("deploy/role.yaml")}))
