@@ -30,7 +30,7 @@ class Sync:
     def frames(
         self, booking_code: str, after: str | None, state: dict[str, Any], head: Head, *, now: int, deadline: float
     ) -> Iterator[Frame]:
-        """Frames of at most 32 KB, numbered from 0: all messages after `after` up to `head`, then `state` in the last one.
+        """Numbered frames of at most 32 KB: all messages after `after` up to `head`, then `state` in the last one.
 
         Should the time run out, the last frame's `through_seq` stays behind `head_seq`, and the client syncs again.
         """
