@@ -133,6 +133,76 @@ test('a message that no connection could carry is refused here, and those after 
   assert.equal(chat.outbox[0].state, 'failed');
 });
 
+for (const [what, text, metadata] of [
+  ['a NUL', 'a\u0000b', null],
+  ['half of a character', 'a\ud83d', null],
+  ['half of a character in its metadata', 'a', { note: ['\udd25'] }],
+]) {
+  test(`a message with ${what} is refused here, for no server stores it`, async () => {
+    const world = new World();
+    const { chat } = world.device('driver');
+    await world.pass(100);
+    const { stored } = chat.send(text, { metadata });
+    await world.pass(500);
+    await assert.rejects(stored, { code: 'invalid_request' });
+    chat.retry(chat.outbox[0].id);
+    await world.pass(500);
+    assert.equal(chat.outbox[0].state, 'failed');
+    assert.equal(sends(world).length, 0);
+  });
+}
+
+test('metadata that is no JSON is refused at once, and those after it go on', async () => {
+  const world = new World();
+  const { chat } = world.device('driver');
+  await world.pass(100);
+  const circular = {};
+  circular.itself = circular;
+  assert.throws(() => chat.send('a', { metadata: circular }), TypeError);
+  chat.send('good');
+  await world.pass(500);
+  assert.deepEqual(texts(world.server.messages), ['good']);
+});
+
+test('whole characters and written escapes are sent as they are', async () => {
+  const world = new World();
+  const { chat } = world.device('driver');
+  await world.pass(100);
+  chat.send('\u{1f600} \\u0000 \\ud83d');
+  await world.pass(500);
+  assert.deepEqual(texts(world.server.messages), ['\u{1f600} \\u0000 \\ud83d']);
+});
+
+for (const code of ['invalid_request', 'too_large']) {
+  test(`a message that the server cannot read (${code}, without an id) lets the next ones go on`, async () => {
+    const world = new World();
+    const { chat } = world.device('driver');
+    await world.pass(100);
+    world.server.refuse = (frame, connection) => {
+      if (frame.message !== 'odd') return null;
+      connection.post({ type: 'error', id: null, error: { code, retryable: false, retry_after_ms: null } });
+      return 'lost';
+    };
+    const { stored } = chat.send('odd');
+    chat.send('good');
+    await world.pass(500);
+    await assert.rejects(stored, { code });
+    assert.deepEqual(texts(world.server.messages), ['good']);
+  });
+}
+
+test('an error without an id of what else was said does not keep a message from being stored', async () => {
+  const world = new World();
+  const { chat } = world.device('driver');
+  await world.pass(100);
+  world.server.latency = () => 200;
+  chat.send('good');
+  world.devices[0].socket.post({ type: 'error', id: null, error: { code: 'too_large', retryable: false } });
+  await world.pass(1_000);
+  assert.deepEqual(texts(chat.messages), ['good']);
+  assert.deepEqual(chat.outbox, []);
+});
+
 test('why a message failed is still known after a reload', async () => {
   const world = new World();
   const { chat, storage, deviceId } = world.device('driver');

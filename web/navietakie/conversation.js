@@ -3,7 +3,7 @@ import { Calls } from './calls.js';
 import { systemClock } from './clock.js';
 import { Emitter } from './emitter.js';
 import { NavieTakieError } from './errors.js';
-import { messageFrame, tooLarge } from './frames.js';
+import { flaw, messageFrame } from './frames.js';
 import { newId } from './ids.js';
 import { Line } from './line.js';
 import { Outbox } from './outbox.js';
@@ -14,6 +14,12 @@ import { Rest } from './rest.js';
 import { Sync } from './sync.js';
 import { Timeline } from './timeline.js';
 import { Typing } from './typing.js';
+
+/**
+ * What the server says of a frame that it could not read as far as the id. That may be the message in flight, which
+ * would fail at every try; if it was another frame, the message's own ack comes all the same and makes it good.
+ */
+const UNREAD = ['invalid_request', 'too_large'];
 
 /**
  * One side's view of a booking. Read its properties when `change` says that one of them moved.
@@ -67,7 +73,7 @@ export class Conversation extends Emitter {
         clock,
         newId,
         prefix: `navietakie outbox ${name} `,
-        flaw: (entry) => tooLarge(messageFrame(entry)),
+        flaw: (entry) => flaw(messageFrame(entry)),
         transmit: (entry) => send(messageFrame(entry)),
         changed,
       }),
@@ -373,7 +379,11 @@ export class Conversation extends Emitter {
       line.drop(); // the server has forgotten this connection
       return;
     }
-    const known = outbox.refused(frame.id, error) || sync.refused(frame.id, error) || requests.refused(frame.id, error);
+    const known =
+      outbox.refused(frame.id, error) ||
+      sync.refused(frame.id, error) ||
+      requests.refused(frame.id, error) ||
+      (frame.id == null && UNREAD.includes(error.code) && outbox.disturbed(error));
     if (!known) this.emit('problem', error);
   }
 

@@ -7,8 +7,21 @@ export function messageFrame({ id, message, message_type, metadata }) {
   return { action: 'message', id, message, message_type, ...(metadata ? { metadata } : {}) };
 }
 
-/** Why a frame cannot be sent, if it is too large: API Gateway closes the connection on it, at every try. */
-export function tooLarge(frame) {
-  const size = new TextEncoder().encode(JSON.stringify(frame)).length;
+/**
+ * Why the server could not take a frame, or null. API Gateway closes the connection on a frame that is too large, and
+ * NUL and halves of characters no server stores: every try would fail. Throws a TypeError for what is not JSON.
+ */
+export function flaw(frame) {
+  let sound = true;
+  const text = JSON.stringify(frame, (key, value) => {
+    sound &&= isSound(key) && (typeof value !== 'string' || isSound(value));
+    return value;
+  });
+  if (!sound) {
+    return new NavieTakieError({ code: 'invalid_request', message: 'The message holds a NUL or half of a character' });
+  }
+  const size = new TextEncoder().encode(text).length;
   return size > FRAME_BYTES ? new NavieTakieError({ code: 'too_large', message: 'The message is too large' }) : null;
 }
+
+const isSound = (text) => text.isWellFormed() && !text.includes('\0');

@@ -27,7 +27,7 @@ export class Outbox {
    * @param {() => string} options.newId
    * @param {import('./types.js').Clock} options.clock
    * @param {string} options.prefix of this conversation's items in it
-   * @param {(entry: object) => NavieTakieError | null} options.flaw why an entry must not even be tried
+   * @param {(entry: object) => NavieTakieError | null} options.flaw why an entry must never be tried
    * @param {(entry: object) => boolean} options.transmit sends an entry; false when the line is down
    * @param {() => void} options.changed
    */
@@ -47,11 +47,11 @@ export class Outbox {
       state: 'waiting',
       error: null,
     };
+    const error = flaw(entry);
     this.entries.push(entry);
     this.#save(entry);
     const stored = new Promise((resolve, reject) => this.#promises.set(entry.id, { resolve, reject }));
     stored.catch(() => {}); // nobody has to listen
-    const error = flaw(entry);
     if (error) this.refused(entry.id, error);
     this.#pump();
     return { ...entry, stored };
@@ -60,7 +60,7 @@ export class Outbox {
   /** Sends a failed message again, under the same id. */
   retry(id) {
     const entry = this.entries.find((each) => each.id === id && each.state === 'failed');
-    if (!entry) return;
+    if (!entry || this.#options.flaw(entry)) return;
     entry.state = 'waiting';
     entry.error = null;
     this.#save(entry);
