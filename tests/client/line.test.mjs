@@ -52,6 +52,56 @@ test('a refused token ends the tries, with the reason that REST gives', async ()
   assert.equal(problems.length, 1);
 });
 
+/** How a handshake may fail otherwise than by a close. */
+const FAILURES = {
+  'with an error alone': {
+    cut() {
+      this.readyState = 3;
+      this.onerror?.({});
+    },
+  },
+  'with an error and then a close': {
+    cut() {
+      this.readyState = 3;
+      this.onerror?.({});
+      this.onclose?.({});
+    },
+  },
+  'by never ending': { cut() {} },
+};
+for (const [how, shape] of Object.entries(FAILURES)) {
+  test(`a handshake that fails ${how} is tried again, and diagnosed`, async () => {
+    const world = new World();
+    world.server.admits = () => false;
+    const FakeWebSocket = world.server.WebSocket;
+    Object.assign(FakeWebSocket.prototype, shape);
+    const { chat, states } = world.device('driver', { token: 'wrong', WebSocket: FakeWebSocket });
+    await world.pass(how === 'by never ending' ? 15_020 : 20);
+    assert.equal(chat.state, 'waiting');
+    world.server.admits = () => true;
+    await world.pass(600);
+    assert.deepEqual(states, ['connecting', 'waiting', 'connecting', 'open']);
+
+    world.server.admits = () => false;
+    world.server.restRefusal = { status: 401, code: 'unauthorized', message: 'The token is not valid' };
+    const refused = world.device('driver', { token: 'wrong', WebSocket: FakeWebSocket });
+    await world.pass(20_000);
+    assert.equal(refused.chat.refusal?.code, 'unauthorized');
+    assert.deepEqual(refused.states, ['connecting', 'waiting', 'refused']);
+  });
+}
+
+test('an error on a line that was given up does not touch the next one', async () => {
+  const world = new World();
+  const { chat, WebSocket } = world.device('driver');
+  await world.pass(100);
+  const first = WebSocket.latest;
+  first.cut();
+  while (chat.state !== 'connecting') await world.pass(10);
+  first.onerror({});
+  assert.equal(chat.state, 'connecting');
+});
+
 test('another token opens a refused line', async () => {
   const world = new World();
   world.server.admits = ({ protocols }) => protocols.includes('bearer.right');

@@ -94,14 +94,14 @@ export class Line {
       return;
     }
     this.#socket = socket;
-    this.#timer = clock.setTimeout(() => this.drop(), HANDSHAKE_MS);
+    this.#timer = clock.setTimeout(() => this.#lost(), HANDSHAKE_MS);
     socket.onopen = () => {
       clock.clearTimeout(this.#timer);
       this.#failedHandshakes = 0;
       this.#become('open');
     };
     socket.onmessage = (event) => this.#received(event.data);
-    socket.onerror = () => {};
+    socket.onerror = () => this.state === 'connecting' && this.#lost(); // in Node 20 no close follows
     socket.onclose = () => this.#lost();
   }
 
@@ -146,6 +146,7 @@ export class Line {
     this.#socket = null;
     if (socket) {
       socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.onerror = () => {}; // without a listener, some classes throw it
       try {
         socket.close();
       } catch {
