@@ -554,6 +554,17 @@ def test_a_new_release_alone_publishes_a_new_version(name: str) -> None:
     assert version["Description"] == "r-42"
 
 
+def test_the_version_before_is_there_to_go_back_to() -> None:
+    """CloudFormation deletes what it replaces, and it replaces a version of which only the release has changed."""
+    resources = Stack(**PRODUCTION).resources
+    versions = [each for each in resources.values() if each["Type"] == "AWS::Lambda::Version"]
+    assert len(versions) == len(FUNCTIONS)
+    for version in versions:
+        assert (version["DeletionPolicy"], version["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    functions = [each for each in resources.values() if each["Type"] == "AWS::Lambda::Function"]
+    assert not any("DeletionPolicy" in each for each in functions), "their names would stay taken"
+
+
 def test_posts_go_to_the_stage_itself_on_aws_and_to_the_embedded_aws_locally() -> None:
     for name in FUNCTIONS:
         on_aws = Stack(**STAGING).variables(name)["WEBSOCKET_ENDPOINT"]

@@ -37,8 +37,6 @@ def parsed(path: str) -> dict[str, Any]:
 
 
 template = parsed("template.yaml")
-templates = {
-    **{environment: translated(template, Environment=environment) for environment in ("local", "staging", "production")},
-    "production atonce": translated(template, Environment="production", Traffic="atonce"),
-}
+templates = {name: translated(template, Environment=name) for name in ("local", "staging", "production")}
+templates["production atonce"] = translated(template, Environment="production", Traffic="atonce")
 print(json.dumps({**templates, "deploy/role.yaml": parsed("deploy/role.yaml")}))
