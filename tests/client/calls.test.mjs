@@ -133,6 +133,102 @@ test('an action whose answer is lost is said again on the next line', async () =
   assert.equal(world.server.call.version, 1);
 });
 
+/** Loses the answer to the first thing that is done to a call. */
+function losesAnswer({ server }) {
+  let lost = 1;
+  server.loses = (frame) => frame.type === 'ack' && frame.call && lost-- > 0;
+}
+
+test('a call that was declined before its answer came does not ring again', async () => {
+  const { world, driver, passenger } = await pair();
+  losesAnswer(world);
+  const started = driver.chat.calls.start();
+  await world.pass(200);
+  assert.deepEqual(phases(driver, passenger), ['dialling', 'ringing']);
+  passenger.chat.calls.hangUp();
+  await world.pass(12_000);
+  await started;
+  assert.deepEqual(phases(driver, passenger), ['idle', 'idle']);
+  assert.equal(world.server.call.call_id, 'call-1');
+  assert.deepEqual(driver.chat.calls.call, world.server.call);
+});
+
+test('a call that was answered before its answer came is made by the ICE servers too, at once', async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  losesAnswer(world);
+  driver.chat.calls.start();
+  await world.pass(200);
+  passenger.chat.calls.accept();
+  await world.pass(500);
+  assert.deepEqual(phases(driver, passenger), ['talking', 'talking']);
+  assert.deepEqual(voices(driver, passenger), ['connected', 'connected']);
+  assert.deepEqual(
+    scene.peers.map((each) => each.config.iceServers),
+    Array(2).fill([{ urls: 'stun:example.org' }]),
+  );
+});
+
+test('another call has another name', async () => {
+  const { world, driver, passenger } = await pair();
+  for (const name of ['call-1', 'call-2']) {
+    driver.chat.calls.start();
+    await world.pass(200);
+    assert.equal(passenger.chat.calls.call.call_id, name);
+    passenger.chat.calls.hangUp();
+    await world.pass(200);
+  }
+});
+
+test('a call that another device of this side has is not taken from it', async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  const tablet = scene.phone('driver');
+  await world.pass(200);
+  const { server } = world;
+  const tell = server.tell.bind(server);
+  server.tell = (frame, to) => tell(frame, (each) => to(each) && each.deviceId !== tablet.deviceId);
+  await talking(scene);
+  assert.equal(tablet.chat.calls.phase, 'idle');
+  const started = assert.rejects(tablet.chat.calls.start(), { code: 'call_in_progress' });
+  await world.pass(500);
+  await started;
+  assert.deepEqual(phases(driver, passenger, tablet), ['talking', 'talking', 'elsewhere']);
+  assert.equal(tablet.chat.calls.voice, null);
+});
+
+test('a call that is hung up before any line has carried it rings nowhere', async () => {
+  const { world, driver, passenger, ears } = await pair();
+  world.server.admits = () => false;
+  driver.socket.cut();
+  const started = driver.chat.calls.start();
+  await world.pass(100);
+  driver.chat.calls.hangUp();
+  await started;
+  assert.equal(driver.chat.calls.phase, 'idle');
+  world.server.admits = () => true;
+  await world.pass(5_000);
+  assert.equal(driver.chat.state, 'open');
+  assert.equal(world.server.call, null);
+  assert.equal(ears.driver.microphones[0].running, false);
+
+  driver.chat.calls.start();
+  await world.pass(200);
+  assert.deepEqual(phases(driver, passenger), ['calling', 'ringing']);
+});
+
+test('a call that is hung up on a line that has carried it is ended on the next one', async () => {
+  const { world, driver, passenger } = await pair();
+  losesAnswer(world);
+  driver.chat.calls.start();
+  await world.pass(200);
+  driver.socket.cut();
+  driver.chat.calls.hangUp();
+  await world.pass(3_000);
+  assert.equal(world.server.call.state, 'ended');
+  assert.deepEqual(phases(driver, passenger), ['idle', 'idle']);
+});
+
 test('a call frame that never came is found out by the ping', async () => {
   const { world, driver, passenger } = await pair();
   world.server.loses = (frame) => frame.type === 'call';

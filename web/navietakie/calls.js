@@ -1,4 +1,5 @@
 import { NavieTakieError } from './errors.js';
+import { newId } from './ids.js';
 import { Voice } from './voice.js';
 
 /**
@@ -19,7 +20,8 @@ export class Calls {
   reached = null;
   #options;
   #asking = null;
-  #intent = 0;
+  /** Of what the user last wanted; aborted when the user wants something else. */
+  #intent = new AbortController();
   #part = null;
   #microphone = null;
 
@@ -27,7 +29,8 @@ export class Calls {
    * @param {object} options
    * @param {import('./types.js').Sender} options.side
    * @param {string} options.deviceId
-   * @param {(fields: object) => Promise<object>} options.ask a request that may be repeated
+   * @param {(fields: object, withdrawn?: AbortSignal) => Promise<object>} options.ask a request that may be repeated
+   * @param {() => void} options.repeat asks again at once
    * @param {(frame: object) => boolean} options.send
    * @param {{read: () => object|null, write: (part: object|null) => void}} options.memory survives a reload
    * @param {typeof RTCPeerConnection} [options.RTCPeerConnection]
@@ -56,18 +59,18 @@ export class Calls {
   /** Calls the other side. Rejects with `microphone`, or what the server says. */
   async start() {
     if (this.live || this.#asking) return;
-    await this.#join('dialling', 'initiate');
+    await this.#join('dialling', 'initiate', { client_call_id: newId() }); // however often it is said, it rings once
   }
 
   /** Answers the call that rings here. */
   async accept() {
     if (this.phase !== 'ringing') return;
-    await this.#join('answering', 'accept', this.call.call_id);
+    await this.#join('answering', 'accept', { call_id: this.call.call_id });
   }
 
   /** Declines, cancels or hangs up, whichever it is by now. What is heard stops at once. */
   async hangUp() {
-    this.#intent += 1;
+    this.#intend();
     this.#asking = null;
     this.#silence();
     this.#options.changed();
@@ -81,6 +84,7 @@ export class Calls {
     this.call = call;
     this.ringsUntil = call.ring_ms_left == null ? null : clock.now() + call.ring_ms_left;
     this.#settle();
+    if (this.#asking) this.#options.repeat(); // it moves on before we are answered: the answer may be lost
     this.#options.changed();
   }
 
@@ -105,19 +109,26 @@ export class Calls {
   }
 
   close() {
-    this.#intent += 1;
+    this.#intend();
     this.#silence();
   }
 
-  async #join(phase, action, callId) {
-    const intent = ++this.#intent;
+  /** Lets go of what was wanted before. */
+  #intend() {
+    this.#intent.abort();
+    this.#intent = new AbortController();
+    return this.#intent.signal;
+  }
+
+  async #join(phase, action, fields) {
+    const intent = this.#intend();
     this.#asking = phase;
     this.#options.changed();
     try {
       await this.#openMicrophone();
-      if (intent !== this.#intent) return;
-      const { call, ice_servers: iceServers } = await this.#act(action, callId);
-      if (intent !== this.#intent) {
+      if (intent.aborted) return;
+      const { call, ice_servers: iceServers } = await this.#act(action, fields, intent);
+      if (intent.aborted) {
         await this.#leave(call); // it was hung up before the server had answered
         return;
       }
@@ -125,14 +136,12 @@ export class Calls {
       this.#asking = null;
       this.adopt(call);
     } catch (error) {
-      if (intent !== this.#intent) return;
+      if (intent.aborted) return;
       this.#asking = null;
-      const ours = error.code === 'call_in_progress' && error.details.call.caller === this.#options.side;
-      if (ours) this.#take({ call_id: error.details.call.call_id, ice_servers: [] }); // its first answer was lost
       this.adopt(error.details?.call);
-      if (!ours) throw error;
+      throw error;
     } finally {
-      if (intent === this.#intent) {
+      if (!intent.aborted) {
         this.#asking = null;
         this.#settle();
       }
@@ -144,16 +153,16 @@ export class Calls {
   async #leave(call) {
     const action = call.state === 'ringing' && call.callee === this.#options.side ? 'reject' : 'end';
     try {
-      this.adopt((await this.#act(action, call.call_id)).call);
+      this.adopt((await this.#act(action, { call_id: call.call_id })).call);
     } catch (error) {
       this.adopt(error.details?.call);
       if (this.live && this.call.call_id === call.call_id) throw error;
     }
   }
 
-  async #act(action, callId) {
+  async #act(action, fields, withdrawn) {
     const { ask, deviceId } = this.#options;
-    const answer = await ask({ action: 'call', call_action: action, call_id: callId, device_id: deviceId });
+    const answer = await ask({ action: 'call', call_action: action, ...fields, device_id: deviceId }, withdrawn);
     this.reached = answer.reached ?? null;
     return answer;
   }
@@ -193,15 +202,15 @@ export class Calls {
   async #openMicrophone() {
     const { RTCPeerConnection, getUserMedia } = this.#options;
     if (!RTCPeerConnection || this.#microphone) return this.#microphone;
-    const intent = this.#intent;
+    const { signal: intent } = this.#intent;
     let stream;
     try {
       stream = await getUserMedia({ audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true } });
     } catch (error) {
       throw new NavieTakieError({ code: 'microphone', message: error?.message ?? 'There is no microphone' });
     }
-    if (intent === this.#intent) this.#microphone = stream;
-    else stop(stream);
+    if (intent.aborted) stop(stream);
+    else this.#microphone = stream;
     return this.#microphone;
   }
 

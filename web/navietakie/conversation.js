@@ -92,7 +92,8 @@ export class Conversation extends Emitter {
       calls: new Calls({
         side: sender,
         deviceId,
-        ask: (fields) => requests.ask(fields),
+        ask: (fields, withdrawn) => requests.ask(fields, withdrawn),
+        repeat: () => requests.repeat(),
         send,
         clock,
         changed,
@@ -244,7 +245,7 @@ export class Conversation extends Emitter {
       this.#parts.access.refused = false;
       sync.lineOpened();
       outbox.lineOpened();
-      requests.lineOpened();
+      requests.repeat();
       calls.lineOpened();
     } else {
       sync.lineLost();

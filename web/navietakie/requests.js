@@ -1,6 +1,7 @@
 import { NavieTakieError } from './errors.js';
 
 const RESEND_MS = 5_000;
+const ANSWER_MS = 20_000;
 
 /**
  * Requests over the line that want an answer: each is sent again, under the same id, on every new line and every five
@@ -17,19 +18,27 @@ export class Requests {
     this.#clock = clock;
   }
 
-  /** Resolves with the answering frame; rejects with the server's refusal, or `timeout`. */
-  ask(fields, timeoutMs = 20_000) {
+  /**
+   * Resolves with the answering frame; rejects with the server's refusal, or `timeout`, or where it was `withdrawn`
+   * before any line had taken it. After that it may have reached the server, and is asked until it is answered.
+   *
+   * @param {object} fields
+   * @param {AbortSignal} [withdrawn]
+   */
+  ask(fields, withdrawn) {
     const frame = { id: `ask-${++this.#count}`, ...fields };
     return new Promise((resolve, reject) => {
-      const asked = { frame, resolve, reject, timer: null, endTimer: null };
+      const asked = { frame, resolve, reject, timer: null, endTimer: null, sent: false };
       this.#pending.set(frame.id, asked);
       const late = () => this.#reject(frame.id, new NavieTakieError({ code: 'timeout', message: 'No answer came' }));
-      asked.endTimer = this.#clock.setTimeout(late, timeoutMs);
+      asked.endTimer = this.#clock.setTimeout(late, ANSWER_MS);
+      withdrawn?.addEventListener('abort', () => asked.sent || this.#reject(frame.id, withdrawn.reason));
       this.#transmit(asked);
     });
   }
 
-  lineOpened() {
+  /** Sends whatever is unanswered again: on a new line, or where an answer seems to be lost. */
+  repeat() {
     for (const asked of this.#pending.values()) this.#transmit(asked);
   }
 
@@ -61,7 +70,7 @@ export class Requests {
   }
 
   #transmit(asked) {
-    this.#send(asked.frame);
+    asked.sent = this.#send(asked.frame) || asked.sent;
     this.#again(asked, RESEND_MS);
   }
 

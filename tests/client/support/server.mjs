@@ -28,6 +28,8 @@ export class FakeServer {
   restRefusal = null;
   handled = [];
   #markers = new Map();
+  /** By side, the `client_call_id` with which it initiated the latest call. */
+  #initiates = {};
   #clock;
 
   constructor(clock) {
@@ -139,7 +141,7 @@ export class FakeServer {
     );
   }
 
-  on_call(connection, { id, call_action: action, call_id: callId }) {
+  on_call(connection, { id, call_action: action, call_id: callId, client_call_id: name }) {
     const { sender, deviceId } = connection;
     const act = `${action} ${sender} ${deviceId}`;
     const call = this.call;
@@ -150,19 +152,24 @@ export class FakeServer {
       reject: live && call.state === 'ringing' && call.callee === sender ? 'ended' : null,
       end: live && (call.state === 'connected' || call.caller === sender) ? 'ended' : null,
     }[action];
-    const repeat = call?.act === act && (action === 'initiate' || call.call_id === callId);
+    const named = action === 'initiate' && name !== undefined && this.#initiates[sender] === name;
+    const repeat = named || (call?.act === act && (action === 'initiate' || call.call_id === callId));
     if (!repeat && (!change || (action !== 'initiate' && call.call_id !== callId))) {
       const code = action === 'initiate' && call?.state === 'connected' ? 'call_in_progress' : 'illegal_transition';
       connection.post({ type: 'error', id, error: { code, retryable: false, details: { call } } });
       return;
     }
-    if (!repeat) this.changeCall(change, { sender, deviceId, act }, connection);
+    if (!repeat) {
+      this.changeCall(change, { sender, deviceId, act }, connection);
+      if (action === 'initiate') this.#initiates[sender] = name;
+    }
     connection.post({ type: 'ack', id, call: this.call, ice_servers: [{ urls: 'stun:example.org' }], reached: 1 });
   }
 
   /** Moves the call on, or begins one, and tells everybody but `from`. */
   changeCall(state, { sender, deviceId, act = null } = {}, from = null) {
     if (state === 'ringing') {
+      this.#initiates = {};
       const count = Number(this.call?.timestamp ?? 0) + 1;
       const callee = sender === 'driver' ? 'passenger' : 'driver';
       this.call = { call_id: `call-${count}`, timestamp: String(count), caller: sender, callee, version: 0 };
