@@ -10,7 +10,7 @@ from navietakie import cursors, instants
 from navietakie.call import Act, Action, Call, CallId, as_stored, begun, due_at, is_repeat, moved, timed_out
 from navietakie.conversation import Head, RateLimit, append
 from navietakie.errors import Refusal, invalid, unavailable
-from navietakie.message import ClientId, Fields, Label, Message, NewMessage, Sender, Side
+from navietakie.message import ClientId, Fields, Label, Limit, Message, NewMessage, Sender, Side
 from navietakie.retrying import tries
 from navietakie.tables.calls import LogPage, VersionConflict
 from navietakie.tables.connections import Connection
@@ -84,7 +84,7 @@ class SocketAct(Fields):
 class LogQuery(Fields):
     """Which part of a booking's call log is asked for."""
 
-    limit: Annotated[int, Field(ge=1, le=100, strict=False)] = 50
+    limit: Limit = 50
     cursor: Annotated[str, Field(min_length=1, max_length=64)] | None = None
 
 
@@ -136,7 +136,12 @@ class Calling:
                 raise self._not_the_latest(booking_code, new.call_id or "", now)
             return moved(latest, act, now)
 
-        call, reached = self.advance(booking_code, decide, deadline, origin)
+        try:
+            call, reached = self.advance(booking_code, decide, deadline, origin)
+        except Refusal as refusal:
+            if new.action in ("initiate", "accept") and refusal.code in ("illegal_transition", "call_in_progress"):
+                self._check_open(booking_code, refusal)
+            raise
         if reached is None:
             reached = self.tell_again(call, by, origin)
         # What was written, even if telling of it has outlasted the ring: only who writes the end knows which it was.
@@ -235,6 +240,13 @@ class Calling:
         expires_at = instants.to_seconds(now) + self.retention_days * 86_400
         self.calls.end(before, after, message, head=head, head_after=head_after, expires_at=expires_at)
         return after, message
+
+    def _check_open(self, booking_code: str, refusal: Refusal) -> None:
+        """Raises `booking_closed` in a closed booking: of what stands in the way, that is what no retry changes."""
+        closed_at = self.history.head(booking_code).closed_at
+        if closed_at is not None:
+            details = {**refusal.details, "closed_at": closed_at}
+            raise Refusal("booking_closed", "The booking is closed", details=details) from refusal
 
     def _not_the_latest(self, booking_code: str, call_id: str, now: int) -> Refusal:
         """Why a call that is not the latest one cannot be acted on."""

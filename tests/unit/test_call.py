@@ -86,15 +86,6 @@ def test_what_is_not_in_the_table_is_refused_with_the_call_as_it_stands(state: S
     assert refused.value.details == {"call": as_seen(before, NOW + 3 * SECOND).model_dump()}
 
 
-def test_an_accept_after_the_close_is_told_of_the_close() -> None:
-    closed = moved(ring(), Act("closed"), NOW + SECOND)
-    for event, code in (("accept", "booking_closed"), ("reject", "illegal_transition"), ("end", "illegal_transition")):
-        with pytest.raises(Refusal) as refused:
-            moved(closed, Act(event, "passenger", "phone"), NOW + 2 * SECOND)
-        assert refused.value.code == code
-        assert refused.value.details == {"call": closed.model_dump()}
-
-
 def test_a_call_begins_ringing() -> None:
     call = ring()
     assert as_seen(call, NOW + 5 * SECOND).model_dump() == {

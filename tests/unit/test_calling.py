@@ -641,6 +641,21 @@ def test_no_call_begins_or_is_accepted_in_a_closed_booking(world: World) -> None
     world.check_log("cancelled")
 
 
+def test_whatever_stands_in_the_way_of_a_call_the_close_is_what_is_told() -> None:
+    world = World()
+    call = world.talk()
+    world.close()
+    late = (lambda: world.ring("passenger"), lambda: world.act("passenger", "accept", call, "watch"))
+    for act in late:
+        details = refused("booking_closed", act).details
+        assert (details["call"]["state"], details["closed_at"]) == ("connected", world.messages.head("test").closed_at)
+    refused("illegal_transition", lambda: world.act("passenger", "reject", call))
+    world.queue("closing", "test", 0, queued_at=world.now)
+    world.passes(1)
+    assert refused("booking_closed", late[1]).details["call"]["end_reason"] == "booking_closed"
+    refused("illegal_transition", lambda: world.act("driver", "end", call))
+
+
 @pytest.mark.parametrize("talks", [True, False])
 def test_closing_ends_a_live_call(world: World, talks: bool) -> None:
     if talks:

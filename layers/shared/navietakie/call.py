@@ -129,8 +129,7 @@ def is_repeat(call: Call, act: Act) -> bool:
 def moved(call: Call, act: Act, at: int) -> Call:
     """`call` after `act` at the instant `at`; `call` itself where the act is a repeat.
 
-    Raises `illegal_transition`, `call_in_progress` for an `initiate` while connected, or `booking_closed` for an
-    `accept` after the close, with the call in `details`.
+    Raises `illegal_transition`, or `call_in_progress` for an `initiate` while connected, with the call in `details`.
     """
     if is_repeat(call, act):
         return call
@@ -140,8 +139,6 @@ def moved(call: Call, act: Act, at: int) -> Call:
         details = {"call": as_seen(call, at).model_dump()}
         if (call.state, act.event) == ("connected", "initiate"):
             raise Refusal("call_in_progress", "A call is in progress", details=details)
-        if (call.end_reason, act.event) == ("booking_closed", "accept"):  # as it is refused a moment before that end
-            raise Refusal("booking_closed", "The booking is closed", details=details)
         raise Refusal("illegal_transition", f"The call is {call.state}: no {act.event} by its {role}", details=details)
     state, end_reason = step
     changes: dict[str, Any] = {
