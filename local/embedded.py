@@ -130,10 +130,19 @@ class EmbeddedAws:
         return scratch / str(time.time_ns())
 
     def _end_last(self) -> int | None:
-        """The port of the last one. Where a killed `make run` left it running, it is ended first, so that it saves."""
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError), self._lock.open() as lock:
-            if is_held(lock):
-                pid = json.load(lock)["pid"]
+        """The port of the last one, which is ended first where a killed `make run` has left it running."""
+        end(self._home)
+        with contextlib.suppress(FileNotFoundError, ValueError):  # ValueError: it died as it wrote
+            return json.loads(self._lock.read_text())["port"]
+        return None
+
+
+def end(home: Path) -> bool:
+    """Ends the embedded AWS of the stack in `home`, if it runs, so that it saves. Whether it ran."""
+    with contextlib.suppress(FileNotFoundError), (home / LOCK).open() as lock:
+        if is_held(lock):
+            pid = json.load(lock)["pid"]
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
                 for _ in range(STOP_SECONDS * 10):
                     if not is_held(lock):
@@ -142,10 +151,8 @@ class EmbeddedAws:
                 else:
                     os.kill(pid, signal.SIGKILL)
             fcntl.flock(lock, fcntl.LOCK_SH)
-            lock.seek(0)
-            with contextlib.suppress(ValueError):  # it died as it wrote
-                return json.load(lock)["port"]
-        return None
+            return True
+    return False
 
 
 def is_held(lock: IO[str]) -> bool:
