@@ -137,16 +137,17 @@ def test_a_token_reaches_neither_the_backend_nor_a_log(up: Proxied) -> None:
 
 
 def test_whom_the_token_or_the_backend_refuses_is_not_let_in(up: Proxied) -> None:
-    refused = [
-        f"booking_id=mine&token={up.token('theirs', 'driver')}",
-        "booking_id=mine",
-        f"booking_id=mine&type=403&token={up.token('mine', 'driver')}",
-        f"booking_id=mine&type=401&token={up.token('mine', 'driver')}",
-        f"booking_id=mine&type=302&token={up.token('mine', 'driver')}",
-    ]
-    for query in refused:
-        with pytest.raises(InvalidStatus), connected(up.stack, query):
+    own = up.token("mine", "driver")
+    for status, query in (
+        (403, f"booking_id=mine&token={up.token('theirs', 'driver')}"),
+        (401, "booking_id=mine"),
+        (403, f"booking_id=mine&type=403&token={own}"),
+        (401, f"booking_id=mine&type=401&token={own}"),
+        (502, f"booking_id=mine&type=302&token={own}"),
+    ):
+        with pytest.raises(InvalidStatus) as refused, connected(up.stack, query):
             pass
+        assert (query, refused.value.response.status_code) == (query, status)
     assert up.events("mine") == ["register"] * 3
     assert not [it for it in up.backend.connections.values() if it["booking_id"] == "mine"]
 
@@ -172,8 +173,8 @@ def test_a_backend_that_misbehaves_costs_an_error_frame(up: Proxied, how: str, c
 
 def test_what_is_no_frame_never_reaches_the_backend(up: Proxied) -> None:
     with up.client("no-frame", "driver") as client:
-        for text in ("[]", "{", "null", '{"a":"\\ud800"}'):
-            client.send(text)
+        for frame in ("[]", "{", "null", '{"a":"\\ud800"}', b'{"action":"x"}'):
+            client.send(frame)
             assert json.loads(client.recv(timeout=20))["error"]["code"] == "invalid_request"
     assert "message" not in up.events("no-frame")
 
@@ -187,8 +188,9 @@ def test_the_backends_death_costs_error_frames_only(proxied: Proxied) -> None:
         for number in range(5):
             told = ask(client, action="during", id=str(number))
             assert (told["id"], told["error"]["code"], told["error"]["retryable"]) == (str(number), "unavailable", True)
-        with pytest.raises(InvalidStatus), proxied.client("outage", "driver"):
+        with pytest.raises(InvalidStatus) as refused, proxied.client("outage", "driver"):
             pass
+        assert refused.value.response.status_code == 502
         leaver.close()
         end = time.monotonic() + 20
         while "BackendDisconnectsLost" not in proxied.run.logged() and time.monotonic() < end:
