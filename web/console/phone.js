@@ -10,6 +10,7 @@ import { deviceOf, keepToken, tokenOf } from './settings.js';
 import { NAMES, count, endInWords, inWords, timeOfDay } from './texts.js';
 
 const NEWS_MS = 6_000;
+const DOUBLE_TAP_MS = 600;
 
 /** One phone: a side's conversation, on a line that can be cut. */
 export class Phone {
@@ -22,6 +23,7 @@ export class Phone {
   #newsTimer = null;
   #due = false;
   #rings = false;
+  #settling = null;
   #changed;
   #parts = {};
   #views;
@@ -123,9 +125,17 @@ export class Phone {
   /** What is covered can be neither reached nor read. */
   #cover(rings = this.#rings) {
     const { log } = this.#views;
+    if (this.#rings && !rings) this.#settle();
     this.#rings = rings;
     set(this.#parts.body, 'inert', rings || log.isOpen);
     set(log.element, 'inert', rings);
+  }
+
+  /** The second tap of two was meant for the sheet that the first one sent away: not for what lies behind it. */
+  #settle() {
+    set(this.#parts.body, 'data-settling', true);
+    clearTimeout(this.#settling);
+    this.#settling = setTimeout(() => set(this.#parts.body, 'data-settling', false), DOUBLE_TAP_MS);
   }
 
   async #callPeer() {
