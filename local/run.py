@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import signal
 import sys
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 from local import deploy, logs, sam_local
 from local.aws import REGION, hide_accounts
 from local.embedded import DidNotStart, EmbeddedAws
-from local.frontdoor import FrontDoor
+from local.frontdoor import FrontDoor, listen
 from local.stack import HOME, ROOT, Stack
 
 HOW_TO = """
@@ -181,13 +182,39 @@ async def until_told(options: Options) -> None:
         await running
 
 
+def port_number(text: str) -> int:
+    """The port that PORT gives; ends the program where none can be opened there or near."""
+    if not (text.isdecimal() and int(text) < 2**16):
+        sys.exit(f"PORT is a number up to {2**16 - 1}, not {text}")
+    try:
+        for each in listen(int(text)):
+            each.close()
+    except (OSError, OverflowError) as reason:  # below 1024 not everybody may; OverflowError: the last ones are taken
+        sys.exit(f"PORT={text} cannot be opened: {reason}")
+    return int(text)
+
+
+def auth_mode(text: str) -> str:
+    """The mode that AUTH_MODE names; ends the program where it is none."""
+    if text not in ("none", "jwt"):
+        sys.exit(f"AUTH_MODE is none or jwt, not {text}")
+    return text
+
+
+def backend_url(text: str) -> str:
+    """The address in BACKEND_URL, empty if there is none; ends the program where the template would refuse it."""
+    if not re.fullmatch(r"|https?://[^?#\s]+", text):
+        sys.exit(f"BACKEND_URL is http://… or https://… without ? and #, not {text}")
+    return text
+
+
 def main() -> int:
     """Parses the command line and runs; 1 when the stack did not start or died."""
     parser = argparse.ArgumentParser(prog="make run", description=__doc__)
     parser.add_argument("--home", type=Path, default=HOME, help="the folder that keeps the state")
-    parser.add_argument("--port", type=int, default=8000, help="where the front door looks for a free port first")
-    parser.add_argument("--auth-mode", choices=("none", "jwt"), default="none")
-    parser.add_argument("--backend-url", default="", help="forward WebSocket events to this HTTP backend")
+    parser.add_argument("--port", type=port_number, default=8000, help="where to look for a free port first")
+    parser.add_argument("--auth-mode", type=auth_mode, default="none", help="none or jwt")
+    parser.add_argument("--backend-url", type=backend_url, default="", help="where to forward WebSocket events to")
     arguments = parser.parse_args()
     options = Options(arguments.home.resolve(), arguments.port, arguments.auth_mode, arguments.backend_url)
     options.home.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,50 @@
+"""What `make run` is told on its command line is checked before anything starts."""
+
+import errno
+import sys
+from pathlib import Path
+
+import pytest
+
+from local import run
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "said"),
+    [
+        ("--port", "99999", "PORT is a number up to 65535, not 99999"),
+        ("--port", "80x", "PORT is a number up to 65535, not 80x"),
+        ("--port", "-1", "PORT is a number up to 65535, not -1"),
+        ("--auth-mode", "foo", "AUTH_MODE is none or jwt, not foo"),
+        ("--backend-url", "foo", "BACKEND_URL is http://… or https://… without ? and #, not foo"),
+        (
+            "--backend-url",
+            "http://a/?b",
+            "BACKEND_URL is http://… or https://… without ? and #, not http://a/?b",
+        ),
+    ],
+)
+def test_an_odd_setting_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, text: str, said: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["run", "--home", str(tmp_path), f"{option}={text}"])
+    with pytest.raises(SystemExit) as end:
+        run.main()
+    assert end.value.code == said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_that_may_not_be_opened_is_refused_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def listen(port: int) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(run, "listen", listen)
+    with pytest.raises(SystemExit, match=r"PORT=80 cannot be opened: .*Permission denied"):
+        run.port_number("80")
+
+
+def test_what_the_template_takes_is_taken() -> None:
+    for url in ("", "http://127.0.0.1:9000", "https://backend.example.com/rides/"):
+        assert run.backend_url(url) == url
+    assert [run.auth_mode(each) for each in ("none", "jwt")] == ["none", "jwt"]
+    assert run.port_number("0") == 0
