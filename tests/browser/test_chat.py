@@ -101,6 +101,40 @@ def test_history_loads_as_one_scrolls_and_stays_where_one_reads(open_console: Op
     expect(phone.button("Earlier messages")).to_be_hidden()
 
 
+def test_what_one_sends_is_shown_wherever_one_has_scrolled_to(console: Console) -> None:
+    phone = console.driver
+    for number in range(20):
+        console.send("system", f"Notice number {number}", message_type="system")
+    expect(phone.messages).to_have_count(20)
+    phone.look_at()
+    log = phone.place.get_by_role("log")
+    latest = phone.button("To the latest")
+    log.evaluate("element => { element.scrollTop = 0 }")
+    expect(latest).to_be_visible()
+    phone.write("Written while reading what was")
+    expect(phone.bubble("Written while reading")).to_be_in_viewport()
+    log.evaluate("element => { element.scrollTop = 0 }")
+    expect(latest).to_be_visible()
+    phone.button("I am here").click()
+    expect(phone.bubble("I am here")).to_be_in_viewport()
+    expect(latest).to_be_hidden()
+
+
+def test_a_view_that_is_resized_at_the_end_stays_there(console: Console) -> None:
+    for number in range(20):
+        console.send("system", f"Notice number {number}", message_type="system")
+    console.driver.look_at()
+    expect(console.driver.messages).to_have_count(20)
+    log = console.driver.place.get_by_role("log")
+    log.evaluate(  # as when a scroll event comes between the resize and its observer
+        "element => { element.style.flex = '0 0 150px'; element.dispatchEvent(new Event('scroll')) }"
+    )
+    console.page.wait_for_function(
+        "([log]) => log.scrollHeight - log.scrollTop - log.clientHeight < 1", arg=[log.element_handle()]
+    )
+    expect(console.driver.button("To the latest")).to_be_hidden()
+
+
 def test_a_closed_booking_refuses_what_is_written_until_it_opens(console: Console) -> None:
     console.send("system", "The ride is over", message_type="system", metadata={"event": "booking_closed"})
     expect(console.driver.notice).to_contain_text("This booking is closed")

@@ -9,10 +9,16 @@ export class Composer {
   #chat;
   #text;
   #send;
+  #sent;
   #left = h('p', { class: 'left', hidden: true, 'aria-live': 'polite' });
 
-  constructor(chat, name) {
+  /**
+   * @param {import('../navietakie/conversation.js').Conversation} chat
+   * @param {{name: string, sent: () => void}} options `name` of who writes; `sent` is told when something was sent
+   */
+  constructor(chat, { name, sent }) {
     this.#chat = chat;
+    this.#sent = sent;
     this.#text = h('textarea', {
       rows: '1',
       maxlength: LONGEST,
@@ -26,7 +32,7 @@ export class Composer {
     this.#send = h('button', { class: 'round', type: 'submit', 'aria-label': 'Send', disabled: true }, icon('send'));
     const write = h('form', { class: 'write', onsubmit: (event) => this.#submit(event) }, this.#text, this.#send);
     const replies = QUICK_REPLIES[chat.sender].map(([id, text]) =>
-      h('button', { type: 'button', onclick: () => chat.send(text, { metadata: { quick_reply_id: id } }) }, text),
+      h('button', { type: 'button', onclick: () => this.#reply(id, text) }, text),
     );
     const quick = h('div', { class: 'replies', role: 'group', 'aria-label': 'Quick replies' }, replies);
     this.element = h('div', { class: 'composer' }, quick, write, this.#left);
@@ -47,11 +53,17 @@ export class Composer {
     this.#submit(event);
   }
 
+  #reply(id, text) {
+    this.#chat.send(text, { metadata: { quick_reply_id: id } });
+    this.#sent();
+  }
+
   #submit(event) {
     event.preventDefault();
     const text = this.#text.value.trim();
     if (!text) return;
     this.#chat.send(text);
+    this.#sent();
     this.#text.value = '';
     this.#typed();
     this.#text.focus();

@@ -13,6 +13,7 @@ export class Messages {
   #jump = h('button', { class: 'jump', type: 'button', onclick: () => this.#jumped() });
   #scroll;
   #loading = false;
+  #height = 0;
   #atEnd = true;
   #firstUnread = null;
   #options;
@@ -27,11 +28,17 @@ export class Messages {
     this.#scroll = h('div', { class: 'scroll', tabindex: '0', role: 'log', 'aria-label': 'Messages' }, this.#list);
     this.#scroll.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     this.element = h('div', { class: 'talk' }, this.#scroll, this.#jump);
-    new ResizeObserver(() => this.#atEnd && this.#toEnd()).observe(this.#scroll);
+    new ResizeObserver(() => this.#resized()).observe(this.#scroll);
   }
 
   get atEnd() {
     return this.#atEnd;
+  }
+
+  /** Goes to the end: there is what one has just sent. */
+  showEnd() {
+    this.#toEnd();
+    this.#renderJump();
   }
 
   /** Shows the conversation as it is now. */
@@ -158,17 +165,22 @@ export class Messages {
 
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroll;
+    if (clientHeight !== this.#height) return; // moved by a keyboard or a notice, not by the reader: see #resized
     this.#atEnd = scrollHeight - scrollTop - clientHeight < NEAR_END;
     if (this.#atEnd && this.#options.attended()) this.#options.readAll();
     if (scrollTop < NEAR_END && this.#chat.hasOlder && !this.#atEnd) this.#loadOlder();
     this.#renderJump();
   }
 
+  #resized() {
+    this.#height = this.#scroll.clientHeight;
+    if (this.#atEnd) this.#toEnd();
+  }
+
   #jumped() {
-    this.#toEnd();
     this.#options.readAll();
     this.#scroll.focus({ preventScroll: true });
-    this.#renderJump();
+    this.showEnd();
   }
 
   #toEnd() {

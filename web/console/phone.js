@@ -53,7 +53,7 @@ export class Phone {
         readAll: () => this.chat.markRead(),
         problem: (error) => this.#tell(inWords(error), 'bad'),
       }),
-      composer: new Composer(this.chat, NAMES[side]),
+      composer: new Composer(this.chat, { name: NAMES[side], sent: () => this.#views.messages.showEnd() }),
       call: new CallView(this.chat.calls, this.#peer, {
         act: (action) => action.catch((error) => this.#tell(inWords(error), 'bad')),
         cover: (rings) => this.#cover(rings),
