@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from tests.template.stack import FUNCTIONS, ROOT, Resolved, Stack, translations
 
@@ -58,6 +59,16 @@ def allows(policy: Any, action: str, resource: str) -> bool:
     )
 
 
+def granted() -> set[str]:
+    """Every action of the deploying role's."""
+    return {
+        action
+        for name in POLICIES
+        for statement in role().properties(name)["PolicyDocument"]["Statement"]
+        for action in statement["Action"]
+    }
+
+
 @pytest.mark.parametrize("parameters", [PRODUCTION, PROXY])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_boundary_leaves_every_function_what_its_role_grants(name: str, parameters: dict[str, str]) -> None:
@@ -66,6 +77,14 @@ def test_the_boundary_leaves_every_function_what_its_role_grants(name: str, para
         if statement["Effect"] == "Allow":
             resource = re.sub(r"<(\w+(?:\.\w+)?)>", lambda match: ARNS.get(match[1], match[0]), statement["Resource"])
             assert all(allows(boundary, action, resource) for action in statement["Action"]), statement
+
+
+def test_the_boundary_leaves_their_keys_to_the_services_that_encrypt_and_to_them_alone() -> None:
+    boundary = role().properties("Boundary")
+    (keys,) = (each for each in boundary["PolicyDocument"]["Statement"] if "kms:Decrypt" in each["Action"])
+    assert keys["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+    services = {f"{service}.<Region>.<URLSuffix>" for service in ("dynamodb", "secretsmanager", "sns")}
+    assert set(keys["Condition"]["StringEquals"]["kms:ViaService"]) == services
 
 
 def test_the_boundary_allows_nothing_that_makes_power() -> None:
@@ -84,6 +103,8 @@ def test_roles_are_made_within_the_boundary_or_are_codedeploys() -> None:
     powerful = {"iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:PutRolePermissionsBoundary"}
     for statement in policy["PolicyDocument"]["Statement"]:
         (resource,) = listed(statement["Resource"])
+        if statement["Action"] == ["iam:CreateServiceLinkedRole"]:
+            continue  # a role of AWS's making, see below
         assert resource.startswith("arn:<Partition>:iam::<AccountId>:role/navietakie-production-")
         if not powerful & set(statement["Action"]):
             continue
@@ -131,13 +152,42 @@ def test_the_deploying_role_knows_every_service_of_the_template() -> None:
     for parameters in (PRODUCTION, PROXY):
         kinds = {each["Type"].split("::")[1] for each in Stack(**parameters).resources.values()}
         needed |= {services.get(kind, kind.lower()) for kind in kinds}
-    granted = {
-        action.partition(":")[0]
-        for name in POLICIES
-        for statement in role().properties(name)["PolicyDocument"]["Statement"]
-        for action in statement["Action"]
-    }
-    assert needed <= granted
+    assert needed <= {action.partition(":")[0] for action in granted()}
+
+
+@pytest.mark.parametrize("parameters", [PRODUCTION, PROXY])
+def test_the_deploying_role_may_read_all_that_cloudformation_reads_of_a_resource(parameters: dict[str, str]) -> None:
+    """By the resource types' own schemas. Lambda's variables have no key of ours, so nothing is to be decrypted."""
+    kinds = {each["Type"] for each in Stack(**parameters).resources.values()}
+    schemas = [PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema for kind in kinds]
+    reads = [schema["handlers"]["read"]["permissions"] for schema in schemas if "read" in schema["handlers"]]
+    assert len(kinds) - len(reads) <= 2, "policies of a queue and of a topic"
+    asked = {action.lower() for permissions in reads for action in permissions}
+    assert asked - {action.lower() for action in granted()} == {"kms:decrypt"}
+
+
+def test_the_deploying_role_may_take_away_every_tag_that_it_may_give() -> None:
+    tagging = {action for action in granted() if ":Tag" in action}
+    assert {"codedeploy:TagResource", "iam:TagRole", "secretsmanager:TagResource", "sqs:TagQueue"} <= tagging
+    assert {action.replace(":Tag", ":Untag") for action in tagging} - granted() == set()
+
+
+def test_the_deploying_role_may_change_what_it_made() -> None:
+    topic = "arn:<Partition>:sns:<Region>:<AccountId>:navietakie-alarms-production"
+    assert allows(role().properties("DeployPolicy"), "sns:SetSubscriptionAttributes", f"{topic}:1")
+    made = "arn:<Partition>:iam::<AccountId>:role/navietakie-production-MakeCallRole-1"
+    for action in ("UpdateAssumeRolePolicy", "UpdateRole", "UpdateRoleDescription"):
+        assert allows(role().properties("RolesPolicy"), f"iam:{action}", made)
+
+
+def test_the_first_own_domain_of_an_account_may_make_api_gateways_own_role() -> None:
+    (statement,) = (
+        each
+        for each in role().properties("RolesPolicy")["PolicyDocument"]["Statement"]
+        if "iam:CreateServiceLinkedRole" in each["Action"]
+    )
+    assert statement["Resource"].endswith(":role/aws-service-role/ops.apigateway.amazonaws.com/*")
+    assert statement["Condition"] == {"StringEquals": {"iam:AWSServiceName": "ops.apigateway.amazonaws.com"}}
 
 
 def test_the_deploying_role_may_look_at_the_network_that_a_function_goes_into() -> None:
