@@ -1,16 +1,10 @@
 """Talking to the embedded AWS, and to no other: this machine's own accounts and profiles are out of sight."""
 
 import os
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import Any
 
 import boto3
-
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
-    from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_lambda import LambdaClient
-    from mypy_boto3_s3 import S3Client
-    from mypy_boto3_ssm import SSMClient
 
 REGION = "us-east-1"
 
@@ -35,29 +29,8 @@ def hide_accounts() -> None:
         del os.environ[name]
 
 
-class EmbeddedClients:
-    """boto3's clients of the embedded AWS at `endpoint`. Its root keys are `test` and `test`."""
-
-    def __init__(self, endpoint: str) -> None:
-        self._endpoint = endpoint
-        self._session = boto3.Session("test", "test", region_name=REGION)
-
-    @property
-    def cloudformation(self) -> "CloudFormationClient":
-        return self._session.client("cloudformation", endpoint_url=self._endpoint)
-
-    @property
-    def dynamodb(self) -> "DynamoDBClient":
-        return self._session.client("dynamodb", endpoint_url=self._endpoint)
-
-    @property
-    def functions(self) -> "LambdaClient":
-        return self._session.client("lambda", endpoint_url=self._endpoint)
-
-    @property
-    def s3(self) -> "S3Client":
-        return self._session.client("s3", endpoint_url=self._endpoint)
-
-    @property
-    def ssm(self) -> "SSMClient":
-        return self._session.client("ssm", endpoint_url=self._endpoint)
+def session(endpoint: str) -> boto3.Session:
+    """boto3's session with the embedded AWS at `endpoint`, as its root, whose keys are `test` and `test`."""
+    root: Any = boto3.Session("test", "test", region_name=REGION)
+    root.client = partial(root.client, endpoint_url=endpoint)
+    return root

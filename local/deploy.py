@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
 from botocore.exceptions import ClientError
 
-from local.aws import REGION, EmbeddedClients, environment
+from local.aws import REGION, environment, session
 from local.embedded import DidNotStart
 from local.stack import ROOT
 
@@ -88,8 +89,8 @@ async def build_for_docker(source: str, log: Path) -> None:
 
 async def deploy(built: Path, endpoint: str, parameters: Mapping[str, str], log: Path) -> None:
     """`sam deploy` of a built template, and then what the embedded AWS ignores in one."""
-    aws = EmbeddedClients(endpoint)
-    await asyncio.to_thread(aws.s3.create_bucket, Bucket=BUCKET)
+    aws = session(endpoint)
+    await asyncio.to_thread(aws.client("s3").create_bucket, Bucket=BUCKET)
     await _sam(
         "deploy",
         *("--template-file", str(built), "--config-file", str(ROOT / "samconfig.toml"), "--config-env", "local"),
@@ -103,20 +104,20 @@ async def deploy(built: Path, endpoint: str, parameters: Mapping[str, str], log:
 
 def mark(endpoint: str, fingerprint: str) -> None:
     """Remembers what is deployed, beside it: both are saved, or neither is."""
-    EmbeddedClients(endpoint).ssm.put_parameter(Name=MARK, Value=fingerprint, Type="String", Overwrite=True)
+    session(endpoint).client("ssm").put_parameter(Name=MARK, Value=fingerprint, Type="String", Overwrite=True)
 
 
 def marked(endpoint: str) -> str | None:
     """The fingerprint of what is deployed; None where nothing is."""
     try:
-        return EmbeddedClients(endpoint).ssm.get_parameter(Name=MARK)["Parameter"].get("Value")
+        return session(endpoint).client("ssm").get_parameter(Name=MARK)["Parameter"].get("Value")
     except ClientError:
         return None
 
 
 def describe(endpoint: str) -> Deployed:
     """What the last deploy made; raises DidNotStart where the stack is incomplete."""
-    formation = EmbeddedClients(endpoint).cloudformation
+    formation = session(endpoint).client("cloudformation")
     stack = formation.describe_stacks(StackName=STACK)["Stacks"][0]
     made: dict[str, list[str]] = defaultdict(list)
     for resource in formation.describe_stack_resources(StackName=STACK)["StackResources"]:
@@ -132,10 +133,11 @@ def describe(endpoint: str) -> Deployed:
         raise DidNotStart("The deployed stack has no REST or no WebSocket API") from None
 
 
-def _enable_expiry(aws: EmbeddedClients) -> None:
-    for resource in aws.cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]:
+def _enable_expiry(aws: boto3.Session) -> None:
+    dynamodb = aws.client("dynamodb")
+    for resource in aws.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]:
         if resource["ResourceType"] == "AWS::DynamoDB::Table":
-            aws.dynamodb.update_time_to_live(
+            dynamodb.update_time_to_live(
                 TableName=resource.get("PhysicalResourceId", ""),
                 TimeToLiveSpecification={"AttributeName": "expires_at", "Enabled": True},
             )

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from aiohttp import ClientError, ClientSession, DummyCookieJar, web
 from yarl import URL
 
-from local.aws import EmbeddedClients
+from local.aws import session
 from local.deploy import STACK
 from local.frontdoor import end_to_end, listen, listener
 
@@ -78,14 +78,15 @@ def bridge_address() -> str | None:
 
 def write_variables(endpoint: str, gate_port: int, file: Path) -> None:
     """The deployed functions' variables in the form of `sam local --env-vars`, with the addresses of a container."""
-    aws = EmbeddedClients(endpoint)
+    aws = session(endpoint)
+    functions = aws.client("lambda")
     here = re.compile(rf"http://(127\.0\.0\.1|localhost):{urlsplit(endpoint).port}\b")
     container_endpoint = f"http://{HOST}:{gate_port}"
     variables: dict[str, dict[str, str]] = {}
-    for resource in aws.cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]:
+    for resource in aws.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]:
         if resource["ResourceType"] == "AWS::Lambda::Function":
             name = resource.get("PhysicalResourceId", "")
-            deployed = aws.functions.get_function_configuration(FunctionName=name)
+            deployed = functions.get_function_configuration(FunctionName=name)
             settings = deployed.get("Environment", {}).get("Variables", {})
             variables[resource["LogicalResourceId"]] = {
                 **{name: here.sub(container_endpoint, value) for name, value in settings.items()},
