@@ -22,6 +22,41 @@ test('a message that arrives is told as delivered, and as read once it was read'
   assert.equal(passenger.chat.unread, 0);
 });
 
+test('what lies unread before the first page is counted too, until it is read', async () => {
+  const world = new World();
+  for (let count = 0; count < 120; count += 1) world.server.store({ sender: 'driver', message: `${count}` });
+  world.server.receipts.passenger = { delivered: 120, read: 30 };
+  const { chat } = world.device('passenger');
+  await world.pass(200);
+  assert.equal(chat.unread, 90);
+  await chat.loadOlder();
+  assert.equal(chat.unread, 90);
+  chat.markRead();
+  assert.equal(chat.unread, 0);
+});
+
+test('what was read before the first page is not counted', async () => {
+  const world = new World();
+  for (let count = 0; count < 120; count += 1) world.server.store({ sender: 'driver', message: `${count}` });
+  world.server.receipts.passenger = { delivered: 120, read: 110 };
+  const { chat } = world.device('passenger');
+  await world.pass(200);
+  assert.equal(chat.unread, 10);
+});
+
+test('what lies before a page of own messages can be read', async () => {
+  const world = new World();
+  world.server.store({ sender: 'driver', message: 'Where are you?' });
+  for (let count = 0; count < 50; count += 1) world.server.store({ sender: 'passenger', message: `${count}` });
+  const { chat } = world.device('passenger');
+  await world.pass(200);
+  assert.equal(chat.unread, 1);
+  chat.markRead();
+  assert.equal(chat.unread, 0);
+  await world.pass(500);
+  assert.equal(world.server.receipts.passenger.read, 1);
+});
+
 test('own messages are not told as delivered', async () => {
   const { world, driver } = await pair();
   driver.chat.send('Hello');

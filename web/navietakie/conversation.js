@@ -150,10 +150,11 @@ export class Conversation extends Emitter {
     return this.#parts.receipts.known;
   }
 
-  /** Messages of others that this side has not read. */
+  /** Messages of others that this side has not read; of those before `messages`, all are taken for others'. */
   get unread() {
     const { read } = this.#parts.receipts.own;
-    return this.messages.filter((message) => message.seq > read && message.sender !== this.sender).length;
+    const here = this.messages.filter((message) => message.seq > read && message.sender !== this.sender).length;
+    return here + Math.max(0, this.#timeline.floor - read);
   }
 
   /** The other senders that are typing, as a Set. */
@@ -195,7 +196,8 @@ export class Conversation extends Emitter {
   /** Says that this side has read everything up to `seq`: all of it by default. */
   markRead(seq = this.#timeline.through) {
     const foreign = this.messages.findLast((message) => message.seq <= seq && message.sender !== this.sender);
-    if (foreign && this.#parts.receipts.note('read', foreign.seq)) this.#changed();
+    const read = foreign?.seq ?? Math.min(seq, this.#timeline.floor);
+    if (this.#parts.receipts.note('read', read)) this.#changed();
   }
 
   /** Fetches messages before the first one here. Resolves with them. */
