@@ -198,10 +198,12 @@ def test_api_gateways_own_errors_look_like_ours() -> None:
         assert headers["X-Content-Type-Options"] == "'nosniff'"
         assert headers["Strict-Transport-Security"].startswith("'max-age=")
         said[kind] = (response["statusCode"], error["code"])
-        assert ("Retry-After" in headers) == (kind == "THROTTLED")
+        assert ("Retry-After" in headers) == (error["code"] in ("rate_limited", "unavailable"))
     assert said == {
         "DEFAULT_4XX": ("400", "invalid_request"),
         "DEFAULT_5XX": ("500", "internal"),
+        "INTEGRATION_FAILURE": ("503", "unavailable"),
+        "INTEGRATION_TIMEOUT": ("504", "unavailable"),
         "MISSING_AUTHENTICATION_TOKEN": ("404", "not_found"),
         "INVALID_SIGNATURE": ("404", "not_found"),
         "EXPIRED_TOKEN": ("404", "not_found"),
