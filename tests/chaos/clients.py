@@ -28,8 +28,12 @@ class Phone:
         self.view = View()
         self.over = False
         self._line: Line | None = None
-        self._asked: tuple[str, bool] | None = None
-        """The id of the sync under way, and whether its first frame is still to come."""
+        self._asked = ""
+        """The id of the sync under way."""
+        self._parts: set[int] = set()
+        """Those that have come of its answer."""
+        self._size: int | None = None
+        """How many there are, once the last one has come."""
         self._again = False
         self._hole_watched = False
         self._awaited: tuple[str, Strand] | None = None
@@ -102,8 +106,8 @@ class Phone:
             case "error" if frame["booking_code"] is None:
                 self._note(Disowned, connection=line.id)
                 self._lost(line)
-            case "error" if self._asked is not None and frame.get("id") == self._asked[0]:
-                self._asked = None
+            case "error" if self._asked and frame.get("id") == self._asked:
+                self._asked = ""
                 self._after(0.5, self.sync)
             case _:
                 pass
@@ -111,7 +115,7 @@ class Phone:
     def _lost(self, line: Line) -> None:
         if line is not self._line:
             return
-        self._line, self._asked, self._again = None, None, False
+        self._line, self._asked, self._again = None, "", False
         if not self.over:
             away = max(0.0, (self._away_until - self.world.scheduler.now) / SECOND)
             self.world.scheduler.start(self.connect, away + self.world.random.uniform(0.05, 1.5))
@@ -120,38 +124,41 @@ class Phone:
 
     def sync(self) -> None:
         """Asks for everything after the last message before any hole."""
-        if self._asked is not None:
+        if self._asked:
             self._again = True
             return
         if self._line is None:
             return
         id = self._id("sync")
         after = self.view.after
-        self._asked = (id, True)
+        self._asked, self._parts, self._size = id, set(), None
         self.world.send(self._line, {"action": "sync", "id": id, **({"after": after} if after else {})})
         self._after(ANSWER_SECONDS, partial(self._sync_overdue, id))
 
     def _sync_overdue(self, id: str) -> None:
-        if self._asked is not None and self._asked[0] == id:
-            self._asked = None
+        if self._asked == id:
+            self._asked = ""
             self.sync()
 
     def _synced(self, frame: Fields) -> None:
-        if self._asked is None or frame["id"] != self._asked[0]:
+        if frame["id"] != self._asked:
             return
         if self._is_another_life(frame):
             return
-        self.view.admit(frame, first=self._asked[1])
-        self._asked = (self._asked[0], False)
-        if frame["has_more"]:
+        self.view.admit(frame)
+        self._parts.add(frame["part"])
+        if not frame["has_more"]:
+            self._size = frame["part"] + 1
+            self.view.stands(frame)
+            self._after(OVERTAKING_SECONDS, partial(self._sync_overdue, self._asked))
+        if len(self._parts) != self._size:
             return
-        self._asked = None
-        more = self.view.stands(frame)
+        self._asked = ""
         if not self.view.hole:
             it = self.view
             assert it.floor is not None
             self._note(Synced, floor=it.floor, through=it.through, messages=tuple(it.messages))
-        if self._again or more:
+        if self._again or self.view.hole:
             self._again = False
             self._after(0.05, self.sync)
 
@@ -204,7 +211,7 @@ class Phone:
     def _is_another_life(self, frame: Fields) -> bool:
         if self.view.epoch in (None, frame["epoch"]):
             return False
-        self._asked = None
+        self._asked = ""
         self.view.start_over()
         self.sync()
         return True
@@ -337,7 +344,7 @@ class Phone:
         for _ in range(3):
             self.ping()
             scheduler.pause(2 * ANSWER_SECONDS + 1)
-            while self._line is None or self._asked is not None:
+            while self._line is None or self._asked:
                 scheduler.pause(0.5)
         self.over = True
         it = self.view

@@ -15,8 +15,9 @@ import botocore.endpoint
 import pytest
 
 import get_message.app
+import get_message.sync
 from get_message.history import PageCache
-from navietakie import instants
+from navietakie import frames, instants
 from navietakie.observability import logger
 from navietakie.posting import ConnectionsApi
 from tests.chaos.clients import Company, Phone
@@ -28,6 +29,8 @@ from tests.fakes.wire import wired
 START = instants.from_text("2026-03-01T08:00:00.000000Z")
 PACKAGES = ("navietakie", "send_message", "make_call", "get_message", "websocket")
 RING_SECONDS = 5
+FRAME_BYTES = 2_000
+"""So that a sync's answer takes several frames, which may get lost or overtake each other."""
 HEALING_SECONDS = 45.0
 """Until every timer that is under way has come: a side may be away 30 s, a close may take 30 s to show."""
 DEVICES = (("driver", "phone"), ("passenger", "phone"), ("passenger", "tablet"))
@@ -50,6 +53,8 @@ def run(
     others_luck = random.getstate()
     with pytest.MonkeyPatch.context() as patch, wired(patch, endpoint) as wire, contextlib.redirect_stdout(None):
         patch.setenv("RING_TIMEOUT_SECONDS", str(RING_SECONDS))
+        for module in (frames, get_message.sync):
+            patch.setattr(module, "FRAME_BYTES", FRAME_BYTES)
         scheduler = Scheduler(START)
         world = World(seed, scheduler, wire, faults or Faults())
         _depend_on_nothing_but(seed, patch, scheduler, world)

@@ -163,6 +163,20 @@ def test_one_try_of_which_nobody_knows_may_be_stored() -> None:
     assert judged([it for it in EVENTS if not (isinstance(it, Answered) and it.number == 3)]) == []
 
 
+OTHERWISE: Any = {"message": "other words", "client_message_id": "hello"}
+
+
+@pytest.mark.parametrize(("fields", "fine"), [(OTHERWISE, True), ({"booking_code": "ride", **OTHERWISE}, False)])
+def test_an_answer_to_another_text_under_its_id_is_excused_on_a_socket_alone(
+    fields: dict[str, Any], fine: bool
+) -> None:
+    late = [
+        event(Asked, 98, number=10, kind="send", sender="driver", fields=fields),
+        event(Answered, 99, number=10, code=None, body={"message": HELLO, "duplicate": True}),
+    ]
+    assert (judged([*EVENTS, *late]) == []) is fine
+
+
 def test_what_is_sent_later_comes_later() -> None:
     late = [replace(it, at=it.at + 100) if isinstance(it, Asked | Answered) and it.number == 1 else it for it in EVENTS]
     assert any("was sent after" in problem for problem in judged(late))

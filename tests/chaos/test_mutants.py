@@ -122,6 +122,15 @@ def leave_out_a_message_of_a_sync(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Sync, "_messages", without_the_second)
 
 
+def number_no_frame_of_a_sync(patch: pytest.MonkeyPatch) -> None:
+    real = Sync._frame
+
+    def first(self: Sync, _: int, *how: Any, **fields: Any) -> Any:
+        return real(self, 0, *how, **fields)
+
+    patch.setattr(Sync, "_frame", first)
+
+
 def push_what_is_not_stored(patch: pytest.MonkeyPatch) -> None:
     real = Messages.store
 
@@ -158,6 +167,7 @@ def answer_a_call_twice(patch: pytest.MonkeyPatch) -> None:
         (trust_the_clock, "the sequence is"),
         (move_receipts_back, "has moved back"),
         (leave_out_a_message_of_a_sync, "synced to"),
+        (number_no_frame_of_a_sync, "synced to"),
         (push_what_is_not_stored, "that is not stored|is not there as it was"),
         (answer_a_call_twice, "call .* is both"),
     ],

@@ -41,12 +41,13 @@ class View:
         if self.floor is not None:
             self._close_up()
 
-    def admit(self, frame: Fields, *, first: bool) -> None:
-        """Takes a frame of a sync. Only the first one is believed about what it leaves out."""
+    def admit(self, frame: Fields) -> None:
+        """Takes a frame of a sync. Only part 0 is believed about what it leaves out."""
+        first = frame["part"] == 0
         self.epoch = frame["epoch"]
         self.head = max(self.head, frame["head_seq"])
         messages = frame["messages"]
-        if self.floor is None:
+        if first and self.floor is None:
             self.floor = self.through = (messages[0]["seq"] if messages else frame["through_seq"] + 1) - 1
             self._ahead = {seq: it for seq, it in self._ahead.items() if seq > self.floor}
         self._ahead |= {it["seq"]: it for it in messages if it["seq"] > self.through}
@@ -54,7 +55,8 @@ class View:
             for seq in sorted(seq for seq in self._ahead if seq <= frame["through_seq"]):
                 self.messages.append(self._ahead.pop(seq))
             self.through = max(self.through, frame["through_seq"])
-        self._close_up()
+        if self.floor is not None:
+            self._close_up()
 
     def stands(self, frame: Fields) -> bool:
         """Takes how things stand, from a pong or the end of a sync; whether there is more to ask for."""

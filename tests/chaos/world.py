@@ -6,7 +6,7 @@ DynamoDB is at the other end of the wire; what happens to requests on their way 
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -97,8 +97,6 @@ class Line:
     id: str
     phone: Phone
     state: Literal["connecting", "open", "broken", "gone"] = "connecting"
-    last_arrival: int = 0
-    lost_answers: set[str] = field(default_factory=set[str])
 
 
 class World:
@@ -214,19 +212,13 @@ class World:
             return "gone"
         if line.state == "broken":
             return "delivered"  # for all that API Gateway knows
-        answer_to = frame.get("id")
-        if answer_to in line.lost_answers or self.happens(self.faults.post_lost):
-            # What one invocation posts to one line after the other arrives in order, or not from some point on.
-            if answer_to:
-                line.lost_answers.add(answer_to)
+        if self.happens(self.faults.post_lost):
             return "delivered"
         failed = self.happens(self.faults.post_failed)
         if failed and self.happens(0.5):
             return "failed"
         for _ in range(1 + self.happens(self.faults.post_doubled)):
-            line.last_arrival = max(line.last_arrival, self.scheduler.now + self.random.randrange(30_000))
-            wait = (line.last_arrival - self.scheduler.now) / SECOND
-            self.scheduler.call(wait, partial(self._arrive, line, frame))
+            self.scheduler.call(self._latency(), partial(self._arrive, line, frame))
         return "failed" if failed else "delivered"
 
     def _arrive(self, line: Line, frame: Fields) -> None:
