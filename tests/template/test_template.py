@@ -604,11 +604,12 @@ def test_a_timer_that_fails_comes_again_alone_and_ends_in_the_dead_letter_queue(
     assert mapping["EventSourceArn"] == "<CallTimerQueue.Arn>"
     assert mapping["FunctionName"] == alias(stack, "make-call")
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BatchSize"] == 1, "one that hangs would keep the others of its batch until they are visible again"
     assert "MaximumBatchingWindowInSeconds" not in mapping, "a timer is to the second"
 
 
 def test_timers_never_ask_for_more_concurrency_than_is_reserved() -> None:
-    """Lambda would turn batches away, and a timer that was turned away five times is taken for dead."""
+    """Lambda would turn timers away, and one that was turned away five times is taken for dead."""
     (mapping,) = Stack(**STAGING).of_type("AWS::Lambda::EventSourceMapping").values()
     at_once = mapping["ScalingConfig"]["MaximumConcurrency"]
     for reserved in range(at_once + 2):
@@ -786,6 +787,15 @@ def test_the_operations_page_explains_every_alarm_metric_and_saved_query() -> No
     assert {name for name in counted() if f"`{name}`" not in page} == set()
     for query in stack.of_type("AWS::Logs::QueryDefinition").values():
         assert f"`{query['Name'].removeprefix('navietakie-production/')}`" in page
+        assert not re.search(r"\de\d", query["QueryString"]), "Logs Insights knows no 1e6"
+
+
+def test_the_operations_page_looks_for_lines_that_are_logged() -> None:
+    page = " ".join((ROOT / "docs" / "operations.md").read_text().split())
+    lines = set(re.findall(r"`([^`]+)` in `what went wrong`|the error behind `([^`]+)`", page))
+    code = [file.read_text() for folder in ("functions", "layers/shared") for file in (ROOT / folder).rglob("*.py")]
+    assert len(lines) >= 2
+    assert [line for line in map("".join, lines) if not any(f'"{line}"' in text for text in code)] == []
 
 
 @pytest.mark.parametrize("parameters", [LOCAL, STAGING, {**PRODUCTION, "Traffic": "atonce"}])
