@@ -37,7 +37,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "data": "An offer, an answer or a candidate of WebRTC; it is not looked into",
     "delivered": "The `seq` up to which everything has arrived",
     "delivery": "What became of the broadcast",
-    "details": "For programs; `field` names the field that is wrong, `call` is the call as it stands",
+    "details": "For programs: `field` is what is wrong, `call` the call as it stands, `retry_after_ms` how long to wait",
     "device_id": "The device that acts",
     "driver": "The driver's",
     "duplicate": "Whether an earlier request stored it",

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from navietakie import cursors, instants
 from navietakie.conversation import Head
-from navietakie.message import Fields, Message, MessageType, Sender
+from navietakie.message import Fields, Limit, Message, MessageType, Sender
 from navietakie.tables.messages import Page
 
 QUERIES: Final = 10
@@ -35,7 +35,7 @@ Listed = BeforeValidator(_listed)
 class HistoryQuery(Fields):
     """Which part of a history is asked for. `after` and `before` are exclusive."""
 
-    limit: Annotated[int, Field(ge=1, le=100, strict=False)] = 50
+    limit: Limit = 50
     order: Literal["asc", "desc"] = "desc"
     after: Timestamp | None = None
     before: Timestamp | None = None

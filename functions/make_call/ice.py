@@ -4,14 +4,13 @@ import base64
 import hmac
 import json
 from collections.abc import Sequence
-from functools import cache
 from typing import Annotated, Any, Final
 
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from navietakie import instants, settings
 from navietakie.errors import Refusal
-from navietakie.identity import Secret, stored_secret
+from navietakie.identity import stored_secret
 from navietakie.message import Fields
 
 CREDENTIAL_LIFE: Final = 3600 * instants.SECOND
@@ -66,11 +65,5 @@ def configured(booking_code: str, now: int) -> list[dict[str, Any]]:
     """What the devices of a call are given here; raises `unavailable` where the secret cannot be had."""
     servers = parse(settings.optional("ICE_SERVERS", "[]"))
     arn = settings.optional("TURN_SECRET_ARN")
-    secret = turn_secret(arn).versions()[0] if arn and any(server.relays for server in servers) else None
+    secret = stored_secret(arn).versions()[0] if arn and any(server.relays for server in servers) else None
     return for_call(servers, secret, booking_code, now)
-
-
-@cache
-def turn_secret(arn: str) -> Secret:
-    """The secret shared with coturn, kept for the warm invocations."""
-    return stored_secret(arn)

@@ -33,7 +33,8 @@ def handler(event: Event, context: Any) -> Any:
 def post(request: Request) -> Answer:
     """Stores a message (201, a duplicate 200) or a receipt (200)."""
     party = request.party()
-    if request.fields.get("message") is None and not request.fields.keys().isdisjoint(("delivered", "read")):
+    given = {name for name, value in request.fields.items() if value is not None}
+    if "message" not in given and given & {"delivered", "read"}:
         return post_receipt(request, party)
     new = NewMessage.parse({**request.fields, **_idempotency_key(request), "sender_id": party.sender_id})
     broadcast = request.broadcast()  # before the store: where a setting is missing, nothing is stored

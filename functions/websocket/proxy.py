@@ -23,7 +23,6 @@ from urllib.parse import quote, urlsplit
 from navietakie import doors, identity, instants, parsing, requests, rest, settings
 from navietakie.errors import Code, Refusal, unavailable
 from navietakie.frames import FRAME_BYTES, encode, error_frame
-from navietakie.identity import Secret
 from navietakie.observability import count, count_by, logger
 from navietakie.rest import Event
 from websocket.presence import ConnectQuery, check_origin
@@ -48,7 +47,7 @@ _REFUSALS: Final[Mapping[int, Code]] = {
 
 def forward(event: Event, context: Any) -> Any:
     """Answers one invocation with the backend's help."""
-    route = doors.route_key(event)
+    route = doors.route_key(doors.opened(event))
     on_route = {"$connect": on_connect, "$disconnect": on_disconnect}.get(route, on_frame)
     return doors.serve(event, context, lifecycle={route: on_route})
 
@@ -215,6 +214,7 @@ def _signed(event: Event, now: int, kind: Kind, body: bytes) -> SignedEvent:
     backend = Backend.at(settings.required("BACKEND_URL"), private=private)
     path = f"{backend.path}/api/ws/{kind}"
     connection_id, event_id = _connection_id(event), str(event["requestContext"]["requestId"])
+    secret = identity.stored_secret(settings.required("PROXY_SECRET_ARN"))
     headers = {
         "connection": "close",
         "content-type": "application/json",
@@ -226,7 +226,7 @@ def _signed(event: Event, now: int, kind: Kind, body: bytes) -> SignedEvent:
         "ce-type": f"navietakie.websocket.{kind}",
         "ce-time": instants.to_text(now),
         "x-navietakie-signature": signature(
-            _secret().versions()[0], instants.to_seconds(now), path, connection_id, event_id, body
+            secret.versions()[0], instants.to_seconds(now), path, connection_id, event_id, body
         ),
     }
     return SignedEvent(backend, path, headers, body)
@@ -259,7 +259,8 @@ def _frame_of(answer: Answer) -> bytes | None:
         raise Refusal("too_large", "The backend's answer is too large for a frame")
     try:
         text = answer.body.decode()
-        return None if not text.strip() or json.loads(text) is None else answer.body
+        value = json.loads(text, parse_constant=parsing.no_constant) if text.strip() else None
+        return None if value is None else answer.body
     except (ValueError, RecursionError):
         raise Refusal("internal", "The backend's answer is not JSON") from None
 
@@ -278,11 +279,6 @@ def _pause(attempt: int) -> float:
 
 def _connection_id(event: Event) -> str:
     return str(event["requestContext"]["connectionId"])
-
-
-@cache
-def _secret() -> Secret:
-    return identity.stored_secret(settings.required("PROXY_SECRET_ARN"))
 
 
 @cache

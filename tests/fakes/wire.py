@@ -31,7 +31,7 @@ CACHES: tuple[Any, ...] = (
     connections_api,
     timers.queued_timers,
     events._client,
-    identity.token_secret,
+    identity.stored_secret,
 )
 
 

@@ -17,7 +17,7 @@ from navietakie.tables import dynamo
 from tests.fakes import tables
 from tests.fakes.gateway import Gateway, gateway
 
-CACHES = (aws.session, dynamo.client, connections_api, timers.queued_timers, events._client, identity.token_secret)
+CACHES = (aws.session, dynamo.client, connections_api, timers.queued_timers, events._client, identity.stored_secret)
 
 
 class Context:

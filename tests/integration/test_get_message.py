@@ -1,5 +1,6 @@
 """get_message's handler: pages by REST, syncs by WebSocket."""
 
+import json
 import time
 from typing import Any
 
@@ -127,6 +128,13 @@ def test_a_past_page_is_read_once_and_expires_all_the_same(world: World, monkeyp
         {"limit": "0"},
         {"limit": "101"},
         {"limit": "ten"},
+        {"limit": "1_0"},
+        {"limit": " 5 "},
+        {"limit": "10.0"},
+        {"limit": "+5"},
+        {"limit": "٥"},
+        {"limit": ""},
+        {"limit": "9" * 5_000},
         {"order": "up"},
         {"after": "yesterday"},
         {"after": "2026-03-01T10:00:00"},
@@ -143,6 +151,33 @@ def test_a_bad_parameter_is_refused(world: World, query: dict[str, str]) -> None
     write(1)
     status, body, _ = world.rest(handler, "GET", PATH, query={"booking_code": "test", **query})
     assert (status, body["error"]["code"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("name", ["sender", "message_type"])
+@pytest.mark.parametrize("listed", ["nonsense", "nonsense,more"])
+def test_a_list_is_named_as_the_parameter_that_it_is(world: World, name: str, listed: str) -> None:
+    _, body, _ = world.rest(handler, "GET", PATH, query={"booking_code": "test", name: listed})
+    assert body["error"]["details"] == {"field": name}
+
+
+def test_a_direct_invocation_may_leave_parameters_null(world: World) -> None:
+    written = write(3)
+    nulls = dict.fromkeys(("limit", "order", "after", "before", "message_type", "sender", "cursor"))
+    answer = handler({"function_type": "get_message", "booking_code": "test", **nulls}, None)
+    assert [message["seq"] for message in answer["body"]["messages"]] == [it.seq for it in reversed(written)]
+
+
+@pytest.mark.parametrize("limit", [True, 0, 101, 5.0, "5 "])
+def test_a_direct_limit_is_a_whole_number(world: World, limit: Any) -> None:
+    answer = handler({"function_type": "get_message", "booking_code": "test", "limit": limit}, None)
+    assert (answer["statusCode"], answer["body"]["error"]["details"]) == (400, {"field": "limit"})
+
+
+def test_a_query_that_comes_in_lists_alone_is_read(world: World) -> None:
+    write(3)
+    query = {"booking_code": ["test"], "limit": ["3", "1"]}
+    event = {"httpMethod": "GET", "resource": PATH, "multiValueQueryStringParameters": query}
+    assert seqs(json.loads(handler(event, None)["body"])) == [3]
 
 
 def test_a_missing_booking_code_is_named(world: World) -> None:

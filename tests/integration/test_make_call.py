@@ -12,7 +12,6 @@ import boto3
 import pytest
 
 from get_message.app import handler as get_message
-from make_call import ice
 from make_call.app import handler
 from make_call.timing import Timing
 from navietakie import instants
@@ -287,7 +286,6 @@ def turn(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     servers = [{"urls": "stun:stun.example.com"}, {"urls": ["turn:turn.example.com?transport=udp"]}]
     monkeypatch.setenv("ICE_SERVERS", json.dumps(servers))
     monkeypatch.setenv("TURN_SECRET_ARN", arn)
-    ice.turn_secret.cache_clear()
     return world
 
 
@@ -311,7 +309,6 @@ def test_who_is_about_to_talk_gets_credentials_for_turn(turn: World, log: io.Str
 
 def test_without_the_secret_no_call_begins_but_any_ends(turn: World, monkeypatch: pytest.MonkeyPatch) -> None:
     call = done(turn, "driver", "initiate")
-    ice.turn_secret.cache_clear()
     monkeypatch.setenv("TURN_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:000000000000:secret:none")
     status, body = act(turn, "passenger", "accept", call["call_id"])
     assert (status, body["error"]["code"]) == (503, "unavailable")

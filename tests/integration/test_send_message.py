@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from make_call.app import handler as make_call
 from navietakie import instants
 from navietakie.observability import logger
 from navietakie.tables import dynamo
 from send_message.app import handler
 from tests.fakes import tables
 from tests.integration.conftest import World, fail
+from websocket.app import handler as websocket
 
 PATH = "/api/v1/send_message"
 HELLO = {"booking_code": "test", "message": "Hello", "sender": "driver"}
@@ -45,7 +47,7 @@ def test_a_message_is_stored_and_received_by_both_sides(world: World) -> None:
         assert (frame["v"], frame["type"], frame["booking_code"], frame["sender"]) == (1, "message", "test", "driver")
         assert frame["message"] == body["message"]
     assert headers["x-request-id"] == "rest-request"
-    assert headers["access-control-allow-origin"] == "*"
+    assert headers["Access-Control-Allow-Origin"] == "*"
 
 
 def test_a_message_over_websocket_is_acknowledged_to_its_sender_and_pushed_to_the_others(world: World) -> None:
@@ -225,7 +227,7 @@ def test_a_store_that_stays_throttled_is_unavailable_and_nothing_is_sent(
     fail(monkeypatch, "TransactWriteItems", "ThrottlingException")
     answer = post(world)
     assert code(answer) == (503, "unavailable")
-    assert answer[2]["retry-after"] == "1"
+    assert answer[2]["Retry-After"] == "1"
     assert stored(world) == []
     assert world.gateway.frames["p1"] == []
 
@@ -412,7 +414,7 @@ def test_too_many_messages_are_told_when_to_come_back(world: World, monkeypatch:
     assert [post(world)[0] for _ in range(2)] == [201, 201]
     answer = post(world)
     assert code(answer) == (429, "rate_limited")
-    assert 1 <= int(answer[2]["retry-after"]) <= 10
+    assert 1 <= int(answer[2]["Retry-After"]) <= 10
     world.connect("d1", "driver")
     (error,) = world.socket(handler, "d1", {"action": "message", "message": "x", "id": "c"})
     assert (error["type"], error["id"], error["error"]["code"]) == ("error", "c", "rate_limited")
@@ -478,6 +480,56 @@ def test_a_bad_frame_gets_an_error_and_the_connection_lives_on(world: World, raw
     assert stored(world) == []
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        '"message":"a\\u0000b"',
+        '"message":"\\ud800"',
+        '"x":NaN',
+        '"x":' + "[" * 33 + "]" * 33,
+        '"x":"' + "é" * 17_000 + '"',
+        '"x":"' + "y" * 100_000 + '"',
+    ],
+)
+def test_an_error_repeats_the_id_of_a_frame_whatever_else_is_wrong_with_it(world: World, odd: str) -> None:
+    world.connect("d1", "driver")
+    (error,) = world.socket(handler, "d1", raw=f'{{"action":"message","id":"m 1",{odd}}}')
+    assert (error["type"], error["id"]) == ("error", "m 1")
+
+
+@pytest.mark.parametrize("given", ["", "x" * 65, "é", "a\nb", "\x7f", 5, None, ["m"], {"m": 1}])
+def test_an_id_that_is_none_is_not_repeated(world: World, given: Any) -> None:
+    world.connect("d1", "driver")
+    (error,) = world.socket(handler, "d1", {"action": "unheard-of", "id": given})
+    assert (error["type"], error["id"]) == ("error", None)
+
+
+@pytest.mark.parametrize(
+    "raw", ["", "{", '["id"]', '{"id":"m1","x":' * 3_000, '{"id":"m1","x":"' + "y" * 140_000 + '"}']
+)
+def test_an_id_that_is_not_to_be_read_is_null(world: World, raw: str) -> None:
+    world.connect("d1", "driver")
+    (error,) = world.socket(handler, "d1", raw=raw)
+    assert (error["type"], error["id"]) == ("error", None)
+
+
+def test_an_error_about_a_name_that_fills_a_frame_fits_a_frame(world: World) -> None:
+    world.connect("d1", "driver")
+    (error,) = world.socket(handler, "d1", raw='{"action":"message","' + "a" * 32_000 + '":"\\u0000"}')
+    assert error["error"]["details"] == {"field": "body"}
+    assert len(world.gateway.bodies["d1"][-1]) < 1_000
+
+
+def test_null_is_the_same_as_nothing_for_whatever_is_optional(world: World) -> None:
+    nulls = dict.fromkeys(("message_type", "client_message_id", "metadata", "sender_id", "delivered", "read"))
+    assert post(world, nulls)[1]["message"]["message_type"] == "text"
+    world.connect("d1", "driver")
+    frame = {"action": "message", "message": "Hi", "id": None, "sender": None, "booking_code": None, **nulls}
+    (ack,) = world.socket(handler, "d1", frame)
+    assert (ack["type"], ack["message"]["message"]) == ("ack", "Hi")
+    assert code(post(world, {"message": None})) == (400, "invalid_request")
+
+
 def test_a_binary_frame_gets_an_error(world: World) -> None:
     world.connect("d1", "driver")
     (error,) = world.socket(handler, "d1", raw="AAAA", base64=True)
@@ -498,6 +550,65 @@ def test_a_connection_whose_token_has_run_out_gets_token_expired(world: World) -
     assert stored(world) == []
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"requestContext": "x"},
+        {"requestContext": [1]},
+        {"requestContext": None},
+        {"Records": 5},
+        {"Records": [5]},
+        {"Records": [{"messageId": "m"}]},
+        {"httpMethod": "POST", "resource": PATH, "headers": [1]},
+        {"httpMethod": "POST", "resource": PATH, "multiValueHeaders": "x"},
+        {"httpMethod": "POST", "resource": [1]},
+        {"httpMethod": 5},
+    ],
+)
+@pytest.mark.parametrize("backend", ["", "https://backend.example"])
+def test_an_event_that_is_none_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch, event: dict[str, Any], backend: str
+) -> None:
+    monkeypatch.setenv("BACKEND_URL", backend)
+    for function in (handler, make_call, websocket):
+        answer = function(event, None)
+        body = answer["body"] if isinstance(answer["body"], dict) else json.loads(answer["body"])
+        assert (answer["statusCode"], body["error"]["code"]) in ((400, "invalid_request"), (404, "not_found"))
+
+
+def test_a_direct_invocation_may_have_any_request_context(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WEBSOCKET_ENDPOINT")
+    for context in ("connectionId domainName", ["connectionId", "domainName"], {"domainName": "example.invalid"}, None):
+        answer = handler({"function_type": "send_message", **HELLO, "requestContext": context}, None)
+        assert "WEBSOCKET_ENDPOINT" in answer["body"]["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"resource": "/{proxy+}", "path": PATH},
+        {"resource": "/{proxy+}", "path": f"{PATH}/"},
+        {"resource": "/unheard-of", "path": PATH},
+        {"path": PATH},
+        {"resource": PATH, "path": "/a-base-path/send"},
+    ],
+)
+def test_a_request_is_known_by_its_resource_or_else_by_its_path(world: World, where: dict[str, str]) -> None:
+    lists = {"Idempotency-Key": ["a", "b"]}
+    event = {"httpMethod": "POST", "body": json.dumps(HELLO), "multiValueHeaders": lists, **where}
+    answer = handler(event, None)
+    assert (answer["statusCode"], json.loads(answer["body"])["message"]["client_message_id"]) == (201, "b")
+    assert (
+        handler({"httpMethod": "OPTIONS", **where}, None)["headers"]["Access-Control-Allow-Methods"] == "POST, OPTIONS"
+    )
+
+
+def test_a_direct_invocation_is_told_how_long_to_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail(monkeypatch, "TransactWriteItems", "ThrottlingException")
+    answer = handler({"function_type": "send_message", **HELLO}, None)
+    assert (answer["statusCode"], answer["body"]["error"]["details"]) == (503, {"retry_after_ms": 1_000})
+
+
 def test_an_unknown_resource_is_not_found(world: World) -> None:
     assert code(world.rest(handler, "POST", "/api/v1/other", {})) == (404, "not_found")
 
@@ -506,10 +617,10 @@ def test_a_preflight_is_answered(world: World, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("ALLOWED_ORIGINS", "https://a.example, https://b.example")
     status, _, headers = world.rest(handler, "OPTIONS", PATH, headers={"Origin": "https://b.example"})
     assert status == 204
-    assert headers["access-control-allow-origin"] == "https://b.example"
-    assert headers["access-control-allow-methods"] == "POST, OPTIONS"
+    assert headers["Access-Control-Allow-Origin"] == "https://b.example"
+    assert headers["Access-Control-Allow-Methods"] == "POST, OPTIONS"
     _, _, headers = world.rest(handler, "OPTIONS", PATH, headers={"Origin": "https://evil.example"})
-    assert "access-control-allow-origin" not in headers
+    assert "Access-Control-Allow-Origin" not in headers
 
 
 @pytest.mark.parametrize("name", ["DYNAMODB_TABLE", "CONNECTIONS_TABLE", "WEBSOCKET_ENDPOINT", "ENVIRONMENT"])
@@ -530,7 +641,7 @@ def test_a_table_that_is_away_for_a_restore_is_unavailable(world: World) -> None
     world.dynamodb.delete_table(TableName=tables.NAMES["messages"])
     answer = post(world)
     assert code(answer) == (503, "unavailable")
-    assert answer[2]["retry-after"] == "1"
+    assert answer[2]["Retry-After"] == "1"
 
 
 def test_an_unexpected_error_tells_the_client_nothing_and_the_log_no_text(

@@ -215,16 +215,16 @@ def test_a_foreign_origin_may_neither_connect_nor_read(stack: Stack, subtests: p
         with subtests.test(origin=origin), stack.untouched():
             assert stack.connect({"booking_code": "mine", "token": token}, Origin=origin) == 403
             headers = _headers(stack, READ, {"booking_code": "mine"}, origin=origin, authorization=f"Bearer {token}")
-            assert "access-control-allow-origin" not in headers
+            assert "Access-Control-Allow-Origin" not in headers
             assert "evil" not in json.dumps(headers)
-            assert headers["vary"] == "Origin"
+            assert headers["Vary"] == "Origin"
 
 
 def test_a_star_means_every_origin_on_a_laptop_alone(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOWED_ORIGINS", "*")
     with stack.untouched():
         assert stack.connect({"booking_code": "mine", "token": stack.token()}, Origin="https://evil.example") == 403
-    assert "access-control-allow-origin" not in _headers(stack, READ, {}, origin="https://evil.example")
+    assert "Access-Control-Allow-Origin" not in _headers(stack, READ, {}, origin="https://evil.example")
 
 
 def test_every_answer_has_the_security_headers(stack: Stack) -> None:
@@ -232,11 +232,11 @@ def test_every_answer_has_the_security_headers(stack: Stack) -> None:
     for sent, fields in ((token, {"booking_code": "mine"}), (token, {}), ({"origin": "https://app.example"}, {})):
         for route in HANDLERS:
             headers = _headers(stack, route, fields, **sent)
-            assert headers["access-control-allow-origin"] == "https://app.example"
-            assert headers["x-content-type-options"] == "nosniff"
-            assert headers["cache-control"] == "no-store"
-            assert headers["strict-transport-security"].startswith("max-age=")
-            assert headers["content-type"].startswith("application/json")
+            assert headers["Access-Control-Allow-Origin"] == "https://app.example"
+            assert headers["X-Content-Type-Options"] == "nosniff"
+            assert headers["Cache-Control"] == "no-store"
+            assert headers["Strict-Transport-Security"].startswith("max-age=")
+            assert headers["Content-Type"].startswith("application/json")
             assert headers["x-request-id"] == "rest-request"
 
 

@@ -139,7 +139,7 @@ def test_a_token_gives_no_other_name(stack: Stack) -> None:
 def test_a_connection_speaks_for_itself_alone(stack: Stack) -> None:
     with stack.untouched():
         for frame in FRAMES:
-            for lie in ({"booking_code": "theirs"}, {"sender": "passenger"}, {"sender": "system"}, {"sender": None}):
+            for lie in ({"booking_code": "theirs"}, {"sender": "passenger"}, {"sender": "system"}, {"sender": ""}):
                 (told,) = stack.say("d1", {**frame, **lie})
                 assert (told["type"], told["error"]["code"]) == ("error", "forbidden")
 
@@ -187,12 +187,12 @@ def test_a_rotation_keeps_the_tokens_of_the_last_secret(stack: Stack) -> None:
     old = stack.token()
     secrets: Any = boto3.client("secretsmanager")
     secrets.put_secret_value(SecretId="tokens", SecretString="rotated-" * 8)
-    identity.token_secret.cache_clear()
+    identity.stored_secret.cache_clear()
     asked = {"booking_code": "mine"}
     assert stack.ask("GET /api/v1/get_message", asked, old)[0] == 200
     assert stack.ask("GET /api/v1/get_message", asked, stack.token("rotated-" * 8))[0] == 200
     secrets.put_secret_value(SecretId="tokens", SecretString="another1" * 8)
-    identity.token_secret.cache_clear()
+    identity.stored_secret.cache_clear()
     assert stack.ask("GET /api/v1/get_message", asked, old)[0] == 401
 
 
@@ -200,7 +200,6 @@ def test_a_secret_that_is_not_to_be_had_opens_nothing_and_says_when_to_come_back
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOKEN_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:123456789012:secret:nobody")
-    identity.token_secret.cache_clear()
     with stack.untouched():
         status, body = stack.ask("GET /api/v1/get_message", {"booking_code": "mine"}, stack.token())
         assert (status, body["error"]["code"]) == (503, "unavailable")

@@ -185,8 +185,8 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     for name in ("ALLOWED_ORIGINS", "IN_VPC", "CONNECTIONS_TABLE", "DYNAMODB_TABLE", "CALLS_TABLE"):
         monkeypatch.delenv(name, raising=False)
     signing, tokens = Secret(lambda _: SIGNING), Secret(lambda _: TOKENS)
-    monkeypatch.setattr(proxy, "_secret", lambda: signing)
-    monkeypatch.setattr(identity, "token_secret", lambda: tokens)
+    secrets = {"arn:proxy": signing, "arn:token": tokens}
+    monkeypatch.setattr(identity, "stored_secret", lambda arn: secrets[arn])
     monkeypatch.setattr(requests, "poster", lambda _: it)
     monkeypatch.setattr(proxy, "_pause", lambda _: 0.0)
     return it
@@ -685,6 +685,13 @@ def test_https_is_verified(
         assert (len(backend.took) == 1) is reached
     proxy._tls.cache_clear()
     assert client.frames == [b'{"type":"safe"}'] if reached else client.errors == ["internal"]
+
+
+@pytest.mark.parametrize("body", [b"NaN", b'{"a":NaN}', b"[-Infinity]"])
+def test_what_json_does_not_know_is_no_frame(client: Client, against: Callable[..., Scripted], body: bytes) -> None:
+    against(says(200, body))
+    client.says("{}")
+    assert client.errors == ["internal"]
 
 
 def test_nothing_that_passes_is_in_a_log(

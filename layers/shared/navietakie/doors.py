@@ -4,9 +4,11 @@ What a client sends is checked here as far as every route has it in common: its 
 Whatever goes wrong inside leaves through here as the contract's error, and is logged without a word of its content.
 """
 
+import json
+import re
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, cast
 
 from navietakie import aws, identity, instants, requests, rest
@@ -26,6 +28,8 @@ SPARE_SECONDS: Final = 2.0
 """What is kept of the function's time for the answer."""
 PATIENCE_SECONDS: Final = 10.0
 """How long a request may go on trying."""
+SENT_BYTES: Final = 128 * 1024
+"""API Gateway lets in no longer message over a WebSocket (its quotas)."""
 
 Route = Callable[[Request], Answer]
 SocketRoute = Callable[[SocketRequest], None]
@@ -54,13 +58,12 @@ def serve(
 
     `rest` is keyed by method and path, `socket` by action, `direct` by `function_type`, `lifecycle` by route key.
     """
-    if not isinstance(cast(object, event), Mapping):
-        event = {}  # a direct invocation may come with any JSON
+    event = opened(event)
     started = time.monotonic()
     now = time.time_ns() // 1_000
     remaining = getattr(context, "get_remaining_time_in_millis", lambda: 30_000)() / 1_000
     deadline = started + max(0.5, min(PATIENCE_SECONDS, remaining - SPARE_SECONDS))
-    request_context = cast(Mapping[str, Any], event.get("requestContext") or {})
+    request_context = cast(Mapping[str, Any], event.get("requestContext", {}))
     request_id = str(request_context.get("requestId") or getattr(context, "aws_request_id", None) or "none")
     logger.clear_state()
     logger.append_keys(request_id=request_id)
@@ -75,10 +78,10 @@ def serve(
                 outcome = _socket_door(socket or {}, event, now, deadline)
                 answer = {"statusCode": 200}
         elif "httpMethod" in event:
-            route = f"{event['httpMethod']} {event.get('resource') or event.get('path')}"
+            route = _rest_route(event, rest or {})
             answer = _rest_door(rest or {}, route, event, now, deadline, request_id)
             outcome = str(answer["statusCode"])
-        elif "Records" in event and queue is not None:
+        elif queue is not None and _is_batch(event):
             route, answer = "queue", _queue_door(queue, event, deadline, request_id)
             outcome = f"{len(answer['batchItemFailures'])} failed"
         else:
@@ -92,12 +95,35 @@ def serve(
         flush()
 
 
+def opened(event: object) -> Event:
+    """The event, empty where it is no object, its request context likewise: a direct invocation may be any JSON."""
+    it = cast(Event, event if isinstance(event, Mapping) else {})
+    return it if isinstance(it.get("requestContext", {}), Mapping) else {**it, "requestContext": {}}
+
+
+def _is_batch(event: Event) -> bool:
+    records = event.get("Records")
+    return isinstance(records, list) and all(
+        isinstance(record, Mapping) and {"messageId", "body"} <= cast(Event, record).keys()
+        for record in cast(list[Any], records)
+    )
+
+
+def _rest_route(event: Event, routes: Iterable[str]) -> str:
+    """Method and path of a request; where its resource is a greedy one (`/{proxy+}`), the path that was asked for."""
+    resource, path = str(event.get("resource") or ""), str(event.get("path") or "").rstrip("/")
+    paths = {route.partition(" ")[2] for route in routes}
+    known = path if resource not in paths and path in paths else resource or path
+    return f"{event['httpMethod']} {known}"
+
+
 def _rest_door(
     routes: Mapping[str, Route], route: str, event: Event, now: int, deadline: float, request_id: str
 ) -> dict[str, Any]:
-    headers = rest.headers_of(event)
+    headers: dict[str, str] = {}
     extra: dict[str, str] = {}
     try:
+        headers = rest.headers_of(event)
         if route.startswith("OPTIONS "):
             return rest.answer(204, None, headers, request_id, rest.preflight(routes, route.partition(" ")[2]))
         handle = routes.get(route)
@@ -110,7 +136,7 @@ def _rest_door(
         refusal = _refusal_of(error)
         status, body = refusal.status, rest.error_body(refusal, request_id)
         if refusal.retry_after_seconds is not None:
-            extra["retry-after"] = str(refusal.retry_after_seconds)
+            extra["Retry-After"] = str(refusal.retry_after_seconds)
     return rest.answer(status, body, headers, request_id, extra)
 
 
@@ -202,18 +228,20 @@ def _socket_door(routes: Mapping[str, SocketRoute], event: Event, now: int, dead
 
 def route_key(event: Event) -> str:
     """The route of a WebSocket event. A frame is a frame, even if its action is `$connect` or `$disconnect`."""
-    context = cast(Mapping[str, Any], event.get("requestContext") or {})
+    context = cast(Mapping[str, Any], event.get("requestContext", {}))
     key = str(context.get("routeKey"))
     return "$default" if context.get("eventType") == "MESSAGE" and key.startswith("$") else key
 
 
 def frame_id(event: Event) -> str | None:
     """The id of a client's frame, which an `error` repeats whatever else is wrong; None where it is not to be read."""
+    text = str(event.get("body") or "")
     try:
-        given = json_object(str(event.get("body") or "")).get("id")
-    except Refusal:
+        frame = json.loads(text if len(text) <= SENT_BYTES else "")
+    except (ValueError, RecursionError):
         return None
-    return given if isinstance(given, str) and len(given) <= 64 and given.isascii() and given.isprintable() else None
+    given = cast(Event, frame).get("id") if isinstance(frame, dict) else None
+    return given if isinstance(given, str) and re.fullmatch(r"[ -~]{1,64}", given) else None
 
 
 def _refusal_of(error: Exception) -> Refusal:

@@ -165,14 +165,14 @@ def _subprotocols(headers: Mapping[str, str]) -> list[str]:
     return [each.strip() for each in headers.get("sec-websocket-protocol", "").split(",")]
 
 
-@cache
 def token_secret() -> Secret:
-    """The configured token secret, kept for the warm invocations."""
+    """The configured token secret."""
     return stored_secret(settings.required("TOKEN_SECRET_ARN"))
 
 
+@cache
 def stored_secret(arn: str) -> Secret:
-    """A secret in Secrets Manager; raises `unavailable` where that does not answer."""
+    """A secret in Secrets Manager, kept for the warm invocations; raises `unavailable` where that does not answer."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     client = aws.client("secretsmanager", connect_timeout=1, read_timeout=2, attempts=3)

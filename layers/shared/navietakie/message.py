@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from navietakie.errors import Refusal, invalid
 
@@ -24,21 +25,31 @@ Label = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,128}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=5_000)]
 
 
+def _number(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value) else value
+
+
+Limit = Annotated[int, Field(ge=1, le=100), BeforeValidator(_number)]
+"""How many at most; a query string has it as digits."""
+
+
 def other_side(side: Side) -> Side:
     """The one that `side` talks to."""
     return "passenger" if side == "driver" else "driver"
 
 
 class Fields(BaseModel):
-    """What a client asks for. Unknown fields are ignored, types are not converted."""
+    """What a client asks for. Unknown fields are ignored, types are not converted, an optional field may be null."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
     @classmethod
     def parse(cls, fields: Mapping[str, Any]) -> Self:
         """The request in `fields`; raises `invalid_request` that names the first bad field, or a rule's own Refusal."""
+        required = {name for name, field in cls.model_fields.items() if field.is_required()}
+        given = {name: value for name, value in fields.items() if value is not None or name in required}
         try:
-            return cls.model_validate(fields)
+            return cls.model_validate(given)
         except ValidationError as error:
             raise _first_of(error) from None
 
@@ -46,7 +57,8 @@ class Fields(BaseModel):
 def _first_of(error: ValidationError, *within: str) -> Refusal:
     """The first bad field, `within` others, as `invalid_request`."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    field = ".".join(map(str, (*within, *first["loc"]))) or "body"
+    names = (part for part in first["loc"] if isinstance(part, str))  # a number is a place in a list
+    field = ".".join((*within, *names)) or "body"
     of_ours = first["type"] == "model_type"  # pydantic would name our class
     return invalid(field, "Input should be an object" if of_ours else first["msg"].removeprefix("Value error, "))
 

@@ -12,6 +12,8 @@ from navietakie.frames import FRAME_BYTES, encode
 BODY_BYTES: Final = FRAME_BYTES
 NESTING: Final = 32
 """How deep JSON may be nested: what is stored is read again by clients, and not every parser gets deeper unharmed."""
+NAME_CHARACTERS: Final = 64
+"""The longest name of a field that an error repeats: a client chooses it, and the error has to fit a frame."""
 _ODD_ESCAPE: Final = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 
@@ -24,7 +26,7 @@ def json_object(text: str) -> dict[str, Any]:
     try:
         if len(text) > BODY_BYTES or len(text.encode()) > BODY_BYTES:
             raise Refusal("too_large", f"body: more than {BODY_BYTES} bytes")
-        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+        value = json.loads(text, parse_constant=no_constant, parse_float=_finite)
     except UnicodeEncodeError:
         raise invalid("body", "holds a lone surrogate") from None
     except (ValueError, RecursionError):
@@ -57,7 +59,7 @@ def _inside(value: Any) -> list[Any]:
 def refuse_odd_text(fields: Mapping[str, Any]) -> None:
     """Raises `invalid_request` for the field that holds NUL or a lone surrogate, in its name or within its value."""
     for name, value in fields.items():
-        field = name if name.isidentifier() else "body"
+        field = name if name.isidentifier() and len(name) <= NAME_CHARACTERS else "body"
         try:
             encode({name: value})
         except UnicodeEncodeError:
@@ -75,7 +77,8 @@ def _holds_nul(value: Any) -> bool:
     return isinstance(value, list) and any(_holds_nul(inner) for inner in cast(list[Any], value))
 
 
-def _no_constant(name: str) -> NoReturn:
+def no_constant(name: str) -> NoReturn:
+    """What `json.loads` calls for NaN and infinities; raises ValueError."""
     raise ValueError(f"{name} is not JSON")
 
 

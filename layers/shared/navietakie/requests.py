@@ -85,7 +85,7 @@ class SocketRequest:
         """Who acts: what `$connect` recorded. A frame that names another booking or role is refused."""
         own = self.connection
         for name, recorded in (("booking_code", own.booking_code), ("sender", own.sender)):
-            if self.fields.get(name, recorded) != recorded:
+            if self.fields.get(name) not in (None, recorded):
                 raise Refusal("forbidden", f"{name}: the connection is another's")
         return Party(own.booking_code, own.sender, own.sender_id)
 

@@ -1,7 +1,7 @@
 """REST as API Gateway's proxy integration speaks it: what is in its events, and how they are answered."""
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from navietakie import settings
@@ -15,15 +15,31 @@ Event = Mapping[str, Any]
 
 def headers_of(event: Event) -> dict[str, str]:
     """The headers of a request or a `$connect`, their names in lower case."""
-    given = cast(Mapping[str, str | None], event.get("headers") or {})
-    return {name.lower(): value for name, value in given.items() if value is not None}
+    return {name.lower(): value for name, value in _pairs(event, "headers", "multiValueHeaders")}
 
 
 def query_of(event: Event) -> dict[str, str]:
     """The query string of a request or a `$connect`; raises `invalid_request` for NUL in it."""
-    query = cast(Mapping[str, str], event.get("queryStringParameters") or {})
-    refuse_odd_text(dict(query))
-    return dict(query)
+    query = dict(_pairs(event, "queryStringParameters", "multiValueQueryStringParameters"))
+    refuse_odd_text(query)
+    return query
+
+
+def _pairs(event: Event, single: str, multiple: str) -> Iterator[tuple[str, str]]:
+    """Names and values; where a name has several the last, as API Gateway has it, which sends them in both ways."""
+    for name, values in _mapping(event, multiple).items():
+        if isinstance(values, list) and values:
+            yield name, str(cast(list[Any], values)[-1])
+    for name, value in _mapping(event, single).items():
+        if value is not None:
+            yield name, str(value)
+
+
+def _mapping(event: Event, name: str) -> Mapping[str, Any]:
+    value: Any = event.get(name) or {}
+    if not isinstance(value, Mapping):
+        raise invalid(name, "Input should be an object")
+    return cast(Mapping[str, Any], value)
 
 
 def body_of(event: Event) -> str:
@@ -41,9 +57,9 @@ def preflight(routes: Iterable[str], path: str) -> dict[str, str]:
     """The headers that answer a preflight of `path`; `routes` are "METHOD path"."""
     methods = [route.partition(" ")[0] for route in routes if route.endswith(f" {path}")]
     return {
-        "access-control-allow-methods": ", ".join([*methods, "OPTIONS"]),
-        "access-control-allow-headers": "authorization, content-type, idempotency-key, x-exclude-connection",
-        "access-control-max-age": "7200",
+        "Access-Control-Allow-Methods": ", ".join([*methods, "OPTIONS"]),
+        "Access-Control-Allow-Headers": "authorization, content-type, idempotency-key, x-exclude-connection",
+        "Access-Control-Max-Age": "7200",
     }
 
 
@@ -51,9 +67,9 @@ def cors(headers: Mapping[str, str]) -> dict[str, str]:
     """The CORS headers of an answer to a request with these headers (Fetch standard, section 3.2)."""
     allowed = settings.allowed_origins()
     if "*" in allowed:
-        return {"access-control-allow-origin": "*"}
+        return {"Access-Control-Allow-Origin": "*"}
     origin = headers.get("origin", "")
-    return {"vary": "Origin", **({"access-control-allow-origin": origin} if origin in allowed else {})}
+    return {"Vary": "Origin", **({"Access-Control-Allow-Origin": origin} if origin in allowed else {})}
 
 
 def answer(
@@ -68,11 +84,11 @@ def answer(
         "statusCode": status,
         "headers": {
             **cors(headers),
-            "access-control-expose-headers": "x-request-id, retry-after",
-            "cache-control": "no-store",
-            "content-type": "application/json; charset=utf-8",
-            "strict-transport-security": "max-age=63072000",
-            "x-content-type-options": "nosniff",
+            "Access-Control-Expose-Headers": "x-request-id, Retry-After",
+            "Cache-Control": "no-store",
+            "Content-Type": "application/json; charset=utf-8",
+            "Strict-Transport-Security": "max-age=63072000",
+            "X-Content-Type-Options": "nosniff",
             "x-request-id": request_id,
             **extra,
         },
@@ -81,12 +97,13 @@ def answer(
 
 
 def error_body(refusal: Refusal, request_id: str) -> dict[str, Any]:
-    """The body of an error, by REST and by direct invocation."""
+    """The body of an error, by REST and by direct invocation; the latter has no header to say how long to wait."""
+    wait = {} if refusal.retry_after_ms is None else {"retry_after_ms": refusal.retry_after_ms}
     return {
         "error": {
             "code": refusal.code,
             "message": refusal.message,
-            "details": refusal.details,
+            "details": {**refusal.details, **wait},
             "request_id": request_id,
         }
     }

@@ -58,6 +58,6 @@ def connections_endpoint(event: Mapping[str, Any] | None = None) -> str:
     if configured := optional("WEBSOCKET_ENDPOINT") or optional("API_GATEWAY_ENDPOINT"):
         return configured.rstrip("/")
     context = (event or {}).get("requestContext", {})
-    if "connectionId" in context and "domainName" in context:
+    if {"connectionId", "domainName", "stage"} <= context.keys():
         return f"https://{context['domainName']}/{context['stage']}"
     return required("WEBSOCKET_ENDPOINT", "API_GATEWAY_ENDPOINT")
