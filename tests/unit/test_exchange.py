@@ -1,6 +1,7 @@
 """Reading answers, without a server: Python's own client says what is right."""
 
 import io
+import socket
 from collections.abc import Iterable
 from http.client import HTTPResponse
 from itertools import pairwise
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from navietakie.exchange import Answer, Reader
+from navietakie import exchange
+from navietakie.exchange import ADDRESS_SECONDS, Answer, Endpoint, Reader
 
 LARGEST = 1_000
 
@@ -59,6 +61,59 @@ def fed(content: bytes, cuts: Iterable[int] = (), *, ended: bool = False) -> tup
             assert end == len(content), "read before it was there"
             return read
     return reader.feed(b"") if ended else None
+
+
+class Resolver:
+    """Answers from `answers`, None for a failure, and takes `seconds` of its own clock for each look-up."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: str | None, seconds: float) -> None:
+        self.answers, self.seconds, self.now, self.asked = list(answers), seconds, 1_790_000_000.0, 0
+        monkeypatch.setattr(exchange, "time", self)
+        monkeypatch.setattr(socket, "getaddrinfo", self.look_up)
+
+    def time(self) -> float:
+        return self.now
+
+    def look_up(self, *_: Any, **__: Any) -> Any:
+        self.asked += 1
+        self.now += self.seconds
+        if (address := self.answers.pop(0)) is None:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, 80))]
+
+
+def addresses(endpoint: Endpoint) -> list[str]:
+    return [address for _, (address, _) in endpoint.addresses()]
+
+
+def test_a_slow_resolver_is_not_waited_for_with_every_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = Resolver(monkeypatch, None, "10.0.0.1", seconds=1.0)
+    endpoint = Endpoint("x.example", 80, None, largest=0)
+    for _ in range(20):
+        with pytest.raises(OSError, match="could not be looked up"):
+            endpoint.addresses()
+    assert resolver.asked == 1
+    resolver.now += 1.0
+    assert addresses(endpoint) == ["10.0.0.1"]
+
+
+def test_a_failure_that_comes_at_once_is_asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    Resolver(monkeypatch, None, "10.0.0.1", seconds=0.0)
+    endpoint = Endpoint("x.example", 80, None, largest=0)
+    with pytest.raises(OSError, match="could not be looked up"):
+        endpoint.addresses()
+    assert addresses(endpoint) == ["10.0.0.1"]
+
+
+def test_the_last_addresses_are_kept_while_there_are_no_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = Resolver(monkeypatch, "10.0.0.1", None, "10.0.0.2", seconds=1.0)
+    endpoint = Endpoint("x.example", 80, None, largest=0)
+    found = [addresses(endpoint)]
+    resolver.now += ADDRESS_SECONDS
+    found += [addresses(endpoint), addresses(endpoint)]
+    assert resolver.asked == 2
+    resolver.now += 1.0
+    assert [*found, addresses(endpoint)] == [["10.0.0.1"], ["10.0.0.1"], ["10.0.0.1"], ["10.0.0.2"]]
 
 
 @given(STATUSES, FRAMED, FIELDS, st.lists(st.integers(1, 600), max_size=6))

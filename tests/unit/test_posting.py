@@ -5,10 +5,12 @@ import re
 import socket
 import ssl
 import threading
+import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -200,6 +202,20 @@ def test_an_unknown_host_fails_and_raises_nothing(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     assert ConnectionsApi("http://nowhere.invalid", "us-east-1", lambda: KEYS).post(many(2)) == ["failed"] * 2
+
+
+def test_a_resolver_that_takes_the_whole_budget_is_not_asked_for_every_post(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    def slow(*_: Any, **__: Any) -> Any:
+        asked.append(3.0)
+        raise socket.gaierror("Temporary failure in name resolution")
+
+    clock = SimpleNamespace(monotonic=lambda: sum(asked), strftime=time.strftime, gmtime=time.gmtime)
+    monkeypatch.setattr(posting, "time", clock)
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    assert ConnectionsApi("http://nowhere.invalid", "us-east-1", lambda: KEYS).post(many(20)) == ["failed"] * 20
+    assert sum(asked) < posting.BUDGET_SECONDS + 3.0
 
 
 def test_the_next_address_of_the_host_is_tried(

@@ -56,7 +56,7 @@ class Endpoint:
         self.session: ssl.SSLSession | None = None
         self._port = port
         self._addresses: list[tuple[int, Any]] = []
-        self._resolved_at = 0.0
+        self._look_up_at = 0.0
         self._idle: list[HttpConnection] = []
 
     def connection(self) -> "HttpConnection":
@@ -91,11 +91,23 @@ class Endpoint:
         return len(self._idle)
 
     def addresses(self) -> list[tuple[int, Any]]:
-        """Family and address of the host, as the resolver gave them. Raises OSError."""
-        if not self._addresses or time.time() - self._resolved_at > ADDRESS_SECONDS:
-            found = socket.getaddrinfo(self.host, self._port, type=socket.SOCK_STREAM)
-            self._addresses = [(family, address) for family, _, _, _, address in found]
-            self._resolved_at = time.time()
+        """Family and address of the host, as the resolver gave them; the last ones where it gives none now.
+
+        Raises OSError. A failure counts for as long as it took to come: a slow resolver would else be waited for again
+        with every connection.
+        """
+        begun = time.time()
+        if begun >= self._look_up_at:
+            try:
+                found = socket.getaddrinfo(self.host, self._port, type=socket.SOCK_STREAM)
+            except OSError:
+                failed = time.time()
+                self._look_up_at = failed + (failed - begun)
+            else:
+                self._addresses = [(family, address) for family, _, _, _, address in found]
+                self._look_up_at = time.time() + ADDRESS_SECONDS
+        if not self._addresses:
+            raise OSError(f"{self.host} could not be looked up")
         return self._addresses
 
     def try_last(self, address: Any) -> None:

@@ -153,8 +153,9 @@ class _Batch:
         now = time.monotonic()
         end = now + BUDGET_SECONDS
         while (self._waiting or self._backing_off or self._in_flight) and now < end:
-            while self._waiting and len(self._in_flight) < width:
+            while self._waiting and len(self._in_flight) < width and now < end:
                 self._start(min(now + POST_SECONDS, end))
+                now = time.monotonic()  # a host name that has to be looked up makes it wait
             due = [at for at, _ in self._backing_off] + [each.deadline for each in self._in_flight.values()]
             if self._waiting:
                 due.append(now + SLOW_SECONDS)
