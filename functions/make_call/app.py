@@ -23,7 +23,7 @@ from navietakie.timers import timers
 REST_DEVICE: Final = "rest"
 """Stands for a side's device that does not say which one it is."""
 TIMER_SECONDS: Final = 2.0
-"""How long one timer of a batch may go on trying; it comes again anyway."""
+"""How long a timer may go on trying; it comes again anyway."""
 
 
 def handler(event: Event, context: Any) -> Any:
