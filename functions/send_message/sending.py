@@ -1,5 +1,6 @@
 """Storing a message exactly once, in order, without a hole in the sequence."""
 
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -89,6 +90,8 @@ class Sending:
             if new.event == "booking_closed":
                 # Before the close is written: dying right after it must not leave a call alive.
                 self.timers().queue("closing", booking_code, 0, queued_at=now)
+            if time.monotonic() >= deadline:
+                break  # what took so long may leave the store no time either
             try:
                 self.store.store(
                     message,

@@ -1,6 +1,7 @@
 """What a broadcast promises, whatever becomes of its posts and of the tables."""
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -99,6 +100,15 @@ def test_connections_that_cannot_be_found_fail_nothing(failure: Exception) -> No
     asking = connection("asking")
     gateway = Gateway()
     delivery = Broadcast(Rows(broken=failure), gateway).to_booking("ride-1", FRAME, NOW, answers=[(asking, {"ack": 1})])
+    assert delivery.as_dict() == {"connections": 0, "delivered": 0, "gone": 0, "failed": 0, "error": "unavailable"}
+    assert gateway.posted == [[("asking", b'{"ack":1}')]]
+
+
+def test_after_the_deadline_nobody_is_looked_up_and_the_answer_is_posted_all_the_same() -> None:
+    asking = connection("asking")
+    gateway = Gateway()
+    broadcast = Broadcast(Rows([asking, connection("other")]), gateway, deadline=time.monotonic())
+    delivery = broadcast.to_booking("ride-1", FRAME, NOW, answers=[(asking, {"ack": 1})])
     assert delivery.as_dict() == {"connections": 0, "delivered": 0, "gone": 0, "failed": 0, "error": "unavailable"}
     assert gateway.posted == [[("asking", b'{"ack":1}')]]
 

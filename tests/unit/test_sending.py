@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from navietakie import instants
-from navietakie.conversation import RateLimit
+from navietakie.conversation import Head, RateLimit
 from navietakie.errors import Refusal, unavailable
 from navietakie.message import Message, NewMessage
 from navietakie.requests import Party
@@ -221,3 +221,17 @@ def test_a_message_that_no_frame_could_carry_is_too_large() -> None:
     assert refused.value.code == "too_large"
     assert history(store) == []
     assert send(store, "🚕" * 5_000).message.message == "🚕" * 5_000
+
+
+def test_a_store_that_could_not_be_answered_in_time_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic
+
+    class Slow(FakeMessages):
+        def head(self, booking_code: str) -> Head:
+            monkeypatch.setattr(time, "monotonic", lambda: now() + 60)
+            return super().head(booking_code)
+
+    store = Slow()
+    with pytest.raises(Refusal, match="not available"):
+        send(store, seconds=30)
+    assert FakeMessages.head(store, "test").seq == 0

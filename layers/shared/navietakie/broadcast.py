@@ -1,5 +1,7 @@
 """Broadcast: one frame to every connection of a booking, and no row left of a connection that is gone."""
 
+import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -70,10 +72,14 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
-    """Sends frames to the connections of a booking, and deletes the rows of those that are gone."""
+    """Sends frames to the connections of a booking, and deletes the rows of those that are gone.
+
+    After `deadline` (monotonic) nobody is looked up any more.
+    """
 
     connections: Rows
     poster: Poster
+    deadline: float = math.inf
 
     def to_booking(
         self,
@@ -94,6 +100,8 @@ class Broadcast:
         complete = True
         receivers: list[Connection] = []
         try:
+            if time.monotonic() >= self.deadline:
+                raise Refusal("unavailable", "No time was left to look for connections")
             found = self.connections.of(booking_code, now)
             receivers = [each for each in found if each.connection_id not in excluded and to(each)]
         except Exception as error:  # whatever it is, the answers below still have to be posted

@@ -68,7 +68,10 @@ class Secret:
         self._renewed_at = 0.0
 
     def versions(self) -> list[str]:
-        """The current version and the previous one, if any: as last fetched, 15 minutes ago at most."""
+        """The current version and the previous one, if any: as last fetched.
+
+        That was 15 minutes ago at most, unless Secrets Manager could not be asked since.
+        """
         if not self._versions:
             self._refetch()
         elif self._clock() - self._fetched_at >= SECRET_TTL_SECONDS:

@@ -1,5 +1,6 @@
 """What a route is asked: by REST or direct invocation, or by a frame of a known connection; and by whom."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,7 +64,7 @@ class Request:
 
     def broadcast(self) -> Broadcast:
         """The way to the booking's connections."""
-        return broadcast(self.event)
+        return broadcast(self.event, self.deadline)
 
 
 class _Booking(Fields):
@@ -91,16 +92,16 @@ class SocketRequest:
 
     def broadcast(self) -> Broadcast:
         """The way to the booking's connections."""
-        return broadcast(self.event)
+        return broadcast(self.event, self.deadline)
 
     def answer(self, type: str, **fields: Any) -> Frame:
         """A frame that answers this one."""
         return frame(type, self.connection.booking_code, instants.to_text(self.now), id=self.id, **fields)
 
 
-def broadcast(event: Event) -> Broadcast:
-    """The way to a booking's connections, from any event."""
-    return Broadcast(connections(), poster(event))
+def broadcast(event: Event, deadline: float = math.inf) -> Broadcast:
+    """The way to a booking's connections, from any event; they are looked up until `deadline` (monotonic)."""
+    return Broadcast(connections(), poster(event), deadline)
 
 
 def poster(event: Event) -> ConnectionsApi:

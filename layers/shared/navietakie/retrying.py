@@ -6,9 +6,9 @@ from collections.abc import Generator
 
 
 def tries(deadline: float) -> Generator[int]:
-    """Counts tries up to `deadline` (monotonic), with a growing, jittered pause between them."""
+    """Counts tries up to `deadline` (monotonic), with a growing, jittered pause between them; none begins after it."""
     attempt = 0
-    while True:
+    while time.monotonic() < deadline:
         yield attempt
         pause = random.uniform(0, min(0.4, 0.01 * 2**attempt))
         if time.monotonic() + pause >= deadline:

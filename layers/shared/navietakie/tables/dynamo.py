@@ -33,8 +33,11 @@ CONDITION_FAILED: Final = "ConditionalCheckFailed"
 
 @cache
 def client() -> "DynamoDBClient":
-    """The client of this process, made at first use and kept for the warm invocations."""
-    return aws.client("dynamodb", connect_timeout=1, read_timeout=3, attempts=4)
+    """The client of this process, made at first use and kept for the warm invocations.
+
+    A request is over after 12 s at the most: three times 1 s to connect and 2 s to be answered, and 3 s of pauses.
+    """
+    return aws.client("dynamodb", connect_timeout=1, read_timeout=2, attempts=3)
 
 
 class ConditionFailed(Exception):
@@ -50,13 +53,13 @@ class ConditionFailed(Exception):
 
 
 class Contended(Exception):
-    """Another transaction was busy with one of the items. Nothing was written; a later try may succeed.
+    """Another transaction was busy with one of the items, or one was throttled. Nothing was written; try again later.
 
     `retried`: it was not the first try, and an earlier one, whose answer did not come, may have written all the same.
     """
 
     def __init__(self, *, retried: bool = False) -> None:
-        super().__init__("another transaction was busy with one of the items")
+        super().__init__("another transaction was busy with one of the items, or one was throttled")
         self.retried = retried
 
 

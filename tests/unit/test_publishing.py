@@ -1,0 +1,55 @@
+"""Events that go out, against a topic that misbehaves."""
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from navietakie import aws, events
+from navietakie.observability import flush
+from tests.fakes.peer import Peer, answer, hang_up, peer, reset
+
+PUBLISHED = b"<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>"
+THROTTLED = b"<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>"
+
+
+@pytest.fixture
+def topic(monkeypatch: pytest.MonkeyPatch) -> Generator[Peer]:
+    with peer() as server:
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.port}",
+            "EVENTS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:events",
+        }.items():
+            monkeypatch.setenv(name, value)
+        caches = (aws.session, events._client)
+        for cache in caches:
+            cache.cache_clear()
+        yield server
+        for cache in caches:
+            cache.cache_clear()
+
+
+def ring(event_id: str) -> None:
+    events.publish("call.ringing", "ride-1", 0, event_id=event_id)
+
+
+@pytest.mark.parametrize("behaviour", [hang_up, reset, answer(400, THROTTLED), answer(503)])
+def test_an_event_is_tried_again(topic: Peer, behaviour: Any) -> None:
+    topic.answers[""] = [answer(200, PUBLISHED), behaviour, answer(200, PUBLISHED)]
+    ring("first")
+    ring("second")
+    assert len(topic.asked) == 3
+    assert all(b"second" in asked.body for asked in topic.asked[1:])
+
+
+def test_an_event_that_cannot_be_published_fails_nothing_and_is_counted(
+    topic: Peer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topic.answers[""] = [answer(503)]
+    ring("lost")
+    flush()
+    assert len(topic.asked) == 2
+    assert '"EventsFailed":[1.0]' in capsys.readouterr().out
