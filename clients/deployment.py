@@ -44,10 +44,18 @@ class Deployment:
         return cls(environment, outputs["RestApiUrl"], outputs["WebSocketUrl"], outputs["AuthMode"])
 
 
+def environment() -> str:
+    """`local`, `staging` or `production`, as the environment variable ENV says, or `local`; raises NotFound."""
+    name = os.environ.get("ENV") or "local"
+    if name not in ("local", "staging", "production"):
+        raise NotFound(f"ENV is local, staging or production, not {name}")
+    return name
+
+
 def main() -> None:
     """Prints the deployment that the environment variable ENV names, as JSON."""
     try:
-        print(json.dumps(asdict(Deployment.find(os.environ.get("ENV") or "local")), indent=2))
+        print(json.dumps(asdict(Deployment.find(environment())), indent=2))
     except NotFound as reason:
         sys.exit(str(reason))
 

@@ -18,7 +18,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from clients.tokens import aws_of
+from clients.deployment import NotFound, environment
+from clients.tokens import aws_of, required
 from local.stack import HOME
 from navietakie.call import as_seen
 from navietakie.conversation import Head
@@ -187,15 +188,14 @@ def confirmed(booking: str) -> bool:
 
 def main(home: Path = HOME) -> None:
     """Erases the booking that the environment variable BOOKING names from the environment ENV; see `make help`."""
-    environment = os.environ.get("ENV") or "local"
     try:
-        booking = Wanted.parse({"booking": os.environ.get("BOOKING")}).booking
+        where = environment()
+        booking = Wanted.parse({"booking": required("BOOKING")}).booking
         patient = Config(retries={"mode": "standard", "total_max_attempts": 8})
-        where = cast(Any, aws_of(environment, home))
-        client: DynamoDBClient = boto3.client("dynamodb", config=patient, **where)
-        stored = Stored(client, environment, booking)
+        client: DynamoDBClient = boto3.client("dynamodb", config=patient, **cast(Any, aws_of(where, home)))
+        stored = Stored(client, where, booking)
         found = stored.find(time.time_ns() // 1_000)
-        print(f"Stored of booking {booking} in {environment} ({client.meta.region_name}):")
+        print(f"Stored of booking {booking} in {where} ({client.meta.region_name}):")
         for what, count in found.counts.items():
             print(f"{count:>10,} {what}")
         if not any(found.counts.values()):
@@ -206,8 +206,8 @@ def main(home: Path = HOME) -> None:
             print(f"Erased: {stored.erase(found, bar):,} items.")
         else:
             print("Nothing was erased. YES=1 erases it.")
-    except Refusal as refusal:
-        sys.exit(f"{refusal.message}\nUsage: make erase BOOKING=test [YES=1] [FORCE=1] [ENV=local|staging|production]")
+    except (NotFound, Refusal) as reason:
+        sys.exit(f"{reason}\nUsage: make erase BOOKING=test [YES=1] [FORCE=1] [ENV=local|staging|production]")
     except (BotoCoreError, ClientError) as error:
         sys.exit(f"AWS says: {error}\nRun it again to erase what is left.")
     except KeyboardInterrupt:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import sys
 import time
 import uuid
@@ -13,7 +12,7 @@ from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, ClientWebSocketResponse, WSMsgType
 
-from clients.deployment import Deployment, NotFound
+from clients.deployment import Deployment, NotFound, environment
 from clients.tokens import DeployedSecret, Wanted, token
 from navietakie.errors import Refusal
 
@@ -133,7 +132,7 @@ def step(what: str) -> Generator[None]:
 def main() -> None:
     """Rides through the deployment that the environment variable ENV names; ends with 1 when it is not well."""
     try:
-        deployment = Deployment.find(os.environ.get("ENV") or "local")
+        deployment = Deployment.find(environment())
         booking = f"smoke-{uuid.uuid4().hex[:12]}"
         tokens: dict[str, str] = {}
         if deployment.auth_mode == "jwt":

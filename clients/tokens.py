@@ -15,6 +15,7 @@ import jwt
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import Field
 
+from clients.deployment import NotFound, environment
 from local.stack import HOME, Stack
 from navietakie.errors import Refusal
 from navietakie.identity import AUDIENCE
@@ -93,32 +94,39 @@ def aws_of(environment: str, home: Path = HOME) -> dict[str, str]:
     return {"endpoint_url": stack.aws, "region_name": stack.region, **root}
 
 
+def required(name: str) -> str:
+    """What an environment variable says; raises the Refusal `invalid_request` where it is missing or empty."""
+    if not (value := os.environ.get(name)):
+        raise Refusal("invalid_request", f"{name} is missing")
+    return value
+
+
 def main(command: str, home: Path = HOME) -> None:
     """Runs `mint` or `rotate` as the environment says."""
-    environment = os.environ.get("ENV") or "local"
     try:
+        where = environment()
         if command == "mint":
-            role, ttl = os.environ.get("ROLE"), os.environ.get("TTL") or "3600"
+            booking, role, ttl = required("BOOKING"), required("ROLE"), os.environ.get("TTL") or "3600"
             wanted = Wanted.parse(
                 {
-                    "booking": os.environ.get("BOOKING"),
+                    "booking": booking,
                     "role": role,
                     "sub": os.environ.get("SUB") or role,
                     "ttl": int(ttl) if ttl.isdecimal() else ttl,
                 }
             )
-            print(token(DeployedSecret(environment, home=home).current(), wanted, time.time()))
+            print(token(DeployedSecret(where, home=home).current(), wanted, time.time()))
         else:
             which = "proxy" if os.environ.get("SECRET") == "proxy" else "token"
-            DeployedSecret(environment, which, home=home).rotate()
+            DeployedSecret(where, which, home=home).rotate()
             print(
-                f"The {which} secret of {environment} is a new one. What the last one signed stays valid until the "
+                f"The {which} secret of {where} is a new one. What the last one signed stays valid until the "
                 "next rotation, so go on signing with that for a minute: until then a running function may not know "
                 "the new one. It forgets older ones within 15 minutes."
             )
-    except Refusal as refusal:
+    except (NotFound, Refusal) as reason:
         usage = "make token BOOKING=test ROLE=driver [TTL=3600] [SUB=…]" if command == "mint" else "make rotate-secret"
-        sys.exit(f"{refusal.message}\nUsage: {usage} [ENV=local|staging|production]")
+        sys.exit(f"{reason}\nUsage: {usage} [ENV=local|staging|production]")
     except (BotoCoreError, ClientError) as error:
         sys.exit(f"AWS says: {error}")
 

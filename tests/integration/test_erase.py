@@ -58,8 +58,10 @@ def run(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callab
         with monkeypatch.context() as patch:
             for name in ("YES", "FORCE"):
                 patch.delenv(name, raising=False)
-            for name, value in {"ENV": "test", "BOOKING": "test", **variables}.items():
+            for name, value in {"BOOKING": "test", **variables}.items():
                 patch.setenv(name, value)
+            if "ENV" not in variables:
+                patch.setattr(erase, "environment", lambda: "test")  # as moto's tables are called
             erase.main(tmp_path)
 
     return run
@@ -277,7 +279,12 @@ def test_it_gives_up_where_somebody_goes_on_writing(world: World) -> None:
     assert seqs == [history(world)["head_seq"]]
 
 
-@pytest.mark.parametrize("booking", ["", "a#b", "../x"])
+def test_a_missing_booking_code_is_said_so(run: Callable[..., None]) -> None:
+    with pytest.raises(SystemExit, match=r"^BOOKING is missing\nUsage"):
+        run(BOOKING="")
+
+
+@pytest.mark.parametrize("booking", ["a#b", "../x"])
 def test_a_booking_code_that_is_none_is_refused(world: World, run: Callable[..., None], booking: str) -> None:
     with pytest.raises(SystemExit, match=r"booking: .*\nUsage"):
         run(BOOKING=booking)
@@ -290,4 +297,4 @@ def test_a_local_stack_that_does_not_run_is_said_so(run: Callable[..., None]) ->
 
 def test_a_table_that_is_not_there_is_said(run: Callable[..., None]) -> None:
     with pytest.raises(SystemExit, match="database is not available"):
-        run(ENV="stagin")
+        run(ENV="staging")
