@@ -1,40 +1,62 @@
-"""`make chat BOOKING=test ROLE=passenger`: a booking in a terminal. What is typed is sent, what comes is shown."""
+"""`make chat BOOKING=test ROLE=passenger`: a booking in a terminal. What is typed is sent, what comes is shown.
+
+Lines may come from a pipe or a file too; then it leaves a second after the last of them was answered.
+"""
 
 import asyncio
+import contextlib
 import json
 import os
-import stat
 import sys
+import threading
 import time
-from typing import Any
+from typing import Any, BinaryIO, Final
 from urllib.parse import urlencode
 
 import websockets
 
-from clients.deployment import Deployment, NotFound
+from clients.deployment import Deployment, NotFound, environment
 from clients.tokens import DeployedSecret, Wanted, token
 from navietakie.errors import Refusal
+from navietakie.frames import FRAME_BYTES
+
+DOES: Final = {"accept": "answers", "reject": "declines", "end": "ends"}
+"""What somebody does to a call."""
+UNANSWERED: Final = ("typing", "delivered", "read", "signal")
+"""The actions that nothing is said to, unless they are refused."""
 
 
-async def chat(url: str, subprotocols: list[websockets.Subprotocol]) -> None:
-    """Shows what comes and sends the lines typed, until either side ends it."""
-    shown: set[str] = set()
+async def chat(url: str, subprotocols: list[websockets.Subprotocol], typed: BinaryIO) -> None:
+    """Shows what comes and sends the lines of `typed`, until these end; raises ConnectionClosed if that comes first."""
+    answers = asyncio.Semaphore(0)
     async with websockets.connect(url, subprotocols=subprotocols) as socket:
         print("Connected. Type a message, or paste a frame as JSON; Ctrl-D or Ctrl-C leaves.", file=sys.stderr)
-        await socket.send(json.dumps({"action": "sync"}))
-        typing = asyncio.create_task(send_lines(socket))
+        showing = asyncio.create_task(show(socket, answers))
+        sending = asyncio.create_task(send(socket, typed, answers))
         try:
-            async for received in socket:
-                frame = json.loads(received)
-                messages = messages_in(frame)
-                new = [message for message in messages if message["message_id"] not in shown]
-                shown.update(message["message_id"] for message in new)
-                for message in new:
-                    print(f"{message['timestamp'][11:19]} {message['sender']:>9}: {message['message']}", flush=True)
-                if not messages and frame.get("type") != "sync":
-                    print(json.dumps(frame, ensure_ascii=False), flush=True)
+            done, _ = await asyncio.wait((showing, sending), return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
-            typing.cancel()
+            showing.cancel()
+            sending.cancel()
+
+
+async def show(socket: websockets.ClientConnection, answers: asyncio.Semaphore) -> None:
+    """Shows each message once and every other frame as a line, and counts answers; ends by ConnectionClosed."""
+    shown: set[str] = set()
+    while True:
+        frame = json.loads(await socket.recv())
+        kind = frame.get("type")
+        messages = messages_in(frame)
+        for message in messages:
+            if message["message_id"] not in shown:
+                shown.add(message["message_id"])
+                print(f"{message['timestamp'][11:19]} {message['sender']:>9}: {message['message']}", flush=True)
+        if not messages and kind != "sync":
+            print(line_of(frame), flush=True)
+        if kind in ("ack", "pong", "error", None) or (kind == "sync" and not frame["has_more"]):
+            answers.release()
 
 
 def messages_in(frame: dict[str, Any]) -> list[dict[str, Any]]:
@@ -48,27 +70,86 @@ def messages_in(frame: dict[str, Any]) -> list[dict[str, Any]]:
             return []
 
 
-async def send_lines(socket: websockets.ClientConnection) -> None:
-    """Sends each line of standard input, then closes."""
-    if not (sys.stdin.isatty() or stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode)):
-        return  # nobody types here: it only listens
-    lines = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    async for line in lines:
-        if text := line.decode().strip():
-            is_frame = text.startswith("{")
-            await socket.send(text if is_frame else json.dumps({"action": "message", "message": text}))
-    if sys.stdin.isatty():  # Ctrl-D; what was piped in has been sent, and answers are still to come
-        await socket.close()
+def line_of(frame: dict[str, Any]) -> str:
+    """What a frame without messages says; JSON where it answers a frame that was pasted as JSON, or is not known."""
+    who = f"{frame.get('ts', '')[11:19]} {frame.get('sender')}"
+    match frame:
+        case {"type": "call", "call_action": "initiate", "call_id": call_id}:
+            accept = json.dumps({"action": "call", "call_action": "accept", "call_id": call_id}, separators=(",", ":"))
+            return f"{who} calls. To answer, paste {accept}"
+        case {"type": "call", "call_action": action, "call": {"end_reason": reason}} if action in DOES:
+            return f"{who} {DOES[action]} the call" + (f" ({reason})" if reason else "")
+        case {"type": "presence", "online": online}:
+            return f"{who} is {'online' if online else 'offline'}"
+        case {"type": "typing", "on": on}:
+            return f"{who} {'is typing' if on else 'has stopped typing'}"
+        case {"type": "receipt", "action": action, "seq": seq}:
+            return f"{who} has {'read' if action == 'read' else 'received'} everything up to {seq}"
+        case {"type": "signal"}:
+            return f"{who} signals"
+        case {"type": "error", "error": {"code": code, "message": message}}:
+            return f"{code}: {message}"
+        case {"message": str(message)} if "type" not in frame:
+            return f"API Gateway: {message}"
+        case _:
+            return json.dumps(frame, ensure_ascii=False)
+
+
+async def send(socket: websockets.ClientConnection, typed: BinaryIO, answers: asyncio.Semaphore) -> None:
+    """Sends each line as a message, or as the frame that it is, and returns when the lines end."""
+    await socket.send(json.dumps({"action": "sync"}))
+    if os.path.samestat(os.fstat(typed.fileno()), os.stat(os.devnull)):
+        await asyncio.Event().wait()  # nobody types here: it only listens
+    in_turn = not typed.isatty()  # frames may overtake each other, so each waits for the answer to the one before
+    if in_turn:
+        await answers.acquire()
+    lines = lines_of(typed)
+    while line := await lines.get():
+        if text := line.decode(errors="replace").strip():
+            message = {"action": "message", "message": text}
+            frame = text if text.startswith("{") else json.dumps(message, ensure_ascii=False)
+            if (size := len(frame.encode())) > FRAME_BYTES:
+                print(f"Not sent: {size:,} bytes as a frame, {FRAME_BYTES:,} are the most", flush=True)
+                continue
+            await socket.send(frame)
+            if in_turn and is_answered(frame):
+                await answers.acquire()
+    if in_turn:
+        await asyncio.sleep(1)  # for what comes of it
+
+
+def lines_of(typed: BinaryIO) -> asyncio.Queue[bytes]:
+    """The lines of `typed` as they come, and b"" at the end.
+
+    A thread reads them: an event loop cannot wait for a file, and would have the terminal's output not block either.
+    """
+    lines = asyncio.Queue[bytes]()
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for more
+            for line in typed:
+                loop.call_soon_threadsafe(lines.put_nowait, line)
+            loop.call_soon_threadsafe(lines.put_nowait, b"")
+
+    threading.Thread(target=read, daemon=True).start()
+    return lines
+
+
+def is_answered(frame: str) -> bool:
+    """Whether the server answers a frame even if all is well."""
+    try:
+        return json.loads(frame).get("action") not in UNANSWERED
+    except ValueError:
+        return True
 
 
 def main() -> None:
-    """Connects as the environment variables BOOKING, ROLE and ENV say."""
-    environment, booking, role = (os.environ.get(each) or "" for each in ("ENV", "BOOKING", "ROLE"))
+    """Connects as the environment variables BOOKING, ROLE and ENV say; ends with 1 unless the user left."""
     try:
-        deployment = Deployment.find(environment or "local")
-        role = role or "passenger"
-        wanted = Wanted.parse({"booking": booking or "test", "role": role, "sub": role, "ttl": 7200})
+        deployment = Deployment.find(environment())
+        booking, role = os.environ.get("BOOKING") or "test", os.environ.get("ROLE") or "passenger"
+        wanted = Wanted.parse({"booking": booking, "role": role, "sub": role, "ttl": 7200})
         subprotocols = [websockets.Subprotocol("navietakie.v1")]
         if deployment.auth_mode == "jwt":
             minted = token(DeployedSecret(deployment.environment).current(), wanted, time.time())
@@ -77,9 +158,12 @@ def main() -> None:
         sys.exit(f"{reason}\nUsage: make chat BOOKING=test ROLE=passenger|driver [ENV=local|staging|production]")
     url = f"{deployment.websocket_url}?{urlencode({'booking_code': wanted.booking, 'sender': wanted.role})}"
     try:
-        asyncio.run(chat(url, subprotocols))
+        # Not sys.stdin: at its end Python closes that, and dies if a thread still reads it.
+        asyncio.run(chat(url, subprotocols, os.fdopen(0, "rb", closefd=False)))
     except KeyboardInterrupt:
         pass
+    except websockets.ConnectionClosed as closed:
+        sys.exit(f"The connection ended: {f'code {closed.rcvd}' if closed.rcvd else 'it broke'}")
     except (OSError, websockets.WebSocketException) as error:
         sys.exit(f"The connection ended: {error}")
 

@@ -2,17 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import Any
+import os
+import tempfile
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, BinaryIO
 
 import pytest
 from aiohttp import ClientSession
-from websockets import Subprotocol
+from websockets import ConnectionClosed, Subprotocol
 from websockets.asyncio.server import ServerConnection, serve
 
-from clients import smoke
+from clients import chat as chatting
+from clients import deployment, erase, mcp_server, smoke, tokens
 from clients.chat import chat
+from clients.deployment import Deployment
 
 OURS = Subprotocol(smoke.SUBPROTOCOL)
 OF_THE_GATEWAY = {"message": "Internal server error", "connectionId": "abc=", "requestId": "r-1"}
@@ -32,23 +36,171 @@ async def saying(*frames: dict[str, Any]) -> AsyncGenerator[str]:
         yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-def test_chat_shows_each_message_once_and_other_frames_as_they_are(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    async def run() -> None:
-        call_ack = {"type": "ack", "call": {"state": "ringing"}}
-        synced = {"type": "sync", "messages": [MESSAGE]}
-        frames = (OF_THE_GATEWAY, {"type": "message", "message": MESSAGE}, synced, call_ack)
-        async with saying(*frames) as url:
-            await chat(url, [OURS])
+@asynccontextmanager
+async def answering(got: list[Any]) -> AsyncGenerator[str]:
+    """The URL of a WebSocket that notes each frame and answers it, if it is one that is answered.
 
-    with open("/dev/null") as nobody:
-        monkeypatch.setattr("sys.stdin", nobody)
+    All frames are worked on at once, as by functions: a later one overtakes one that still waits for its answer.
+    """
+
+    async def work(socket: ServerConnection, frame: dict[str, Any], number: int) -> None:
+        await asyncio.sleep(0.2 / number)
+        got.append(frame)
+        synced: dict[str, Any] = {"type": "sync", "messages": [], "has_more": False}
+        message = {**MESSAGE, "message_id": str(number), "message": frame.get("message")}
+        answers = {"sync": synced, "message": {"type": "ack", "message": message}}
+        if answer := answers.get(frame["action"]):
+            with suppress(ConnectionClosed):
+                await socket.send(json.dumps(answer))
+
+    async def answer(socket: ServerConnection) -> None:
+        async with asyncio.TaskGroup() as working:
+            number = 0
+            async for received in socket:
+                number += 1
+                working.create_task(work(socket, json.loads(received), number))
+
+    async with serve(answer, "127.0.0.1", 0, subprotocols=[OURS]) as server:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def piped(lines: bytes) -> BinaryIO:
+    reader, writer = os.pipe()
+    os.write(writer, lines)
+    os.close(writer)
+    return os.fdopen(reader, "rb")
+
+
+def filed(lines: bytes) -> BinaryIO:
+    with tempfile.TemporaryFile() as file:
+        file.write(lines)
+        file.seek(0)
+        return os.fdopen(os.dup(file.fileno()), "rb")
+
+
+def at_a_terminal(lines: bytes) -> BinaryIO:
+    """What is typed at a terminal, which stays open; Ctrl-D at the end."""
+    keyboard, terminal = os.openpty()
+    os.write(keyboard, lines + b"\x04")
+    return os.fdopen(terminal, "rb")
+
+
+def pushed(kind: str, **fields: Any) -> dict[str, Any]:
+    return {"type": kind, "ts": "2026-11-22T13:11:03.000001Z", "sender": "driver", **fields}
+
+
+def test_chat_shows_each_message_once_and_other_frames_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    call = {"call_id": "c1", "state": "ringing", "end_reason": None}
+    call_ack = {"type": "ack", "call": call}
+    synced = {"type": "sync", "messages": [MESSAGE], "has_more": False}
+    error = {"code": "rate_limited", "message": "Too many messages", "retryable": True, "retry_after_ms": 200}
+    frames = [
+        *(OF_THE_GATEWAY, {"type": "message", "message": MESSAGE}, synced, call_ack, {"type": "unknown"}),
+        pushed("call", call_action="initiate", call_id="c1", call=call),
+        pushed("call", call_action="accept", call_id="c1", call={**call, "state": "connected"}),
+        pushed("call", sender="system", call_action="end", call_id="c1", call={**call, "end_reason": "no_answer"}),
+        *(pushed("presence", online=online) for online in (True, False)),
+        *(pushed("typing", on=on) for on in (True, False)),
+        *(pushed("receipt", action=action, seq=4) for action in ("delivered", "read")),
+        pushed("signal", call_id="c1", data={"type": "offer"}),
+        {"type": "error", "id": None, "error": error},
+    ]
+
+    async def run() -> None:
+        with open("/dev/null", "rb") as nobody:
+            async with saying(*frames) as url:
+                with pytest.raises(ConnectionClosed):
+                    await chat(url, [OURS], nobody)
+
+    asyncio.run(run())
+    accept = '{"action":"call","call_action":"accept","call_id":"c1"}'
+    assert capsys.readouterr().out.splitlines() == [
+        "API Gateway: Internal server error",
+        "07:46:53    driver: Hello",
+        json.dumps(call_ack),
+        '{"type": "unknown"}',
+        f"13:11:03 driver calls. To answer, paste {accept}",
+        "13:11:03 driver answers the call",
+        "13:11:03 system ends the call (no_answer)",
+        *("13:11:03 driver is online", "13:11:03 driver is offline"),
+        *("13:11:03 driver is typing", "13:11:03 driver has stopped typing"),
+        "13:11:03 driver has received everything up to 4",
+        "13:11:03 driver has read everything up to 4",
+        "13:11:03 driver signals",
+        "rate_limited: Too many messages",
+    ]
+
+
+@pytest.mark.parametrize("typed", [piped, filed])
+def test_chat_sends_each_line_of_a_pipe_or_file_in_order_and_leaves_at_its_end(
+    typed: Callable[[bytes], BinaryIO], capsys: pytest.CaptureFixture[str]
+) -> None:
+    got: list[Any] = []
+
+    async def run() -> None:
+        with typed(b'caf\xe9\none\n\n{"action":"read","seq":1}\nlast\n') as lines:
+            async with answering(got) as url:
+                await chat(url, [OURS], lines)
+
+    asyncio.run(run())
+    assert got[0] == {"action": "sync"}
+    assert {"action": "read", "seq": 1} in got
+    assert [frame["message"] for frame in got if "message" in frame] == ["caf\ufffd", "one", "last"]
+    texts = [line.partition(": ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert texts == ["caf\ufffd", "one", "last"]
+
+
+def test_what_is_typed_at_a_terminal_is_sent_and_ctrl_d_leaves() -> None:
+    got: list[Any] = []
+
+    async def run() -> None:
+        with at_a_terminal(b"caf\xe9\none\n") as lines:
+            async with answering(got) as url:
+                await chat(url, [OURS], lines)
+
+    asyncio.run(run())
+    assert sorted(frame.get("message", "") for frame in got) == ["", "caf\ufffd", "one"]
+
+
+def test_chat_refuses_a_line_that_is_too_long_and_sends_the_next(capsys: pytest.CaptureFixture[str]) -> None:
+    got: list[Any] = []
+
+    async def run() -> None:
+        with filed("😀".encode() * 25_000 + b"\n" + "😀".encode() * 5_000) as lines:
+            async with answering(got) as url:
+                await chat(url, [OURS], lines)
+
+    asyncio.run(run())
+    assert got == [{"action": "sync"}, {"action": "message", "message": "😀" * 5_000}]
+    assert "Not sent: 100,036 bytes as a frame, 32,768 are the most" in capsys.readouterr().out
+
+
+def test_chat_ends_by_what_ends_its_sending(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def failing(*_: Any) -> None:
+        raise ValueError("odd")
+
+    async def run() -> None:
+        with open("/dev/null", "rb") as nobody:
+            async with answering([]) as url:
+                await chat(url, [OURS], nobody)
+
+    monkeypatch.setattr("clients.chat.send", failing)
+    with pytest.raises(ValueError, match="odd"):
         asyncio.run(run())
-    gateway, message, ack = capsys.readouterr().out.splitlines()
-    assert json.loads(gateway) == OF_THE_GATEWAY
-    assert message == "07:46:53    driver: Hello"
-    assert json.loads(ack)["call"] == {"state": "ringing"}
+
+
+def test_chat_says_why_the_connection_ended_and_that_it_was_not_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        async with saying() as url:
+
+            def found_anywhere(environment: str) -> Deployment:
+                return Deployment(environment, "http://127.0.0.1", url, "none")
+
+            monkeypatch.setattr(Deployment, "find", found_anywhere)
+            await asyncio.to_thread(chatting.main)
+
+    with pytest.raises(SystemExit, match=r"^The connection ended: code 1000 \(OK\)$"):
+        asyncio.run(run())
 
 
 def test_the_smoke_test_says_what_api_gateway_said() -> None:
@@ -63,3 +215,27 @@ def test_the_smoke_test_says_what_api_gateway_said() -> None:
 
     with pytest.raises(smoke.Failed, match=r"Internal server error \(request r-1\)"):
         asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "main",
+    [chatting.main, deployment.main, smoke.main, erase.main, mcp_server.main, lambda: tokens.main("mint")],
+    ids=["chat", "config", "smoke", "erase", "mcp", "token"],
+)
+def test_an_environment_that_there_is_not_is_refused_before_anybody_is_asked(
+    main: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENV", "stagin")
+    with pytest.raises(SystemExit, match=r"^ENV is local, staging or production, not stagin"):
+        main()
+
+
+@pytest.mark.parametrize("given", [{}, {"BOOKING": ""}, {"BOOKING": "test"}], ids=str)
+def test_make_token_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> None:
+    for name in ("ENV", "BOOKING", "ROLE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    missing = "ROLE" if given.get("BOOKING") else "BOOKING"
+    with pytest.raises(SystemExit, match=f"^{missing} is missing\nUsage: make token"):
+        tokens.main("mint")
