@@ -15,14 +15,14 @@ import { NavieTakieError } from './navietakie/errors.js';
 export { Conversation, NavieTakieError };
 
 /**
- * Opens a conversation and keeps it open until `close`.
+ * Opens a conversation and keeps it open until `close`. Throws a TypeError for options that cannot be.
  *
  * @param {object} options
  * @param {string} options.bookingCode
  * @param {'driver'|'passenger'|'system'} options.sender
  * @param {string | ((refused: boolean) => Promise<string>|string)} [options.token] a JWT, or a function that gets one;
  *   it is asked before every connection, with `true` after the last token was refused
- * @param {string} [options.api] what comes before `/api/v1/…`; the page's own origin by default
+ * @param {string} [options.api] what comes before `/api/v1/…`; the page's own origin by default; relative to the page
  * @param {string} [options.ws] the WebSocket URL without its query; `/ws` on the page's own origin by default
  * @param {string} [options.deviceId] tells the devices of one side apart; keep it over a reload to keep a call
  * @param {Storage|null} [options.storage] where unsent messages survive a reload; `localStorage` by default, null: nowhere
@@ -32,6 +32,6 @@ export { Conversation, NavieTakieError };
  * @param {(constraints: object) => Promise<MediaStream>} [options.getUserMedia]
  * @param {object} [options.clock] `{now, random, setTimeout, clearTimeout}`, for tests
  */
-export function connect(options) {
+export function connect(options = {}) {
   return new Conversation(options);
 }

@@ -128,6 +128,55 @@ test('a server that cannot be reached at all is tried on', async () => {
   assert.equal(chat.state, 'open');
 });
 
+test('why no token can be had is told, and it is asked for again', async () => {
+  const world = new World();
+  let failures = 2;
+  const token = async () => {
+    if (failures-- > 0) throw new Error('the backend says 500');
+    return 'token';
+  };
+  const { chat, problems } = world.device('driver', { token });
+  await world.pass(5_000);
+  assert.deepEqual(
+    problems.map((each) => each.message),
+    ['the backend says 500', 'the backend says 500'],
+  );
+  assert.equal(chat.state, 'open');
+});
+
+test('a token that cannot be had for a diagnosis is no refusal', async () => {
+  const world = new World();
+  world.server.admits = () => false;
+  let asked = 0;
+  const token = async () => {
+    if (++asked === 2) throw new Error('the backend says 500');
+    return 'token';
+  };
+  const { chat } = world.device('driver', { token });
+  await world.pass(5_000);
+  assert.notEqual(chat.state, 'refused');
+});
+
+test('a text that is no token is refused here, and appears in no error', async () => {
+  const world = new World();
+  const { chat, problems, states, WebSocket } = world.device('driver', { token: 'not a token' });
+  await world.pass(1_000);
+  assert.deepEqual([chat.state, chat.refusal.code], ['refused', 'unauthorized']);
+  assert.deepEqual(states, ['connecting', 'refused']);
+  assert.equal(WebSocket.latest, null);
+  assert.equal(problems.length, 1);
+  assert.doesNotMatch(chat.refusal.message, /not a token/);
+});
+
+test('what a function gives and is no token is a problem, and the next one may do', async () => {
+  const world = new World();
+  const given = ['<h1>502</h1>', 'token'];
+  const { chat, problems } = world.device('driver', { token: () => given.shift() });
+  await world.pass(1_000);
+  assert.deepEqual([problems[0].code, problems[0].retryable], ['unauthorized', true]);
+  assert.equal(chat.state, 'open');
+});
+
 test('a token that runs out is replaced where a function gives tokens', async () => {
   const world = new World();
   const refusals = [];

@@ -233,8 +233,7 @@ export class Phone {
     const { refusal, bookingCode } = this.chat;
     const missing = refusal.code === 'unauthorized' && !tokenOf(bookingCode, this.side);
     const words = missing ? 'A token is needed here' : inWords(refusal);
-    if (refusal.status !== 401 && refusal.status !== 403 && refusal.code !== 'token_expired')
-      return { words, look: 'bad' };
+    if (!['unauthorized', 'token_expired', 'forbidden'].includes(refusal.code)) return { words, look: 'bad' };
     const token = h('input', { type: 'password', autocomplete: 'off', spellcheck: 'false', required: true });
     const use = h('button', { class: 'button main', type: 'submit' }, 'Connect');
     const hint = h('small', {}, `make token BOOKING=${bookingCode} ROLE=${this.side}`);

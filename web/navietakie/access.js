@@ -1,3 +1,5 @@
+import { NavieTakieError } from './errors.js';
+
 /** How this client is let in: by which address, with which token, and if not, why not. */
 export class Access {
   /** Whether the server has refused the last token. */
@@ -28,9 +30,13 @@ export class Access {
     this.#token = token;
   }
 
-  /** The token to use now, or null. */
+  /** The token to use now, or null. What is none is neither sent nor named: it may be another secret. */
   async token() {
-    return (typeof this.#token === 'function' ? await this.#token(this.refused) : this.#token) ?? null;
+    const token = typeof this.#token === 'function' ? await this.#token(this.refused) : this.#token;
+    if (token && !/^[\w.-]+$/.test(token)) {
+      throw new NavieTakieError({ code: 'unauthorized', message: 'The token is no JWT', retryable: this.renewable });
+    }
+    return token || null;
   }
 
   /** Where the WebSocket is, and what to offer there: a token travels as a subprotocol, in no address. */
@@ -50,6 +56,7 @@ export class Access {
       await this.#options.rest.get('get_message', { booking_code: this.#options.bookingCode, limit: 1 });
       return null;
     } catch (error) {
+      if (!error.status) return null; // nobody has answered
       this.refused = error.status === 401;
       return error.retryable || (this.refused && this.renewable) ? null : error;
     }

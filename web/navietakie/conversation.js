@@ -15,6 +15,8 @@ import { Sync } from './sync.js';
 import { Timeline } from './timeline.js';
 import { Typing } from './typing.js';
 
+const SENDERS = ['driver', 'passenger', 'system'];
+
 /**
  * What the server says of a frame that it could not read as far as the id. That may be the message in flight, which
  * would fail at every try; if it was another frame, the message's own ack comes all the same and makes it good.
@@ -26,8 +28,9 @@ const UNREAD = ['invalid_request', 'too_large'];
  *
  * Events: `change`; `message` (each message once, in order, after the first page of history); `ready` (the first page is
  * there), `reset` (the history began anew: what was shown is void); `healed` (`{messages, ms}`: missed messages were
- * brought in); `sent` (one of this client's messages is stored); `problem` (a NavieTakieError that no promise
- * carries); `frame` (`{direction, frame, text}`, whatever passes on the line).
+ * brought in); `sent` (one of this client's messages is stored); `problem` (an error that no promise carries: a
+ * NavieTakieError, or what `token` or WebSocket has thrown); `frame` (`{direction, frame, text}`, whatever passes on
+ * the line).
  */
 export class Conversation extends Emitter {
   bookingCode;
@@ -44,6 +47,8 @@ export class Conversation extends Emitter {
 
   constructor(options) {
     super();
+    if (!options.bookingCode) throw new TypeError('connect: bookingCode is required');
+    if (!SENDERS.includes(options.sender)) throw new TypeError('connect: sender is driver, passenger or system');
     const { bookingCode, sender, deviceId = newId(), clock = systemClock } = options;
     Object.assign(this, { bookingCode, sender, deviceId });
     this.#clock = clock;
@@ -64,6 +69,7 @@ export class Conversation extends Emitter {
         clock,
         address: () => access.address(),
         diagnose: () => access.diagnose(),
+        problem,
         onState: (state) => this.#lineBecame(state),
         onFrame: (frame, text) => this.#received(frame, text),
         onSent: (frame, text) => this.emit('frame', { direction: 'out', frame, text }),

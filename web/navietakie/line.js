@@ -30,6 +30,7 @@ export class Line {
    * @param {import('./types.js').Clock} options.clock
    * @param {() => Promise<{url: string, protocols: string[]}>} options.address asked before every try
    * @param {() => Promise<NavieTakieError|null>} options.diagnose says why a handshake failed: browsers keep it secret
+   * @param {(error: Error) => void} options.problem told why a try could not even begin
    * @param {(state: string) => void} options.onState
    * @param {(frame: import('./types.js').Frame, text: string) => void} options.onFrame
    * @param {(frame: import('./types.js').Frame, text: string) => void} options.onSent
@@ -79,7 +80,7 @@ export class Line {
   }
 
   async #connect() {
-    const { clock, address, WebSocket } = this.#options;
+    const { clock, address, problem, WebSocket } = this.#options;
     const turn = this.#release();
     this.#become('connecting');
     let socket;
@@ -89,8 +90,9 @@ export class Line {
       socket = new WebSocket(url, protocols);
     } catch (error) {
       if (turn !== this.#turn) return;
-      if (error instanceof NavieTakieError && !error.retryable) this.refuse(error);
-      else this.#wait();
+      if (error instanceof NavieTakieError && !error.retryable) return this.refuse(error);
+      problem(error);
+      if (turn === this.#turn) this.#wait(); // who was told may have closed the line
       return;
     }
     this.#socket = socket;

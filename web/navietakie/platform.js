@@ -1,4 +1,4 @@
-/** What the options leave open, from the page or the platform. */
+/** What the options leave open, from the page or the platform. Throws a TypeError for what cannot be. */
 export function surroundings(options) {
   const origin = globalThis.location?.origin;
   const given = {
@@ -13,7 +13,19 @@ export function surroundings(options) {
   for (const name of Object.keys(given)) if (options[name] !== undefined) given[name] = options[name];
   for (const name of ['api', 'ws', 'WebSocket'])
     if (!given[name]) throw new TypeError(`connect: ${name} is required here`);
-  return { ...given, api: given.api.replace(/\/+$/, '') };
+  return { ...given, api: address('api', given.api, 'http').replace(/\/+$/, ''), ws: address('ws', given.ws, 'ws') };
+}
+
+/** The whole address that `value` means, on a page also a relative one; `scheme` is `http` or `ws`. */
+export function address(name, value, scheme) {
+  let found = '';
+  try {
+    found = new URL(value, globalThis.location?.href).href.replace(/^(http|ws)/, scheme);
+  } catch {
+    // Said below.
+  }
+  if (!/^(http|ws)s?:/.test(found)) throw new TypeError(`connect: ${name} is no address: ${value}`);
+  return found;
 }
 
 function localStorageIfAllowed() {
