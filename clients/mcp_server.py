@@ -7,6 +7,7 @@ what that token allows.
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal
@@ -14,11 +15,12 @@ from typing import Annotated, Any, Final, Literal
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 from mcp.server import MCPServer
-from mcp.server.mcpserver.exceptions import ResourceError
-from mcp_types import ToolAnnotations
-from pydantic import Field
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ResourceError, ToolError
+from mcp_types import CallToolResult, InputRequiredResult, ToolAnnotations
+from pydantic import Field, ValidationError
 
-from clients.deployment import Deployment, NotFound
+from clients.deployment import Deployment, NotFound, environment
 from clients.tokens import DeployedSecret, Wanted, token
 from navietakie.call import Action
 from navietakie.errors import Refusal
@@ -44,6 +46,24 @@ Role = Annotated[Side, Field(description="The role to act in")]
 
 class Refused(ResourceError):
     """The API said no, or said nothing; the text says why. Tools and resources pass it on alike."""
+
+
+class Server(MCPServer):
+    """Says why a tool fails and nothing else: by itself the SDK names the tool first, and quotes pydantic in full."""
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            cause = error.__cause__
+            if isinstance(cause, Refused):
+                raise ToolError(str(cause)) from cause
+            if isinstance(cause, ValidationError):
+                fields = (f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in cause.errors())
+                raise ToolError(f"invalid_request: {'. '.join(fields)}") from cause
+            raise
 
 
 class Api:
@@ -82,7 +102,7 @@ class Api:
 
 def server(api: Api) -> MCPServer:
     """The MCP server in front of `api`."""
-    made = MCPServer("navietakie", title="NavieTakie", version="1", instructions=INSTRUCTIONS, log_level="WARNING")
+    made = Server("navietakie", title="NavieTakie", version="1", instructions=INSTRUCTIONS, log_level="WARNING")
     reads = ToolAnnotations(read_only_hint=True)
     writes = ToolAnnotations(read_only_hint=False, destructive_hint=False)
 
@@ -194,7 +214,10 @@ def main() -> None:
     if url := os.environ.get("NAVIETAKIE_URL"):
         access = of_url(url.rstrip("/"), os.environ.get("NAVIETAKIE_TOKEN"))
     else:
-        access = of_environment(os.environ.get("ENV") or "local")
+        try:
+            access = of_environment(environment())
+        except NotFound as reason:
+            sys.exit(str(reason))
     server(Api(access)).run()
 
 

@@ -42,7 +42,7 @@ def functions(world: World) -> Answer:
             headers=dict(request.headers),
             raw=request.content.decode() or None,
         )
-        return httpx.Response(status, json=body, headers={"retry-after": headers.get("retry-after", "")})
+        return httpx.Response(status, json=body, headers={"retry-after": headers.get("Retry-After", "")})
 
     return answer
 
@@ -133,17 +133,17 @@ def test_a_call_from_ringing_to_its_log(world: World) -> None:
 
 def test_what_the_api_refuses_is_a_tool_error_that_says_why(world: World) -> None:
     async def story(client: Client) -> None:
-        assert "not_found: There is no such call" in await refused(
-            client, "make_call", sender="driver", action="accept", call_id="0" * 32
-        )
+        said = await refused(client, "make_call", sender="driver", action="accept", call_id="0" * 32)
+        assert said == "not_found: There is no such call"
         made = await call(client, "make_call", sender="driver", action="initiate")
         said = await refused(client, "make_call", sender="driver", action="accept", call_id=made["call"]["call_id"])
-        assert "illegal_transition" in said
+        assert said.startswith("illegal_transition: ")
         assert "'state': 'ringing'" in said
-        assert "cursor" in await refused(client, "get_message", cursor="x")
+        assert (await refused(client, "get_message", cursor="x")).startswith("invalid_request: cursor: ")
         # These do not even reach the API.
-        assert "sender" in await refused(client, "send_message", sender="boss", message="Hi")
-        assert "booking_code" in await refused(client, "get_message", booking_code="a/b")
+        said = await refused(client, "send_message", sender="boss")
+        assert said == "invalid_request: sender: Input should be 'driver' or 'passenger'. message: Field required"
+        assert (await refused(client, "get_message", booking_code="a/b")).startswith("invalid_request: booking_code: ")
 
     converse(functions(world), story)
 
@@ -161,7 +161,7 @@ def test_the_wait_is_passed_on() -> None:
 
     async def story(client: Client) -> None:
         said = await refused(client, "send_message", sender="driver", message="Hi")
-        assert said.endswith("rate_limited: Too many Try again in 3 s.")
+        assert said == "rate_limited: Too many Try again in 3 s."
 
     converse(lambda _: httpx.Response(429, json=body, headers={"retry-after": "3"}), story)
 
