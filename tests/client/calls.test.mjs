@@ -385,3 +385,12 @@ test('mute silences the microphone, also one that comes later', async () => {
   scene.driver.chat.calls.voice.muted = false;
   assert.equal(track.enabled, true);
 });
+
+test('after the close of the conversation nobody is called', async () => {
+  const world = new World();
+  const { chat } = world.device('driver');
+  await world.pass(100);
+  chat.close();
+  await assert.rejects(chat.calls.start(), { code: 'closed' });
+  assert.equal(chat.calls.phase, 'idle');
+});

@@ -224,6 +224,17 @@ test('a closed conversation stays closed', async () => {
   assert.equal(world.server.connections.size, 0);
 });
 
+test('a closed conversation is not opened again by reconnect', async () => {
+  const world = new World();
+  const { chat } = world.device('driver');
+  await world.pass(100);
+  chat.close();
+  chat.reconnect({ token: 'another' });
+  await world.pass(1_000);
+  assert.equal(chat.state, 'closed');
+  assert.equal(world.server.connections.size, 0);
+});
+
 test('every frame either way is shown to whoever listens', async () => {
   const world = new World();
   const { chat } = world.device('driver');

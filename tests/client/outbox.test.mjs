@@ -73,6 +73,19 @@ test('what was written survives a reload, and is sent in order', async () => {
   assert.equal(storage.length, 0);
 });
 
+test('a conversation that is closed ends the wait for what is not stored yet, and keeps it', async () => {
+  const world = new World();
+  const { chat, storage, deviceId } = world.device('driver');
+  await world.pass(100);
+  const sent = [chat.send('on its way'), chat.send('its turn has not come')];
+  chat.close();
+  sent.push(chat.send('after the end'));
+  for (const { stored } of sent) await assert.rejects(stored, { code: 'closed' });
+  world.device('driver', { storage, deviceId });
+  await world.pass(1_000);
+  assert.deepEqual(texts(world.server.messages), ['on its way', 'its turn has not come', 'after the end']);
+});
+
 test('two windows with one storage lose nothing and store nothing twice', async () => {
   const world = new World();
   world.server.admits = () => false;

@@ -229,16 +229,17 @@ export class Conversation extends Emitter {
   }
 
   /**
-   * Tries at once instead of waiting; after a refusal perhaps with another token.
+   * Tries at once instead of waiting; after a refusal perhaps with another token. What is closed stays closed.
    *
    * @param {{token?: string | ((refused: boolean) => Promise<string> | string)}} [options]
    */
   reconnect({ token } = {}) {
+    if (this.state === 'closed') return;
     if (token !== undefined) this.#parts.access.replace(token);
     this.#parts.line.retry();
   }
 
-  /** Ends it. Unsent messages stay in the storage. */
+  /** Ends it for good. Unsent messages stay in the storage; whatever is waited for rejects with `closed`. */
   close() {
     this.#stopListening();
     const { line, requests, calls, receipts, typing, outbox, sync } = this.#parts;

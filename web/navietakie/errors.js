@@ -24,3 +24,6 @@ export class NavieTakieError extends Error {
     this.requestId = request_id;
   }
 }
+
+/** What is left of a promise when the conversation is closed. */
+export const closed = () => new NavieTakieError({ code: 'closed', message: 'The conversation was closed' });

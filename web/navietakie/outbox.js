@@ -1,5 +1,5 @@
 import { backoff } from './clock.js';
-import { NavieTakieError } from './errors.js';
+import { NavieTakieError, closed } from './errors.js';
 
 const ACK_MS = 10_000;
 
@@ -19,6 +19,7 @@ export class Outbox {
   #inFlight = null;
   #timer = null;
   #open = false;
+  #closed = false;
   #promises = new Map();
 
   /**
@@ -52,6 +53,7 @@ export class Outbox {
     this.#save(entry);
     const stored = new Promise((resolve, reject) => this.#promises.set(entry.id, { resolve, reject }));
     stored.catch(() => {}); // nobody has to listen
+    if (this.#closed) this.close();
     if (error) this.refused(entry.id, error);
     this.#pump();
     return { ...entry, stored };
@@ -134,9 +136,12 @@ export class Outbox {
     return this.#inFlight !== null && this.refused(this.#inFlight.id, error);
   }
 
+  /** Nothing is sent from here any more: what is not stored stays in the storage, for the next conversation. */
   close() {
-    this.#open = false;
-    this.#land();
+    this.#closed = true;
+    this.lineLost();
+    for (const { reject } of this.#promises.values()) reject(closed());
+    this.#promises.clear();
   }
 
   #pump() {

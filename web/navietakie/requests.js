@@ -1,4 +1,4 @@
-import { NavieTakieError } from './errors.js';
+import { NavieTakieError, closed } from './errors.js';
 
 const RESEND_MS = 5_000;
 const ANSWER_MS = 20_000;
@@ -10,6 +10,7 @@ const ANSWER_MS = 20_000;
 export class Requests {
   #pending = new Map();
   #count = 0;
+  #closed = false;
   #send;
   #clock;
 
@@ -26,6 +27,7 @@ export class Requests {
    * @param {AbortSignal} [withdrawn]
    */
   ask(fields, withdrawn) {
+    if (this.#closed) return Promise.reject(closed());
     const frame = { id: `ask-${++this.#count}`, ...fields };
     return new Promise((resolve, reject) => {
       const asked = { frame, resolve, reject, timer: null, endTimer: null, sent: false };
@@ -65,8 +67,8 @@ export class Requests {
   }
 
   close() {
-    const closed = new NavieTakieError({ code: 'closed', message: 'The conversation was closed' });
-    for (const id of [...this.#pending.keys()]) this.#reject(id, closed);
+    this.#closed = true;
+    for (const id of [...this.#pending.keys()]) this.#reject(id, closed());
   }
 
   #transmit(asked) {
