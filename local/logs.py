@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, cast
 
-from local.stack import HOME
+from local.stack import HOME, Stack
 
 # Of a structured line: shown elsewhere in it, or the same in every line.
 LEFT_OUT = {
@@ -30,6 +30,8 @@ async def follow(home: Path, *, from_now: bool = False) -> AsyncGenerator[str]:
             file.seek(0, os.SEEK_END)
         begun = ""
         while True:
+            if os.lseek(file.fileno(), 0, os.SEEK_CUR) > os.fstat(file.fileno()).st_size:
+                file.seek(0)  # a new start has emptied it
             begun += file.read()
             *lines, begun = begun.split("\n")
             for line in lines:
@@ -57,7 +59,9 @@ def readable(message: str) -> str:
 
 
 async def show() -> None:
-    """Prints the lines of the running stack from now on."""
+    """Prints the lines of the stack from now on."""
+    if Stack.read() is None:
+        print("Nothing runs; waiting for `make run`", file=sys.stderr)
     async for line in follow(HOME, from_now=True):
         print(line, flush=True)
 

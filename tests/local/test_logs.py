@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from local import logs
-from local.stack import ROOT
+from local.stack import ROOT, Stack
 
 
 def test_a_structured_line_is_shown_as_its_message_and_what_else_it_says() -> None:
@@ -48,3 +50,26 @@ def test_a_workers_lines_get_into_the_file_with_its_name(tmp_path: Path) -> None
         return await anext(logs.follow(tmp_path))
 
     assert asyncio.run(first_line()).endswith(" send-message one")
+
+
+def test_the_lines_of_a_new_start_are_shown_too(tmp_path: Path) -> None:
+    file = logs.file_in(tmp_path)
+    file.write_text("navietakie-get-message-local\ta long line of the last run\n")
+
+    async def last_line() -> str:
+        lines = logs.follow(tmp_path)
+        await anext(lines)
+        file.write_text("navietakie-get-message-local\tnew\n")
+        return await asyncio.wait_for(anext(lines), 30)
+
+    assert asyncio.run(last_line()).endswith(" get-message  new")
+
+
+def test_who_waits_for_a_stack_to_start_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Stack, "read", lambda: None)
+    monkeypatch.setattr(logs, "HOME", tmp_path)
+    with pytest.raises(FileNotFoundError):
+        asyncio.run(logs.show())
+    assert capsys.readouterr().err == "Nothing runs; waiting for `make run`\n"
