@@ -45,7 +45,7 @@ start-api: .local/tools/ready ## The REST API by `sam local` in Docker, beside `
 chat: .local/tools/ready ## A conversation in the terminal (BOOKING=test ROLE=passenger ENV=local)
 	@exec env $(CLIENT) clients.chat
 
-token: .local/tools/ready ## Print a token (BOOKING=test ROLE=driver TTL=3600 ENV=local)
+token: .local/tools/ready ## Print a token (BOOKING=… ROLE=… TTL=3600 ENV=local)
 	@$(CLIENT) clients.tokens mint
 
 smoke: .local/tools/ready ## A short end-to-end check of a deployment (ENV=local)
