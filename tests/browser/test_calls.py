@@ -71,6 +71,9 @@ def test_a_cancelled_call_stops_ringing(console: Console) -> None:
     console.driver.button("Hang up").click()
     expect(console.passenger.button("Answer")).to_be_hidden()
     expect(console.passenger.messages.last).to_contain_text("Missed call")
+    expect(console.passenger.notice).to_have_text("Missed call.")
+    expect(console.driver.messages.last).to_contain_text("Cancelled")
+    expect(console.driver.notice).to_have_text("Cancelled.")
 
 
 def test_a_muted_microphone_is_not_heard(console: Console) -> None:

@@ -1,5 +1,5 @@
 import { h, icon, say, set } from './dom.js';
-import { NAMES, count, day, inWords, timeOfDay } from './texts.js';
+import { NAMES, count, day, inWords, messageInWords, timeOfDay } from './texts.js';
 
 const NEAR_END = 60;
 const TOGETHER_MS = 3 * 60_000;
@@ -140,7 +140,8 @@ export class Messages {
   #item(message, tick, follows) {
     const own = message.sender === this.#chat.sender;
     const attributes = { 'data-seq': message.seq, 'data-sender': message.sender };
-    if (message.message_type !== 'text' || message.sender === 'system') return apartItem(message, attributes);
+    if (message.message_type !== 'text' || message.sender === 'system')
+      return apartItem(message, messageInWords(message, this.#chat.sender), attributes);
     const look = `message${own ? ' own' : ''}${follows ? ' follows' : ''}`;
     const author = h('span', { class: 'quiet' }, own ? 'You: ' : `${NAMES[message.sender]}: `);
     const bubble = h('div', { class: 'bubble' }, author, h('p', { dir: 'auto' }, message.message));
@@ -218,10 +219,10 @@ function emptyItem(ready, state) {
 }
 
 /** What the company or the server says: no bubble, in the middle. */
-function apartItem(message, attributes) {
-  const look = message.message_type === 'call' ? [icon('phone')] : [];
-  const time = h('time', { datetime: message.timestamp }, timeOfDay(message.timestamp));
-  return h('li', { class: 'apart', ...attributes }, ...look, message.message, ' ', time);
+function apartItem({ message_type, timestamp }, words, attributes) {
+  const look = message_type === 'call' ? [icon('phone')] : [];
+  const time = h('time', { datetime: timestamp }, timeOfDay(timestamp));
+  return h('li', { class: 'apart', ...attributes }, ...look, words, ' ', time);
 }
 
 const TICKS = {

@@ -254,7 +254,7 @@ export class Phone {
     const before = this.#parts.callState;
     this.#parts.callState = state;
     if (!before || before === state || call?.state !== 'ended' || !before.startsWith(call.call_id)) return;
-    this.#tell(`${endInWords(call)}.`, 'plain');
+    this.#tell(`${endInWords(call, this.side)}.`, 'plain');
   }
 }
 

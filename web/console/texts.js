@@ -53,7 +53,19 @@ const ENDS = {
   booking_closed: 'The booking was closed',
 };
 
-export const endInWords = (call) => ENDS[call.end_reason] ?? 'Call ended';
+/** How a call has ended, as `side` sees it if one is given: who was called and did not answer has missed it. */
+export function endInWords(call, side) {
+  return call.callee === side && wentUnanswered(call) ? 'Missed call' : (ENDS[call.end_reason] ?? 'Call ended');
+}
+
+/** What a message says to `side`: the history's "Missed call" is not one to who called. */
+export function messageInWords({ message, message_type, metadata }, side) {
+  return message_type === 'call' && wentUnanswered(metadata ?? {}) ? endInWords(metadata, side) : message;
+}
+
+function wentUnanswered({ end_reason, answered_at }) {
+  return Boolean(end_reason) && end_reason !== 'declined' && !answered_at;
+}
 
 const clockFormat = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' });
 const dayFormat = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });

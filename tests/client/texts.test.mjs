@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { endInWords, messageInWords } from '../../web/console/texts.js';
+
+const call = { caller: 'driver', callee: 'passenger', answered_at: null };
+const answered_at = '2026-11-22T07:47:15.538964Z';
+
+for (const [reason, answered, stored, caller, callee] of [
+  ['no_answer', null, 'Missed call', 'No answer', 'Missed call'],
+  ['cancelled', null, 'Missed call', 'Cancelled', 'Missed call'],
+  ['booking_closed', null, 'Missed call', 'The booking was closed', 'Missed call'],
+  ['declined', null, 'Call declined', 'Declined', 'Declined'],
+  ['completed', answered_at, 'Call ended, 0:03', 'Call ended', 'Call ended'],
+]) {
+  test(`the console says of a call that ended by ${reason} what it was to each side`, () => {
+    const metadata = { ...call, end_reason: reason, answered_at: answered };
+    assert.deepEqual([endInWords(metadata, 'driver'), endInWords(metadata, 'passenger')], [caller, callee]);
+    const message = { message: stored, message_type: 'call', metadata };
+    const shown = stored === 'Missed call' ? [caller, callee] : [stored, stored];
+    assert.deepEqual([messageInWords(message, 'driver'), messageInWords(message, 'passenger')], shown);
+  });
+}
+
+test('the call log, which has a title, tells the reason to both sides', () => {
+  assert.equal(endInWords({ ...call, end_reason: 'no_answer' }), 'No answer');
+});
+
+test('what is written about calls is shown as it was written', () => {
+  const message = { message: 'Missed call', message_type: 'text', metadata: { end_reason: 'no_answer' } };
+  assert.equal(messageInWords(message, 'driver'), 'Missed call');
+});
