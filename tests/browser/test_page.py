@@ -62,6 +62,25 @@ def test_axe_finds_nothing_on_a_small_screen(console: Console) -> None:
     assert findings(console.page) == [], "the frames"
 
 
+def test_forced_colours_leave_an_edge_to_whatever_can_be_pressed_or_read(console: Console) -> None:
+    page, driver, passenger = console.page, console.driver, console.passenger
+    page.emulate_media(forced_colors="active")
+    driver.write("Can you see me?")
+    expect(passenger.bubble("Can you see me?")).to_be_visible()
+    edgeless = """names => names.filter(name => {
+        const shown = [...document.querySelectorAll(name)].filter(each => each.checkVisibility());
+        return !shown.length || shown.some(each => parseFloat(getComputedStyle(each).borderTopWidth) < 1);
+    })"""
+    assert page.evaluate(edgeless, [".bubble", ".replies button", ".jump", ".switch i", ".round"]) == []
+    knob = "getComputedStyle(document.querySelector('.switch i'), '::after').backgroundColor"
+    face = "getComputedStyle(document.querySelector('.switch i')).backgroundColor"
+    assert page.evaluate(knob) != page.evaluate(face)
+
+    driver.call()
+    expect(passenger.button("Answer")).to_be_visible()
+    assert page.evaluate(edgeless, [".choice span"]) == []
+
+
 def test_everything_can_be_done_from_the_keyboard(console: Console) -> None:
     page, driver, passenger = console.page, console.driver, console.passenger
     page.locator("body").press("Tab")
