@@ -250,6 +250,17 @@ test('older messages are fetched page by page', async () => {
   assert.equal(chat.hasOlder, false);
 });
 
+test('older messages than none at all are not asked for, and the first page comes as ever', async () => {
+  const world = new World();
+  for (let count = 0; count < 130; count += 1) world.server.store({ sender: 'passenger', message: `${count}` });
+  const { chat } = world.device('driver');
+  assert.deepEqual(await chat.loadOlder(3), []);
+  await world.pass(200);
+  assert.equal(chat.messages.length, 50);
+  assert.equal(chat.hasOlder, true);
+  assert.equal((await chat.loadOlder(3)).length, 3);
+});
+
 test('frames of unknown types and texts that are no frames are ignored', async () => {
   const { world, device, chat } = await settledWorld();
   device.socket.post({ type: 'horoscope', sign: 'leo' });

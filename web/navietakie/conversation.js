@@ -206,8 +206,9 @@ export class Conversation extends Emitter {
     if (this.#parts.receipts.note('read', read)) this.#changed();
   }
 
-  /** Fetches messages before the first one here. Resolves with them. */
+  /** Fetches messages before the first one here. Resolves with them: with none before the first page is there. */
   async loadOlder(limit = 50) {
+    if (!this.hasOlder) return [];
     const before = this.messages[0]?.timestamp;
     const epoch = this.#timeline.epoch;
     const query = { booking_code: this.bookingCode, limit, order: 'desc', before };

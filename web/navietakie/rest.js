@@ -16,7 +16,7 @@ export class Rest {
     this.#options = options;
   }
 
-  /** The body of a successful answer; throws a NavieTakieError for anything else. */
+  /** The body of a successful answer; throws a NavieTakieError for anything else, or what `token` throws. */
   async get(resource, query) {
     const { base, token, fetch } = this.#options;
     const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
@@ -30,11 +30,13 @@ export class Rest {
       });
       body = await answer.json();
     } catch (error) {
-      throw new NavieTakieError({ code: 'network', message: error.message, retryable: true });
+      const code = error.name === 'TimeoutError' ? 'timeout' : 'network';
+      throw new NavieTakieError({ code, message: error.message, retryable: true });
     }
     if (answer.ok) return body;
     const { code = 'internal', message = 'The server refused', details, request_id } = body?.error ?? {};
     const retryable = answer.status === 429 || answer.status >= 500;
-    throw new NavieTakieError({ code, message, details, request_id, retryable, status: answer.status });
+    const retry_after_ms = Number(answer.headers.get('retry-after')) * 1_000 || null;
+    throw new NavieTakieError({ code, message, details, request_id, retryable, retry_after_ms, status: answer.status });
   }
 }

@@ -283,7 +283,7 @@ function next(timestamp) {
 }
 
 function answer(status, body) {
-  return { ok: status < 300, status, json: async () => structuredClone(body) };
+  return { ok: status < 300, status, headers: new Headers(), json: async () => structuredClone(body) };
 }
 
 function emptyReceipts() {
