@@ -37,7 +37,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "data": "An offer, an answer or a candidate of WebRTC; it is not looked into",
     "delivered": "The `seq` up to which everything has arrived",
     "delivery": "What became of the broadcast",
-    "details": "For programs: `field` is what is wrong, `call` the call as it stands, `retry_after_ms` how long to wait",
+    "details": "For programs: `field` is wrong, `call` is the call as it stands, `retry_after_ms` the wait",
     "device_id": "The device that acts",
     "driver": "The driver's",
     "duplicate": "Whether an earlier request stored it",
@@ -196,6 +196,8 @@ def _finish(name: str, schema: Schema) -> None:
         schema["description"] = " ".join(schema["description"].split("\n\n")[0].split()).replace("None", "null")
     if name in ("NewMessage", "SendMessage"):
         properties["metadata"] = {"anyOf": [ref(Metadata), {"type": "null"}]}
+        kind = properties["message_type"]  # null is the same as nothing
+        properties["message_type"] = {"anyOf": [kind, {"type": "null"}], "default": kind.pop("default")}
     for field, inner in properties.items():
         inner["description"] = ELSEWHERE.get(f"{name}.{field}") or FIELDS[field]
         if inner.get("default", ...) is None:
