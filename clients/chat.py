@@ -52,11 +52,16 @@ async def show(socket: websockets.ClientConnection, answers: asyncio.Semaphore) 
         for message in messages:
             if message["message_id"] not in shown:
                 shown.add(message["message_id"])
-                print(f"{message['timestamp'][11:19]} {message['sender']:>9}: {message['message']}", flush=True)
+                say(f"{message['timestamp'][11:19]} {message['sender']:>9}: {message['message']}")
         if not messages and kind != "sync":
-            print(line_of(frame), flush=True)
+            say(line_of(frame))
         if kind in ("ack", "pong", "error", None) or (kind == "sync" and not frame["has_more"]):
             answers.release()
+
+
+def say(line: str) -> None:
+    """Prints what somebody else wrote, without the control characters that a terminal would obey."""
+    print("".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in line), flush=True)
 
 
 def messages_in(frame: dict[str, Any]) -> list[dict[str, Any]]:

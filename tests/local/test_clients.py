@@ -131,6 +131,11 @@ def test_chat_shows_each_message_once_and_other_frames_in_a_line(capsys: pytest.
     ]
 
 
+def test_what_others_wrote_commands_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    chatting.say("passenger: Grüße 👋\n\x1b[2J\x9b31m\r\x07")
+    assert capsys.readouterr().out == "passenger: Grüße 👋\n\ufffd[2J\ufffd31m\ufffd\ufffd\n"
+
+
 @pytest.mark.parametrize("typed", [piped, filed])
 def test_chat_sends_each_line_of_a_pipe_or_file_in_order_and_leaves_at_its_end(
     typed: Callable[[bytes], BinaryIO], capsys: pytest.CaptureFixture[str]
