@@ -179,6 +179,35 @@ def test_another_booking_is_a_dialog_away(console: Console) -> None:
     expect(page.get_by_role("button", name="Booking another-ride")).to_be_visible()
 
 
+@pytest.mark.parametrize(
+    ("name", "address", "label"),
+    [
+        ("api", "http://[", "REST address"),
+        ("api", "ftp://example.org", "REST address"),
+        ("ws", "wss://[", "WebSocket address"),
+    ],
+)
+def test_an_address_that_is_none_is_asked_for_again(open_console: Open, name: str, address: str, label: str) -> None:
+    page = open_console(**{name: address}).page
+    field = page.get_by_label(label)
+    expect(field).to_have_value(address)
+    page.get_by_role("button", name="Open").click()
+    assert field.evaluate("input => input.validationMessage") == "This is no address of a server"
+    field.fill("")
+    page.get_by_role("button", name="Open").click()
+    expect(page.locator("[data-side=driver] .strip")).to_contain_text("Connected")
+
+
+def test_a_booking_code_that_cannot_be_is_explained(console: Console) -> None:
+    page = console.page
+    page.get_by_role("button", name="Settings").click()
+    field = page.get_by_label("Booking code")
+    field.fill("bad code!")
+    page.get_by_role("button", name="Open").click()
+    assert not field.evaluate("input => input.validity.valid")
+    expect(field).to_have_attribute("title", re.compile("Letters, digits"))
+
+
 def test_colours_follow_the_choice_over_a_reload(console: Console) -> None:
     page = console.page
     page.get_by_role("button", name="Colours: as the system").click()

@@ -1,6 +1,6 @@
 import { h, icon, say, set } from './dom.js';
 import { Phone } from './phone.js';
-import { SIDES, address, keepToken, readSettings, tokenOf } from './settings.js';
+import { SIDES, address, isServer, keepToken, readSettings, tokenOf } from './settings.js';
 import { NAMES } from './texts.js';
 import { Wire } from './wire.js';
 
@@ -34,6 +34,10 @@ document.body.replaceChildren(
 applyTheme(localStorage.getItem('navietakie theme') ?? 'auto');
 show(places[0].name);
 attend();
+if (Object.keys(settings.wrong).length) {
+  dialog.showModal();
+  dialog.querySelector('form').reportValidity();
+}
 
 /** The phone that was last touched, or is the only one, is the one that somebody looks at. */
 function attend() {
@@ -111,14 +115,20 @@ function settingsDialog() {
     const input = h('input', { spellcheck: 'false', autocomplete: 'off', ...properties });
     return { input, element: h('label', { class: 'field' }, label, input, hint && h('small', {}, hint)) };
   };
+  const server = (name, label, hint) => {
+    const value = settings.wrong[name] ?? settings[name] ?? '';
+    const { input, element } = field(label, hint, { value, inputmode: 'url' });
+    input.oninput = () =>
+      input.setCustomValidity(isServer(name, input.value.trim()) ? '' : 'This is no address of a server');
+    input.oninput();
+    return { input, element };
+  };
   const pattern = '[A-Za-z0-9][A-Za-z0-9_\\-]{0,63}';
+  const title = 'Letters, digits, _ and -: 64 at most, and first a letter or a digit';
   const fields = {
-    booking: field('Booking code', null, { value: settings.booking, required: true, pattern }),
-    api: field('REST address', 'What comes before /api/v1/. Empty: this server.', {
-      value: settings.api ?? '',
-      type: 'url',
-    }),
-    ws: field('WebSocket address', 'Empty: /ws on this server.', { value: settings.ws ?? '', type: 'url' }),
+    booking: field('Booking code', null, { value: settings.booking, required: true, pattern, title }),
+    api: server('api', 'REST address', 'What comes before /api/v1/. Empty: this server.'),
+    ws: server('ws', 'WebSocket address', 'Empty: /ws on this server.'),
   };
   const tokens = SIDES.map((side) => {
     const value = tokenOf(settings.booking, side) ?? '';

@@ -18,7 +18,7 @@ export function flaw(frame) {
     return value;
   });
   if (!sound) {
-    return new NavieTakieError({ code: 'invalid_request', message: 'The message holds a NUL or half of a character' });
+    return new NavieTakieError({ code: 'invalid_request', message: 'It holds a NUL or half of a character' });
   }
   const size = new TextEncoder().encode(text).length;
   return size > FRAME_BYTES ? new NavieTakieError({ code: 'too_large', message: 'The message is too large' }) : null;

@@ -13,11 +13,12 @@ export function surroundings(options) {
   for (const name of Object.keys(given)) if (options[name] !== undefined) given[name] = options[name];
   for (const name of ['api', 'ws', 'WebSocket'])
     if (!given[name]) throw new TypeError(`connect: ${name} is required here`);
-  return { ...given, api: address('api', given.api, 'http').replace(/\/+$/, ''), ws: address('ws', given.ws, 'ws') };
+  return { ...given, api: address('api', given.api).replace(/\/+$/, ''), ws: address('ws', given.ws) };
 }
 
-/** The whole address that `value` means, on a page also a relative one; `scheme` is `http` or `ws`. */
-export function address(name, value, scheme) {
+/** The whole address that `api` or `ws` means, on a page also a relative one. Throws a TypeError if it is none. */
+export function address(name, value) {
+  const scheme = name === 'ws' ? 'ws' : 'http';
   let found = '';
   try {
     found = new URL(value, globalThis.location?.href).href.replace(/^(http|ws)/, scheme);
