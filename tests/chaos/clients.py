@@ -115,7 +115,7 @@ class Phone:
     def _lost(self, line: Line) -> None:
         if line is not self._line:
             return
-        self._line, self._asked, self._again = None, "", False
+        self._line, self._asked, self._again, self._pinged = None, "", False, ""
         if not self.over:
             away = max(0.0, (self._away_until - self.world.scheduler.now) / SECOND)
             self.world.scheduler.start(self.connect, away + self.world.random.uniform(0.05, 1.5))
@@ -182,9 +182,9 @@ class Phone:
         self._after(PING_IN_CALL_SECONDS if live else PING_SECONDS, partial(self._ping_on, line))
 
     def ping(self) -> None:
-        """Asks how things stand; a line that does not answer is dead."""
+        """Asks how things stand, unless it waits for that already; a line that does not answer is dead."""
         line = self._line
-        if line is None:
+        if line is None or self._pinged:
             return
         id = self._id("ping")
         self._pinged = id

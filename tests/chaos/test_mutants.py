@@ -19,7 +19,7 @@ from send_message import sending
 from tests.chaos.checker import problems
 from tests.chaos.run import run
 
-SEEDS = range(1, 13)
+SEEDS = range(1, 41)
 """Tried until one of them shows it."""
 OPERATIONS = 120
 ALWAYS = "attribute_exists(booking_code) OR attribute_not_exists(booking_code)"
