@@ -285,7 +285,7 @@ def head_of(item: Mapping[str, Any]) -> Head:
 
 
 def item_of(message: Message, expires_at: int) -> Item:
-    """The item of a message. `metadata` travels as JSON text: a number keeps its value and its type, `1.0` is no `1`."""
+    """The item of a message. `metadata` travels as JSON text: a number keeps value and type, `1.0` is no `1`."""
     item: Item = {
         **keys.in_booking(message.booking_code, message.timestamp),
         "message_id": {"S": message.message_id},
