@@ -167,6 +167,19 @@ test('the first page is ready when all its frames are there, in whatever order',
   assert.equal(handled(world, 'sync').length, 1);
 });
 
+test('a server that does not number its frames yet is believed in the order in which they arrive', async () => {
+  const world = new World();
+  world.server.numbersParts = false;
+  for (let count = 0; count < 60; count += 1) world.server.store({ sender: 'passenger', message: `${count}` });
+  const { chat } = world.device('driver');
+  await world.pass(1_000);
+  assert.deepEqual(chat.messages, world.server.messages.slice(10));
+  world.server.store({ sender: 'passenger', message: 'one more' });
+  await world.pass(1_000);
+  assert.equal(chat.messages.length, 51);
+  assert.equal(handled(world, 'sync').length, 1);
+});
+
 test('a first page without its first frame begins nothing', async () => {
   const world = new World();
   for (let count = 0; count < 60; count += 1) world.server.store({ sender: 'passenger', message: `${count}` });

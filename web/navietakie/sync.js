@@ -92,10 +92,11 @@ export class Sync {
       this.#startOver();
       return;
     }
-    const fresh = this.#timeline.admit(frame);
+    const part = frame.part ?? asked.parts.size; // while a release goes out, a version may answer that numbers none
+    const fresh = this.#timeline.admit({ ...frame, part });
     asked.messages += fresh.length;
-    asked.parts.add(frame.part);
-    if (!frame.has_more) asked.size = frame.part + 1;
+    asked.parts.add(part);
+    if (!frame.has_more) asked.size = part + 1;
     if (fresh.length) this.#fruitless = 0;
     this.#options.fresh(fresh);
     if (!frame.has_more) this.#options.standing(frame);

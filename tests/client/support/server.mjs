@@ -20,6 +20,8 @@ export class FakeServer {
   refuse = () => null;
   /** Whether a frame to a client is lost. */
   loses = () => false;
+  /** Whether `sync` frames have their `part`. */
+  numbersParts = true;
   /** Milliseconds that a frame takes, either way; it is given those that go to a client. */
   latency = () => 20;
   /** Whether a connection is let in. */
@@ -113,7 +115,8 @@ export class FakeServer {
       const standing = last ? { call: this.call, presence: this.presence(), receipts: head.receipts } : {};
       const through_seq = last ? head.head_seq : messages.at(-1).seq;
       const { head_seq, epoch } = head;
-      connection.post({ type: 'sync', id, part, messages, through_seq, head_seq, epoch, has_more: !last, ...standing });
+      const numbered = this.numbersParts ? { part } : {};
+      connection.post({ type: 'sync', id, ...numbered, messages, through_seq, head_seq, epoch, has_more: !last, ...standing });
     });
   }
 
