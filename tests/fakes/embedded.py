@@ -21,7 +21,7 @@ START_SECONDS = 60
 def embedded_dynamodb() -> Generator[str]:
     """Runs it on a free port of the loopback, its data in memory; yields its endpoint."""
     if not PYTHON.exists():
-        pytest.skip("the embedded AWS is not installed: make .local/tools/ready")
+        pytest.skip("the embedded AWS is not installed: make setup")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
