@@ -113,9 +113,11 @@ integration: .venv/ready ## Each function's doors with real events
 template: .venv/ready .local/tools/ready ## The template, and what is built from it
 	$(PYTEST) tests/template
 
-client: .venv/ready ## The reference client, in Node
+client: .venv/ready ## The JavaScript client and its npm package, in Node
 	@if command -v node >/dev/null 2>&1; then node --test tests/client/*.test.mjs; \
 	else echo "No Node.js here, so the tests of the reference client (tests/client) are left out"; fi
+	@if command -v npm >/dev/null 2>&1; then tests/package/tools && node --test tests/package/*.test.mjs; \
+	else echo "No npm here, so the tests of the client's package (tests/package) are left out"; fi
 
 e2e: .venv/ready .local/tools/ready ## Through real HTTP and WebSocket, on the embedded AWS
 	$(PYTEST) tests/e2e

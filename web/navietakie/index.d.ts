@@ -1,0 +1,435 @@
+/**
+ * What TypeScript knows of the client. The guide is docs/client.md; field names with underscores are the server's own.
+ * Timestamps are RFC 3339 in UTC. What is read here changes only by itself: all of it is readonly.
+ */
+
+declare const unique: unique symbol;
+
+/** A text that names one thing, and cannot be taken for the name of another kind of thing. */
+type Id<Kind extends string> = string & { readonly [unique]: Kind };
+
+export type MessageId = Id<'message'>;
+export type CallId = Id<'call'>;
+/** Names an entry of the outbox, and then the message that it became: its `client_message_id`. */
+export type OutboxId = Id<'outbox'>;
+
+/** The class of that name where the platform's types have one (lib `dom`, React Native), else `unknown`. */
+type Platform<Name extends string> = typeof globalThis extends { readonly [_ in Name]: { prototype: infer Instance } }
+  ? Instance
+  : unknown;
+
+// --- Who, and what is kept -------------------------------------------------------------------------------------------
+
+export type Side = 'driver' | 'passenger';
+export type Sender = Side | 'system';
+
+/** Yours to fill, up to 4,096 bytes of JSON. The fields that are named here are checked by the server. */
+export interface Metadata {
+  readonly location?: { readonly lat: number; readonly lng: number };
+  readonly quick_reply_id?: string;
+  readonly [field: string]: unknown;
+}
+
+interface Stored {
+  readonly message_id: MessageId;
+  readonly booking_code: string;
+  /** 1, 2, 3, … within the booking. */
+  readonly seq: number;
+  /** Rises with `seq`. */
+  readonly timestamp: string;
+  readonly sender: Sender;
+  /** The `sub` of the sender's token. */
+  readonly sender_id: string | null;
+  readonly message: string;
+  readonly client_message_id: string | null;
+}
+
+export interface TextMessage extends Stored {
+  readonly message_type: 'text';
+  readonly metadata: Metadata | null;
+}
+
+/** From the company: an order (`metadata.event`), or words of its own. */
+export interface SystemMessage extends Stored {
+  readonly message_type: 'system';
+  readonly metadata: (Metadata & { readonly event?: string }) | null;
+}
+
+/** A call that has ended. */
+export interface CallMessage extends Stored {
+  readonly message_type: 'call';
+  readonly sender: 'system';
+  readonly metadata: EndedCall;
+}
+
+export type Message = TextMessage | SystemMessage | CallMessage;
+
+// --- Calls -----------------------------------------------------------------------------------------------------------
+
+export type EndReason =
+  | 'completed'
+  | 'declined'
+  | 'cancelled'
+  | 'no_answer'
+  | 'connection_lost'
+  | 'max_duration'
+  | 'booking_closed';
+
+interface AnyCall {
+  readonly call_id: CallId;
+  readonly booking_code: string;
+  /** When it began. */
+  readonly timestamp: string;
+  readonly caller: Side;
+  readonly callee: Side;
+  /** From the answer to the end; 0 if nobody answered, and before the end. */
+  readonly duration_seconds: number;
+  /** Counts its changes. */
+  readonly version: number;
+}
+
+export interface RingingCall extends AnyCall {
+  readonly state: 'ringing';
+  readonly end_reason: null;
+  readonly answered_at: null;
+  readonly ended_at: null;
+  readonly rings_until: string;
+  /** Use `calls.ringsUntil`: it is by this device's clock. */
+  readonly ring_ms_left: number;
+  readonly answered_by: null;
+}
+
+export interface ConnectedCall extends AnyCall {
+  readonly state: 'connected';
+  readonly end_reason: null;
+  readonly answered_at: string;
+  readonly ended_at: null;
+  readonly rings_until: null;
+  readonly ring_ms_left: null;
+  /** A device. */
+  readonly answered_by: string;
+}
+
+export interface EndedCall extends AnyCall {
+  readonly state: 'ended';
+  readonly end_reason: EndReason;
+  readonly answered_at: string | null;
+  readonly ended_at: string;
+  readonly rings_until: null;
+  readonly ring_ms_left: null;
+  readonly answered_by: string | null;
+}
+
+/** A call as the server tells it. */
+export type Call = RingingCall | ConnectedCall | EndedCall;
+
+/** What the call means on this device. */
+export type Phase = 'idle' | 'dialling' | 'calling' | 'ringing' | 'answering' | 'talking' | 'elsewhere';
+
+export type VoiceState = 'connecting' | 'connected' | 'reconnecting' | 'closed';
+
+export interface VoiceStats {
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  readonly packetsLost: number;
+  readonly roundTripMs: number | null;
+  /** How loud the other side is, 0 to 1. */
+  readonly level: number;
+}
+
+/** The sound of one call. */
+export interface Voice {
+  readonly callId: CallId;
+  readonly state: VoiceState;
+  /** What the other side says: give it to an `<audio>` element's `srcObject`. */
+  readonly stream: Platform<'MediaStream'> | null;
+  /** Set it. */
+  muted: boolean;
+  stats(): Promise<VoiceStats>;
+}
+
+/** The booking's latest call, and this device's part in it. */
+export interface Calls {
+  readonly phase: Phase;
+  readonly call: Call | null;
+  /** While it rings: until when, in milliseconds since 1970 by this device's clock. */
+  readonly ringsUntil: number | null;
+  /** How many connections of the other side took the frame of the last action. */
+  readonly reached: number | null;
+  /** While `talking`, where the platform has WebRTC. */
+  readonly voice: Voice | null;
+  /** Calls the other side. Rejects with a NavieTakieError: what the server says, or `microphone`. */
+  start(): Promise<void>;
+  /** Answers the call that rings here; otherwise does nothing. */
+  accept(): Promise<void>;
+  /** Declines, cancels or ends the call, whichever it is by now. */
+  hangUp(): Promise<void>;
+}
+
+export interface CallLogPage {
+  /** The newest first, a live one included. */
+  readonly calls: readonly Call[];
+  readonly next_cursor: string | null;
+}
+
+// --- On its way ------------------------------------------------------------------------------------------------------
+
+interface Entry {
+  readonly id: OutboxId;
+  readonly message: string;
+  readonly message_type: 'text' | 'system';
+  readonly metadata: Metadata | null;
+  /** Milliseconds since 1970. */
+  readonly created_at: number;
+  readonly tries?: number;
+}
+
+/** Its turn will come; with an `error` if the server was busy or failed. */
+export interface WaitingEntry extends Entry {
+  readonly state: 'waiting';
+  readonly error: NavieTakieError | null;
+}
+
+/** Said, and not answered yet. */
+export interface SendingEntry extends Entry {
+  readonly state: 'sending';
+  readonly error: NavieTakieError | null;
+}
+
+/** Stored; it moves to `messages` as soon as none before it is missing here. */
+export interface SentEntry extends Entry {
+  readonly state: 'sent';
+  readonly error: null;
+  readonly seq: number;
+}
+
+/** Refused for good: `retry(id)` or `discard(id)`. */
+export interface FailedEntry extends Entry {
+  readonly state: 'failed';
+  readonly error: NavieTakieError;
+}
+
+/** A message of this device on its way. */
+export type OutboxEntry = WaitingEntry | SendingEntry | SentEntry | FailedEntry;
+
+/** What `send` returns: the entry as it was then. */
+export type Sending = OutboxEntry & {
+  /** Resolves with the stored message; rejects with a NavieTakieError if it is refused. Nobody has to listen. */
+  readonly stored: Promise<Message>;
+};
+
+// --- How things stand ------------------------------------------------------------------------------------------------
+
+export type State = 'connecting' | 'open' | 'waiting' | 'refused' | 'closed';
+
+/** Sequences: everything up to there. */
+export interface Marks {
+  readonly delivered: number;
+  readonly read: number;
+}
+
+export type Receipts = { readonly [_ in Side]: Marks };
+
+/** Who has a connection. */
+export type Presence = { readonly [_ in Side]: boolean };
+
+export interface Position {
+  /** Up to here nothing is missing on this device. */
+  readonly seq: number;
+  /** The server's last message, as far as known. */
+  readonly head: number;
+  /** Names the history; another one is another history. Null before the first message. */
+  readonly epoch: string | null;
+}
+
+// --- Errors ----------------------------------------------------------------------------------------------------------
+
+/** The server's codes. A later server may have more. */
+export type ServerCode =
+  | 'invalid_request'
+  | 'unauthorized'
+  | 'token_expired'
+  | 'forbidden'
+  | 'not_found'
+  | 'idempotency_conflict'
+  | 'illegal_transition'
+  | 'call_in_progress'
+  | 'booking_closed'
+  | 'too_large'
+  | 'rate_limited'
+  | 'unavailable'
+  | 'internal';
+
+/** The client's own codes. */
+export type ClientCode = 'network' | 'timeout' | 'microphone' | 'closed';
+
+export type Code = ServerCode | ClientCode | (string & {});
+
+export declare class NavieTakieError extends Error {
+  readonly name: 'NavieTakieError';
+  readonly code: Code;
+  /** Whether the same may succeed later. */
+  readonly retryable: boolean;
+  readonly retryAfterMs: number | null;
+  readonly details: { readonly call?: Call; readonly field?: string; readonly [field: string]: unknown };
+  /** By REST alone, like `requestId`. */
+  readonly status: number | null;
+  readonly requestId: string | null;
+  constructor(said: {
+    code: Code;
+    message?: string;
+    retryable?: boolean;
+    retry_after_ms?: number | null;
+    details?: object | null;
+    status?: number | null;
+    request_id?: string | null;
+  });
+}
+
+// --- Events ----------------------------------------------------------------------------------------------------------
+
+/** A frame of the protocol: docs/protocol.md. */
+export interface Frame {
+  readonly action?: string;
+  readonly type?: string;
+  readonly id?: string | null;
+  readonly [field: string]: any;
+}
+
+/** What a listener of each event is given. */
+export interface Events {
+  /** A property has changed; once for all changes of one moment. */
+  change: void;
+  /** The first page of history is in `messages`. */
+  ready: void;
+  /** A message after that page: each once, in the order of `seq`. */
+  message: Message;
+  /** A message of this device is stored. */
+  sent: Message;
+  /** Missed messages were fetched. */
+  healed: { readonly messages: number; readonly ms: number };
+  /** The server has another history: clear what you show. `ready` follows. */
+  reset: void;
+  /** An error that no promise tells of: a NavieTakieError, or what the option `token` has thrown. */
+  problem: unknown;
+  /** Whatever passes on the line. */
+  frame: { readonly direction: 'in' | 'out'; readonly frame: Frame; readonly text: string };
+}
+
+// --- The conversation ------------------------------------------------------------------------------------------------
+
+/** A JWT, or a function that gets one; its argument is true if the last one was refused. */
+export type Token = string | ((refused: boolean) => string | Promise<string>);
+
+/** What the client needs of `localStorage`. */
+export interface StorageLike {
+  readonly length: number;
+  key(index: number): string | null;
+  getItem(key: string): string | null;
+  setItem(key: string, value: string): void;
+  removeItem(key: string): void;
+}
+
+/** Time in milliseconds, and chance. */
+export interface Clock {
+  now(): number;
+  random(): number;
+  setTimeout(callback: () => void, ms?: number): any;
+  clearTimeout(timer: any): void;
+}
+
+/** What the client needs of a WebSocket: the platform's class and that of the package `ws` will do. */
+export interface Socket {
+  readonly readyState: number;
+  onopen: ((event: any) => void) | null;
+  onmessage: ((event: any) => void) | null;
+  onerror: ((event: any) => void) | null;
+  onclose: ((event: any) => void) | null;
+  send(text: string): void;
+  close(): void;
+}
+
+/** What the client needs of `fetch`. */
+export type Fetch = (
+  url: string,
+  init: { headers: Record<string, string>; signal: any },
+) => Promise<{
+  readonly ok: boolean;
+  readonly status: number;
+  readonly headers: { get(name: string): string | null };
+  json(): Promise<any>;
+}>;
+
+export interface Options {
+  bookingCode: string;
+  sender: Sender;
+  token?: Token;
+  /** What comes before `/api/v1/…`: by default the page's origin. */
+  api?: string;
+  /** The WebSocket's address without its query: by default `/ws` on the page's origin. */
+  ws?: string;
+  /** Tells the devices of one side apart; random by default. */
+  deviceId?: string;
+  /** Where unsent messages survive a reload: by default `localStorage`; null: nowhere. */
+  storage?: StorageLike | null;
+  WebSocket?: new (url: string, protocols?: string[]) => Socket;
+  fetch?: Fetch;
+  /** Without one, calls have a state but no sound. */
+  RTCPeerConnection?: new (configuration: any) => any;
+  getUserMedia?: (constraints: any) => Promise<any>;
+  /** For tests. */
+  clock?: Clock;
+}
+
+/** One side's view of a booking. Read its properties again at each `change`. */
+export declare class Conversation {
+  constructor(options: Options);
+  readonly bookingCode: string;
+  readonly sender: Sender;
+  readonly deviceId: string;
+  readonly state: State;
+  /** Why the server does not let us in, while `refused`. */
+  readonly refusal: NavieTakieError | null;
+  /** When the next try is due, while `waiting`: milliseconds since 1970. */
+  readonly retryAt: number | null;
+  /** Whether the first page of history is there. */
+  readonly ready: boolean;
+  /** The oldest first, without a gap. */
+  readonly messages: readonly Message[];
+  /** Whether the server has older ones: `loadOlder()`. */
+  readonly hasOlder: boolean;
+  /** Show them after `messages`. */
+  readonly outbox: readonly OutboxEntry[];
+  readonly receipts: Receipts;
+  /** How many messages of others this side has not read. */
+  readonly unread: number;
+  /** Those others who are typing. */
+  readonly typing: ReadonlySet<Sender>;
+  readonly presence: Presence;
+  readonly position: Position;
+  readonly calls: Calls;
+
+  /** Calls `listener` at every event of that name. Returns what stops it. */
+  on<Name extends keyof Events>(name: Name, listener: (detail: Events[Name]) => void): () => void;
+
+  /** Sends a message, now or as soon as there is a connection; it is stored once. */
+  send(message: string, more?: { message_type?: 'text' | 'system'; metadata?: Metadata | null }): Sending;
+  /** Sends a failed message again. */
+  retry(id: OutboxId): void;
+  /** Forgets a message that failed or has not been tried; says whether it could. */
+  discard(id: OutboxId): boolean;
+  /** This side has read everything up to `seq`; by default all. */
+  markRead(seq?: number): void;
+  /** Call it at every key press. */
+  sayTyping(on?: boolean): void;
+  /** Fetches older messages and resolves with them. */
+  loadOlder(limit?: number): Promise<readonly Message[]>;
+  callLog(page?: { limit?: number; cursor?: string | null }): Promise<CallLogPage>;
+  /** Tries now instead of later, perhaps with another token. */
+  reconnect(how?: { token?: Token }): void;
+  /** Ends it for good. What is not sent stays in the storage. */
+  close(): void;
+}
+
+/** Opens a conversation and keeps it open until `close`. Throws a TypeError for options that cannot be. */
+export declare function connect(options: Options): Conversation;
