@@ -17,6 +17,8 @@ SEEN: dict[str, Any] = {
     "rest-send_message-options": 204,
     "rest-get_message": 200,
     "rest-get_message-options": 204,
+    "rest-attachment": 404,
+    "rest-attachment-options": 204,
     "rest-make_call": 200,
     "rest-make_call-options": 204,
     "rest-calls": 200,
@@ -26,6 +28,8 @@ SEEN: dict[str, Any] = {
     "ws-message": ["ack"],
     "ws-delivered": [],
     "ws-read": [],
+    "ws-redact": ["invalid_request"],
+    "ws-attach": ["invalid_request"],
     "ws-call": ["ack"],
     "ws-signal": ["not_found"],
     "ws-sync": ["sync"],
@@ -36,6 +40,8 @@ SEEN: dict[str, Any] = {
     "sqs-ring": {"batchItemFailures": []},
     "sqs-left": {"batchItemFailures": []},
     "sqs-closing": {"batchItemFailures": []},
+    "stream-stored": 400,
+    "stream-redacted": 400,
     "direct-send_message": 201,
     "direct-get_message": 200,
     "direct-make_call": 200,
@@ -52,7 +58,8 @@ def invoke(event: dict[str, Any]) -> Any:
         functions = {route.split()[1]: name for route, name in REST_ROUTES.items()}
         function = functions[event["resource"]]
     else:
-        function = event.get("function_type", "make-call")
+        streamed = any("dynamodb" in record for record in event.get("Records", []))
+        function = event.get("function_type", "send-message" if streamed else "make-call")
     app = importlib.import_module(f"{function.replace('-', '_')}.app")
     return app.handler(event, Context())
 

@@ -19,6 +19,7 @@ FUNCTIONS = ("send-message", "make-call", "get-message", "websocket")
 REST_ROUTES = {
     "POST /api/v1/send_message": "send-message",
     "GET /api/v1/get_message": "get-message",
+    "GET /api/v1/attachment": "get-message",
     "POST /api/v1/make_call": "make-call",
     "GET /api/v1/calls": "make-call",
 }
@@ -29,6 +30,8 @@ SOCKET_ROUTES = {
     "message": "send-message",
     "delivered": "send-message",
     "read": "send-message",
+    "redact": "send-message",
+    "attach": "send-message",
     "call": "make-call",
     "signal": "make-call",
     "sync": "get-message",

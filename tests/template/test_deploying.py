@@ -21,6 +21,13 @@ PROXY = {
     "SubnetIds": "subnet-1",
     "SecurityGroupIds": "sg-1",
 }
+HOOK = "arn:aws:lambda:eu-central-1:123456789012:function:moderation"
+EVERYTHING = {
+    **PRODUCTION,
+    "MessageEvents": "full",
+    "MessageHookArn": HOOK,
+    "WebAclArn": "arn:aws:wafv2:eu-central-1:123456789012:regional/webacl/navietakie/a1",
+}
 GROUPS = "arn:<Partition>:logs:<Region>:<AccountId>:log-group"
 LOG_GROUPS = ("SendMessageLogs", "MakeCallLogs", "GetMessageLogs", "WebSocketLogs")
 ARNS = {
@@ -28,6 +35,12 @@ ARNS = {
     "ConnectionsTable.Arn": "arn:<Partition>:dynamodb:<Region>:<AccountId>:table/navietakie-connections-production",
     "CallsTable.Arn": "arn:<Partition>:dynamodb:<Region>:<AccountId>:table/navietakie-calls-production",
     "CallTimerQueue.Arn": "arn:<Partition>:sqs:<Region>:<AccountId>:navietakie-call-timers-production",
+    "MessagesTable.StreamArn": "arn:<Partition>:dynamodb:<Region>:<AccountId>:"
+    "table/navietakie-messages-production/stream/2026-11-20T08:00:00.000",
+    "AttachmentsBucket.Arn": "arn:<Partition>:s3:::navietakie-production-attachmentsbucket-1a2b3c",
+    "MessageEventsTopic": "arn:<Partition>:sns:<Region>:<AccountId>:navietakie-message-events-production",
+    "MessageEventsDeadLetterQueue.Arn": "arn:<Partition>:sqs:<Region>:<AccountId>:"
+    "navietakie-message-events-production-dlq",
     "EventsTopic": "arn:<Partition>:sns:<Region>:<AccountId>:navietakie-events-production",
     "TokenSecret.Id": "arn:<Partition>:secretsmanager:<Region>:<AccountId>:secret:navietakie-token-production-0-AbCdEf",
     "ProxySecret.Id": "arn:<Partition>:secretsmanager:<Region>:<AccountId>:secret:navietakie-proxy-production-0-AbCdEf",
@@ -37,11 +50,12 @@ ARNS = {
     },
 }
 """What the template's attributes are once it is deployed."""
-POLICIES = ("DeployPolicy", "OperatePolicy", "RolesPolicy")
+POLICIES = ("DeployPolicy", "DataPolicy", "OperatePolicy", "RolesPolicy")
 
 
 def role(environment: str = "production") -> Resolved:
-    parameters = {"Environment": environment, "Repository": "company/navietakie", "TurnSecretArn": TURN}
+    arns = {"TurnSecretArn": TURN, "MessageHookArn": HOOK}
+    parameters = {"Environment": environment, "Repository": "company/navietakie", **arns}
     return Resolved(translations()["deploy/role.yaml"], parameters)
 
 
@@ -69,7 +83,7 @@ def granted() -> set[str]:
     }
 
 
-@pytest.mark.parametrize("parameters", [PRODUCTION, PROXY])
+@pytest.mark.parametrize("parameters", [PRODUCTION, PROXY, EVERYTHING])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_boundary_leaves_every_function_what_its_role_grants(name: str, parameters: dict[str, str]) -> None:
     boundary = role().properties("Boundary")
@@ -88,11 +102,9 @@ def test_the_boundary_leaves_their_keys_to_the_services_that_encrypt_and_to_them
 
 
 def test_the_boundary_allows_nothing_that_makes_power() -> None:
-    actions = [
-        each
-        for statement in role().properties("Boundary")["PolicyDocument"]["Statement"]
-        for each in statement["Action"]
-    ]
+    statements = role().properties("Boundary")["PolicyDocument"]["Statement"]
+    assert [each["Resource"] for each in statements if "lambda:InvokeFunction" in each["Action"]] == [HOOK]
+    actions = [each for statement in statements for each in statement["Action"] if each != "lambda:InvokeFunction"]
     assert not any(
         action.startswith(("iam:", "sts:", "lambda:", "cloudformation:")) or "*" in action for action in actions
     )
@@ -129,7 +141,6 @@ def test_the_deploying_role_cannot_read_or_delete_data_nor_change_itself() -> No
 
 
 def test_stagings_role_cannot_touch_production() -> None:
-    policy = role("staging").properties("DeployPolicy")
     arn = "arn:<Partition>:{}:<Region>:<AccountId>:{}"
     for action, resource in (
         ("lambda:UpdateFunctionCode", arn.format("lambda", "function:navietakie-send-message-production")),
@@ -138,8 +149,8 @@ def test_stagings_role_cannot_touch_production() -> None:
         ("sqs:SetQueueAttributes", ARNS["CallTimerQueue.Arn"]),
         ("secretsmanager:GetSecretValue", ARNS["TokenSecret.Id"]),
     ):
-        assert not allows(policy, action, resource)
-        assert allows(role().properties("DeployPolicy"), action, resource)
+        assert not any(allows(role("staging").properties(name), action, resource) for name in POLICIES)
+        assert any(allows(role().properties(name), action, resource) for name in POLICIES)
 
 
 def test_the_deploying_role_knows_every_service_of_the_template() -> None:
@@ -147,9 +158,10 @@ def test_the_deploying_role_knows_every_service_of_the_template() -> None:
         "ApiGatewayV2": "apigateway",
         "DynamoDB": "dynamodb",
         "SecretsManager": "secretsmanager",
+        "WAFv2": "wafv2",
     }
     needed = set[str]()
-    for parameters in (PRODUCTION, PROXY):
+    for parameters in (PRODUCTION, PROXY, EVERYTHING):
         kinds = {each["Type"].split("::")[1] for each in Stack(**parameters).resources.values()}
         needed |= {services.get(kind, kind.lower()) for kind in kinds}
     assert needed <= {action.partition(":")[0] for action in granted()}
@@ -174,7 +186,7 @@ def test_the_deploying_role_may_take_away_every_tag_that_it_may_give() -> None:
 
 def test_the_deploying_role_may_change_what_it_made() -> None:
     topic = "arn:<Partition>:sns:<Region>:<AccountId>:navietakie-alarms-production"
-    assert allows(role().properties("DeployPolicy"), "sns:SetSubscriptionAttributes", f"{topic}:1")
+    assert allows(role().properties("DataPolicy"), "sns:SetSubscriptionAttributes", f"{topic}:1")
     made = "arn:<Partition>:iam::<AccountId>:role/navietakie-production-MakeCallRole-1"
     for action in ("UpdateAssumeRolePolicy", "UpdateRole", "UpdateRoleDescription"):
         assert allows(role().properties("RolesPolicy"), f"iam:{action}", made)

@@ -1,4 +1,4 @@
-"""The events: one for every route of the template, shaped as API Gateway and SQS shape theirs."""
+"""The events: one for every route of the template, shaped as API Gateway, SQS and DynamoDB shape theirs."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ def test_every_websocket_route_has_an_event() -> None:
 
 
 def test_every_event_comes_through_a_known_door() -> None:
-    assert set(EVENTS) == set(of("rest") | of("ws") | of("sqs") | of("direct"))
+    assert set(EVENTS) == set(of("rest") | of("ws") | of("sqs") | of("stream") | of("direct"))
 
 
 @pytest.mark.parametrize("name", of("rest"))
@@ -56,6 +56,22 @@ def test_a_websocket_event_has_the_route_that_its_body_selects(name: str) -> Non
     except ValueError:
         action = None
     assert context["routeKey"] == (action if action in known else "$default")
+
+
+@pytest.mark.parametrize("name", of("stream"))
+def test_a_stream_event_is_one_that_the_mapping_lets_through(name: str) -> None:
+    stack = Stack(Environment="staging", MessageEvents="full")
+    (record,) = EVENTS[name]["Records"]
+    change = record["dynamodb"]
+    assert change["StreamViewType"] == stack.properties("MessagesTable")["StreamSpecification"]["StreamViewType"]
+    assert change["Keys"].items() <= change["NewImage"].items()
+    table = record["eventSourceARN"].split("/")[1]
+    assert table == stack.properties("MessagesTable")["TableName"]
+    (chosen,) = stack.properties("MessageEventsSource")["FilterCriteria"]["Filters"]
+    pattern = json.loads(chosen["Pattern"])
+    assert record["eventName"] in pattern["eventName"]
+    (rule,) = pattern["dynamodb"]["Keys"]["timestamp"]["S"]
+    assert change["Keys"]["timestamp"]["S"].startswith(rule["prefix"])
 
 
 @pytest.mark.parametrize("name", of("sqs"))
