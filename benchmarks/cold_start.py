@@ -23,9 +23,9 @@ APIGatewayRestResolver()
 """
 """What a function by the book has on top: tracing by SDK, and a resolver for its routes."""
 CLIENTS = """
-from navietakie.broadcast import connections_api
-from navietakie.identity import token_secret
-from navietakie.tables import dynamo
+from navietakie.aws.gateway import connections_api
+from navietakie.doors.identity import token_secret
+from navietakie.aws.tables import dynamo
 import jwt
 dynamo.client()
 token_secret()
@@ -33,7 +33,7 @@ connections_api("https://abc.execute-api.eu-central-1.amazonaws.com/staging")
 """
 """What the first request makes: the tables' client, the secret's, the poster, and the library that checks tokens."""
 TIMERS = """
-from navietakie.timers import timers
+from navietakie.aws.timers import timers
 timers()
 """
 ENVIRONMENT = {

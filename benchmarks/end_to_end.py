@@ -19,8 +19,8 @@ from websockets.sync.client import connect
 
 from benchmarks.report import Bars, Goal, Report, progress
 from local.stack import Stack
-from navietakie.posting import ConnectionsApi
-from navietakie.sigv4 import Keys
+from navietakie.wire.connections_api import ConnectionsApi
+from navietakie.wire.sigv4 import Keys
 from tests.running import start
 
 OURS: Final = "NavieTakie"

@@ -16,8 +16,8 @@ from botocore.config import Config
 
 from benchmarks.gateway import gateway, pin
 from benchmarks.report import Bars, Goal, Report, progress
-from navietakie.posting import ConnectionsApi
-from navietakie.sigv4 import Keys
+from navietakie.wire.connections_api import ConnectionsApi
+from navietakie.wire.sigv4 import Keys
 from tests.fakes.peer import client_tls
 
 SIZES = (2, 10, 100, 1_000)

@@ -10,11 +10,12 @@ from typing import Any, Final
 from benchmarks.report import Bars, Goal, Report, progress
 from get_message.history import History, HistoryQuery, PageCache
 from get_message.sync import Sync
-from navietakie import aws, instants
-from navietakie.conversation import Head
-from navietakie.message import Message
-from navietakie.tables.connections import Connection, Connections, _item_of
-from navietakie.tables.messages import Messages, item_of
+from navietakie.aws import clients
+from navietakie.aws.tables.connections import Connection, Connections, _item_of
+from navietakie.aws.tables.messages import Messages, item_of
+from navietakie.domain import instants
+from navietakie.domain.conversation import Head
+from navietakie.domain.message import Message
 from tests.fakes import tables
 from tests.fakes.embedded import embedded_dynamodb
 
@@ -155,7 +156,7 @@ def main() -> None:
     )
     found: dict[str, dict[int, Read]] = {}
     with embedded_dynamodb() as endpoint:
-        client: Any = aws.session().create_client(
+        client: Any = clients.session().create_client(
             "dynamodb",
             endpoint_url=endpoint,
             region_name="us-east-1",
@@ -176,8 +177,8 @@ def main() -> None:
             own = [connection(number, "long-ride") for number in range(2)]
             seed(client, tables.NAMES["connections"], [*own, *foreign], f"{count:,} connections")
             what = "the connections for a broadcast, two"
-            found.setdefault(what, {})[count] = meter.read(lambda: rows.of("long-ride", NOW))
-            assert len(rows.of("long-ride", NOW)) == 2
+            found.setdefault(what, {})[count] = meter.read(lambda: rows.of_booking("long-ride", NOW))
+            assert len(rows.of_booking("long-ride", NOW)) == 2
     for what, by_count in found.items():
         small, large = by_count[SMALL], by_count[LARGE]
         report.rows.append((what, str(small), small.items, small.units, str(large), large.items, large.units))

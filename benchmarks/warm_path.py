@@ -19,7 +19,7 @@ import jwt
 from benchmarks.cold_start import built
 from benchmarks.gateway import gateway, pin
 from benchmarks.report import Bars, Goal, Report, progress
-from navietakie import instants
+from navietakie.domain import instants
 
 OURS, WITH_ID, MINIMAL = "NavieTakie", "NavieTakie, with a client_message_id", "minimal, boto3"
 ROUNDS, MESSAGES = 60, 10

@@ -17,8 +17,8 @@ import websockets
 
 from clients.deployment import Deployment, NotFound, environment
 from clients.tokens import DeployedSecret, Wanted, token
-from navietakie.errors import Refusal
-from navietakie.frames import FRAME_BYTES
+from navietakie.domain.errors import Refusal
+from navietakie.domain.frames import FRAME_BYTES
 
 DOES: Final = {"accept": "answers", "reject": "declines", "end": "ends"}
 """What somebody does to a call."""

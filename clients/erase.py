@@ -21,15 +21,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from clients.deployment import NotFound, environment
 from clients.tokens import aws_of, required
 from local.stack import HOME
-from navietakie.call import as_seen
-from navietakie.conversation import Head
-from navietakie.errors import Refusal
-from navietakie.message import BookingCode, Fields
-from navietakie.tables import keys
-from navietakie.tables.calls import Calls
-from navietakie.tables.connections import Connections
-from navietakie.tables.keys import Item
-from navietakie.tables.messages import Messages
+from navietakie.aws.tables import keys
+from navietakie.aws.tables.calls import Calls
+from navietakie.aws.tables.connections import Connections
+from navietakie.aws.tables.keys import Item
+from navietakie.aws.tables.messages import Messages
+from navietakie.domain.call import as_seen
+from navietakie.domain.conversation import Head
+from navietakie.domain.errors import Refusal
+from navietakie.domain.message import BookingCode, Fields
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -74,8 +74,8 @@ class Stored:
         history = Messages(self._client, messages)
         # Before the items: what is stored behind this head makes `_delete_head` fail, and is found by the next round.
         head = history.head(self._booking)
-        call = Calls(self._client, calls, history).live(self._booking)
-        connected = Connections(self._client, connections).of(self._booking, now)
+        call = Calls(self._client, calls, history).latest(self._booking)
+        connected = Connections(self._client, connections).of_booking(self._booking, now)
         in_use = None
         if call is not None and as_seen(call, now).state != "ended":
             in_use = "A call is going on"

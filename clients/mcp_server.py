@@ -22,9 +22,9 @@ from pydantic import Field, ValidationError
 
 from clients.deployment import Deployment, NotFound, environment
 from clients.tokens import DeployedSecret, Wanted, token
-from navietakie.call import Action
-from navietakie.errors import Refusal
-from navietakie.message import BookingCode, ClientId, Side
+from navietakie.domain.call import Action
+from navietakie.domain.errors import Refusal
+from navietakie.domain.message import BookingCode, ClientId, Side
 
 PATIENCE_SECONDS: Final = 30.0
 TOKEN_SECONDS: Final = 300

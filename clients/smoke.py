@@ -14,7 +14,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, ClientWebSocketRe
 
 from clients.deployment import Deployment, NotFound, environment
 from clients.tokens import DeployedSecret, Wanted, token
-from navietakie.errors import Refusal
+from navietakie.domain.errors import Refusal
 
 PATIENCE = ClientTimeout(total=30)  # a cold start in a private network takes its time
 SUBPROTOCOL = "navietakie.v1"

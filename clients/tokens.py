@@ -17,9 +17,9 @@ from pydantic import Field
 
 from clients.deployment import NotFound, environment
 from local.stack import HOME, Stack
-from navietakie.errors import Refusal
-from navietakie.identity import AUDIENCE
-from navietakie.message import BookingCode, Fields, Label, Sender
+from navietakie.domain.errors import Refusal
+from navietakie.domain.message import BookingCode, Fields, Label, Sender
+from navietakie.doors.identity import AUDIENCE
 
 SECRETS = {"token": "TOKEN_SECRET_ARN", "proxy": "PROXY_SECRET_ARN"}
 """The settings of the websocket function that name them; a stack has the second in proxy mode only."""

@@ -8,10 +8,10 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from make_call.calling import NewAct
 from make_call.ice import Url
-from navietakie.call import Action, Call, EndReason
-from navietakie.conversation import Kind
-from navietakie.errors import Code
-from navietakie.message import BookingCode, Fields, Message, NewMessage, Sender, Side
+from navietakie.domain.call import Action, Call, EndReason
+from navietakie.domain.conversation import ReceiptKind
+from navietakie.domain.errors import Code
+from navietakie.domain.message import BookingCode, Fields, Message, NewMessage, Sender, Side
 from send_message.receipts import Sequence
 from websocket.presence import ConnectQuery
 
@@ -221,7 +221,7 @@ class ReceiptPushed(Pushed):
 
     type: Literal["receipt"]
     sender: Side
-    action: Kind
+    action: ReceiptKind
     seq: int
     receipts: Receipts
 

@@ -11,7 +11,7 @@ from docs.generator.schemas import FIELDS, Schema, parameters, ref, schemas
 from get_message.sync import SyncRequest
 from make_call.announcing import NewSignal
 from make_call.calling import NewAct, SocketAct
-from navietakie.message import ClientId, NewMessage
+from navietakie.domain.message import ClientId, NewMessage
 from send_message.receipts import SocketReceipt
 from websocket.app import Typing
 

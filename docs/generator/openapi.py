@@ -9,8 +9,8 @@ from docs.generator import answers
 from docs.generator.schemas import Schema, parameters, ref, schemas
 from get_message.history import HistoryQuery
 from make_call.calling import LogQuery
-from navietakie.errors import STATUS, Code
-from navietakie.message import BookingCode
+from navietakie.domain.errors import STATUS, Code
+from navietakie.domain.message import BookingCode
 
 EVERYWHERE: Final[tuple[Code, ...]] = (
     "invalid_request",

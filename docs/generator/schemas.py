@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
-from navietakie.message import METADATA_BYTES, Metadata
+from navietakie.domain.message import METADATA_BYTES, Metadata
 
 Schema = dict[str, Any]
 

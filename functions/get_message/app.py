@@ -4,21 +4,21 @@ from typing import Any
 
 from get_message.history import History, HistoryQuery, PageCache
 from get_message.sync import Sync, SyncRequest
-from navietakie import doors
-from navietakie.doors import Answer
+from navietakie.aws.tables.calls import calls
+from navietakie.aws.tables.connections import presence
+from navietakie.aws.tables.messages import messages
+from navietakie.doors.lambda_event import LambdaEvent
+from navietakie.doors.requests import Request, SocketRequest
+from navietakie.doors.rest import Response
+from navietakie.doors.serve import serve
 from navietakie.observability import logger
-from navietakie.requests import Request, SocketRequest
-from navietakie.rest import Event
-from navietakie.tables.calls import calls
-from navietakie.tables.connections import presence
-from navietakie.tables.messages import messages
 
 pages = PageCache()
 
 
-def handler(event: Event, context: Any) -> Any:
+def handler(event: LambdaEvent, context: Any) -> Any:
     """The Lambda handler."""
-    return doors.serve(
+    return serve(
         event,
         context,
         rest={"GET /api/v1/get_message": get},
@@ -27,7 +27,7 @@ def handler(event: Event, context: Any) -> Any:
     )
 
 
-def get(request: Request) -> Answer:
+def get(request: Request) -> Response:
     """A page of the history."""
     booking_code = request.booking_code()
     query = HistoryQuery.parse(request.fields)
@@ -40,14 +40,14 @@ def on_sync(request: SocketRequest) -> None:
     after = SyncRequest.parse(request.fields).after
     broadcast = request.broadcast()
     head = messages().head(booking_code)
-    call = calls().seen(booking_code, now)
-    here = [request.connection, *broadcast.connections.of(booking_code, now)]
+    call = calls().latest_as_seen(booking_code, now)
+    here = [request.connection, *broadcast.connections.of_booking(booking_code, now)]
     state = {
         "call": call.model_dump() if call else None,
         "presence": presence(here),
         "receipts": head.receipts,
     }
-    sync = Sync(messages(), request.answer("sync"))
+    sync = Sync(messages(), request.reply("sync"))
     sent = 0
     for frame in sync.frames(booking_code, after, state, head, now=now, deadline=request.deadline):
         if broadcast.to_connection(request.connection, frame, now) != "delivered":

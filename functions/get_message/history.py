@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final, Literal, Protocol
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from navietakie import cursors, instants
-from navietakie.conversation import Head
-from navietakie.message import Fields, Limit, Message, MessageType, Sender
-from navietakie.tables.messages import Page
+from navietakie.aws.tables.messages import Page
+from navietakie.domain import cursors, instants
+from navietakie.domain.conversation import Head
+from navietakie.domain.message import Fields, Limit, Message, MessageType, Sender
 
 QUERIES: Final = 10
 """How often one request asks DynamoDB before it answers with what it has.

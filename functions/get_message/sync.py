@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from get_message.history import Store, Timestamp, newest
-from navietakie.conversation import Head
-from navietakie.frames import FRAME_BYTES, Frame, encode, pack
-from navietakie.message import Fields, Message
+from navietakie.domain.conversation import Head
+from navietakie.domain.frames import FRAME_BYTES, Frame, encode, pack
+from navietakie.domain.message import Fields, Message
 
 FIRST_PAGE: Final = 50
 STEP: Final = 200

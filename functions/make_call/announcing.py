@@ -4,15 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
-from navietakie import events, instants
+from navietakie.aws import publishing
+from navietakie.aws.tables.connections import Connection
+from navietakie.aws.timers import Timers
 from navietakie.broadcast import Broadcast, Delivery
-from navietakie.call import Action, Call, CallId, as_stored
-from navietakie.errors import Refusal
-from navietakie.frames import Frame, check_size, frame, message_frame
-from navietakie.message import SIDES, Fields, Message, Side, other_side
+from navietakie.domain import instants
+from navietakie.domain.call import Action, Call, CallId, as_stored
+from navietakie.domain.errors import Refusal
+from navietakie.domain.frames import Frame, check_size, frame, message_frame
+from navietakie.domain.message import SIDES, Fields, Message, Side, other_side
 from navietakie.observability import count_by, logger
-from navietakie.tables.connections import Connection
-from navietakie.timers import Timers
 
 _ACTIONS: Final = frozenset(get_args(Action))
 
@@ -84,12 +85,12 @@ class Announcing:
         ids: dict[str, Any] = {"call_id": call.call_id, "caller": call.caller, "callee": call.callee}
         event_id = f"{call.call_id}-{call.version}"
         if call.state == "ringing":
-            events.publish(
+            publishing.publish(
                 "call.ringing", call.booking_code, now, event_id=event_id, **ids, rings_until=call.rings_until
             )
         elif call.state == "ended":
             outcome = {"end_reason": call.end_reason, "duration_seconds": call.duration_seconds}
-            events.publish("call.ended", call.booking_code, now, event_id=event_id, **ids, **outcome)
+            publishing.publish("call.ended", call.booking_code, now, event_id=event_id, **ids, **outcome)
 
 
 def call_frame(call: Call, now: int) -> Frame:

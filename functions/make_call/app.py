@@ -9,16 +9,18 @@ from make_call import ice
 from make_call.announcing import Announcing, NewSignal
 from make_call.calling import Calling, LogQuery, NewAct, SocketAct, calling_side
 from make_call.timing import Timing
-from navietakie import doors, requests, settings
+from navietakie import settings
+from navietakie.aws.tables.calls import calls
+from navietakie.aws.tables.messages import messages
+from navietakie.aws.timers import timers
 from navietakie.broadcast import Broadcast
-from navietakie.call import Call
-from navietakie.doors import Answer
+from navietakie.domain.call import Call
+from navietakie.doors import requests
+from navietakie.doors.lambda_event import LambdaEvent
+from navietakie.doors.requests import Request, SocketRequest
+from navietakie.doors.rest import Response
+from navietakie.doors.serve import serve
 from navietakie.observability import logger
-from navietakie.requests import Request, SocketRequest
-from navietakie.rest import Event
-from navietakie.tables.calls import calls
-from navietakie.tables.messages import messages
-from navietakie.timers import timers
 
 REST_DEVICE: Final = "rest"
 """Stands for a side's device that does not say which one it is."""
@@ -26,9 +28,9 @@ TIMER_SECONDS: Final = 2.0
 """How long a timer may go on trying; it comes again anyway."""
 
 
-def handler(event: Event, context: Any) -> Any:
+def handler(event: LambdaEvent, context: Any) -> Any:
     """The Lambda handler."""
-    return doors.serve(
+    return serve(
         event,
         context,
         rest={"POST /api/v1/make_call": post, "GET /api/v1/calls": get},
@@ -38,7 +40,7 @@ def handler(event: Event, context: Any) -> Any:
     )
 
 
-def post(request: Request) -> Answer:
+def post(request: Request) -> Response:
     """Initiates, accepts, rejects or ends a call."""
     party = request.party()
     side, new = calling_side(party.sender), NewAct.parse(request.fields)
@@ -49,7 +51,7 @@ def post(request: Request) -> Answer:
     return 200, outcome(call, servers, reached)
 
 
-def get(request: Request) -> Answer:
+def get(request: Request) -> Response:
     """A page of the call log."""
     booking_code = request.booking_code()
     query = LogQuery.parse(request.fields)
@@ -65,7 +67,7 @@ def on_call(request: SocketRequest) -> None:
     device = new.device_id or own.device_id or own.connection_id
     broadcast = request.broadcast()
     call, reached = calling(broadcast).act(party.booking_code, side, device, new, deadline=request.deadline, origin=own)
-    broadcast.to_connection(own, request.answer("ack", **outcome(call, servers, reached)), request.now)
+    broadcast.to_connection(own, request.reply("ack", **outcome(call, servers, reached)), request.now)
 
 
 def on_signal(request: SocketRequest) -> None:

@@ -6,17 +6,17 @@ from typing import Annotated, Any, Final, Protocol, Self
 
 from pydantic import Field, model_validator
 
-from navietakie import cursors, instants
-from navietakie.call import Act, Action, Call, CallId, as_stored, begun, due_at, is_repeat, moved, timed_out
-from navietakie.conversation import Head, RateLimit, append
-from navietakie.errors import Refusal, invalid, unavailable
-from navietakie.message import ClientId, Fields, Label, Limit, Message, NewMessage, Sender, Side
+from navietakie.aws.tables.calls import LogPage, VersionConflict
+from navietakie.aws.tables.connections import Connection
+from navietakie.aws.tables.dynamo import Contended
+from navietakie.aws.tables.messages import HeadMoved
+from navietakie.aws.timers import Timers
+from navietakie.domain import cursors, instants
+from navietakie.domain.call import Act, Action, Call, CallId, as_stored, begun, due_at, is_repeat, moved, timed_out
+from navietakie.domain.conversation import Head, RateLimit, append
+from navietakie.domain.errors import Refusal, invalid, unavailable
+from navietakie.domain.message import ClientId, Fields, Label, Limit, Message, NewMessage, Sender, Side
 from navietakie.retrying import tries
-from navietakie.tables.calls import LogPage, VersionConflict
-from navietakie.tables.connections import Connection
-from navietakie.tables.dynamo import Contended
-from navietakie.tables.messages import HeadMoved
-from navietakie.timers import Timers
 
 NO_LIMIT: Final = RateLimit(0, 1)
 
@@ -24,7 +24,7 @@ NO_LIMIT: Final = RateLimit(0, 1)
 class CallStore(Protocol):
     """Where calls are kept: `tables.calls.Calls`."""
 
-    def live(self, booking_code: str) -> Call | None: ...
+    def latest(self, booking_code: str) -> Call | None: ...
 
     def logged(self, booking_code: str, call_id: str, now: int) -> Call | None: ...
 
@@ -198,7 +198,7 @@ class Calling:
         for _ in tries(deadline):
             try:
                 if not known:
-                    latest, known = self.calls.live(booking_code), True
+                    latest, known = self.calls.latest(booking_code), True
                 now = self.clock()
                 if latest is not None and (over := timed_out(latest, now)) is not None:
                     latest, _ = self._change(latest, over, now)

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Final
 
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 
-from navietakie import instants, settings
-from navietakie.errors import Refusal
-from navietakie.identity import stored_secret
-from navietakie.message import Fields
+from navietakie import settings
+from navietakie.aws.secrets import stored_secret
+from navietakie.domain import instants
+from navietakie.domain.errors import Refusal
+from navietakie.domain.message import Fields
 
 CREDENTIAL_LIFE: Final = 3600 * instants.SECOND
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from make_call.calling import Calling, History, seconds_left
-from navietakie import instants
-from navietakie.call import Act, Call, CallId, moved
-from navietakie.errors import invalid, unavailable
-from navietakie.message import BookingCode, Fields, Side
+from navietakie.aws.tables.connections import Connection
+from navietakie.aws.tables.dynamo import Contended
+from navietakie.aws.timers import Timers
+from navietakie.domain import instants
+from navietakie.domain.call import Act, Call, CallId, moved
+from navietakie.domain.errors import invalid, unavailable
+from navietakie.domain.message import BookingCode, Fields, Side
 from navietakie.retrying import tries
-from navietakie.tables.connections import Connection
-from navietakie.tables.dynamo import Contended
-from navietakie.timers import Timers
 
 AWAY: Final = 30 * instants.SECOND
 """How long a side may be without a connection."""
@@ -56,7 +56,7 @@ class Leavings(Protocol):
 class Rows(Protocol):
     """Where the connections of a booking are found: `tables.connections.Connections`."""
 
-    def of(self, booking_code: str, now: int) -> list[Connection]: ...
+    def of_booking(self, booking_code: str, now: int) -> list[Connection]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Timing:
             wait = -(-(since + AWAY - now) // instants.SECOND)
             self.timers().queue("left", booking_code, wait, call_id=timer.call_id, side=side, left_at=left_at)
             return
-        if any(connection.sender == side for connection in self.rows.of(booking_code, now)):
+        if any(connection.sender == side for connection in self.rows.of_booking(booking_code, now)):
             return
         self._end(booking_code, Act("lost"), deadline, lambda latest: latest.call_id == call.call_id)
 

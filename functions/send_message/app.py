@@ -2,26 +2,29 @@
 
 from typing import Any
 
-from navietakie import doors, events, instants, settings
+from navietakie import settings
+from navietakie.aws import publishing
+from navietakie.aws.tables.connections import Connection
+from navietakie.aws.tables.messages import messages
+from navietakie.aws.timers import timers
 from navietakie.broadcast import Delivery
-from navietakie.conversation import RateLimit
-from navietakie.doors import Answer
-from navietakie.errors import invalid
-from navietakie.frames import message_frame
-from navietakie.message import NewMessage, other_side
+from navietakie.domain import instants
+from navietakie.domain.conversation import RateLimit
+from navietakie.domain.errors import invalid
+from navietakie.domain.frames import message_frame
+from navietakie.domain.message import NewMessage, other_side
+from navietakie.doors.lambda_event import LambdaEvent
+from navietakie.doors.requests import Party, Request, SocketRequest
+from navietakie.doors.rest import Response
+from navietakie.doors.serve import serve
 from navietakie.observability import count, logger
-from navietakie.requests import Party, Request, SocketRequest
-from navietakie.rest import Event
-from navietakie.tables.connections import Connection
-from navietakie.tables.messages import messages
-from navietakie.timers import timers
 from send_message.receipts import NewReceipt, SocketReceipt, receipt_frame, record
 from send_message.sending import Sending, Sent
 
 
-def handler(event: Event, context: Any) -> Any:
+def handler(event: LambdaEvent, context: Any) -> Any:
     """The Lambda handler."""
-    return doors.serve(
+    return serve(
         event,
         context,
         rest={"POST /api/v1/send_message": post},
@@ -30,7 +33,7 @@ def handler(event: Event, context: Any) -> Any:
     )
 
 
-def post(request: Request) -> Answer:
+def post(request: Request) -> Response:
     """Stores a message (201, a duplicate 200) or a receipt (200)."""
     party = request.party()
     given = {name for name, value in request.fields.items() if value is not None}
@@ -50,7 +53,7 @@ def post(request: Request) -> Answer:
     return (200 if sent.duplicate else 201), body
 
 
-def post_receipt(request: Request, party: Party) -> Answer:
+def post_receipt(request: Request, party: Party) -> Response:
     """Stores a receipt and tells the booking, unless it was known already."""
     new, broadcast = NewReceipt.parse(request.fields), request.broadcast()
     head, moved = record(messages(), party, new.kind, new.seq, deadline=request.deadline, field=new.kind)
@@ -66,7 +69,7 @@ def on_message(request: SocketRequest) -> None:
     party = request.party()
     new = NewMessage.parse({**request.fields, "client_message_id": request.id, "sender_id": party.sender_id})
     sent = sending().send(party, new, now=request.now, deadline=request.deadline)
-    ack = request.answer("ack", message=sent.message.model_dump(), duplicate=sent.duplicate)
+    ack = request.reply("ack", message=sent.message.model_dump(), duplicate=sent.duplicate)
     delivery = request.broadcast().to_booking(
         party.booking_code, message_frame(sent.message), request.now, answers=[(request.connection, ack)]
     )
@@ -100,11 +103,11 @@ def report(sent: Sent, delivery: Delivery, now: int) -> None:
     count("DuplicateMessages" if sent.duplicate else "MessagesStored")
     ids: dict[str, Any] = {"message_id": message.message_id, "seq": message.seq, "sender": message.sender}
     if message.sender != "system" and not delivery.reached(other_side(message.sender)):
-        events.publish(
+        publishing.publish(
             "message.undelivered", message.booking_code, now, event_id=f"{message.message_id}-undelivered", **ids
         )
     if message.message_type == "system" and (message.metadata or {}).get("event") == "booking_closed":
-        events.publish("booking.closed", message.booking_code, now, event_id=f"{message.message_id}-closed", **ids)
+        publishing.publish("booking.closed", message.booking_code, now, event_id=f"{message.message_id}-closed", **ids)
 
 
 def _idempotency_key(request: Request) -> dict[str, str]:

@@ -4,13 +4,13 @@ from typing import Annotated, Protocol, Self
 
 from pydantic import Field, model_validator
 
-from navietakie.conversation import Head, Kind
-from navietakie.errors import Refusal, invalid, unavailable
-from navietakie.frames import Frame, frame
-from navietakie.message import Fields, Side
-from navietakie.requests import Party
+from navietakie.aws.tables.dynamo import Contended
+from navietakie.domain.conversation import Head, ReceiptKind
+from navietakie.domain.errors import Refusal, invalid, unavailable
+from navietakie.domain.frames import Frame, frame
+from navietakie.domain.message import Fields, Side
+from navietakie.doors.requests import Party
 from navietakie.retrying import tries
-from navietakie.tables.dynamo import Contended
 
 Sequence = Annotated[int, Field(ge=1, le=10**15)]
 
@@ -28,7 +28,7 @@ class NewReceipt(Fields):
         return self
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ReceiptKind:
         """Which of both it is."""
         return "delivered" if self.delivered is not None else "read"
 
@@ -44,14 +44,14 @@ class SocketReceipt(Fields):
     seq: Sequence
 
 
-class Marks(Protocol):
+class ReceiptStore(Protocol):
     """Where receipts are kept: `tables.messages.Messages`."""
 
-    def mark(self, booking_code: str, side: Side, kind: Kind, seq: int) -> tuple[Head, bool]: ...
+    def move_receipt(self, booking_code: str, side: Side, kind: ReceiptKind, seq: int) -> tuple[Head, bool]: ...
 
 
 def record(
-    marks: Marks, party: Party, kind: Kind, seq: int, *, deadline: float, field: str = "seq"
+    marks: ReceiptStore, party: Party, kind: ReceiptKind, seq: int, *, deadline: float, field: str = "seq"
 ) -> tuple[Head, bool]:
     """Moves the party's receipt forward; the head then, and whether it moved (it never moves back).
 
@@ -62,7 +62,7 @@ def record(
         raise Refusal("forbidden", "sender: only driver and passenger have receipts")
     for _ in tries(deadline):
         try:
-            head, moved = marks.mark(party.booking_code, party.sender, kind, seq)
+            head, moved = marks.move_receipt(party.booking_code, party.sender, kind, seq)
         except Contended:
             continue
         if seq > head.seq:
@@ -71,6 +71,6 @@ def record(
     raise unavailable("The booking")
 
 
-def receipt_frame(party: Party, kind: Kind, seq: int, head: Head, ts: str) -> Frame:
+def receipt_frame(party: Party, kind: ReceiptKind, seq: int, head: Head, ts: str) -> Frame:
     """The frame that tells the others of a receipt."""
     return frame("receipt", party.booking_code, ts, sender=party.sender, action=kind, seq=seq, receipts=head.receipts)

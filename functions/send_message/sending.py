@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from navietakie import instants
-from navietakie.conversation import Head, RateLimit, append
-from navietakie.errors import Refusal, unavailable
-from navietakie.frames import check_size, message_frame
-from navietakie.message import Message, MessageType, NewMessage, Sender
-from navietakie.requests import Party
+from navietakie.aws.tables.dynamo import Contended
+from navietakie.aws.tables.messages import AlreadyStored, HeadMoved, Marker
+from navietakie.aws.timers import Timers
+from navietakie.domain import instants
+from navietakie.domain.conversation import Head, RateLimit, append
+from navietakie.domain.errors import Refusal, unavailable
+from navietakie.domain.frames import check_size, message_frame
+from navietakie.domain.message import Message, MessageType, NewMessage, Sender
+from navietakie.doors.requests import Party
 from navietakie.retrying import tries
-from navietakie.tables.dynamo import Contended
-from navietakie.tables.messages import AlreadyStored, HeadMoved, Marker
-from navietakie.timers import Timers
 
 
 class Store(Protocol):

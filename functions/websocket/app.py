@@ -3,25 +3,28 @@
 from collections.abc import Mapping
 from typing import Any
 
-from navietakie import doors, identity, instants, requests, rest, settings
-from navietakie.message import Fields
+from navietakie import settings
+from navietakie.aws.tables.calls import calls
+from navietakie.aws.tables.connections import connections, presence
+from navietakie.aws.tables.messages import messages
+from navietakie.aws.timers import timers
+from navietakie.domain import instants
+from navietakie.domain.message import Fields
+from navietakie.doors import identity, lambda_event, requests
+from navietakie.doors.lambda_event import LambdaEvent
+from navietakie.doors.requests import SocketRequest
+from navietakie.doors.serve import serve
 from navietakie.observability import logger
-from navietakie.requests import SocketRequest
-from navietakie.rest import Event
-from navietakie.tables.calls import calls
-from navietakie.tables.connections import connections, presence
-from navietakie.tables.messages import messages
-from navietakie.timers import timers
 from websocket.presence import Presence, check_origin, connection, typing_frame
 
 
-def handler(event: Event, context: Any) -> Any:
+def handler(event: LambdaEvent, context: Any) -> Any:
     """The Lambda handler."""
     if settings.optional("BACKEND_URL"):
         from websocket import proxy
 
         return proxy.forward(event, context)
-    return doors.serve(
+    return serve(
         event,
         context,
         lifecycle={"$connect": on_connect, "$disconnect": on_disconnect},
@@ -29,9 +32,9 @@ def handler(event: Event, context: Any) -> Any:
     )
 
 
-def on_connect(event: Event, now: int) -> Mapping[str, Any]:
+def on_connect(event: LambdaEvent, now: int) -> Mapping[str, Any]:
     """Lets a client in, or refuses it with 400, 401 or 403."""
-    headers, query = rest.headers_of(event), rest.query_of(event)
+    headers, query = lambda_event.headers_of(event), lambda_event.query_of(event)
     check_origin(headers.get("origin"), settings.allowed_origins())
     bearer = identity.of_connect(headers, query)
     joining = connection(event["requestContext"]["connectionId"], query, bearer, now)
@@ -40,7 +43,7 @@ def on_connect(event: Event, now: int) -> Mapping[str, Any]:
     return {"statusCode": 200, "headers": identity.selected_subprotocol(headers)}
 
 
-def on_disconnect(event: Event, now: int) -> Mapping[str, Any]:
+def on_disconnect(event: LambdaEvent, now: int) -> Mapping[str, Any]:
     """Forgets a client that has left."""
     connection_id = event["requestContext"]["connectionId"]
     Presence(connections(), requests.broadcast(event)).leave(connection_id, now, calls(), timers)
@@ -67,9 +70,9 @@ def on_ping(request: SocketRequest) -> None:
     booking_code, now = request.connection.booking_code, request.now
     broadcast = request.broadcast()
     head = messages().head(booking_code)
-    call = calls().seen(booking_code, now)
-    here = [request.connection, *broadcast.connections.of(booking_code, now)]
-    pong = request.answer(
+    call = calls().latest_as_seen(booking_code, now)
+    here = [request.connection, *broadcast.connections.of_booking(booking_code, now)]
+    pong = request.reply(
         "pong",
         head_seq=head.seq,
         epoch=head.epoch,

@@ -4,16 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from navietakie import instants
+from navietakie.aws.tables.connections import LIFE, Connection, presence
+from navietakie.aws.timers import Timers
 from navietakie.broadcast import Broadcast
-from navietakie.call import Call
-from navietakie.errors import Refusal, invalid
-from navietakie.frames import Frame, frame
-from navietakie.identity import Identity
-from navietakie.message import SIDES, BookingCode, Fields, Label, Sender
+from navietakie.domain import instants
+from navietakie.domain.call import Call
+from navietakie.domain.errors import Refusal, invalid
+from navietakie.domain.frames import Frame, frame
+from navietakie.domain.message import SIDES, BookingCode, Fields, Label, Sender
+from navietakie.doors.identity import Identity
 from navietakie.observability import logger
-from navietakie.tables.connections import LIFE, Connection, presence
-from navietakie.timers import Timers
 
 
 class ConnectQuery(Fields):
@@ -42,13 +42,13 @@ class Rows(Protocol):
 
     def remove(self, connection_id: str, now: int) -> None: ...
 
-    def of(self, booking_code: str, now: int) -> list[Connection]: ...
+    def of_booking(self, booking_code: str, now: int) -> list[Connection]: ...
 
 
-class LiveCalls(Protocol):
+class LatestCall(Protocol):
     """Where the latest call of a booking is found: `tables.calls.Calls`."""
 
-    def live(self, booking_code: str) -> Call | None: ...
+    def latest(self, booking_code: str) -> Call | None: ...
 
 
 def connection(connection_id: str, query: Mapping[str, Any], identity: Identity | None, now: int) -> Connection:
@@ -96,12 +96,12 @@ class Presence:
             raise Refusal("not_found", "The connection has ended already")
         self._tell(connection, now, online=True)
 
-    def leave(self, connection_id: str, now: int, calls: LiveCalls, timers: Callable[[], Timers]) -> None:
+    def leave(self, connection_id: str, now: int, calls: LatestCall, timers: Callable[[], Timers]) -> None:
         """Forgets a connection. The others are told when it was its side's last; a live call starts to look for it."""
         left = self.rows.get(connection_id)
         if left is not None and left.sender in SIDES:
             logger.append_keys(booking_code=left.booking_code)
-            call = calls.live(left.booking_code)
+            call = calls.latest(left.booking_code)
             if call is not None and call.state != "ended":
                 # First the timer: as long as the row is there, a 410 can still tell that its side has left.
                 timers().queue("left", left.booking_code, 0, call_id=call.call_id, side=left.sender, left_at=now)
@@ -114,7 +114,7 @@ class Presence:
             return
         own, booking_code = connection.connection_id, connection.booking_code
         try:
-            others = [each for each in self.rows.of(booking_code, now) if each.connection_id != own]
+            others = [each for each in self.rows.of_booking(booking_code, now) if each.connection_id != own]
         except Refusal:  # presence heals by the next ping
             return
         here = presence([*others, connection] if online else others)

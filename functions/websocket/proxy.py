@@ -16,15 +16,19 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
 from typing import Any, Final, Literal
 from urllib.parse import quote, urlsplit
 
-from navietakie import doors, identity, instants, parsing, requests, rest, settings
-from navietakie.errors import Code, Refusal, unavailable
-from navietakie.frames import FRAME_BYTES, encode, error_frame
+from navietakie import settings
+from navietakie.aws import secrets
+from navietakie.domain import instants, parsing
+from navietakie.domain.errors import Code, Refusal, unavailable
+from navietakie.domain.frames import FRAME_BYTES, encode, error_frame
+from navietakie.doors import identity, lambda_event, requests, websocket
+from navietakie.doors.lambda_event import LambdaEvent
+from navietakie.doors.serve import serve
 from navietakie.observability import count, count_by, logger
-from navietakie.rest import Event
+from navietakie.warm import kept
 from websocket.presence import ConnectQuery, check_origin
 
 ANSWER_SECONDS: Final = 5.0
@@ -45,19 +49,19 @@ _REFUSALS: Final[Mapping[int, Code]] = {
 """What a client is told when the backend refuses its frame; any other 4xx is `invalid_request`."""
 
 
-def forward(event: Event, context: Any) -> Any:
+def forward(event: LambdaEvent, context: Any) -> Any:
     """Answers one invocation with the backend's help."""
-    route = doors.route_key(doors.opened(event))
+    route = websocket.route_key(lambda_event.normalized(event))
     on_route = {"$connect": on_connect, "$disconnect": on_disconnect}.get(route, on_frame)
-    return doors.serve(event, context, lifecycle={route: on_route})
+    return serve(event, context, lifecycle={route: on_route})
 
 
-def on_connect(event: Event, now: int) -> Mapping[str, Any]:
+def on_connect(event: LambdaEvent, now: int) -> Mapping[str, Any]:
     """Lets in whom the backend registers; refuses others with its 401 or 403, or with 502.
 
     Where tokens are asked for, the token is verified here and its claims are sent in its place.
     """
-    headers, query = rest.headers_of(event), rest.query_of(event)
+    headers, query = lambda_event.headers_of(event), lambda_event.query_of(event)
     check_origin(headers.get("origin"), settings.allowed_origins())
     bearer = identity.of_connect(headers, query)
     asked = ConnectQuery.parse(query)
@@ -81,7 +85,7 @@ def on_connect(event: Event, now: int) -> Mapping[str, Any]:
     return {"statusCode": answer.status if answer.status in (401, 403) else 502}
 
 
-def on_frame(event: Event, now: int) -> Mapping[str, Any]:
+def on_frame(event: LambdaEvent, now: int) -> Mapping[str, Any]:
     """Passes a frame on as it is; the client gets the answer as a frame, or an `error` frame."""
     try:
         if event.get("isBase64Encoded"):
@@ -91,13 +95,13 @@ def on_frame(event: Event, now: int) -> Mapping[str, Any]:
         frame = _frame_of(_ask_while_surely_not_taken(_signed(event, now, "message", text.encode())))
     except Refusal as refusal:
         logger.append_keys(refused=refusal.code)
-        frame = encode(error_frame(refusal, None, instants.to_text(now), doors.frame_id(event)))
+        frame = encode(error_frame(refusal, None, instants.to_text(now), websocket.frame_id(event)))
     if frame is not None:
         requests.poster(event).post([(_connection_id(event), frame)])
     return {"statusCode": 200}
 
 
-def on_disconnect(event: Event, now: int) -> Mapping[str, Any]:
+def on_disconnect(event: LambdaEvent, now: int) -> Mapping[str, Any]:
     """Tells the backend that a client has left. Nobody asks a second time, so whatever fails is tried again."""
     signed = _signed(event, now, "disconnect", encode({"connection_id": _connection_id(event)}))
     for attempt in range(TRIES):
@@ -209,12 +213,12 @@ def signature(secret: str, t: int, path: str, connection_id: str, event_id: str,
     return f"t={t},v1={hmac.digest(secret.encode(), signed, 'sha256').hex()}"
 
 
-def _signed(event: Event, now: int, kind: Kind, body: bytes) -> SignedEvent:
+def _signed(event: LambdaEvent, now: int, kind: Kind, body: bytes) -> SignedEvent:
     private = settings.optional("ENVIRONMENT") == "local" or settings.optional("IN_VPC") == "true"
     backend = Backend.at(settings.required("BACKEND_URL"), private=private)
     path = f"{backend.path}/api/ws/{kind}"
     connection_id, event_id = _connection_id(event), str(event["requestContext"]["requestId"])
-    secret = identity.stored_secret(settings.required("PROXY_SECRET_ARN"))
+    secret = secrets.stored_secret(settings.required("PROXY_SECRET_ARN"))
     headers = {
         "connection": "close",
         "content-type": "application/json",
@@ -277,10 +281,10 @@ def _pause(attempt: int) -> float:
     return random.uniform(0.5, 1) * 0.1 * 3**attempt
 
 
-def _connection_id(event: Event) -> str:
+def _connection_id(event: LambdaEvent) -> str:
     return str(event["requestContext"]["connectionId"])
 
 
-@cache
+@kept
 def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()

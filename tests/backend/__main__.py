@@ -5,7 +5,7 @@ import os
 import uvicorn
 
 from clients.tokens import DeployedSecret
-from navietakie.errors import Refusal
+from navietakie.domain.errors import Refusal
 from tests.backend.app import Backend, create, push_as
 
 

@@ -266,7 +266,7 @@ class Phone:
                 return
             self.world.scheduler.pause(self.world.random.uniform(0.1, 2.0))
 
-    def mark(self) -> None:
+    def move_receipt(self) -> None:
         """Says how far it has got or read."""
         seq = self.view.through - self.world.random.choice((0, 0, 0, 1, 5))
         if seq < 1:

@@ -17,9 +17,9 @@ import pytest
 import get_message.app
 import get_message.sync
 from get_message.history import PageCache
-from navietakie import frames, instants
+from navietakie.domain import frames, instants
 from navietakie.observability import logger
-from navietakie.posting import ConnectionsApi
+from navietakie.wire.connections_api import ConnectionsApi
 from tests.chaos.clients import Company, Phone
 from tests.chaos.history import Booking, Fields, History
 from tests.chaos.scheduler import Clock, Scheduler

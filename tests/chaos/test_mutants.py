@@ -9,12 +9,12 @@ import pytest
 
 from get_message.sync import Sync
 from make_call.calling import Calling
-from navietakie import conversation
+from navietakie.aws.tables import calls, dynamo, keys
+from navietakie.aws.tables.dynamo import Contended
+from navietakie.aws.tables.messages import HeadMoved, Messages
 from navietakie.broadcast import Broadcast
-from navietakie.conversation import Head
-from navietakie.tables import calls, dynamo, keys
-from navietakie.tables.dynamo import Contended
-from navietakie.tables.messages import HeadMoved, Messages
+from navietakie.domain import conversation
+from navietakie.domain.conversation import Head
 from send_message import sending
 from tests.chaos.checker import problems
 from tests.chaos.run import run
@@ -89,7 +89,9 @@ def take_messages_into_closed_bookings(patch: pytest.MonkeyPatch) -> None:
     real = conversation.append
 
     def append(head: Head, *how: Any, **fields: Any) -> Any:
-        return real(Head(head.seq, head.timestamp, head.epoch, None, head.allowances, head.marks), *how, **fields)
+        return real(
+            Head(head.seq, head.timestamp, head.epoch, None, head.allowances, head.receipt_seqs), *how, **fields
+        )
 
     patch.setattr(sending, "append", append)
 
@@ -99,7 +101,7 @@ def trust_the_clock(patch: pytest.MonkeyPatch) -> None:
 
 
 def move_receipts_back(patch: pytest.MonkeyPatch) -> None:
-    def mark(self: Messages, booking_code: str, side: str, kind: str, seq: int) -> tuple[Head, bool]:
+    def move_receipt(self: Messages, booking_code: str, side: str, kind: str, seq: int) -> tuple[Head, bool]:
         with dynamo.translated():
             self._client.update_item(
                 TableName=self.table,
@@ -110,7 +112,7 @@ def move_receipts_back(patch: pytest.MonkeyPatch) -> None:
             )
         return self.head(booking_code), True
 
-    patch.setattr(Messages, "mark", mark)
+    patch.setattr(Messages, "move_receipt", move_receipt)
 
 
 def leave_out_a_message_of_a_sync(patch: pytest.MonkeyPatch) -> None:

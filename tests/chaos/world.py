@@ -17,7 +17,7 @@ import get_message.app
 import make_call.app
 import send_message.app
 import websocket.app
-from navietakie.posting import Outcome, Post
+from navietakie.wire.connections_api import Outcome, Post
 from tests.chaos.history import Answered, Doubled, Event, Fields
 from tests.chaos.history import Asked as Tried
 from tests.chaos.scheduler import SECOND, Scheduler

@@ -14,13 +14,13 @@ import pytest
 
 from make_call.calling import Calling, NewAct
 from make_call.timing import Timing
-from navietakie import instants
-from navietakie.call import TABLE, Call, Role, due_at
-from navietakie.conversation import RateLimit, append
-from navietakie.errors import Refusal
-from navietakie.message import Message, NewMessage
-from navietakie.tables.calls import Calls
-from navietakie.tables.messages import HeadMoved, Messages
+from navietakie.aws.tables.calls import Calls
+from navietakie.aws.tables.messages import HeadMoved, Messages
+from navietakie.domain import instants
+from navietakie.domain.call import TABLE, Call, Role, due_at
+from navietakie.domain.conversation import RateLimit, append
+from navietakie.domain.errors import Refusal
+from navietakie.domain.message import Message, NewMessage
 
 SEED = 20260301
 START = instants.from_text("2026-03-01T10:00:00.000000Z")
@@ -48,7 +48,7 @@ class Booking:
     def queue(self, kind: str, booking_code: str, delay_seconds: int, **fields: Any) -> None:
         self.queued.append({"kind": kind, "booking_code": booking_code, **fields})
 
-    def of(self, booking_code: str, now: int) -> list[Any]:
+    def of_booking(self, booking_code: str, now: int) -> list[Any]:
         return []
 
     def calling(self, now: int) -> Calling:
@@ -94,7 +94,7 @@ class Booking:
             return
 
     def call(self) -> Call:
-        call = self.calls.live(self.name)
+        call = self.calls.latest(self.name)
         assert call is not None
         return call
 
@@ -237,7 +237,7 @@ def test_no_call_outlives_the_closing_of_its_booking(booking: Callable[[str], Bo
         outcomes = at_once(acts, [order.choice([0, 0, 0.004, 0.01]) for _ in acts])
         assert {it.code for it in outcomes if isinstance(it, Refusal)} <= {"booking_closed"}
         ride.timer({"kind": "closing", "queued_at": START}, START)
-        live = ride.calls.live(ride.name)
+        live = ride.calls.latest(ride.name)
         assert live is None or live.end_reason == "booking_closed"
         with pytest.raises(Refusal):
             ride.act("driver", "initiate", None, "phone")

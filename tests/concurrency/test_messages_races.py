@@ -10,13 +10,13 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from navietakie import instants
-from navietakie.conversation import RateLimit
-from navietakie.errors import Refusal
-from navietakie.message import Message, NewMessage
-from navietakie.requests import Party
-from navietakie.tables.connections import LIFE, Connection, Connections
-from navietakie.tables.messages import Messages
+from navietakie.aws.tables.connections import LIFE, Connection, Connections
+from navietakie.aws.tables.messages import Messages
+from navietakie.domain import instants
+from navietakie.domain.conversation import RateLimit
+from navietakie.domain.errors import Refusal
+from navietakie.domain.message import Message, NewMessage
+from navietakie.doors.requests import Party
 from send_message.receipts import record
 from send_message.sending import Sending, Sent
 from tests.fakes.wire import Asked, timed_out
@@ -157,5 +157,5 @@ def test_connecting_and_disconnecting_at_once_leaves_no_ghost(
         return rows.record(Connection(f"line-{line}", "test", "driver", instants.to_text(NOW), expires_at))
 
     at_once(act, [(line, step) for line in range(8) for step in range(1 + disconnects)])
-    assert rows.of("test", NOW) == []
+    assert rows.of_booking("test", NOW) == []
     assert [rows.get(f"line-{line}") for line in range(8)] == [None] * 8

@@ -7,13 +7,13 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from navietakie import instants
-from navietakie.call import Act, Call, begun, moved
-from navietakie.conversation import Head, RateLimit, append
-from navietakie.errors import Refusal
-from navietakie.message import NewMessage
-from navietakie.tables.calls import Calls, VersionConflict
-from navietakie.tables.messages import HeadMoved, Messages
+from navietakie.aws.tables.calls import Calls, VersionConflict
+from navietakie.aws.tables.messages import HeadMoved, Messages
+from navietakie.domain import instants
+from navietakie.domain.call import Act, Call, begun, moved
+from navietakie.domain.conversation import Head, RateLimit, append
+from navietakie.domain.errors import Refusal
+from navietakie.domain.message import NewMessage
 from tests.fakes import tables
 from tests.fakes.calls import FakeCalls
 from tests.fakes.messages import FakeMessages
@@ -30,7 +30,7 @@ class Store:
         self.messages = messages
 
     def ring(self, now: int = NOW, booking_code: str = "test", entropy: str = "a" * 18) -> Call:
-        before = self.calls.live(booking_code)
+        before = self.calls.latest(booking_code)
         call = begun(before, "driver", "phone", booking_code=booking_code, now=now, ring_seconds=45, entropy=entropy)
         self.calls.open(before, call)
         return call
@@ -96,17 +96,17 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ge
 
 
 def test_a_booking_without_calls_has_none(store: Store) -> None:
-    assert store.calls.live("test") is None
+    assert store.calls.latest("test") is None
     assert store.log() == []
 
 
 def test_a_call_comes_back_as_it_was_written(store: Store) -> None:
     ringing = store.ring()
-    assert store.calls.live("test") == ringing
+    assert store.calls.latest("test") == ringing
     connected = store.answer(ringing)
-    assert store.calls.live("test") == connected
+    assert store.calls.latest("test") == connected
     ended = store.end(connected, now=NOW + 151 * instants.SECOND)
-    assert store.calls.live("test") == ended
+    assert store.calls.latest("test") == ended
     assert store.calls.logged("test", ended.call_id, NOW) == ended
     assert (ended.duration_seconds, ended.rings_until, ended.history is None) == (150, None, False)
 
@@ -116,11 +116,11 @@ def test_the_names_of_both_sides_initiates_stay_with_the_call_and_leave_with_it(
     store.calls.open(None, ringing)
     connected = moved(ringing, Act("initiate", "passenger", "tablet", "two"), NOW + 1)
     store.calls.open(ringing, connected)
-    assert store.calls.live("test").initiates == {"driver": "one", "passenger": "two"}
+    assert store.calls.latest("test").initiates == {"driver": "one", "passenger": "two"}
     store.end(connected)
-    assert store.calls.live("test").initiates == {"driver": "one", "passenger": "two"}
+    assert store.calls.latest("test").initiates == {"driver": "one", "passenger": "two"}
     store.ring(NOW + 10, entropy="b" * 18)
-    assert store.calls.live("test").initiates == {}
+    assert store.calls.latest("test").initiates == {}
 
 
 def test_a_second_call_loses_against_a_live_one(store: Store) -> None:
@@ -129,13 +129,13 @@ def test_a_second_call_loses_against_a_live_one(store: Store) -> None:
     store.calls.open(None, first)
     with pytest.raises(VersionConflict) as conflict:
         store.calls.open(None, second)
-    assert conflict.value.call == first == store.calls.live("test")
+    assert conflict.value.call == first == store.calls.latest("test")
 
 
 def test_a_new_call_takes_the_place_of_the_ended_one_with_nothing_left_of_it(store: Store) -> None:
     first = store.end(store.answer(store.ring()))
     second = store.ring(NOW + 10, entropy="b" * 18)
-    assert store.calls.live("test") == second
+    assert store.calls.latest("test") == second
     assert store.calls.logged("test", first.call_id, NOW) == first
 
 
@@ -144,7 +144,7 @@ def test_an_answer_to_a_call_that_has_moved_is_not_written(store: Store) -> None
     ended = store.end(ringing)
     with pytest.raises(VersionConflict) as conflict:
         store.answer(ringing)
-    assert conflict.value.call == ended == store.calls.live("test")
+    assert conflict.value.call == ended == store.calls.latest("test")
 
 
 def test_an_end_of_a_call_that_has_moved_leaves_no_message(store: Store) -> None:
@@ -163,7 +163,7 @@ def test_an_end_behind_an_old_head_is_not_written(store: Store) -> None:
     with pytest.raises(HeadMoved) as moved:
         store.end(ringing, head=old)
     assert moved.value.head == store.messages.head("test")
-    assert store.calls.live("test") == ringing
+    assert store.calls.latest("test") == ringing
     assert (store.history(), store.log()) == (["Hello"], [])
 
 
@@ -181,7 +181,7 @@ def test_a_closed_booking_lets_no_call_begin_or_be_answered(store: Store) -> Non
     with pytest.raises(Refusal) as refused:
         store.answer(ringing)
     assert refused.value.code == "booking_closed"
-    assert store.calls.live("test") == ringing
+    assert store.calls.latest("test") == ringing
     store.end(ringing, Act("closed"))
     with pytest.raises(Refusal) as refused:
         store.ring(NOW + 10)
@@ -211,7 +211,7 @@ def test_a_leaving_outlives_the_answer_and_is_forgotten_with_its_call(store: Sto
 
 def test_nobody_leaves_where_there_is_no_call(store: Store) -> None:
     assert store.calls.leave("test", "0" * 32, "driver", NOW) is None
-    assert store.calls.live("test") is None
+    assert store.calls.latest("test") is None
 
 
 def test_the_log_goes_from_the_newest_to_the_oldest(store: Store) -> None:
@@ -238,7 +238,7 @@ def test_expired_calls_are_never_returned(store: Store) -> None:
 
 def test_bookings_do_not_see_each_other(store: Store) -> None:
     call = store.ring(booking_code="mine")
-    assert store.calls.live("yours") is None
+    assert store.calls.latest("yours") is None
     store.end(call)
     assert store.calls.logged("yours", call.call_id, NOW) is None
     assert store.calls.log("yours", now=NOW, limit=9).calls == []

@@ -17,8 +17,8 @@ from botocore.exceptions import (
 )
 from botocore.httpsession import URLLib3Session
 
-from navietakie import aws
-from navietakie.http_session import HttpSession
+from navietakie.aws import clients
+from navietakie.aws.http_session import HttpSession
 from tests.fakes.peer import Peer, answer, client_tls, hang_up, peer, pieces, reset, server_tls, then_hang_up
 
 
@@ -249,7 +249,7 @@ def test_a_certificate_that_is_not_trusted_or_anothers_is_sent_nothing(session: 
 def test_botocore_tries_again_what_passes(server: Peer, monkeypatch: pytest.MonkeyPatch, behaviour: Any) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
     server.answers[""] = [behaviour, answer(200, b'{"Item":{"seq":{"N":"7"}}}')]
-    client = aws.client("dynamodb", connect_timeout=1, read_timeout=1, attempts=2)
+    client = clients.client("dynamodb", connect_timeout=1, read_timeout=1, attempts=2)
     assert client.get_item(TableName="t", Key={"k": {"S": "x"}})["Item"] == {"seq": {"N": "7"}}
     assert [asked.headers["amz-sdk-request"] for asked in server.asked] == [
         f"attempt={attempt}; max=2" for attempt in (1, 2)
@@ -270,5 +270,5 @@ def test_our_clients_send_by_it_unless_they_need_a_proxy(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    client = aws.client("dynamodb", connect_timeout=1, read_timeout=1, attempts=1)
+    client = clients.client("dynamodb", connect_timeout=1, read_timeout=1, attempts=1)
     assert isinstance(client._endpoint.http_session, expected)

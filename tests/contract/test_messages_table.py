@@ -8,10 +8,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from navietakie import instants
-from navietakie.conversation import Head, RateLimit, append
-from navietakie.message import Message, NewMessage
-from navietakie.tables.messages import AlreadyStored, HeadMoved, Marker, Messages
+from navietakie.aws.tables.messages import AlreadyStored, HeadMoved, Marker, Messages
+from navietakie.domain import instants
+from navietakie.domain.conversation import Head, RateLimit, append
+from navietakie.domain.message import Message, NewMessage
 from tests.fakes import tables
 from tests.fakes.messages import FakeMessages
 
@@ -216,21 +216,21 @@ def test_expired_messages_are_never_returned(store: Any) -> None:
 
 
 def test_a_receipt_moves_forward_only_and_only_to_what_exists(store: Any) -> None:
-    assert store.mark("test", "driver", "read", 1) == (Head(), False)
+    assert store.move_receipt("test", "driver", "read", 1) == (Head(), False)
     put(store, "one")
     put(store, "two", now=NOW + 1)
-    head, moved = store.mark("test", "driver", "read", 2)
+    head, moved = store.move_receipt("test", "driver", "read", 2)
     assert (head.receipts["driver"], moved) == ({"delivered": 2, "read": 2}, True)
-    head, moved = store.mark("test", "driver", "read", 1)
+    head, moved = store.move_receipt("test", "driver", "read", 1)
     assert (head.receipts["driver"]["read"], moved) == (2, False)
-    assert store.mark("test", "passenger", "delivered", 3)[1] is False
+    assert store.move_receipt("test", "passenger", "delivered", 3)[1] is False
     assert store.head("test").receipts["passenger"] == {"delivered": 0, "read": 0}
 
 
 def test_receipts_outlive_later_messages(store: Any) -> None:
     put(store, "one")
     before = store.head("test")
-    store.mark("test", "driver", "delivered", 1)
+    store.move_receipt("test", "driver", "delivered", 1)
     put(store, "two", before=before, now=NOW + 1)
     assert store.head("test").receipts["driver"]["delivered"] == 1
 

@@ -12,12 +12,12 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ReadTimeoutError
 
-from navietakie import instants
-from navietakie.posting import ConnectionsApi, Outcome, Post
-from navietakie.tables import dynamo
-from navietakie.tables.connections import Connection, connections
+from navietakie.aws.tables import dynamo
+from navietakie.aws.tables.connections import Connection, connections
+from navietakie.domain import instants
+from navietakie.wire.connections_api import ConnectionsApi, Outcome, Post
 from tests.fakes import invocations, peer
-from tests.fakes.wire import Asked, Carry, Killed, Wire, straight, timed_out, wired
+from tests.fakes.wire import Asked, Carry, Killed, Wire, restart, straight, timed_out, wired
 
 
 class Ground:
@@ -134,7 +134,7 @@ def over_http(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     with peer.peer() as server:
         server.answers[""] = [answered]
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", f"http://127.0.0.1:{server.port}")
-        dynamo.client.cache_clear()
+        restart(wire)
         dynamo.client().meta.events.unregister("before-send", wire.request)
         yield
         assert server.asked, "nothing went over the connections"

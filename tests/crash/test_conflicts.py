@@ -4,8 +4,8 @@ import itertools
 
 from botocore.awsrequest import AWSResponse
 
-from navietakie.tables.calls import calls
-from navietakie.tables.messages import messages
+from navietakie.aws.tables.calls import calls
+from navietakie.aws.tables.messages import messages
 from tests.crash.conftest import Ground
 from tests.crash.writes import WRITES, Write, for_each, outcome, stage, take_step
 from tests.fakes.wire import Asked, Carry, conflict
@@ -43,7 +43,7 @@ def test_a_call_takes_its_step_after_a_conflict(ground: Ground) -> None:
     for number, step in enumerate(("driver initiate", "passenger accept", "driver end"), 1):
         contended(ground, 2)
         take_step(ground, "ride", *step.split())
-        call = calls().live("ride")
+        call = calls().latest("ride")
         assert call is not None
         assert call.version == number
     assert messages().head("ride").seq == 2

@@ -6,8 +6,8 @@ make_call's deaths are in tests/integration/test_call_crashes.py.
 import itertools
 
 from make_call.app import handler as make_call
-from navietakie.tables.connections import connections
-from navietakie.tables.messages import messages
+from navietakie.aws.tables.connections import connections
+from navietakie.aws.tables.messages import messages
 from send_message.app import handler as send_message
 from tests.crash.conftest import Ground
 from tests.crash.writes import WRITES, Write, by_rest, close_and_open, for_each, outcome, stage
@@ -82,7 +82,7 @@ def test_a_leaving_whose_disconnect_died_is_noticed_by_the_next_frame_about_the_
             body["side"] for _, body in ground.wire.queued if body["booking_code"] == ride and body["kind"] == "left"
         ]
         assert "driver" in left, f"killed before request {number}"
-        assert f"{ride}-driver" not in {connection.connection_id for connection in connections().of(ride, 0)}
+        assert f"{ride}-driver" not in {connection.connection_id for connection in connections().of_booking(ride, 0)}
         if not died:
             break
     assert number >= 4

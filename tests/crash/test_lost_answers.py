@@ -5,9 +5,9 @@ from collections.abc import Generator
 
 import pytest
 
-from navietakie.tables.calls import calls
-from navietakie.tables.connections import connections
-from navietakie.tables.messages import messages
+from navietakie.aws.tables.calls import calls
+from navietakie.aws.tables.connections import connections
+from navietakie.aws.tables.messages import messages
 from send_message.app import handler as send_message
 from tests.crash.conftest import Ground, over_http
 from tests.crash.writes import WRITES, Write, for_each, outcome, stage, take_step
@@ -57,7 +57,9 @@ def test_who_connects_is_let_in(ground: Ground) -> None:
         with ground.losing_the_answer(number) as lost:
             answer = ground.ask(websocket, invocations.connect(f"line-{number}", query))
         assert answer["statusCode"] == 200, lost
-        assert [connection.connection_id for connection in connections().of(f"lost-{number}", 0)] == [f"line-{number}"]
+        assert [connection.connection_id for connection in connections().of_booking(f"lost-{number}", 0)] == [
+            f"line-{number}"
+        ]
         if not lost:
             break
     assert number >= 2
@@ -101,7 +103,7 @@ def test_a_call_takes_each_step_once(ground: Ground, acts: list[str]) -> None:
             take_step(ground, ride, *act.split())
         with ground.losing_the_answer(number) as lost:
             take_step(ground, ride, *acts[-1].split())
-        call = calls().live(ride)
+        call = calls().latest(ride)
         assert call is not None
         assert call.version == len(acts), lost
         assert messages().head(ride).seq == (2 if call.state == "ended" else 1), lost

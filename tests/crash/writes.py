@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from make_call.app import handler as make_call
-from navietakie import instants
-from navietakie.tables.calls import calls
-from navietakie.tables.connections import connections
-from navietakie.tables.messages import messages
+from navietakie.aws.tables.calls import calls
+from navietakie.aws.tables.connections import connections
+from navietakie.aws.tables.messages import messages
+from navietakie.domain import instants
 from send_message.app import handler as send_message
 from tests.crash.conftest import Ground
 from tests.fakes import invocations
@@ -81,13 +81,13 @@ def outcome(ground: Ground, ride: str) -> Any:
     ]
     frames = ground.heard[f"{ride}-passenger"]
     heard = {frame["message"]["seq"] for frame in frames if frame["type"] == "message"}
-    here = sorted(connection.connection_id.removeprefix(ride) for connection in connections().of(ride, now))
+    here = sorted(connection.connection_id.removeprefix(ride) for connection in connections().of_booking(ride, now))
     queued = {body["kind"] for _, body in ground.wire.queued if body["booking_code"] == ride}
     return history, head.seq, bool(head.closed_at), head.receipts, heard, here, queued
 
 
 def take_step(ground: Ground, ride: str, sender: str, action: str) -> Any:
-    latest = calls().live(ride)
+    latest = calls().latest(ride)
     body = {"booking_code": ride, "sender": sender, "action": action, "call_id": latest.call_id if latest else None}
     answer = ground.ask(make_call, invocations.rest("make_call", body))
     assert "call" in answer, answer

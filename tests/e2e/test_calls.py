@@ -14,7 +14,7 @@ import pytest
 from websockets.sync.client import ClientConnection
 
 from local.stack import Stack
-from navietakie import instants
+from navietakie.domain import instants
 from tests.e2e.talking import ask, connected, hear, tell
 
 _bookings = itertools.count(1)

@@ -2,12 +2,12 @@
 
 from threading import RLock
 
-from navietakie import instants
-from navietakie.call import Call
-from navietakie.conversation import Head
-from navietakie.errors import Refusal
-from navietakie.message import Message, Side
-from navietakie.tables.calls import LogPage, VersionConflict
+from navietakie.aws.tables.calls import LogPage, VersionConflict
+from navietakie.domain import instants
+from navietakie.domain.call import Call
+from navietakie.domain.conversation import Head
+from navietakie.domain.errors import Refusal
+from navietakie.domain.message import Message, Side
 from tests.fakes.messages import FakeMessages
 
 
@@ -15,13 +15,13 @@ class FakeCalls:
     def __init__(self, messages: FakeMessages) -> None:
         self._lock = RLock()
         self._messages = messages
-        self.latest: dict[str, Call] = {}
+        self.kept: dict[str, Call] = {}
         self.ended: dict[str, dict[str, tuple[Call, int]]] = {}
         self.leavings: dict[tuple[str, Side], int] = {}
 
-    def live(self, booking_code: str) -> Call | None:
+    def latest(self, booking_code: str) -> Call | None:
         with self._lock:
-            return self.latest.get(booking_code)
+            return self.kept.get(booking_code)
 
     def logged(self, booking_code: str, call_id: str, now: int) -> Call | None:
         with self._lock:
@@ -45,7 +45,7 @@ class FakeCalls:
             self._check(before, after.booking_code)
             if closed_at := self._messages.head(after.booking_code).closed_at:
                 raise Refusal("booking_closed", "The booking is closed", details={"closed_at": closed_at})
-            self.latest[after.booking_code] = after
+            self.kept[after.booking_code] = after
 
     def end(
         self, before: Call, after: Call, message: Message, *, head: Head, head_after: Head, expires_at: int
@@ -55,12 +55,12 @@ class FakeCalls:
             self._messages.store(
                 message, before=head, after=head_after, expires_at=expires_at, now=0, token=message.message_id
             )
-            self.latest[after.booking_code] = after
+            self.kept[after.booking_code] = after
             self.ended.setdefault(after.booking_code, {})[after.timestamp] = (after, expires_at)
 
     def leave(self, booking_code: str, call_id: str, side: Side, left_at: int) -> Call | None:
         with self._lock:
-            call = self.latest.get(booking_code)
+            call = self.kept.get(booking_code)
             known = self.leavings.get((call_id, side))
             if call is None or call.call_id != call_id or call.state == "ended" or (known or left_at) > left_at:
                 return None
@@ -68,7 +68,7 @@ class FakeCalls:
             return call
 
     def _check(self, before: Call | None, booking_code: str) -> None:
-        there = self.latest.get(booking_code)
+        there = self.kept.get(booking_code)
         wanted = (before.call_id, before.version) if before else None
         if (there and (there.call_id, there.version)) != wanted:
             raise VersionConflict(there)

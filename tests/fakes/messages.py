@@ -3,10 +3,10 @@
 from dataclasses import replace
 from threading import Lock
 
-from navietakie import instants
-from navietakie.conversation import Head, Kind
-from navietakie.message import Message, Sender, Side
-from navietakie.tables.messages import MARKER_LIFE, AlreadyStored, HeadMoved, Marker, Page
+from navietakie.aws.tables.messages import MARKER_LIFE, AlreadyStored, HeadMoved, Marker, Page
+from navietakie.domain import instants
+from navietakie.domain.conversation import Head, ReceiptKind
+from navietakie.domain.message import Message, Sender, Side
 
 
 class FakeMessages:
@@ -48,7 +48,7 @@ class FakeMessages:
             if marker is not None:
                 self.markers[key] = (marker, instants.to_seconds(now + MARKER_LIFE))
             history[message.timestamp] = (message, expires_at)
-            self.heads[message.booking_code] = replace(after, marks=head.marks)
+            self.heads[message.booking_code] = replace(after, receipt_seqs=head.receipt_seqs)
 
     def marker(self, booking_code: str, sender: Sender, client_message_id: str, now: int) -> Marker | None:
         with self._lock:
@@ -93,11 +93,11 @@ class FakeMessages:
         expiries = (expires_at for _, expires_at in alive)
         return Page([message for message, _ in alive], position, min(expiries, default=None))
 
-    def mark(self, booking_code: str, side: Side, kind: Kind, seq: int) -> tuple[Head, bool]:
+    def move_receipt(self, booking_code: str, side: Side, kind: ReceiptKind, seq: int) -> tuple[Head, bool]:
         with self._lock:
             head = self.heads.get(booking_code, Head())
             mark = f"{side}_{kind}"
-            if seq > head.seq or head.marks.get(mark, 0) >= seq:
+            if seq > head.seq or head.receipt_seqs.get(mark, 0) >= seq:
                 return head, False
-            head = self.heads[booking_code] = replace(head, marks={**head.marks, mark: seq})
+            head = self.heads[booking_code] = replace(head, receipt_seqs={**head.receipt_seqs, mark: seq})
             return head, True

@@ -19,21 +19,11 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ReadTimeoutError
 from botocore.httpsession import URLLib3Session
 
-from navietakie import aws, events, identity, timers
-from navietakie.broadcast import connections_api
-from navietakie.tables import dynamo
+from navietakie import warm
+from navietakie.aws import clients
+from navietakie.aws.tables import dynamo
 from tests.fakes import tables
 from tests.fakes.dynamodb import DynamoDb, Refused
-
-CACHES: tuple[Any, ...] = (
-    aws.session,
-    dynamo.client,
-    connections_api,
-    timers.queued_timers,
-    events._client,
-    identity.stored_secret,
-)
-
 
 SECRET = "what every secret of the tests holds, in more than 32 bytes"
 
@@ -139,6 +129,13 @@ def timed_out(asked: Asked) -> ReadTimeoutError:
     return ReadTimeoutError(endpoint_url=f"https://example.invalid/{asked.name}")
 
 
+def restart(wire: Wire) -> None:
+    """Leaves the process as a cold start does, with its requests carried by `wire`."""
+    warm.forget()
+    clients.session().register("before-send", wire.request)
+    clients.session().register("choose-signer", lambda **_: UNSIGNED)  # nobody looks, and it costs half of a request
+
+
 @contextmanager
 def wired(environment: Any, endpoint: str | None = None) -> Generator[Wire]:
     """Connects the functions of this process to a wire, and makes them new tables: at `endpoint`, or in memory.
@@ -167,10 +164,7 @@ def wired(environment: Any, endpoint: str | None = None) -> Generator[Wire]:
     for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "BACKEND_URL", "ALLOWED_ORIGINS", "TURN_SECRET_ARN"):
         environment.delenv(name, raising=False)
     wire = Wire(dynamodb=None if endpoint else DynamoDb())
-    for cache in CACHES:
-        cache.cache_clear()
-    aws.session().register("before-send", wire.request)
-    aws.session().register("choose-signer", lambda **_: UNSIGNED)  # nobody looks, and it costs half of a request
+    restart(wire)
     client = dynamo.client()
     tables.create(client, names)
     try:
@@ -179,5 +173,4 @@ def wired(environment: Any, endpoint: str | None = None) -> Generator[Wire]:
         wire.way = straight
         for name in names.values():
             client.delete_table(TableName=name)
-        for cache in CACHES:
-            cache.cache_clear()
+        warm.forget()

@@ -11,13 +11,10 @@ from botocore.awsrequest import AWSResponse
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 
-from navietakie import aws, events, identity, instants, timers
-from navietakie.broadcast import connections_api
-from navietakie.tables import dynamo
+from navietakie import warm
+from navietakie.domain import instants
 from tests.fakes import tables
 from tests.fakes.gateway import Gateway, gateway
-
-CACHES = (aws.session, dynamo.client, connections_api, timers.queued_timers, events._client, identity.stored_secret)
 
 
 class Context:
@@ -186,8 +183,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Generator[World]:
         monkeypatch.setenv(name, value)
     for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "BACKEND_URL", "ALLOWED_ORIGINS", "TOKEN_SECRET_ARN"):
         monkeypatch.delenv(name, raising=False)
-    for cache in CACHES:
-        cache.cache_clear()
+    warm.forget()
     with mock_aws(), gateway() as there:
         monkeypatch.setenv("WEBSOCKET_ENDPOINT", there.endpoint)
         world = World(there)
@@ -202,8 +198,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Generator[World]:
         sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
         monkeypatch.setenv("EVENTS_TOPIC_ARN", topic)
         yield world
-    for cache in CACHES:
-        cache.cache_clear()
+    warm.forget()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from moto.core.botocore_stubber import BotocoreStubber
 
 from make_call.app import handler
-from navietakie.posting import ConnectionsApi
+from navietakie.wire.connections_api import ConnectionsApi
 from tests.fakes import tables
 from tests.integration.conftest import World, deliver
 

@@ -13,8 +13,8 @@ from clients import erase
 from clients.erase import Stored
 from get_message.app import handler as get_message
 from make_call.app import handler as make_call
-from navietakie.errors import Refusal
-from navietakie.tables import keys
+from navietakie.aws.tables import keys
+from navietakie.domain.errors import Refusal
 from send_message.app import handler as send_message
 from tests.fakes import tables
 from tests.integration.conftest import World, fail

@@ -10,11 +10,11 @@ from get_message import app
 from get_message.app import handler
 from get_message.history import PageCache
 from get_message.sync import Sync
-from navietakie import instants
-from navietakie.conversation import Head
-from navietakie.frames import FRAME_BYTES, frame
-from navietakie.message import Message
-from navietakie.tables.messages import messages
+from navietakie.aws.tables.messages import messages
+from navietakie.domain import instants
+from navietakie.domain.conversation import Head
+from navietakie.domain.frames import FRAME_BYTES, frame
+from navietakie.domain.message import Message
 from tests.integration.conftest import World
 
 PATH = "/api/v1/get_message"
@@ -208,7 +208,7 @@ def sync(world: World, after: str | None = None, **fields: Any) -> list[dict[str
 def test_a_first_sync_brings_the_newest_page_and_how_things_stand(world: World) -> None:
     world.connect("d1", "driver")
     write(60)
-    messages().mark("test", "passenger", "read", 9)
+    messages().move_receipt("test", "passenger", "read", 9)
     (only,) = sync(world)
     assert (only["type"], only["id"], only["part"], only["has_more"]) == ("sync", "s", 0, False)
     assert seqs(only) == list(range(11, 61))

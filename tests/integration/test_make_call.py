@@ -14,9 +14,9 @@ import pytest
 from get_message.app import handler as get_message
 from make_call.app import handler
 from make_call.timing import Timing
-from navietakie import instants
-from navietakie.call import GRACE
-from navietakie.doors import PATIENCE_SECONDS
+from navietakie.domain import instants
+from navietakie.domain.call import GRACE
+from navietakie.doors.serve import PATIENCE_SECONDS
 from navietakie.observability import logger
 from send_message.app import handler as send_message
 from tests.integration.conftest import Context, World, deliver, fail

@@ -13,8 +13,8 @@ from clients.deployment import Deployment, NotFound
 from clients.mcp_server import Access, Api, of_environment, of_url, server
 from get_message.app import handler as get_message
 from make_call.app import handler as make_call
-from navietakie import identity
-from navietakie.identity import verify
+from navietakie.aws import secrets
+from navietakie.doors.identity import verify
 from send_message.app import handler as send_message
 from tests.integration.conftest import World
 
@@ -236,7 +236,7 @@ def test_a_stack_that_wants_tokens_gets_one_for_the_booking_and_role(monkeypatch
     monkeypatch.setattr("clients.mcp_server.DeployedSecret", Secret)
     url, bearer = of_environment("staging")("test", "passenger")
     assert url == found.rest_url
-    bearer_of = verify(bearer or "", identity.Secret(lambda stage: Secret("staging").current()))
+    bearer_of = verify(bearer or "", secrets.Secret(lambda stage: Secret("staging").current()))
     assert (bearer_of.booking_code, bearer_of.role) == ("test", "passenger")
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from make_call.app import handler as make_call
-from navietakie import instants
+from navietakie.aws.tables import dynamo
+from navietakie.domain import instants
 from navietakie.observability import logger
-from navietakie.tables import dynamo
 from send_message.app import handler
 from tests.fakes import tables
 from tests.integration.conftest import World, fail

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from navietakie.aws.tables.calls import calls
+from navietakie.aws.tables.messages import messages
 from navietakie.observability import logger
-from navietakie.tables.calls import calls
-from navietakie.tables.messages import messages
 from tests.integration.conftest import World
 from tests.integration.test_get_message import write
 from websocket.app import handler
@@ -130,13 +130,13 @@ def test_typing_goes_to_the_others(world: World) -> None:
 def test_a_ping_is_answered_with_how_things_stand(world: World) -> None:
     world.connect("d1", "driver")
     write(4)
-    messages().mark("test", "passenger", "delivered", 3)
+    messages().move_receipt("test", "passenger", "delivered", 3)
     (pong,) = world.socket(handler, "d1", {"action": "ping", "id": "1"})
     assert (pong["type"], pong["id"], pong["head_seq"], pong["epoch"]) == ("pong", "1", 4, "the-epoch")
     assert pong["receipts"]["passenger"] == {"delivered": 3, "read": 0}
     assert pong["presence"] == {"driver": True, "passenger": False}
     assert (pong["call"], pong["connection_id"]) == (None, "d1")
-    assert calls().live("test") is None
+    assert calls().latest("test") is None
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import botocore.handlers
 
-from navietakie.posting import ConnectionsApi
+from navietakie.wire.connections_api import ConnectionsApi
 
 FUNCTIONS = f"{Path(__file__).resolve().parents[2]}/functions/"
 TABLES = ("messages", "connections", "calls")

@@ -17,11 +17,11 @@ import get_message.app
 import make_call.app
 import send_message.app
 import websocket.app
-from navietakie import identity, instants
-from navietakie.tables.connections import Connection, connections
+from navietakie.aws.tables.connections import Connection, connections
+from navietakie.domain import instants
 from tests.fakes import invocations
 from tests.fakes.gateway import Gateway, gateway
-from tests.fakes.wire import SECRET, Wire, wired
+from tests.fakes.wire import SECRET, Wire, restart, wired
 from tests.policies import recording
 from tests.policies.roles import ROLES, TURN_SECRET, excess, granted
 
@@ -90,7 +90,7 @@ class Tour:
     def get_messages(self) -> None:
         handler = get_message.app.handler
         self.rest(send_message.app.handler, "send_message", "driver", {"booking_code": "test", "message": "Hello"})
-        identity.stored_secret.cache_clear()  # each function has a process of its own
+        restart(self.wire)  # each function has a process of its own
         self.rest(handler, "get_message", "driver", query={"booking_code": "test"})
         self.join("lost", "passenger", gone=True)
         self.frame(handler, "lost", action="sync")
@@ -150,13 +150,11 @@ def backend() -> Generator[str]:
 def tour() -> None:
     """Asks for everything that there is to ask for."""
     for each in (Tour.send_messages, Tour.make_calls, Tour.get_messages, Tour.come_and_go, Tour.pass_on):
-        identity.stored_secret.cache_clear()
         with pytest.MonkeyPatch.context() as patch, wired(patch) as wire, gateway() as there:
             patch.setenv("AUTH_MODE", "jwt")
             patch.setenv("TOKEN_SECRET_ARN", "the tokens'")
             patch.setenv("WEBSOCKET_ENDPOINT", there.endpoint)
             each(Tour(wire, there, patch))
-    identity.stored_secret.cache_clear()
 
 
 @pytest.mark.parametrize("name", ROLES)

@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from navietakie import identity
+from navietakie import warm
 from tests.security.conftest import FRAMES, REQUESTS, Stack
 
 
@@ -187,12 +187,12 @@ def test_a_rotation_keeps_the_tokens_of_the_last_secret(stack: Stack) -> None:
     old = stack.token()
     secrets: Any = boto3.client("secretsmanager")
     secrets.put_secret_value(SecretId="tokens", SecretString="rotated-" * 8)
-    identity.stored_secret.cache_clear()
+    warm.forget()
     asked = {"booking_code": "mine"}
     assert stack.ask("GET /api/v1/get_message", asked, old)[0] == 200
     assert stack.ask("GET /api/v1/get_message", asked, stack.token("rotated-" * 8))[0] == 200
     secrets.put_secret_value(SecretId="tokens", SecretString="another1" * 8)
-    identity.stored_secret.cache_clear()
+    warm.forget()
     assert stack.ask("GET /api/v1/get_message", asked, old)[0] == 401
 
 

@@ -11,8 +11,9 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from navietakie import doors, posting
-from navietakie.tables import dynamo
+from navietakie.aws.tables import dynamo
+from navietakie.doors import serve
+from navietakie.wire import connections_api
 from tests.template.stack import FUNCTIONS, REST_ROUTES, ROOT, SOCKET_ROUTES, Stack, leaves
 from websocket import proxy
 
@@ -597,7 +598,7 @@ def test_the_shortest_timeout_leaves_time_to_say_that_the_database_is_away(monke
     how: Any = dynamo.client.__wrapped__().meta.config
     away = how.retries["total_max_attempts"] * (how.connect_timeout + how.read_timeout)
     shortest = Stack(**STAGING).template["Parameters"]["Timeout"]["MinValue"]
-    assert away + posting.BUDGET_SECONDS + doors.SPARE_SECONDS < shortest
+    assert away + connections_api.BUDGET_SECONDS + serve.SPARE_SECONDS < shortest
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 import pytest
 from botocore.exceptions import ClientError
 
-from navietakie import aws, instants
-from navietakie.broadcast import Broadcast, connections_api
-from navietakie.errors import Refusal, unavailable
-from navietakie.message import Sender
-from navietakie.posting import Outcome, Post
-from navietakie.sigv4 import Keys
-from navietakie.tables.connections import Connection
+from navietakie.aws import clients
+from navietakie.aws.gateway import connections_api
+from navietakie.aws.tables.connections import Connection
+from navietakie.broadcast import Broadcast
+from navietakie.domain import instants
+from navietakie.domain.errors import Refusal, unavailable
+from navietakie.domain.message import Sender
+from navietakie.wire.connections_api import Outcome, Post
+from navietakie.wire.sigv4 import Keys
 
 NOW = 1_790_000_000 * instants.SECOND
 FRAME = {"v": 1, "type": "message"}
@@ -39,7 +41,7 @@ class Rows:
     broken: Exception | None = None
     undeletable: Exception | None = None
 
-    def of(self, booking_code: str, now: int) -> list[Connection]:
+    def of_booking(self, booking_code: str, now: int) -> list[Connection]:
         if self.broken:
             raise self.broken
         return [row for row in self.found if row.booking_code == booking_code]
@@ -162,7 +164,7 @@ class Session:
 
 
 def test_the_functions_own_credentials_sign(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aws, "session", lambda: Session(Credentials()))
+    monkeypatch.setattr(clients, "session", lambda: Session(Credentials()))
     assert connections_api.__wrapped__("http://x.example/s")._keys() == Keys("AKID", "secret", "token")
 
 
@@ -172,7 +174,7 @@ def test_the_functions_own_credentials_sign(monkeypatch: pytest.MonkeyPatch) -> 
 def test_missing_credentials_fail_posts_and_raise_nothing(
     monkeypatch: pytest.MonkeyPatch, credentials: Credentials | None
 ) -> None:
-    monkeypatch.setattr(aws, "session", lambda: Session(credentials))
+    monkeypatch.setattr(clients, "session", lambda: Session(credentials))
     api = connections_api.__wrapped__("http://127.0.0.1:1/local")
     assert api.post([("a", b"{}")]) == ["failed"]
     with pytest.raises(Refusal, match="credentials"):

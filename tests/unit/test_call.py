@@ -8,15 +8,15 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from navietakie import instants
-from navietakie.call import (
+from navietakie.domain import instants
+from navietakie.domain.call import (
     GRACE,
     LONGEST,
     TABLE,
     Act,
     Call,
+    CallEvent,
     EndReason,
-    Event,
     Role,
     State,
     as_seen,
@@ -26,7 +26,7 @@ from navietakie.call import (
     started_at,
     timed_out,
 )
-from navietakie.errors import Refusal
+from navietakie.domain.errors import Refusal
 
 NOW = instants.from_text("2026-03-01T10:00:00.000000Z")
 SECOND = instants.SECOND
@@ -45,13 +45,15 @@ def in_state(state: State) -> Call:
     return call
 
 
-def act_of(event: Event, role: Role, device: str = "another") -> Act:
+def act_of(event: CallEvent, role: Role, device: str = "another") -> Act:
     side: Any = {"caller": "driver", "callee": "passenger", "server": None}[role]
     return Act(event, side, device if side else None)
 
 
 PAIRS = [
-    *itertools.product(get_args(State), [*get_args(get_args(Event)[0]), "timeout", "lost", "closed"], get_args(Role))
+    *itertools.product(
+        get_args(State), [*get_args(get_args(CallEvent)[0]), "timeout", "lost", "closed"], get_args(Role)
+    )
 ]
 
 
@@ -62,7 +64,7 @@ def test_the_table_has_every_end_reason_and_no_way_out_of_ended() -> None:
 
 
 @pytest.mark.parametrize(("state", "event", "role"), [pair for pair in PAIRS if pair in TABLE])
-def test_what_is_in_the_table_happens(state: State, event: Event, role: Role) -> None:
+def test_what_is_in_the_table_happens(state: State, event: CallEvent, role: Role) -> None:
     before = in_state(state)
     after = moved(before, act_of(event, role), NOW + 3 * SECOND)
     assert (after.state, after.end_reason) == TABLE[state, event, role]
@@ -77,7 +79,9 @@ def test_what_is_in_the_table_happens(state: State, event: Event, role: Role) ->
 
 
 @pytest.mark.parametrize(("state", "event", "role"), [pair for pair in PAIRS if pair not in TABLE])
-def test_what_is_not_in_the_table_is_refused_with_the_call_as_it_stands(state: State, event: Event, role: Role) -> None:
+def test_what_is_not_in_the_table_is_refused_with_the_call_as_it_stands(
+    state: State, event: CallEvent, role: Role
+) -> None:
     before = in_state(state)
     with pytest.raises(Refusal) as refused:
         moved(before, act_of(event, role), NOW + 3 * SECOND)

@@ -12,14 +12,14 @@ import pytest
 
 from make_call.calling import Calling, LogQuery, NewAct, clock_face
 from make_call.timing import Timing
-from navietakie import instants
-from navietakie.call import Call
-from navietakie.conversation import RateLimit, append
-from navietakie.errors import Refusal, unavailable
-from navietakie.message import Message, NewMessage
-from navietakie.tables.connections import Connection
-from navietakie.tables.dynamo import Contended
-from navietakie.tables.messages import HeadMoved
+from navietakie.aws.tables.connections import Connection
+from navietakie.aws.tables.dynamo import Contended
+from navietakie.aws.tables.messages import HeadMoved
+from navietakie.domain import instants
+from navietakie.domain.call import Call
+from navietakie.domain.conversation import RateLimit, append
+from navietakie.domain.errors import Refusal, unavailable
+from navietakie.domain.message import Message, NewMessage
 from tests.fakes.calls import FakeCalls
 from tests.fakes.messages import FakeMessages
 
@@ -101,7 +101,7 @@ class World:
         if not any((at, other) == (due, timer) for at, _, other in self.waiting):  # `delivered` is what multiplies them
             self.waiting.append((due, next(self._numbers), timer))
 
-    def of(self, booking_code: str, now: int) -> list[Connection]:
+    def of_booking(self, booking_code: str, now: int) -> list[Connection]:
         return list(self.present.values())
 
     def deadline(self) -> float:
@@ -131,7 +131,7 @@ class World:
 
     def goes(self, side: str, connection_id: str | None = None, told: bool = True) -> None:
         del self.present[connection_id or f"{side}-1"]
-        call = self.calls.live("test")
+        call = self.calls.latest("test")
         if told and call is not None and call.state != "ended":
             self.queue("left", "test", 0, call_id=call.call_id, side=side, left_at=self.now)
 
@@ -164,7 +164,7 @@ class World:
 
     @property
     def call(self) -> Call:
-        call = self.calls.live("test")
+        call = self.calls.latest("test")
         assert call is not None
         return call
 
@@ -475,14 +475,14 @@ def test_the_timer_of_another_call_does_nothing(world: World) -> None:
 
 def test_a_timer_without_its_call_does_nothing(world: World) -> None:
     world.timing.on({"kind": "ring", "booking_code": "test", "call_id": "0" * 32}, world.deadline())
-    assert (world.calls.live("test"), world.waiting, world.told) == (None, [], [])
+    assert (world.calls.latest("test"), world.waiting, world.told) == (None, [], [])
 
 
 def test_without_a_timer_no_call_rings() -> None:
     world = World()
     world.timers_down = True
     refused("unavailable", world.ring)
-    assert (world.calls.live("test"), world.told) == (None, [])
+    assert (world.calls.latest("test"), world.told) == (None, [])
 
 
 def test_four_hours_of_talk_end_with_whoever_looks_next(world: World) -> None:
@@ -716,7 +716,7 @@ def test_a_write_whose_answer_was_lost_is_found_by_the_retry() -> None:
     world = World()
     for action, side, device in (("initiate", "driver", "d"), ("accept", "passenger", "p"), ("end", "driver", "d")):
         world.calls.faults = [(unavailable("The database"), True)]
-        act = partial(world.act, side, action, world.calls.live("test"), device)
+        act = partial(world.act, side, action, world.calls.latest("test"), device)
         refused("unavailable", act)
         world.act(side, action, world.call, device)
     world.check_log("completed")

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from navietakie import instants
-from navietakie.conversation import CLOCK_SKEW, Head, RateLimit, append, next_timestamp
-from navietakie.errors import Refusal
-from navietakie.message import NewMessage
+from navietakie.domain import instants
+from navietakie.domain.conversation import CLOCK_SKEW, Head, RateLimit, append, next_timestamp
+from navietakie.domain.errors import Refusal
+from navietakie.domain.message import NewMessage
 
 NOW = instants.from_text("2026-03-01T10:00:00.000000Z")
 FIVE_A_SECOND = RateLimit(5, 20)
@@ -113,5 +113,5 @@ def test_a_text_message_cannot_close_a_booking() -> None:
 
 
 def test_who_has_read_a_message_has_got_it() -> None:
-    head = Head(seq=9, marks={"driver_read": 7, "driver_delivered": 3, "passenger_delivered": 2})
+    head = Head(seq=9, receipt_seqs={"driver_read": 7, "driver_delivered": 3, "passenger_delivered": 2})
     assert head.receipts == {"driver": {"delivered": 7, "read": 7}, "passenger": {"delivered": 2, "read": 0}}

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from navietakie import cursors, instants
-from navietakie.errors import Refusal
+from navietakie.domain import cursors, instants
+from navietakie.domain.errors import Refusal
 
 booking_codes = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", fullmatch=True)
 

@@ -11,8 +11,8 @@ from jsonschema import Draft202012Validator
 
 from docs.generator import schemas
 from docs.generator.__main__ import texts
-from navietakie.errors import STATUS
-from navietakie.message import NewMessage
+from navietakie.domain.errors import STATUS
+from navietakie.domain.message import NewMessage
 from tests.documents import ROOT, asyncapi, openapi
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from navietakie import exchange
-from navietakie.exchange import ADDRESS_SECONDS, Answer, Endpoint, Reader
+from navietakie.wire import exchange
+from navietakie.wire.exchange import ADDRESS_SECONDS, Endpoint, HttpResponse, Reader
 
 LARGEST = 1_000
 
@@ -52,7 +52,7 @@ FRAMED = st.one_of(
 )
 
 
-def fed(content: bytes, cuts: Iterable[int] = (), *, ended: bool = False) -> tuple[Answer, bool] | None:
+def fed(content: bytes, cuts: Iterable[int] = (), *, ended: bool = False) -> tuple[HttpResponse, bool] | None:
     """What a reader makes of `content` that arrives in parts."""
     reader = Reader(LARGEST)
     edges = [0, *sorted(cut for cut in cuts if 0 < cut < len(content)), len(content)]
@@ -138,13 +138,13 @@ def test_an_answer_is_read_wherever_it_is_cut(
 
 
 def test_a_body_without_a_length_ends_with_the_connection() -> None:
-    assert fed(b"HTTP/1.1 200 OK\r\n\r\nuntil", ended=True) == (Answer(200, b"", b"until", True), False)
+    assert fed(b"HTTP/1.1 200 OK\r\n\r\nuntil", ended=True) == (HttpResponse(200, b"", b"until", True), False)
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 9", b"Transfer-Encoding: chunked"])
 def test_a_body_that_is_cut_off_is_not_whole(framing: bytes) -> None:
     read = fed(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n5\r\nabc", ended=True)
-    assert read == (Answer(200, framing + b"\r\n", b"", False), False)
+    assert read == (HttpResponse(200, framing + b"\r\n", b"", False), False)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_body_that_is_cut_off_is_not_whole(framing: bytes) -> None:
 )
 def test_a_body_of_no_clear_or_too_great_a_length_is_not_read(framing: bytes) -> None:
     read = fed(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n1\r\n")
-    assert read == (Answer(200, framing + b"\r\n", b"", False), False)
+    assert read == (HttpResponse(200, framing + b"\r\n", b"", False), False)
 
 
 @pytest.mark.parametrize("framing", [b"x: y", b"Transfer-Encoding: chunked"])
@@ -176,7 +176,7 @@ def test_what_are_no_chunks_is_an_error(chunk: bytes) -> None:
 @pytest.mark.parametrize("status", [204, 304])
 def test_some_statuses_have_no_body(status: int) -> None:
     read = fed(f"HTTP/1.1 {status} Whatever\r\n\r\n".encode())
-    assert read == (Answer(status, b"", b"", True), True)
+    assert read == (HttpResponse(status, b"", b"", True), True)
 
 
 @given(st.binary(max_size=200), st.booleans())

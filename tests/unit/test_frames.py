@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from navietakie import frames
-from navietakie.errors import Refusal
-from navietakie.message import Message
+from navietakie.domain import frames
+from navietakie.domain.errors import Refusal
+from navietakie.domain.message import Message
 
 ENVELOPE = frames.frame("sync", "b" * 64, "2026-03-01T10:00:00.000000Z", id="i" * 64, messages=[], epoch="e" * 32)
 

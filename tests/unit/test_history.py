@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from get_message.history import QUERIES, History, HistoryQuery, PageCache
-from navietakie import instants
-from navietakie.conversation import Head
-from navietakie.message import Message, Sender
-from navietakie.tables.messages import Page
+from navietakie.aws.tables.messages import Page
+from navietakie.domain import instants
+from navietakie.domain.conversation import Head
+from navietakie.domain.message import Message, Sender
 from tests.fakes.messages import FakeMessages
 
 NOW = instants.from_text("2026-03-01T10:00:00.000000Z")

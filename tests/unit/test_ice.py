@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from make_call.ice import for_call, parse
-from navietakie import instants
-from navietakie.errors import Refusal
+from navietakie.domain import instants
+from navietakie.domain.errors import Refusal
 
 NOW = instants.from_text("2026-03-01T10:00:00.900000Z")
 STUN = {"urls": "stun:stun.example.com:3478"}

@@ -10,9 +10,12 @@ from typing import Any
 import jwt
 import pytest
 
-from navietakie import identity, settings
-from navietakie.errors import Refusal
-from navietakie.identity import Identity, Secret, verify
+from navietakie import settings
+from navietakie.aws import secrets
+from navietakie.aws.secrets import Secret
+from navietakie.domain.errors import Refusal
+from navietakie.doors import identity
+from navietakie.doors.identity import Identity, verify
 
 CURRENT, PREVIOUS, FOREIGN = (name * 8 for name in ("current-", "previous-", "foreign-"))
 HOUR = 3600
@@ -224,7 +227,7 @@ def test_failed_signatures_fetch_once_a_minute_at_most() -> None:
         for _ in range(5):
             refusal(token(FOREIGN), vault)
         assert vault.asked == 1 + minute
-        vault.now += identity.REFETCH_SECONDS
+        vault.now += secrets.REFETCH_SECONDS
 
 
 def test_failed_signatures_ask_once_a_minute_even_while_nobody_answers() -> None:
@@ -239,7 +242,7 @@ def test_failed_signatures_ask_once_a_minute_even_while_nobody_answers() -> None
 def test_what_fails_for_another_reason_fetches_nothing() -> None:
     vault = Vault()
     verify(token(), vault.secret)
-    vault.now += identity.REFETCH_SECONDS
+    vault.now += secrets.REFETCH_SECONDS
     refusal(token(exp=1), vault)
     refusal(token(aud="another"), vault)
     refusal("a.b.c", vault)
@@ -251,7 +254,7 @@ def test_a_secret_rotated_away_twice_is_worthless_after_a_quarter_of_an_hour() -
     verify(token(), vault.secret)
     vault.rotate("second-1" * 8)
     vault.rotate("third-11" * 8)
-    vault.now += identity.SECRET_TTL_SECONDS
+    vault.now += secrets.SECRET_TTL_SECONDS
     assert refusal(token(CURRENT), vault) == "unauthorized"
 
 
@@ -259,7 +262,7 @@ def test_a_known_secret_survives_an_outage_of_its_keeper() -> None:
     vault = Vault()
     verify(token(), vault.secret)
     vault.down = True
-    vault.now += identity.SECRET_TTL_SECONDS
+    vault.now += secrets.SECRET_TTL_SECONDS
     assert verify(token(), vault.secret).sub == "driver-7"
 
 

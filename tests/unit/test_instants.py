@@ -2,7 +2,7 @@
 
 import pytest
 
-from navietakie import instants
+from navietakie.domain import instants
 
 
 @pytest.mark.parametrize(

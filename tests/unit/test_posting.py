@@ -21,11 +21,11 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from navietakie import exchange, posting
-from navietakie.errors import Refusal
+from navietakie.domain.errors import Refusal
 from navietakie.observability import logger
-from navietakie.posting import ATTEMPTS, MAX_IN_FLIGHT, MIN_IN_FLIGHT, ConnectionsApi, Post
-from navietakie.sigv4 import Keys
+from navietakie.wire import connections_api, exchange
+from navietakie.wire.connections_api import ATTEMPTS, MAX_IN_FLIGHT, MIN_IN_FLIGHT, ConnectionsApi, Post
+from navietakie.wire.sigv4 import Keys
 from tests.fakes.peer import Asked, Peer, answer, client_tls, hang_up, peer, pieces, reset, server_tls, then_hang_up
 
 KEYS = Keys("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "IQoJb3JpZ2luX2VjE+/==")
@@ -55,13 +55,13 @@ def server() -> Generator[Peer]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shortens what a post may take, so that a test of time-outs is over soon."""
-    monkeypatch.setattr(posting, "POST_SECONDS", 0.4)
+    monkeypatch.setattr(connections_api, "POST_SECONDS", 0.4)
 
 
 @pytest.fixture
 def one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves no second try, so that a needed one shows as a failure."""
-    monkeypatch.setattr(posting, "ATTEMPTS", 1)
+    monkeypatch.setattr(connections_api, "ATTEMPTS", 1)
 
 
 class Gate:
@@ -212,10 +212,10 @@ def test_a_resolver_that_takes_the_whole_budget_is_not_asked_for_every_post(monk
         raise socket.gaierror("Temporary failure in name resolution")
 
     clock = SimpleNamespace(monotonic=lambda: sum(asked), strftime=time.strftime, gmtime=time.gmtime)
-    monkeypatch.setattr(posting, "time", clock)
+    monkeypatch.setattr(connections_api, "time", clock)
     monkeypatch.setattr(socket, "getaddrinfo", slow)
     assert ConnectionsApi("http://nowhere.invalid", "us-east-1", lambda: KEYS).post(many(20)) == ["failed"] * 20
-    assert sum(asked) < posting.BUDGET_SECONDS + 3.0
+    assert sum(asked) < connections_api.BUDGET_SECONDS + 3.0
 
 
 def test_the_next_address_of_the_host_is_tried(
@@ -241,7 +241,7 @@ def test_an_address_that_never_answers_is_tried_last_from_then_on(monkeypatch: p
         poster = api(server, client_tls(), "localhost")
         assert poster.post(many(3)) == ["delivered"] * 3
         server.hang_up_all()
-        monkeypatch.setattr(posting, "ATTEMPTS", 1)
+        monkeypatch.setattr(connections_api, "ATTEMPTS", 1)
         assert poster.post(many(3)) == ["delivered"] * 3
 
 
@@ -279,14 +279,14 @@ def test_slow_receivers_are_posted_to_at_once(server: Peer) -> None:
 
 
 def test_two_receivers_are_posted_to_at_once(server: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(posting, "SLOW_SECONDS", 60.0)
+    monkeypatch.setattr(connections_api, "SLOW_SECONDS", 60.0)
     gate = Gate(2)
     server.answers |= {"a": [gate], "b": [gate]}
     assert api(server).post(posts("a", "b")) == ["delivered"] * 2
 
 
 def test_quick_receivers_share_few_connections(server: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(posting, "SLOW_SECONDS", 60.0)
+    monkeypatch.setattr(connections_api, "SLOW_SECONDS", 60.0)
     poster = api(server)
     assert poster.post(many(200)) == ["delivered"] * 200
     assert poster.post(many(200)) == ["delivered"] * 200
@@ -308,8 +308,8 @@ def test_no_thread_is_started(server: Peer, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_all_posts_have_an_outcome_when_the_budget_is_spent(server: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(posting, "BUDGET_SECONDS", 0.3)
-    monkeypatch.setattr(posting, "MAX_IN_FLIGHT", 8)
+    monkeypatch.setattr(connections_api, "BUDGET_SECONDS", 0.3)
+    monkeypatch.setattr(connections_api, "MAX_IN_FLIGHT", 8)
     server.answers |= {f"c{number}": [server.hang] for number in range(1, 100)}
     assert api(server).post(many(100)) == ["delivered"] + ["failed"] * 99
     assert {server.tries(f"c{number}") for number in range(100)} <= {0, 1}
@@ -328,7 +328,7 @@ def test_threads_may_share_a_poster(server: Peer) -> None:
 
 def kept_after(server: Peer, monkeypatch: pytest.MonkeyPatch, *script: Any) -> bool:
     """Whether a connection on which this was answered is used again."""
-    monkeypatch.setattr(posting, "ATTEMPTS", 1)
+    monkeypatch.setattr(connections_api, "ATTEMPTS", 1)
     server.answers["a"] = [*script, answer(200)]
     poster = api(server)
     assert poster.post(posts("a")) == ["delivered"]

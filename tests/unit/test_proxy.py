@@ -21,9 +21,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from navietakie import identity, requests, settings
-from navietakie.errors import Refusal
-from navietakie.identity import Secret
+from navietakie import settings, warm
+from navietakie.aws import secrets as stored_secrets
+from navietakie.aws.secrets import Secret
+from navietakie.domain.errors import Refusal
+from navietakie.doors import requests
 from navietakie.observability import logger
 from tests.backend.signatures import check
 from websocket import proxy
@@ -186,7 +188,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
         monkeypatch.delenv(name, raising=False)
     signing, tokens = Secret(lambda _: SIGNING), Secret(lambda _: TOKENS)
     secrets = {"arn:proxy": signing, "arn:token": tokens}
-    monkeypatch.setattr(identity, "stored_secret", lambda arn: secrets[arn])
+    monkeypatch.setattr(stored_secrets, "stored_secret", lambda arn: secrets[arn])
     monkeypatch.setattr(requests, "poster", lambda _: it)
     monkeypatch.setattr(proxy, "_pause", lambda _: 0.0)
     return it
@@ -678,12 +680,12 @@ def test_https_is_verified(
     server, trusted = _certificate(tmp_path, address)
     if trusting:
         monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
-    proxy._tls.cache_clear()
+    warm.forget()
     with serving(says(200, b'{"type":"safe"}'), tls=server) as backend:
         monkeypatch.setenv("BACKEND_URL", backend.url)
         client.says("{}")
         assert (len(backend.took) == 1) is reached
-    proxy._tls.cache_clear()
+    warm.forget()
     assert client.frames == [b'{"type":"safe"}'] if reached else client.errors == ["internal"]
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from navietakie import aws, events
+from navietakie import warm
+from navietakie.aws import publishing
 from navietakie.observability import flush
 from tests.fakes.peer import Peer, answer, hang_up, peer, reset
 
@@ -24,16 +25,13 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> Generator[Peer]:
             "EVENTS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:events",
         }.items():
             monkeypatch.setenv(name, value)
-        caches = (aws.session, events._client)
-        for cache in caches:
-            cache.cache_clear()
+        warm.forget()
         yield server
-        for cache in caches:
-            cache.cache_clear()
+        warm.forget()
 
 
 def ring(event_id: str) -> None:
-    events.publish("call.ringing", "ride-1", 0, event_id=event_id)
+    publishing.publish("call.ringing", "ride-1", 0, event_id=event_id)
 
 
 @pytest.mark.parametrize("behaviour", [hang_up, reset, answer(400, THROTTLED), answer(503)])

@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from navietakie.conversation import Head
-from navietakie.errors import Refusal
-from navietakie.requests import Party
-from navietakie.tables.dynamo import Contended
+from navietakie.aws.tables.dynamo import Contended
+from navietakie.domain.conversation import Head
+from navietakie.domain.errors import Refusal
+from navietakie.doors.requests import Party
 from send_message.receipts import record
 
 PASSENGER = Party("test", "passenger", None)
@@ -19,11 +19,11 @@ class Busy:
     def __init__(self, times: int) -> None:
         self.times = times
 
-    def mark(self, booking_code: str, side: str, kind: str, seq: int) -> tuple[Head, bool]:
+    def move_receipt(self, booking_code: str, side: str, kind: str, seq: int) -> tuple[Head, bool]:
         self.times -= 1
         if self.times >= 0:
             raise Contended
-        return Head(seq=9, marks={f"{side}_{kind}": seq}), True
+        return Head(seq=9, receipt_seqs={f"{side}_{kind}": seq}), True
 
 
 def test_a_receipt_waits_for_the_message_that_is_being_stored() -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from navietakie import instants
-from navietakie.conversation import Head, RateLimit
-from navietakie.errors import Refusal, unavailable
-from navietakie.message import Message, NewMessage
-from navietakie.requests import Party
-from navietakie.tables.dynamo import Contended
+from navietakie.aws.tables.dynamo import Contended
+from navietakie.domain import instants
+from navietakie.domain.conversation import Head, RateLimit
+from navietakie.domain.errors import Refusal, unavailable
+from navietakie.domain.message import Message, NewMessage
+from navietakie.doors.requests import Party
 from send_message.sending import Sending, Sent
 from tests.fakes.messages import FakeMessages
 

@@ -12,7 +12,7 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from navietakie.sigv4 import Keys, Signer
+from navietakie.wire.sigv4 import Keys, Signer
 
 REGION = "eu-central-1"
 NOW = datetime(2026, 1, 31, 8, 0, 0, tzinfo=UTC)

@@ -11,18 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = {"send_message", "make_call", "get_message", "websocket"}
 LAYER = ROOT / "layers/shared/navietakie"
-PURE = {
-    LAYER / "call.py",
-    LAYER / "conversation.py",
-    LAYER / "cursors.py",
-    LAYER / "errors.py",
-    LAYER / "frames.py",
-    LAYER / "instants.py",
-    LAYER / "message.py",
-    LAYER / "parsing.py",
-}
 WORLD = {"boto3", "botocore", "os", "time", "random", "socket", "http", "urllib", "threading", "uuid", "secrets"}
-TOUCHES_AWS = {"aws.py", "http_session.py", "tables", "broadcast.py", "events.py", "identity.py", "timers.py"}
 SOURCES = sorted([*LAYER.rglob("*.py"), *(ROOT / "functions").rglob("*.py")])
 
 
@@ -61,21 +50,17 @@ def test_functions_never_import_each_other(path: Path) -> None:
     assert not packages(path) & (FUNCTIONS - {own})
 
 
-@pytest.mark.parametrize("path", sorted(PURE), ids=name)
-def test_pure_files_touch_no_world_and_import_pure_files_alone(path: Path) -> None:
+@pytest.mark.parametrize("path", sorted((LAYER / "domain").rglob("*.py")), ids=name)
+def test_the_domain_is_pure(path: Path) -> None:
     assert not packages(path) & WORLD
-    ours = {each for each in imports(path) if each.startswith("navietakie.")}
-    modules = {each for each in ours if (LAYER / f"{each.removeprefix('navietakie.').replace('.', '/')}.py").exists()}
-    assert modules <= {f"navietakie.{pure.stem}" for pure in PURE}
+    assert all(each.startswith("navietakie.domain") for each in imports(path) if each.startswith("navietakie"))
     calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
     assert not calls & {"datetime.now", "datetime.utcnow", "date.today", "open", "print", "input"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name)
-def test_aws_is_touched_at_the_edge_alone(path: Path) -> None:
-    if path.is_relative_to(LAYER) and path.relative_to(LAYER).parts[0] in TOUCHES_AWS:
-        return
-    assert not packages(path) & {"boto3", "botocore"}
+def test_boto3_and_botocore_are_imported_under_aws_alone(path: Path) -> None:
+    assert path.is_relative_to(LAYER / "aws") or not packages(path) & {"boto3", "botocore"}
 
 
 @pytest.mark.parametrize("path", sorted(LAYER.rglob("*.py")), ids=name)

@@ -4,43 +4,21 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from navietakie import aws, settings
-from navietakie.errors import Refusal
-from navietakie.frames import Frame, encode
-from navietakie.message import Sender
+from navietakie.aws import clients
+from navietakie.aws.tables.connections import Connection
+from navietakie.domain.errors import Refusal
+from navietakie.domain.frames import Frame, encode
+from navietakie.domain.message import Sender
 from navietakie.observability import count, logger
-from navietakie.posting import ConnectionsApi, Outcome, Poster
-from navietakie.sigv4 import Keys
-from navietakie.tables.connections import Connection
-
-
-@cache
-def connections_api(endpoint: str) -> ConnectionsApi:
-    """The @connections API at `endpoint`, one per process, signed with the function's own credentials."""
-    credentials = aws.session().get_credentials()
-    region = settings.optional("AWS_REGION") or settings.optional("AWS_DEFAULT_REGION", "us-east-1")
-
-    def keys() -> Keys:
-        try:
-            frozen = credentials.get_frozen_credentials() if credentials else None
-        except (BotoCoreError, ClientError, RuntimeError) as error:
-            raise Refusal("internal", "The function's AWS credentials could not be refreshed") from error
-        if frozen is None or not frozen.access_key or not frozen.secret_key:
-            raise Refusal("internal", "The function has no AWS credentials")
-        return Keys(frozen.access_key, frozen.secret_key, frozen.token)
-
-    return ConnectionsApi(endpoint, region, keys, aws.trust)
+from navietakie.wire.connections_api import Outcome, Poster
 
 
 class Rows(Protocol):
     """Where the connections of a booking are found: `tables.connections.Connections`."""
 
-    def of(self, booking_code: str, now: int) -> list[Connection]: ...
+    def of_booking(self, booking_code: str, now: int) -> list[Connection]: ...
 
     def remove_gone(self, connection: Connection, now: int) -> bool: ...
 
@@ -102,11 +80,11 @@ class Broadcast:
         try:
             if time.monotonic() >= self.deadline:
                 raise Refusal("unavailable", "No time was left to look for connections")
-            found = self.connections.of(booking_code, now)
+            found = self.connections.of_booking(booking_code, now)
             receivers = [each for each in found if each.connection_id not in excluded and to(each)]
         except Exception as error:  # whatever it is, the answers below still have to be posted
             complete = False
-            extra = {"booking_code": booking_code, "error_type": aws.name_of(error)}
+            extra = {"booking_code": booking_code, "error_type": clients.name_of(error)}
             logger.error("connections could not be looked up", extra=extra)
             count("Failures")
         body = encode(frame)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from navietakie.errors import Refusal
+from navietakie.domain.errors import Refusal
 
 
 def required(*names: str) -> str:

@@ -4,15 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from navietakie import instants, settings
-from navietakie.call import Act, Call, as_seen, started_at
-from navietakie.conversation import Head
-from navietakie.errors import Refusal
-from navietakie.message import SIDES, Message, Side, other_side
-from navietakie.tables import dynamo, keys
-from navietakie.tables.dynamo import ConditionFailed, translated
-from navietakie.tables.keys import Item
-from navietakie.tables.messages import HeadMoved, Messages, head_of, messages
+from navietakie import settings
+from navietakie.aws.tables import dynamo, keys
+from navietakie.aws.tables.dynamo import ConditionFailed, translated
+from navietakie.aws.tables.keys import Item
+from navietakie.aws.tables.messages import HeadMoved, Messages, head_of, messages
+from navietakie.domain import instants
+from navietakie.domain.call import Act, Call, as_seen, started_at
+from navietakie.domain.conversation import Head
+from navietakie.domain.errors import Refusal
+from navietakie.domain.message import SIDES, Message, Side, other_side
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -47,12 +48,12 @@ class Calls:
         self._table = table
         self._messages = messages
 
-    def live(self, booking_code: str) -> Call | None:
+    def latest(self, booking_code: str) -> Call | None:
         """The booking's latest call as it is stored, strongly consistent: live, or ended but for the next one."""
         item = self._get(booking_code, keys.LIVE)
         return _call_of(item) if item else None
 
-    def seen(self, booking_code: str, now: int) -> Call | None:
+    def latest_as_seen(self, booking_code: str, now: int) -> Call | None:
         """The latest call as readers see it at `now`, strongly consistent; None once it has expired."""
         item = self._get(booking_code, keys.LIVE)
         return as_seen(_call_of(item), now) if item and not _has_expired(item, now) else None

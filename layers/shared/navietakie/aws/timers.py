@@ -11,13 +11,14 @@ nothing; one that comes early queues the rest of its time.
 """
 
 import json
-from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from navietakie import aws, settings
-from navietakie.errors import unavailable
+from navietakie import settings
+from navietakie.aws import clients
+from navietakie.domain.errors import unavailable
+from navietakie.warm import kept
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -49,10 +50,10 @@ class QueuedTimers:
             raise unavailable("The timer queue") from error
 
 
-@cache
+@kept
 def queued_timers(queue_url: str) -> QueuedTimers:
     """The timers in the queue at `queue_url`, one per process."""
-    return QueuedTimers(aws.client("sqs", connect_timeout=1, read_timeout=2, attempts=3), queue_url)
+    return QueuedTimers(clients.client("sqs", connect_timeout=1, read_timeout=2, attempts=3), queue_url)
 
 
 def timers() -> QueuedTimers:

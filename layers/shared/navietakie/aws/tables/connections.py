@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
-from navietakie import instants, settings
-from navietakie.message import SIDES, Sender, Side
+from navietakie import settings
+from navietakie.aws.tables import dynamo, keys
+from navietakie.aws.tables.dynamo import ConditionFailed, translated
+from navietakie.aws.tables.keys import Item
+from navietakie.domain import instants
+from navietakie.domain.message import SIDES, Sender, Side
 from navietakie.observability import logger
-from navietakie.tables import dynamo, keys
-from navietakie.tables.dynamo import ConditionFailed, translated
-from navietakie.tables.keys import Item
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -71,7 +72,7 @@ class Connections:
         item = answer.get("Item")
         return _connection_of(item) if item and "booking_code" in item else None
 
-    def of(self, booking_code: str, now: int) -> list[Connection]:
+    def of_booking(self, booking_code: str, now: int) -> list[Connection]:
         """Every connection of a booking that may receive, all pages of the index (which may lag by a moment).
 
         Rows that somebody else put there count as far as they can be used.

@@ -1,13 +1,15 @@
 """Events for the company's other systems, on an SNS topic: ids and roles, never a message's text."""
 
 import json
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from navietakie import aws, instants, settings
+from navietakie import settings
+from navietakie.aws import clients
+from navietakie.domain import instants
 from navietakie.observability import count, logger
+from navietakie.warm import kept
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -42,6 +44,6 @@ def publish(type: EventType, booking_code: str, now: int, *, event_id: str, **fi
         count("EventsFailed")
 
 
-@cache
+@kept
 def _client() -> "SNSClient":
-    return aws.client("sns", connect_timeout=0.5, read_timeout=0.5, attempts=2)
+    return clients.client("sns", connect_timeout=0.5, read_timeout=0.5, attempts=2)

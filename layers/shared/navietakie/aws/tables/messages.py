@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from navietakie import instants, settings
-from navietakie.conversation import Head, Kind
-from navietakie.message import Message, Sender, Side
-from navietakie.tables import dynamo, keys
-from navietakie.tables.dynamo import ConditionFailed, Contended, translated
-from navietakie.tables.keys import Item
+from navietakie import settings
+from navietakie.aws.tables import dynamo, keys
+from navietakie.aws.tables.dynamo import ConditionFailed, Contended, translated
+from navietakie.aws.tables.keys import Item
+from navietakie.domain import instants
+from navietakie.domain.conversation import Head, ReceiptKind
+from navietakie.domain.message import Message, Sender, Side
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -198,7 +199,7 @@ class Messages:
         expiries = [int(item["expires_at"].get("N", "0")) for item in items]
         return Page([message_of(item) for item in items], position, min(expiries, default=None))
 
-    def mark(self, booking_code: str, side: Side, kind: Kind, seq: int) -> tuple[Head, bool]:
+    def move_receipt(self, booking_code: str, side: Side, kind: ReceiptKind, seq: int) -> tuple[Head, bool]:
         """Moves a receipt forward to `seq`; the head as it is then, and whether that moved it.
 
         It does not move where it stands at `seq` or beyond, or where `seq` was not given out yet.
@@ -280,7 +281,7 @@ def head_of(item: Mapping[str, Any]) -> Head:
         epoch=item["epoch"]["S"],
         closed_at=item.get("closed_at", {}).get("S"),
         allowances={name.removesuffix("_allowance"): n for name, n in numbers.items() if name.endswith("_allowance")},
-        marks={name: n for name, n in numbers.items() if name.endswith(("_delivered", "_read"))},
+        receipt_seqs={name: n for name, n in numbers.items() if name.endswith(("_delivered", "_read"))},
     )
 
 

@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from typing import Final, Literal, NamedTuple, Protocol
 from urllib.parse import quote, urlsplit
 
-from navietakie.errors import Refusal
-from navietakie.exchange import Endpoint, HttpConnection, Stale, Steps
+from navietakie.domain.errors import Refusal
 from navietakie.observability import logger
-from navietakie.sigv4 import Keys, Signer
+from navietakie.wire.exchange import Endpoint, HttpConnection, Stale, Steps
+from navietakie.wire.sigv4 import Keys, Signer
 
 Outcome = Literal["delivered", "gone", "failed"]
 Post = tuple[str, bytes]

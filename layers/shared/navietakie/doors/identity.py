@@ -1,25 +1,21 @@
 """Who asks: a JWT (RFC 7519, HS256) that binds its bearer to one booking and one role."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from navietakie import aws, settings
-from navietakie.errors import Refusal, unavailable
-from navietakie.message import BookingCode, Fields, Label, Sender
-from navietakie.observability import logger
+from navietakie import settings
+from navietakie.aws import secrets
+from navietakie.aws.secrets import Secret
+from navietakie.domain.errors import Refusal
+from navietakie.domain.message import BookingCode, Fields, Label, Sender
 
 AUDIENCE: Final = "navietakie"
 CLAIMS: Final = ["sub", "booking_code", "role", "exp", "aud"]
 TOKEN_BYTES: Final = 4 * 1024
-REFETCH_SECONDS: Final = 60
-"""At most one fetch in this time, however many bad signatures arrive."""
-SECRET_TTL_SECONDS: Final = 15 * 60
-"""After this a secret is fetched again, so that one that was rotated away twice is worth nothing everywhere."""
 NBF_LEEWAY_SECONDS: Final = 60
 """An issuer's clock may be so far ahead of ours: of `nbf` alone, `exp` has no leeway."""
 SUBPROTOCOL: Final = "navietakie.v1"
@@ -51,49 +47,6 @@ class _Claims(Fields):
     role: Sender
     exp: _NumericDate
     nbf: _NumericDate = 0
-
-
-class Secret:
-    """A secret that may be rotated: the current version, and the one before it while the rotation spreads.
-
-    `fetch` gets a stage (`AWSCURRENT` or `AWSPREVIOUS`) and answers with that version, or None where there is none. Its
-    Refusals pass through until a version is known; from then on what is known goes on to count.
-    """
-
-    def __init__(self, fetch: Callable[[str], str | None], clock: Callable[[], float] = time.time) -> None:
-        self._fetch = fetch
-        self._clock = clock  # not the monotonic one: that may stand still while the function is frozen
-        self._versions: list[str] = []
-        self._fetched_at = 0.0
-        self._renewed_at = 0.0
-
-    def versions(self) -> list[str]:
-        """The current version and the previous one, if any: as last fetched.
-
-        That was 15 minutes ago at most, unless Secrets Manager could not be asked since.
-        """
-        if not self._versions:
-            self._refetch()
-        elif self._clock() - self._fetched_at >= SECRET_TTL_SECONDS:
-            self.renew()
-        return self._versions
-
-    def renew(self) -> bool:
-        """Fetches anew, but once a minute at most; whether the versions are others now."""
-        now, before = self._clock(), self._versions
-        if abs(now - self._renewed_at) < REFETCH_SECONDS:
-            return False
-        self._renewed_at = now
-        try:
-            self._refetch()
-        except Refusal:
-            logger.warning("a secret could not be fetched again")
-        return self._versions != before
-
-    def _refetch(self) -> None:
-        stages = (self._fetch(stage) for stage in ("AWSCURRENT", "AWSPREVIOUS"))
-        self._versions = [version for version in stages if version]
-        self._fetched_at = self._clock()
 
 
 def verify(token: str, secret: Secret) -> Identity:
@@ -170,24 +123,4 @@ def _subprotocols(headers: Mapping[str, str]) -> list[str]:
 
 def token_secret() -> Secret:
     """The configured token secret."""
-    return stored_secret(settings.required("TOKEN_SECRET_ARN"))
-
-
-@cache
-def stored_secret(arn: str) -> Secret:
-    """A secret in Secrets Manager, kept for the warm invocations; raises `unavailable` where that does not answer."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    client = aws.client("secretsmanager", connect_timeout=1, read_timeout=2, attempts=3)
-
-    def fetch(stage: str) -> str | None:
-        try:
-            return client.get_secret_value(SecretId=arn, VersionStage=stage)["SecretString"]
-        except (ClientError, BotoCoreError) as error:
-            name = aws.name_of(error)
-            if name == "ResourceNotFoundException" and stage == "AWSPREVIOUS":
-                return None  # never rotated
-            logger.error("a secret could not be fetched", extra={"error_type": name})
-            raise unavailable("A secret") from error
-
-    return Secret(fetch)
+    return secrets.stored_secret(settings.required("TOKEN_SECRET_ARN"))

@@ -26,7 +26,7 @@ _CLOSE: Final = re.compile(rb"\r\nconnection:[^\r]*\bclose\b")
 _CHUNK: Final = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;.*)?")
 
 
-class Answer(NamedTuple):
+class HttpResponse(NamedTuple):
     """An answer. `fields` are its header lines as they came; `whole` is False for a body not read to its end."""
 
     status: int
@@ -35,7 +35,7 @@ class Answer(NamedTuple):
     whole: bool
 
 
-Steps = Generator[int, None, Answer]
+Steps = Generator[int, None, HttpResponse]
 """Yields the events (of `select.poll`) that it waits for, returns the answer, raises OSError."""
 
 
@@ -120,7 +120,7 @@ class HttpConnection:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.used_at = 0.0
-        self.opened = False
+        self.established = False
         """Whether it is connected, TLS included."""
         self._endpoint = endpoint
         self._socket: socket.socket | None = None
@@ -156,13 +156,13 @@ class HttpConnection:
                 connection = yield from self._connected()
                 if self._endpoint.tls is not None:
                     connection = yield from self._secured(connection, self._endpoint.tls)
-                self.opened = True
+                self.established = True
                 answer, keep = yield from self._ask(connection, request)
                 if isinstance(connection, ssl.SSLSocket):
                     self._endpoint.session = connection.session  # TLS 1.3 tickets come with the first answer
         except BaseException:
             self.close()
-            if not self.opened:
+            if not self.established:
                 self._endpoint.try_last(self._address)
             raise
         if keep:
@@ -205,7 +205,7 @@ class HttpConnection:
             except ssl.SSLWantWriteError:
                 yield select.POLLOUT
 
-    def _ask(self, connection: socket.socket, request: bytes) -> Generator[int, None, tuple[Answer, bool]]:
+    def _ask(self, connection: socket.socket, request: bytes) -> Generator[int, None, tuple[HttpResponse, bool]]:
         unsent = memoryview(request)
         while unsent:
             try:
@@ -239,7 +239,7 @@ class Reader:
         self._keep = False
         self._length: int | Literal["chunked", "unknown", "unclear"] = "unclear"
 
-    def feed(self, part: bytes) -> tuple[Answer, bool] | None:
+    def feed(self, part: bytes) -> tuple[HttpResponse, bool] | None:
         """Takes the next part, empty where the server has closed; None while more has to come.
 
         At the end: the answer, and whether the connection can be used again. Raises OSError for what is no answer of
@@ -263,12 +263,12 @@ class Reader:
         elif length != "unclear" and len(received) >= length:
             body, end = received[:length], length
         if body is not None:
-            answer = Answer(self._status, self._fields, bytes(body), whole=True)
+            answer = HttpResponse(self._status, self._fields, bytes(body), whole=True)
             return answer, self._keep and bool(part) and end == len(received)
         if isinstance(length, int) and length > self._largest:
             length = "unclear"
         if not part or length == "unclear" or len(received) > self._largest:
-            return Answer(self._status, self._fields, b"", whole=False), False
+            return HttpResponse(self._status, self._fields, b"", whole=False), False
         return None
 
     def _take_head(self, head: bytes) -> None:

@@ -1,48 +1,55 @@
 """REST as API Gateway's proxy integration speaks it: what is in its events, and how they are answered."""
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from navietakie import settings
-from navietakie.errors import Refusal, invalid
-from navietakie.frames import encode
-from navietakie.parsing import refuse_odd_text
+from navietakie.domain.errors import Refusal, invalid
+from navietakie.domain.frames import encode
+from navietakie.domain.parsing import json_object
+from navietakie.doors import identity
+from navietakie.doors.failures import refusal_of
+from navietakie.doors.lambda_event import LambdaEvent, headers_of, query_of
+from navietakie.doors.requests import Request
 
-Event = Mapping[str, Any]
-"""What Lambda hands to a function."""
-
-
-def headers_of(event: Event) -> dict[str, str]:
-    """The headers of a request or a `$connect`, their names in lower case."""
-    return {name.lower(): value for name, value in _pairs(event, "headers", "multiValueHeaders")}
-
-
-def query_of(event: Event) -> dict[str, str]:
-    """The query string of a request or a `$connect`; raises `invalid_request` for NUL in it."""
-    query = dict(_pairs(event, "queryStringParameters", "multiValueQueryStringParameters"))
-    refuse_odd_text(query)
-    return query
+Response = tuple[int, Mapping[str, Any]]
+"""An HTTP status and the body."""
+Route = Callable[[Request], Response]
 
 
-def _pairs(event: Event, single: str, multiple: str) -> Iterator[tuple[str, str]]:
-    """Names and values; where a name has several the last, as API Gateway has it, which sends them in both ways."""
-    for name, values in _mapping(event, multiple).items():
-        if isinstance(values, list) and values:
-            yield name, str(cast(list[Any], values)[-1])
-    for name, value in _mapping(event, single).items():
-        if value is not None:
-            yield name, str(value)
+def route_of(event: LambdaEvent, routes: Iterable[str]) -> str:
+    """Method and path of a request; where its resource is a greedy one (`/{proxy+}`), the path that was asked for."""
+    resource, path = str(event.get("resource") or ""), str(event.get("path") or "").rstrip("/")
+    paths = {route.partition(" ")[2] for route in routes}
+    known = path if resource not in paths and path in paths else resource or path
+    return f"{event['httpMethod']} {known}"
 
 
-def _mapping(event: Event, name: str) -> Mapping[str, Any]:
-    value: Any = event.get(name) or {}
-    if not isinstance(value, Mapping):
-        raise invalid(name, "Input should be an object")
-    return cast(Mapping[str, Any], value)
+def respond(
+    routes: Mapping[str, Route], route: str, event: LambdaEvent, now: int, deadline: float, request_id: str
+) -> dict[str, Any]:
+    headers: dict[str, str] = {}
+    extra: dict[str, str] = {}
+    try:
+        headers = headers_of(event)
+        if route.startswith("OPTIONS "):
+            return _response(204, None, headers, request_id, _preflight(routes, route.partition(" ")[2]))
+        handle = routes.get(route)
+        if handle is None:
+            raise Refusal("not_found", "There is no such resource")
+        bearer = identity.of_rest(headers)
+        fields = query_of(event) if event["httpMethod"] == "GET" else json_object(_body_of(event))
+        status, body = handle(Request(fields, now, deadline, event, headers, bearer))
+    except Exception as error:
+        refusal = refusal_of(error)
+        status, body = refusal.status, error_body(refusal, request_id)
+        if refusal.retry_after_seconds is not None:
+            extra["Retry-After"] = str(refusal.retry_after_seconds)
+    return _response(status, body, headers, request_id, extra)
 
 
-def body_of(event: Event) -> str:
+def _body_of(event: LambdaEvent) -> str:
     """The body of a request as text; raises `invalid_request` for one that is not UTF-8."""
     body = str(event.get("body") or "")
     if not event.get("isBase64Encoded"):
@@ -53,7 +60,7 @@ def body_of(event: Event) -> str:
         raise invalid("body", "is not UTF-8") from None
 
 
-def preflight(routes: Iterable[str], path: str) -> dict[str, str]:
+def _preflight(routes: Iterable[str], path: str) -> dict[str, str]:
     """The headers that answer a preflight of `path`; `routes` are "METHOD path"."""
     methods = [route.partition(" ")[0] for route in routes if route.endswith(f" {path}")]
     return {
@@ -63,7 +70,7 @@ def preflight(routes: Iterable[str], path: str) -> dict[str, str]:
     }
 
 
-def cors(headers: Mapping[str, str]) -> dict[str, str]:
+def _cors(headers: Mapping[str, str]) -> dict[str, str]:
     """The CORS headers of an answer to a request with these headers (Fetch standard, section 3.2)."""
     allowed = settings.allowed_origins()
     if "*" in allowed:
@@ -72,7 +79,7 @@ def cors(headers: Mapping[str, str]) -> dict[str, str]:
     return {"Vary": "Origin", **({"Access-Control-Allow-Origin": origin} if origin in allowed else {})}
 
 
-def answer(
+def _response(
     status: int,
     body: Mapping[str, Any] | None,
     headers: Mapping[str, str],
@@ -83,7 +90,7 @@ def answer(
     return {
         "statusCode": status,
         "headers": {
-            **cors(headers),
+            **_cors(headers),
             "Access-Control-Expose-Headers": "x-request-id, Retry-After",
             "Cache-Control": "no-store",
             "Content-Type": "application/json; charset=utf-8",

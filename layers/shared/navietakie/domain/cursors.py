@@ -6,8 +6,8 @@ A cursor holds no permission: it says where to go on, and is refused for any oth
 import base64
 import hashlib
 
-from navietakie import instants
-from navietakie.errors import invalid
+from navietakie.domain import instants
+from navietakie.domain.errors import invalid
 
 
 def encode(booking_code: str, timestamp: str) -> str:

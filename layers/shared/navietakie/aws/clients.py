@@ -1,7 +1,6 @@
 """Clients of AWS, from botocore: what boto3 puts on top costs a cold start 60 modules, and nothing here uses it."""
 
 import ssl
-from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,16 +11,17 @@ from botocore.exceptions import ClientError
 from botocore.utils import get_environ_proxies
 
 from navietakie import settings
-from navietakie.http_session import HttpSession
+from navietakie.aws.http_session import HttpSession
+from navietakie.warm import kept
 
 
-@cache
+@kept
 def session() -> botocore.session.Session:
     """The session of this process: it finds the function's credentials and region."""
     return botocore.session.get_session()
 
 
-@cache
+@kept
 def trust() -> ssl.SSLContext:
     """Whom `AWS_CA_BUNDLE` names, else whom the system trusts: to read that list takes longer than a first request."""
     return ssl.create_default_context(cafile=session().get_config_variable("ca_bundle"))

@@ -2,13 +2,13 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from navietakie import aws
-from navietakie.errors import unavailable
+from navietakie.aws import clients
+from navietakie.domain.errors import unavailable
+from navietakie.warm import kept
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -31,13 +31,13 @@ _PASSING: Final = frozenset(
 CONDITION_FAILED: Final = "ConditionalCheckFailed"
 
 
-@cache
+@kept
 def client() -> "DynamoDBClient":
     """The client of this process, made at first use and kept for the warm invocations.
 
     A request is over after 12 s at the most: three times 1 s to connect and 2 s to be answered, and 3 s of pauses.
     """
-    return aws.client("dynamodb", connect_timeout=1, read_timeout=2, attempts=3)
+    return clients.client("dynamodb", connect_timeout=1, read_timeout=2, attempts=3)
 
 
 class ConditionFailed(Exception):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from navietakie.errors import Refusal, invalid
+from navietakie.domain.errors import Refusal, invalid
 
 Sender = Literal["driver", "passenger", "system"]
 Side = Literal["driver", "passenger"]

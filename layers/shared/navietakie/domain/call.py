@@ -9,9 +9,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from navietakie import instants
-from navietakie.errors import Refusal
-from navietakie.message import Side, other_side
+from navietakie.domain import instants
+from navietakie.domain.errors import Refusal
+from navietakie.domain.message import Side, other_side
 
 State = Literal["ringing", "connected", "ended"]
 EndReason = Literal[
@@ -19,11 +19,11 @@ EndReason = Literal[
 ]
 Action = Literal["initiate", "accept", "reject", "end"]
 """What a party may ask for."""
-Event = Action | Literal["timeout", "lost", "closed"]
+CallEvent = Action | Literal["timeout", "lost", "closed"]
 """What may happen to a call: an action; its time is up; a side stays away; the booking closes."""
 Role = Literal["caller", "callee", "server"]
 
-TABLE: Final[Mapping[tuple[State | None, Event, Role], tuple[State, EndReason | None]]] = {
+TABLE: Final[Mapping[tuple[State | None, CallEvent, Role], tuple[State, EndReason | None]]] = {
     (None, "initiate", "caller"): ("ringing", None),
     ("ringing", "initiate", "callee"): ("connected", None),  # glare: both called at once
     ("ringing", "accept", "callee"): ("connected", None),
@@ -55,7 +55,7 @@ class Act:
     `client_call_id` is the name that a client gave an `initiate`, to repeat it safely.
     """
 
-    event: Event
+    event: CallEvent
     by: Side | None = None
     device: str | None = None
     client_call_id: str | None = field(default=None, compare=False)

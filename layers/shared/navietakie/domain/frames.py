@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from navietakie.errors import Refusal
-from navietakie.message import Message
+from navietakie.domain.errors import Refusal
+from navietakie.domain.message import Message
 
 FRAME_BYTES: Final = 32 * 1024
 """API Gateway closes the connection on a larger frame, in either direction (its WebSocket quotas)."""

@@ -21,7 +21,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from navietakie.exchange import Answer, Endpoint, HttpConnection
+from navietakie.wire.exchange import Endpoint, HttpConnection, HttpResponse
 
 ANSWER_BYTES: Final = 32 * 1024 * 1024
 """No answer of AWS that is read here is longer: a page of DynamoDB holds 1 MB of items."""
@@ -52,7 +52,7 @@ class HttpSession:
             # Not asked again here, kept connection or not: AWS may have acted on the request, and botocore's caller
             # wants to know that there was more than one.
             endpoint.close_idle()  # they are no younger than this one
-            raise _kind(error, connection.opened)(endpoint_url=request.url, error=error) from error
+            raise _kind(error, connection.established)(endpoint_url=request.url, error=error) from error
         return AWSResponse(str(request.url), answer.status, _headers(answer), _Body(answer.body))
 
     def close(self) -> None:
@@ -69,13 +69,13 @@ class HttpSession:
         endpoint = Endpoint(str(url.hostname), port, tls, largest=ANSWER_BYTES)
         return self._endpoints.setdefault((scheme, netloc), endpoint)
 
-    def _finished(self, connection: HttpConnection, content: bytes) -> Answer:
-        steps, opened = connection.exchange(content), connection.opened
+    def _finished(self, connection: HttpConnection, content: bytes) -> HttpResponse:
+        steps, opened = connection.exchange(content), connection.established
         deadline = time.monotonic() + (self._read_timeout if opened else self._connect_timeout)
         try:
             while True:
                 events = next(steps)
-                if connection.opened != opened:
+                if connection.established != opened:
                     opened, deadline = True, time.monotonic() + self._read_timeout
                 poll = select.poll()
                 poll.register(connection.fileno(), events)
@@ -117,6 +117,6 @@ def _kind(error: OSError, opened: bool) -> type[BotoCoreError]:
     return ConnectionClosedError if opened else EndpointConnectionError
 
 
-def _headers(answer: Answer) -> Any:  # botocore takes any mapping, its types want urllib3's
+def _headers(answer: HttpResponse) -> Any:  # botocore takes any mapping, its types want urllib3's
     lines = (line.partition(":") for line in answer.fields.decode("latin-1").splitlines())
     return {name: value.strip() for name, _, value in lines}

@@ -5,16 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from navietakie import instants, settings
-from navietakie.broadcast import Broadcast, connections_api
-from navietakie.errors import Refusal, invalid
-from navietakie.frames import Frame, frame
-from navietakie.identity import Identity
-from navietakie.message import BookingCode, Fields, Label, Sender
+from navietakie import settings
+from navietakie.aws.gateway import connections_api
+from navietakie.aws.tables.connections import Connection, connections
+from navietakie.broadcast import Broadcast
+from navietakie.domain import instants
+from navietakie.domain.errors import Refusal, invalid
+from navietakie.domain.frames import Frame, frame
+from navietakie.domain.message import BookingCode, Fields, Label, Sender
+from navietakie.doors.identity import Identity
+from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.observability import logger
-from navietakie.posting import ConnectionsApi
-from navietakie.rest import Event
-from navietakie.tables.connections import Connection, connections
+from navietakie.wire.connections_api import ConnectionsApi
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Request:
     fields: Mapping[str, Any]
     now: int
     deadline: float
-    event: Event
+    event: LambdaEvent
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     identity: Identity | None = None
 
@@ -80,30 +82,30 @@ class SocketRequest:
     id: str | None
     now: int
     deadline: float
-    event: Event
+    event: LambdaEvent
 
     def party(self) -> Party:
         """Who acts: what `$connect` recorded. A frame that names another booking or role is refused."""
         own = self.connection
         for name, recorded in (("booking_code", own.booking_code), ("sender", own.sender)):
             if self.fields.get(name) not in (None, recorded):
-                raise Refusal("forbidden", f"{name}: the connection is another's")
+                raise Refusal("forbidden", f"{name}: this connection belongs to another booking or role")
         return Party(own.booking_code, own.sender, own.sender_id)
 
     def broadcast(self) -> Broadcast:
         """The way to the booking's connections."""
         return broadcast(self.event, self.deadline)
 
-    def answer(self, type: str, **fields: Any) -> Frame:
+    def reply(self, type: str, **fields: Any) -> Frame:
         """A frame that answers this one."""
         return frame(type, self.connection.booking_code, instants.to_text(self.now), id=self.id, **fields)
 
 
-def broadcast(event: Event, deadline: float = math.inf) -> Broadcast:
+def broadcast(event: LambdaEvent, deadline: float = math.inf) -> Broadcast:
     """The way to a booking's connections, from any event; they are looked up until `deadline` (monotonic)."""
     return Broadcast(connections(), poster(event), deadline)
 
 
-def poster(event: Event) -> ConnectionsApi:
+def poster(event: LambdaEvent) -> ConnectionsApi:
     """The @connections API that is configured, or that `event` came from."""
     return connections_api(settings.connections_endpoint(event))

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn, cast
 
-from navietakie.errors import Refusal, invalid
-from navietakie.frames import FRAME_BYTES, encode
+from navietakie.domain.errors import Refusal, invalid
+from navietakie.domain.frames import FRAME_BYTES, encode
 
 BODY_BYTES: Final = FRAME_BYTES
 NESTING: Final = 32

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from navietakie import instants
-from navietakie.errors import Refusal
-from navietakie.message import SIDES, Message, NewMessage, Sender, Side
+from navietakie.domain import instants
+from navietakie.domain.errors import Refusal
+from navietakie.domain.message import SIDES, Message, NewMessage, Sender, Side
 
-Kind = Literal["delivered", "read"]
-Receipts = dict[Side, dict[Kind, int]]
+ReceiptKind = Literal["delivered", "read"]
+Receipts = dict[Side, dict[ReceiptKind, int]]
 
 CLOCK_SKEW = 2 * instants.SECOND
 """How far the clocks of two containers may differ before one of them counts as wrong."""
@@ -29,7 +29,7 @@ class Head:
     closed_at: str | None = None
     allowances: Mapping[str, int] = field(default_factory=dict[str, int])
     """Per sender the instant at which its allowance is whole again (GCRA's theoretical arrival time)."""
-    marks: Mapping[str, int] = field(default_factory=dict[str, int])
+    receipt_seqs: Mapping[str, int] = field(default_factory=dict[str, int])
     """`driver_read` and the like: the highest sequence that a side has said it got or read."""
 
     @property
@@ -37,8 +37,10 @@ class Head:
         """Per side the last sequence delivered and read; who has read a message has got it."""
         return {
             side: {
-                "delivered": max(self.marks.get(f"{side}_delivered", 0), self.marks.get(f"{side}_read", 0)),
-                "read": self.marks.get(f"{side}_read", 0),
+                "delivered": max(
+                    self.receipt_seqs.get(f"{side}_delivered", 0), self.receipt_seqs.get(f"{side}_read", 0)
+                ),
+                "read": self.receipt_seqs.get(f"{side}_read", 0),
             }
             for side in SIDES
         }

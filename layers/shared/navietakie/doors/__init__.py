@@ -1,0 +1,1 @@
+"""The doors of a function: REST, WebSocket, direct invocation, queue. Parse in, one call, answer out."""

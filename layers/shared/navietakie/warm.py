@@ -1,0 +1,30 @@
+"""What a warm container keeps between invocations: clients, secrets, pages. One call forgets all of it."""
+
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import Any, Final
+
+_FORGET: Final[list[Callable[[], Any]]] = []
+
+
+def kept[**Arguments, Value](make: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
+    """Makes a value once per process and arguments, as `functools.cache` does, until `forget`."""
+    cached: Any = cache(make)
+    _FORGET.append(cached.cache_clear)
+
+    @wraps(make)
+    def value(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Value:
+        return cached(*args, **kwargs)
+
+    return value
+
+
+def on_forget(clear: Callable[[], Any]) -> None:
+    """Has `clear` called by `forget`: for what is kept in another form than `kept`'s."""
+    _FORGET.append(clear)
+
+
+def forget() -> None:
+    """Forgets everything that is kept: the next invocation finds the process as a cold start leaves it."""
+    for clear in _FORGET:
+        clear()
