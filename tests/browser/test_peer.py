@@ -1,0 +1,44 @@
+"""A phone that was written from docs/protocol.md alone talks with the console."""
+
+import re
+
+from playwright.sync_api import expect
+
+from local.stack import Stack
+from tests.browser.console import Console, Phone
+from tests.browser.peer import Peer
+
+
+def talk(phone: Phone, peer: Peer) -> None:
+    """Both hear each other: the console a tone, the peer the beeps of Chromium's microphone."""
+    expect(phone.talking).to_have_attribute("data-received", re.compile(r"\d{4,}"))
+    phone.place.page.wait_for_function(
+        """side => Number(document.querySelector(`[data-side=${side}] .level`)
+            .style.getPropertyValue('--loud')) > 0.05""",
+        arg=phone.side,
+    )
+    peer.listen()
+
+
+def test_the_console_calls_a_peer_and_both_hear_each_other(console: Console, stack: Stack) -> None:
+    with Peer(stack.websocket_url, console.booking, "passenger") as peer:
+        console.driver.write("Can you talk?")
+        peer.wait("the driver's message", lambda: "Can you talk?" in peer.messages)
+        peer.say("Call me")
+        expect(console.driver.bubble("Call me")).to_be_visible()
+        console.driver.call()
+        peer.wait("it rings", lambda: peer.state == "ringing")
+        peer.answer()
+        talk(console.driver, peer)
+        console.driver.button("Hang up").click()
+        peer.wait("the end", lambda: peer.state == "ended")
+
+
+def test_a_peer_calls_the_console_and_both_hear_each_other(console: Console, stack: Stack) -> None:
+    with Peer(stack.websocket_url, console.booking, "driver") as peer:
+        peer.ring()
+        console.passenger.button("Answer").click()
+        peer.wait("the answer", lambda: peer.state == "connected")
+        talk(console.passenger, peer)
+        peer.hang_up()
+        expect(console.passenger.messages.last).to_contain_text("Call ended")
