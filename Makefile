@@ -19,10 +19,10 @@ help: ## List what can be made
 
 # --- On this machine ----------------------------------------------------------------------------------------------
 
-.PHONY: run stop reset logs sample-backend start-api
-run: .local/tools/ready ## Run everything here (PORT=8000 AUTH_MODE=none|jwt BACKEND_URL=http://…)
-	@exec $(TOOLS)/python -m local.run \
-		--port "$${PORT:-8000}" --auth-mode "$${AUTH_MODE:-none}" --backend-url "$${BACKEND_URL:-}"
+.PHONY: run stop reset logs sample-backend start-api gate
+run: .local/tools/ready ## Run everything here (PORT=8000 AUTH_MODE=none|jwt BACKEND_URL=http://… PARAMETERS=file.yaml)
+	@exec $(TOOLS)/python -m local.run --port "$${PORT:-8000}" \
+		--auth-mode "$${AUTH_MODE:-}" --backend-url "$${BACKEND_URL:-}" --parameters "$${PARAMETERS:-}"
 
 stop: .local/tools/ready ## Stop what `make run` started, with its data saved
 	@$(TOOLS)/python -m local.stop
@@ -38,6 +38,9 @@ sample-backend: .venv/ready ## A backend for `make run BACKEND_URL=http://127.0.
 
 start-api: .local/tools/ready ## The REST API by `sam local` in Docker, beside `make run` (API_PORT=3000)
 	@exec $(TOOLS)/python -m local.start_api --port "$${API_PORT:-3000}"
+
+gate: .local/tools/ready ## Let a bare `sam local` in Docker reach what `make run` runs, until Ctrl-C
+	@exec $(TOOLS)/python -m local.sam_local
 
 # --- Talking to it (ENV=local, or a deployed one) ------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ import boto3
 from websockets.sync.client import connect
 
 from benchmarks.report import Bars, Goal, Report, progress
+from local.guard import FRONT_DOOR
 from local.stack import Stack
 from navietakie.wire.connections_api import ConnectionsApi
 from navietakie.wire.sigv4 import Keys
@@ -71,20 +72,20 @@ class Url:
 
     host: str
     path: str
+    headers: dict[str, str]
 
     @property
     def socket(self) -> str:
         return f"ws://{self.host}{self.path}"
 
 
-def stage(aws: str, api: str) -> Url:
-    return Url(urlsplit(aws).netloc, f"/_aws/execute-api/{api}/local")
+def stage(stack: Stack, api: str) -> Url:
+    return Url(urlsplit(stack.aws).netloc, f"/_aws/execute-api/{api}/local", {FRONT_DOOR: stack.access.front_door})
 
 
 def root(stack: Stack) -> dict[str, Any]:
     """How boto3 gets at everything in the embedded AWS."""
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    return {"endpoint_url": stack.aws, "region_name": stack.region, **keys}
+    return {**stack.access.client}
 
 
 def deploy_empty(stack: Stack) -> tuple[Url, Url]:
@@ -95,7 +96,7 @@ def deploy_empty(stack: Stack) -> tuple[Url, Url]:
     clouds.get_waiter("stack_create_complete").wait(StackName="empty", WaiterConfig={"Delay": 1})
     [made] = clouds.describe_stacks(StackName="empty")["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in made["Outputs"]}
-    return stage(stack.aws, outputs["Rest"]), stage(stack.aws, outputs["Socket"])
+    return stage(stack, outputs["Rest"]), stage(stack, outputs["Socket"])
 
 
 class Listener:
@@ -103,7 +104,11 @@ class Listener:
 
     def __init__(self, url: Url, booking: str, running: ExitStack) -> None:
         self._socket = running.enter_context(
-            connect(f"{url.socket}?booking_code={booking}&sender=passenger", ping_interval=None)
+            connect(
+                f"{url.socket}?booking_code={booking}&sender=passenger",
+                additional_headers=url.headers,
+                ping_interval=None,
+            )
         )
         self._arrived: dict[str, float] = {}
         self._news = threading.Condition()
@@ -130,7 +135,9 @@ def posting(url: Url, path: str, running: ExitStack) -> Callable[[dict[str, Any]
     running.callback(connection.close)
 
     def post(body: dict[str, Any]) -> None:
-        connection.request("POST", f"{url.path}{path}", json.dumps(body), {"content-type": "application/json"})
+        connection.request(
+            "POST", f"{url.path}{path}", json.dumps(body), {**url.headers, "content-type": "application/json"}
+        )
         answer = connection.getresponse()
         text = answer.read()
         assert answer.status < 300, text
@@ -150,7 +157,7 @@ def empty_rest(url: Url, running: ExitStack) -> Way:
 
 
 def empty_socket(url: Url, running: ExitStack) -> Way:
-    socket = running.enter_context(connect(url.socket, ping_interval=None))
+    socket = running.enter_context(connect(url.socket, additional_headers=url.headers, ping_interval=None))
 
     def once() -> float:
         begun = time.perf_counter()
@@ -178,7 +185,11 @@ def rest_to_received(rest: Url, sockets: Url, booking: str, running: ExitStack) 
 def socket_to_received(sockets: Url, booking: str, running: ExitStack) -> Way:
     listener = Listener(sockets, booking, running)
     socket = running.enter_context(
-        connect(f"{sockets.socket}?booking_code={booking}&sender=system", ping_interval=None)
+        connect(
+            f"{sockets.socket}?booking_code={booking}&sender=system",
+            additional_headers=sockets.headers,
+            ping_interval=None,
+        )
     )
 
     def once() -> float:
@@ -195,7 +206,7 @@ def requests_alone(stack: Stack, sockets: Url, booking: str, running: ExitStack)
     listener = Listener(sockets, booking, running)
     client: Any = boto3.client("dynamodb", **root(stack))
     messages, connections = (f"navietakie-{name}-local" for name in ("messages", "connections"))
-    keys = Keys("test", "test")
+    keys = Keys(stack.access.key_id, stack.access.secret)
     api = ConnectionsApi(f"http://{sockets.host}{sockets.path}", stack.region, lambda: keys)
 
     def once() -> float:
@@ -242,7 +253,7 @@ def main() -> None:
         running.callback(stack_run.stop)
         stack = stack_run.ready()
         empty_api, empty_websocket = deploy_empty(stack)
-        rest, sockets = (stage(stack.aws, api) for api in (stack.rest_api, stack.websocket_api))
+        rest, sockets = (stage(stack, api) for api in (stack.rest_api, stack.websocket_api))
         numbers = range(max(CLIENTS))
         ways: dict[str, list[Way]] = {
             "empty, REST": [empty_rest(empty_api, running) for _ in numbers],

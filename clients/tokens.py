@@ -90,8 +90,7 @@ def aws_of(environment: str, home: Path = HOME) -> dict[str, str]:
     stack = Stack.read(home)
     if stack is None:
         raise Refusal("not_found", "The local stack is not running: start it with `make run`")
-    root = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    return {"endpoint_url": stack.aws, "region_name": stack.region, **root}
+    return stack.access.client
 
 
 def required(name: str) -> str:

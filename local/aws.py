@@ -6,15 +6,15 @@ from typing import Any
 
 import boto3
 
-REGION = "us-east-1"
+from local.access import REGION, Access
 
 
-def environment(endpoint: str) -> dict[str, str]:
+def environment(access: Access) -> dict[str, str]:
     """The variables with which boto3, SAM and the AWS CLI ask the embedded AWS."""
     return {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ENDPOINT_URL": access.endpoint,
+        "AWS_ACCESS_KEY_ID": access.key_id,
+        "AWS_SECRET_ACCESS_KEY": access.secret,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -29,8 +29,8 @@ def hide_accounts() -> None:
         del os.environ[name]
 
 
-def session(endpoint: str) -> boto3.Session:
-    """boto3's session with the embedded AWS at `endpoint`, as its root, whose keys are `test` and `test`."""
-    root: Any = boto3.Session("test", "test", region_name=REGION)
-    root.client = partial(root.client, endpoint_url=endpoint)
+def session(access: Access) -> boto3.Session:
+    """boto3's session with the embedded AWS, as its root."""
+    root: Any = boto3.Session(access.key_id, access.secret, region_name=REGION)
+    root.client = partial(root.client, endpoint_url=access.endpoint)
     return root

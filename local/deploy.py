@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
+import yaml
 from botocore.exceptions import ClientError
 
-from local.aws import REGION, environment, session
+from local.access import REGION, Access, private
+from local.aws import environment, session
 from local.embedded import DidNotStart
 from local.stack import ROOT
 
@@ -30,11 +32,12 @@ SAM = Path(sys.executable).parent / "sam"
 
 @dataclass(frozen=True)
 class Deployed:
-    """What a deploy made: the ids of both APIs, and the template's outputs."""
+    """What a deploy made: the ids of both APIs, the names of the buckets, and the template's outputs."""
 
     rest_api: str
     websocket_api: str
     stage: str
+    buckets: frozenset[str]
     outputs: dict[str, str]
 
 
@@ -87,37 +90,41 @@ async def build_for_docker(source: str, log: Path) -> None:
             made_of.write_text(source)
 
 
-async def deploy(built: Path, endpoint: str, parameters: Mapping[str, str], log: Path) -> None:
+async def deploy(built: Path, access: Access, parameters: Mapping[str, str], home: Path, log: Path) -> None:
     """`sam deploy` of a built template, and then what the embedded AWS ignores in one."""
-    aws = session(endpoint)
+    aws = session(access)
+    # In a file, since a value may have quotes and spaces, and since it may be a secret.
+    file = home / "parameters.yaml"
+    with private(file) as out:
+        yaml.safe_dump(dict(parameters), out)
     await asyncio.to_thread(aws.client("s3").create_bucket, Bucket=BUCKET)
     await _sam(
         "deploy",
         *("--template-file", str(built), "--config-file", str(ROOT / "samconfig.toml"), "--config-env", "local"),
         *("--s3-bucket", BUCKET, "--region", REGION),
-        *("--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())),
+        *("--parameter-overrides", f"file://{file}"),
         log=log,
-        variables=environment(endpoint),
+        variables=environment(access),
     )
     await asyncio.to_thread(_enable_expiry, aws)
 
 
-def mark(endpoint: str, fingerprint: str) -> None:
+def mark(access: Access, fingerprint: str) -> None:
     """Remembers what is deployed, beside it: both are saved, or neither is."""
-    session(endpoint).client("ssm").put_parameter(Name=MARK, Value=fingerprint, Type="String", Overwrite=True)
+    session(access).client("ssm").put_parameter(Name=MARK, Value=fingerprint, Type="String", Overwrite=True)
 
 
-def marked(endpoint: str) -> str | None:
+def marked(access: Access) -> str | None:
     """The fingerprint of what is deployed; None where nothing is."""
     try:
-        return session(endpoint).client("ssm").get_parameter(Name=MARK)["Parameter"].get("Value")
+        return session(access).client("ssm").get_parameter(Name=MARK)["Parameter"].get("Value")
     except ClientError:
         return None
 
 
-def describe(endpoint: str) -> Deployed:
+def describe(access: Access) -> Deployed:
     """What the last deploy made; raises DidNotStart where the stack is incomplete."""
-    formation = session(endpoint).client("cloudformation")
+    formation = session(access).client("cloudformation")
     stack = formation.describe_stacks(StackName=STACK)["Stacks"][0]
     made: dict[str, list[str]] = defaultdict(list)
     for resource in formation.describe_stack_resources(StackName=STACK)["StackResources"]:
@@ -127,6 +134,7 @@ def describe(endpoint: str) -> Deployed:
             rest_api=made["AWS::ApiGateway::RestApi"][0],
             websocket_api=made["AWS::ApiGatewayV2::Api"][0],
             stage=made["AWS::ApiGatewayV2::Stage"][0],
+            buckets=frozenset(made["AWS::S3::Bucket"]),
             outputs={each.get("OutputKey", ""): each.get("OutputValue", "") for each in stack.get("Outputs", [])},
         )
     except IndexError:

@@ -11,15 +11,16 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
 from local import logs
-from local.aws import REGION
+from local.access import REGION, Access
+from local.stack import ROOT
 
 PORTS = range(20_000, 30_000)  # below those that systems give out by themselves
-SERVER = Path(__file__).parent / "serve_ministack.py"
+SERVER = "local.serve_ministack"
 LOCK = "embedded.lock"
 TAKEN = "already in use"
 START_SECONDS = 60
@@ -31,34 +32,34 @@ class DidNotStart(Exception):
 
 
 class EmbeddedAws:
-    """MiniStack on a free port of this machine alone. Its state is saved, below `home`, when it is stopped."""
+    """MiniStack on a free port of this machine alone. Its state is saved, below `home`, when it is stopped.
 
-    def __init__(self, home: Path) -> None:
+    `variables` are environment variables that the functions have besides their own.
+    """
+
+    def __init__(self, home: Path, variables: Mapping[str, str]) -> None:
         self._home = home
+        self._variables = variables
         self._lock = home / LOCK
         self._process: subprocess.Popen[bytes] | None = None
         self.log = home / "embedded.log"
-        self.port = 0
 
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def start(self) -> None:
-        """Returns when it answers; raises DidNotStart."""
+    async def start(self) -> Access:
+        """Returns how to get at it when it answers; raises DidNotStart."""
         last_port = await asyncio.to_thread(self._end_last)
         # The port is part of what is deployed (the functions post to connections there), so each folder keeps its own.
         own_port = PORTS.start + zlib.crc32(bytes(self._home)) % len(PORTS)
         for port in free_ports(last_port or own_port, own_port):
-            self.port = port
-            self._spawn()
-            if await self._listens():
-                return
+            access = Access.new(f"http://127.0.0.1:{port}")
+            access.write(self._home)
+            self._spawn(port)
+            if await self._listens(access.endpoint):
+                return access
             if self.alive() or TAKEN not in self.log.read_text(errors="replace"):
                 break
         raise DidNotStart(f"The embedded AWS did not start; its log is {self.log}")
 
-    def _spawn(self) -> None:
+    def _spawn(self, port: int) -> None:
         folders = {name: self._home / "state" / name for name in ("services", "s3")}
         folders["tmp"] = self._new_scratch_folder()
         for folder in folders.values():
@@ -68,7 +69,7 @@ class EmbeddedAws:
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "USER") if name in os.environ},
             "AUTH": "true",  # a function may do what its role allows, as on AWS
             "BIND_HOST": "127.0.0.1",
-            "GATEWAY_PORT": str(self.port),
+            "GATEWAY_PORT": str(port),
             "MINISTACK_REGION": REGION,
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
@@ -79,27 +80,30 @@ class EmbeddedAws:
             "TMPDIR": str(folders["tmp"]),
             "LOCK": str(self._lock),
             "NO_PROXY": "127.0.0.1,localhost",
+            "STACK": str(self._home),
+            "PYTHONPATH": str(ROOT),
             # The workers have these from it.
-            "PYTHONPATH": str(Path(__file__).parent / "worker"),
             "NAVIETAKIE_FUNCTION_LOG": str(logs.file_in(self._home)),
+            **self._variables,
         }
         with self.log.open("wb") as log:
             # Out of the terminal's process group: a Ctrl-C would end it before it has saved.
             self._process = subprocess.Popen(
-                # -P: the modules beside it are ours, not the functions'.
-                [sys.executable, "-P", str(SERVER)],
+                # -P: the folder that it starts in is no place for modules.
+                [sys.executable, "-P", "-m", SERVER],
                 env=environment,
                 cwd=folders["tmp"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                umask=0o077,
             )
 
-    async def _listens(self) -> bool:
+    async def _listens(self, endpoint: str) -> bool:
         """Waits until it listens. Its own word counts: at its port another stack's may answer that was quicker."""
         for _ in range(START_SECONDS * 20):
-            if f"Running on {self.endpoint}" in self.log.read_text(errors="replace"):
+            if f"Running on {endpoint}" in self.log.read_text(errors="replace"):
                 return True
             if not self.alive():
                 break

@@ -1,16 +1,19 @@
 """The front door: REST, WebSocket and console at one stable address, in front of the embedded AWS's stages.
 
 It also does what API Gateway does and the embedded AWS does not: refuse what is too large, end what is idle or old.
-It logs nothing: query strings and headers carry tokens.
+And it keeps other web pages out, which reach a loopback port like everybody on this machine: it answers to this
+machine's own names alone (`Host`), and to no page but its own (`Origin`, `Sec-Fetch-Site`). It logs nothing: query
+strings and headers carry tokens.
 """
 
 import asyncio
+import binascii
 import contextlib
 import errno
 import logging
 import socket
 import uuid
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,8 @@ from aiohttp import (
 from multidict import CIMultiDict
 from yarl import URL
 
+from local.guard import FRONT_DOOR
+
 SUBPROTOCOL = "navietakie.v1"
 CLOSE_SECONDS = 5
 
@@ -39,6 +44,23 @@ OF_ONE_HOP = {
     *("transfer-encoding", "upgrade", "host", "content-length"),
     *("sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions", "sec-websocket-accept"),
 }
+REFUSED_PART = {
+    400: "the query",
+    401: "the token",
+    403: "the booking or role, which are not the token's",
+    429: "one too many",
+}
+"""What `$connect` refuses with which status. Its error code is in the log alone, as on AWS."""
+OF_PAGES = {
+    "cache-control": "no-cache",
+    "content-security-policy": "frame-ancestors 'none'",
+    "x-frame-options": "DENY",
+    "x-content-type-options": "nosniff",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+}
+OF_OBJECTS = {"content-security-policy": "default-src 'none'; sandbox", "x-content-type-options": "nosniff"}
+"""What somebody has uploaded is no page of ours, though it has our address."""
 # Close codes that say something about a connection and are never sent (RFC 6455, section 7.4.1).
 NEVER_SENT = {WSCloseCode.ABNORMAL_CLOSURE: WSCloseCode.GOING_AWAY, 1005: WSCloseCode.OK, 1015: WSCloseCode.GOING_AWAY}
 
@@ -52,6 +74,8 @@ class Limits:
     """From a client: it may come in several frames, which are not seen here. Above 32 KB the functions refuse it."""
     frame: int = 32 * 1024
     """To a client."""
+    upload: int = 100 * 1024 * 1024
+    """To S3; what a single upload may have, says its form."""
     integration: float = 29
     idle: float = 10 * 60
     connection: float = 2 * 60 * 60
@@ -62,39 +86,66 @@ API_GATEWAY = Limits()
 type _Side = web.WebSocketResponse | ClientWebSocketResponse
 
 
-class FrontDoor:
-    """Serves `rest_upstream` below /api/, `websocket_upstream` at /ws, and the folder `files` elsewhere."""
+@dataclass(frozen=True)
+class Behind:
+    """Where the front door leads: the stages of both APIs, and S3. `key` is what it shows there.
 
-    def __init__(self, rest_upstream: str, websocket_upstream: str, files: Path, limits: Limits = API_GATEWAY) -> None:
-        self._rest = rest_upstream
-        self._websocket = websocket_upstream
+    Of S3 it opens what is signed, and in these `buckets` alone: forms, and presigned GETs below `kept/`.
+    """
+
+    rest: str
+    websocket: str
+    storage: str = ""
+    key: str = ""
+    buckets: Collection[str] = ()
+
+
+class FrontDoor:
+    """Serves REST below /api/, the WebSocket at /ws, S3 below its buckets' names, and the folder `files` elsewhere.
+
+    Besides its own pages those of `origins` may call.
+    """
+
+    def __init__(
+        self, behind: Behind, files: Path, origins: Collection[str] = (), limits: Limits = API_GATEWAY
+    ) -> None:
+        self._behind = behind
         self._files = files.resolve()
+        self._origins = set(origins)
+        self._hosts: set[str] = set()
+        self._url = ""
         self._limits = limits
         self._connections: set[asyncio.Task[Any]] = set()
 
     @contextlib.asynccontextmanager
-    async def serve(self, port: int) -> AsyncGenerator[int]:
-        """Listens on this machine alone, at `port` or the next free one (0: any), and yields which it is."""
+    async def serve(self, sockets: list[socket.socket]) -> AsyncGenerator[str]:
+        """Opens at these sockets of this machine, and yields its address."""
         # Its warnings quote the subprotocols offered, and a token may be one.
         logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
         self._closing: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._url = address(sockets)
+        for name in ("localhost", "127.0.0.1", "[::1]"):
+            host = f"{name}{self._url.removeprefix('http://localhost')}"
+            self._hosts.add(host)
+            self._origins.add(f"http://{host}")
         async with ClientSession(
             connector=TCPConnector(limit=0),
             cookie_jar=DummyCookieJar(),
             auto_decompress=False,
             timeout=ClientTimeout(total=None),
         ) as self._client:
-            app = web.Application(client_max_size=self._limits.body)
+            app = web.Application(client_max_size=self._limits.body, middlewares=[self._from_here])
             app.router.add_route("*", "/api/{path:.*}", self._request)
             app.router.add_get("/ws", self._connection)
-            app.router.add_get("/{path:.*}", self._file)
-            runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
+            app.router.add_route("*", "/{path:.*}", self._elsewhere)
+            runner = web.AppRunner(
+                app, access_log=None, handle_signals=False, shutdown_timeout=1, auto_decompress=False
+            )
             await runner.setup()
-            sockets = listen(port)
             try:
                 for each in sockets:
                     await web.SockSite(runner, each).start()
-                yield sockets[0].getsockname()[1]
+                yield self._url
             finally:
                 # A client that hears 1001 comes back; and every $disconnect still reaches its function.
                 self._closing.set_result(WSCloseCode.GOING_AWAY)
@@ -102,18 +153,51 @@ class FrontDoor:
                     await asyncio.wait(self._connections, timeout=CLOSE_SECONDS)
                 await runner.cleanup()
 
+    @web.middleware
+    async def _from_here(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Lets a request in that is meant for this machine, and comes from no foreign page."""
+        if reason := self._foreign(request):
+            if request.path.startswith("/api/"):
+                return _error(403, "forbidden", reason)
+            return web.Response(status=403, text=f"{reason}\n")
+        return await handler(request)
+
+    def _foreign(self, request: web.Request) -> str | None:
+        """Why a request is not from here; None where it is."""
+        if [each.lower() for each in request.headers.getall("host", [])] not in ([host] for host in self._hosts):
+            return f"Host: this is {self._url}, and answers to no other name"
+        if (origin := request.headers.get("origin")) is not None:
+            # A page that may call says who it is, and is believed: a browser lets no page lie about that.
+            return None if origin in self._origins else "Origin: other web pages may not call"
+        if request.headers.get("sec-fetch-site", "none") in ("none", "same-origin") or self._bucket(request):
+            return None  # a signed URL says enough; an <img> of another page of ours has one
+        of_a_page = not request.path.startswith(("/api/", "/ws"))
+        if of_a_page and request.method == "GET" and request.headers.get("sec-fetch-dest") == "document":
+            return None  # somebody has followed a link to the console
+        return "Sec-Fetch-Site: other web pages may not call"
+
+    def _to_stage(self, request: web.Request) -> CIMultiDict[str]:
+        """The headers for a stage."""
+        headers = end_to_end(request.headers.items())
+        headers["x-forwarded-for"] = request.remote or "127.0.0.1"
+        headers["x-forwarded-proto"] = "http"
+        headers[FRONT_DOOR] = self._behind.key
+        return headers
+
     async def _request(self, request: web.Request) -> web.StreamResponse:
-        url = URL(self._rest + request.rel_url.raw_path, encoded=True).with_query(None)
+        url = URL(self._behind.rest + request.rel_url.raw_path, encoded=True).with_query(None)
         if query := request.rel_url.raw_query_string:
             url = URL(f"{url}?{query}", encoded=True)
+        headers = self._to_stage(request)
+        headers.popall("content-encoding", None)  # API Gateway unpacks nothing, and the embedded AWS would
         try:
             body = await request.read()
             body.decode()  # the embedded AWS would put replacement characters into what is not UTF-8
             async with (
                 asyncio.timeout(self._limits.integration),
-                self._client.request(
-                    request.method, url, headers=_passed_on(request), data=body, allow_redirects=False
-                ) as answer,
+                self._client.request(request.method, url, headers=headers, data=body, allow_redirects=False) as answer,
             ):
                 headers = end_to_end(answer.headers.items())
                 response = web.Response(status=answer.status, headers=headers, body=await answer.read())
@@ -130,6 +214,10 @@ class FrontDoor:
             response = _error(503, "unavailable", "The embedded AWS does not answer")
         if "x-request-id" not in response.headers:
             response.headers["x-request-id"] = response.headers.get("x-amzn-requestid", str(uuid.uuid4()))
+        if response.headers.get("access-control-allow-origin") == "*":
+            # To the functions every page may call on a laptop; here it was decided which.
+            response.headers["access-control-allow-origin"] = request.headers.get("origin", self._url)
+            response.headers["vary"] = "origin"
         return response
 
     async def _connection(self, request: web.Request) -> web.StreamResponse:
@@ -140,14 +228,17 @@ class FrontDoor:
             compress=False,
             max_msg_size=4 * self._limits.message,  # beyond its own limit it tells nobody why
         )
-        if not client.can_prepare(request):
-            return web.Response(status=426, text="This is the WebSocket's address\n", headers={"upgrade": "websocket"})
-        url = URL(f"{self._websocket}?{request.rel_url.raw_query_string}", encoded=True)
+        if refusal := _wrong_handshake(request):
+            return refusal
+        url = URL(f"{self._behind.websocket}?{request.rel_url.raw_query_string}", encoded=True)
+        headers = self._to_stage(request)
         try:
             async with asyncio.timeout(self._limits.integration):
-                stage = await self._client.ws_connect(url, headers=_passed_on(request), compress=0, max_msg_size=0)
+                stage = await self._client.ws_connect(url, headers=headers, compress=0, max_msg_size=0)
         except WSServerHandshakeError as refused:
-            return web.Response(status=refused.status, text="The connection was refused\n")
+            part = REFUSED_PART.get(refused.status, "it")
+            text = f"$connect refused {part} ({refused.status}); `make logs` says more\n"
+            return web.Response(status=refused.status, text=text)
         except (ClientError, TimeoutError):
             return web.Response(status=502, text="The embedded AWS does not answer\n")
         if task := asyncio.current_task():
@@ -196,13 +287,90 @@ class FrontDoor:
         code = NEVER_SENT.get(code, code)
         await asyncio.gather(client.close(code=code), stage.close(code=code))
 
-    async def _file(self, request: web.Request) -> web.StreamResponse:
-        file = (self._files / request.match_info["path"]).resolve()
-        if file.is_dir():
-            file /= "index.html"
-        if not file.is_relative_to(self._files) or not file.is_file():
+    def _bucket(self, request: web.Request) -> str | None:
+        """The bucket that a path names, if it is one that is opened."""
+        name = request.path.split("/")[1]
+        return name if name in self._behind.buckets else None
+
+    async def _elsewhere(self, request: web.Request) -> web.StreamResponse:
+        if bucket := self._bucket(request):
+            return await self._object(request, bucket)
+        if request.method not in ("GET", "HEAD"):
+            return web.Response(status=405, text="There are only pages here\n", headers={"allow": "GET, HEAD"})
+        try:
+            file = (self._files / request.match_info["path"]).resolve()
+            if file.is_dir():
+                file /= "index.html"
+            found = file.is_relative_to(self._files) and file.is_file()
+        except (ValueError, OSError):  # a NUL, or longer than a name may be
+            return web.Response(status=400, text="That is no path\n")
+        if not found:
             return web.Response(status=404, text="There is no such page; the API is below /api/v1/ and at /ws\n")
-        return web.FileResponse(file, headers={"cache-control": "no-cache"})
+        return web.FileResponse(file, headers=OF_PAGES)
+
+    async def _object(self, request: web.Request, bucket: str) -> web.StreamResponse:
+        """S3's part: whether a signature is right is decided behind, and what it allows too."""
+        cors = {"access-control-allow-origin": request.headers.get("origin", self._url), "vary": "origin"}
+        url = URL(f"{self._behind.storage}{request.raw_path}", encoded=True)
+        headers = end_to_end(request.headers.items())
+        headers["host"] = request.headers["host"]  # it is part of what was signed
+        headers[FRONT_DOOR] = self._behind.key
+        match request.method:
+            case "OPTIONS":
+                asked = request.headers.get("access-control-request-headers", "")
+                allowed = {"access-control-allow-methods": "GET, HEAD, POST", "access-control-allow-headers": asked}
+                return web.Response(status=204, headers={**cors, **allowed})
+            case "POST" if request.path.rstrip("/") == f"/{bucket}":
+                pass
+            case "GET" | "HEAD" if request.path.startswith(f"/{bucket}/kept/"):
+                pass
+            case _:
+                return web.Response(status=403, text="Of S3 there are only signed forms, and presigned GETs of kept/\n")
+        try:
+            body = b""
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > self._limits.upload:
+                    return web.Response(status=413, text="The upload is too large\n", headers=cors)
+            async with self._client.request(
+                request.method, url, headers=headers, data=body or None, allow_redirects=False
+            ) as answer:
+                headers = CIMultiDict(
+                    (name, value)
+                    for name, value in end_to_end(answer.headers.items()).items()
+                    if not name.lower().startswith("access-control-")
+                )
+                headers.update({**OF_OBJECTS, **cors})
+                return web.Response(status=answer.status, headers=headers, body=await answer.read())
+        except ClientError:
+            return web.Response(status=503, text="The embedded AWS does not answer\n", headers=cors)
+
+
+def address(sockets: list[socket.socket]) -> str:
+    """The address of a front door that listens at these."""
+    port = sockets[0].getsockname()[1]
+    return "http://localhost" if port == 80 else f"http://localhost:{port}"
+
+
+def _wrong_handshake(request: web.Request) -> web.Response | None:
+    """The answer to what is no handshake, naming the header (RFC 6455, section 4.2.1); None where it is one."""
+
+    def has(name: str, token: str) -> bool:
+        return token in (each.strip().lower() for each in ",".join(request.headers.getall(name, [])).split(","))
+
+    if not has("upgrade", "websocket"):
+        text = "Upgrade: this is the WebSocket's address, and the request does not ask for one\n"
+        return web.Response(status=426, text=text, headers={"upgrade": "websocket"})
+    if not has("connection", "upgrade"):
+        return web.Response(status=400, text="Connection: does not say `Upgrade`\n")
+    if request.headers.get("sec-websocket-version") != "13":
+        text = "Sec-WebSocket-Version: is not 13\n"
+        return web.Response(status=426, text=text, headers={"upgrade": "websocket", "sec-websocket-version": "13"})
+    try:
+        key = binascii.a2b_base64(request.headers.get("sec-websocket-key", ""), strict_mode=True)
+    except binascii.Error:
+        key = b""
+    return None if len(key) == 16 else web.Response(status=400, text="Sec-WebSocket-Key: is not 16 bytes in base64\n")
 
 
 def listen(port: int, tries: int = 100) -> list[socket.socket]:
@@ -244,13 +412,6 @@ def listener(family: socket.AddressFamily, address: str, port: int) -> socket.so
     return listening
 
 
-def _passed_on(request: web.Request) -> CIMultiDict[str]:
-    headers = end_to_end(request.headers.items())
-    headers["x-forwarded-for"] = request.remote or "127.0.0.1"
-    headers["x-forwarded-proto"] = "http"
-    return headers
-
-
 def end_to_end(headers: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
     """The headers that a proxy passes on."""
     return CIMultiDict((name, value) for name, value in headers if name.lower() not in OF_ONE_HOP)
@@ -261,5 +422,5 @@ def _error(status: int, code: str, message: str, details: dict[str, str] | None 
     return web.json_response(
         {"error": {"code": code, "message": message, "details": details or {}, "request_id": request_id}},
         status=status,
-        headers={"x-request-id": request_id, "access-control-allow-origin": "*"},
+        headers={"x-request-id": request_id, "access-control-allow-origin": "*"},  # `_request` says whose
     )

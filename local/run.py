@@ -8,16 +8,19 @@ import hashlib
 import os
 import re
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-from local import deploy, logs, sam_local
-from local.aws import REGION, hide_accounts
+from local import deploy, logs, parameters
+from local.access import REGION, Access
+from local.aws import hide_accounts
 from local.embedded import DidNotStart, EmbeddedAws
-from local.frontdoor import FrontDoor, listen
+from local.frontdoor import Behind, FrontDoor, address, listen
+from local.parameters import Parameters
 from local.stack import HOME, ROOT, Stack
 
 HOW_TO = """
@@ -44,19 +47,7 @@ class Options:
 
     home: Path
     port: int
-    auth_mode: str
-    backend_url: str
-
-    def parameters(self, endpoint: str) -> dict[str, str]:
-        """The template's parameters."""
-        given = {"BackendUrl": self.backend_url} if self.backend_url else {}
-        return {
-            "Environment": "local",
-            "AuthMode": self.auth_mode,
-            "AllowedOrigins": "*",
-            "WebSocketEndpoint": f"{endpoint}/_aws/execute-api",
-            **given,
-        }
+    parameters: Parameters
 
 
 async def run(options: Options) -> None:
@@ -66,29 +57,33 @@ async def run(options: Options) -> None:
     log = options.home / "deploy.log"
     log.write_text("")
     source = deploy.source_hash()
-    aws = EmbeddedAws(options.home)
+    sockets = listen(options.port)
+    # A URL that a function signs for S3 names the front door: the port of the embedded AWS is closed to browsers.
+    aws = EmbeddedAws(options.home, {"ATTACHMENTS_ENDPOINT": address(sockets)})
     building = asyncio.create_task(deploy.build(source, log))
     try:
         with step("Embedded AWS") as note:
-            await aws.start()
-            note(aws.endpoint)
+            access = await aws.start()
+            note(access.endpoint)
         with step("Build") as note:
             built = await building
             note(str(built.parent.relative_to(ROOT)))
         with step("Deploy") as note:
-            parameters = options.parameters(aws.endpoint)
-            fingerprint = f"{source} {parameters}"
-            if await asyncio.to_thread(deploy.marked, aws.endpoint) == fingerprint:
+            given = {**options.parameters, "WebSocketEndpoint": f"{access.endpoint}/_aws/execute-api"}
+            fingerprint = f"{source} {given}"
+            if await asyncio.to_thread(deploy.marked, access) == fingerprint:
                 note("unchanged since the last time")
             else:
                 # A published version keeps its settings, so other parameters are another release too.
                 release = hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
-                await deploy.deploy(built, aws.endpoint, {**parameters, "Release": release}, log)
-                await asyncio.to_thread(deploy.mark, aws.endpoint, fingerprint)
+                await deploy.deploy(built, access, {**given, "Release": release}, options.home, log)
+                await asyncio.to_thread(deploy.mark, access, fingerprint)
                 note(deploy.STACK)
-            deployed = await asyncio.to_thread(deploy.describe, aws.endpoint)
-        await serve(options, aws, deployed, begin, source)
+            deployed = await asyncio.to_thread(deploy.describe, access)
+        await serve(options, sockets, aws, access, deployed, begin)
     finally:
+        for each in sockets:
+            each.close()
         building.cancel()
         await asyncio.gather(building, return_exceptions=True)
         say("\nSaving and stopping")
@@ -96,36 +91,48 @@ async def run(options: Options) -> None:
         say("Stopped")
 
 
-async def serve(options: Options, aws: EmbeddedAws, deployed: deploy.Deployed, begin: float, source: str) -> None:
+async def serve(
+    options: Options,
+    sockets: list[socket.socket],
+    aws: EmbeddedAws,
+    access: Access,
+    deployed: deploy.Deployed,
+    begin: float,
+) -> None:
     """The running stack, from the front door's opening to its closing."""
-    upstream = f"{aws.endpoint}/_aws/execute-api"
-    front_door = FrontDoor(
-        f"{upstream}/{deployed.rest_api}/{deployed.stage}",
-        f"{upstream}/{deployed.websocket_api}/{deployed.stage}",
-        ROOT / "web",
+    upstream = f"{access.endpoint}/_aws/execute-api"
+    behind = Behind(
+        rest=f"{upstream}/{deployed.rest_api}/{deployed.stage}",
+        websocket=f"{upstream}/{deployed.websocket_api}/{deployed.stage}",
+        storage=access.endpoint,
+        key=access.front_door,
+        buckets=deployed.buckets,
     )
-    async with front_door.serve(options.port) as port, sam_local.gate(aws.endpoint, aws.port + 1) as gate_port:
+    auth_mode = options.parameters["AuthMode"]
+    front_door = FrontDoor(behind, ROOT / "web", parameters.origins(options.parameters))
+    async with front_door.serve(sockets) as url:
         stack = Stack(
-            url=f"http://localhost:{port}",
-            websocket_url=f"ws://localhost:{port}/ws",
-            aws=aws.endpoint,
+            home=str(options.home),
+            url=url,
+            websocket_url=f"ws{url.removeprefix('http')}/ws",
+            aws=access.endpoint,
             region=REGION,
-            auth_mode=options.auth_mode,
+            auth_mode=auth_mode,
             rest_api=deployed.rest_api,
             websocket_api=deployed.websocket_api,
             stage=deployed.stage,
             outputs=deployed.outputs,
             pid=os.getpid(),
         )
-        await asyncio.to_thread(sam_local.write_variables, aws.endpoint, gate_port, options.home / sam_local.VARIABLES)
         stack.write(options.home)
         try:
+            port = sockets[0].getsockname()[1]
             if options.port not in (0, port):
                 say(f"Port {options.port} is taken, so it is {port} this time")
             say(f"Ready after {time.monotonic() - begin:.1f} s")
-            authorization = AUTHORIZATION if options.auth_mode == "jwt" else ""
+            authorization = AUTHORIZATION if auth_mode == "jwt" else ""
             say(HOW_TO.format(url=stack.url, websocket_url=stack.websocket_url, authorization=authorization))
-            await asyncio.gather(show_logs(options.home), watch(aws), prepare_sam_local(options, source))
+            await asyncio.gather(show_logs(options.home), watch(aws))
         finally:
             (options.home / "stack.json").unlink(missing_ok=True)
 
@@ -134,15 +141,6 @@ async def show_logs(home: Path) -> None:
     """Prints what the functions log."""
     async for line in logs.follow(home):
         say(line)
-
-
-async def prepare_sam_local(options: Options, source: str) -> None:
-    """Builds what a bare `sam local` in Docker runs; says so when it fails, since nothing else here needs it."""
-    if options.home == HOME:
-        try:
-            await deploy.build_for_docker(source, options.home / "sam-build.log")
-        except DidNotStart as failure:
-            say(str(failure))
 
 
 async def watch(aws: EmbeddedAws) -> None:
@@ -195,8 +193,8 @@ def port_number(text: str) -> int:
 
 
 def auth_mode(text: str) -> str:
-    """The mode that AUTH_MODE names; ends the program where it is none."""
-    if text not in ("none", "jwt"):
+    """The mode that AUTH_MODE names, empty if none; ends the program where there is no such mode."""
+    if text not in ("", "none", "jwt"):
         sys.exit(f"AUTH_MODE is none or jwt, not {text}")
     return text
 
@@ -213,11 +211,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make run", description=__doc__)
     parser.add_argument("--home", type=Path, default=HOME, help="the folder that keeps the state")
     parser.add_argument("--port", type=port_number, default=8000, help="where to look for a free port first")
-    parser.add_argument("--auth-mode", type=auth_mode, default="none", help="none or jwt")
+    parser.add_argument("--auth-mode", type=auth_mode, default="", help="none or jwt")
     parser.add_argument("--backend-url", type=backend_url, default="", help="where to forward WebSocket events to")
+    parser.add_argument("--parameters", type=parameters.read, default={}, help="a file of the template's parameters")
     arguments = parser.parse_args()
-    options = Options(arguments.home.resolve(), arguments.port, arguments.auth_mode, arguments.backend_url)
+    given = parameters.local(arguments.parameters, arguments.auth_mode, arguments.backend_url)
+    options = Options(arguments.home.resolve(), arguments.port, given)
     options.home.mkdir(parents=True, exist_ok=True)
+    options.home.chmod(0o700)  # tokens, secrets and conversations are in it
     hide_accounts()
     with (options.home / "run.lock").open("a+") as lock:
         try:

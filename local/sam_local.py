@@ -1,69 +1,67 @@
-"""What lets functions that `sam local` runs in Docker work with the running stack: its tables, queues and connections.
+"""`make gate`: what lets functions that `sam local` runs in Docker work with the running stack, until it is stopped.
 
-A container reaches the embedded AWS through a gate of its own: not at this machine's 127.0.0.1, and with whatever
-credentials `sam local` found, which the embedded AWS does not know.
+A container reaches this machine at the address of Docker's bridge, where the embedded AWS does not listen. The gate
+passes on what comes there; whether it is signed with the key of this start is decided where it arrives.
 """
 
+import argparse
+import asyncio
 import contextlib
 import fcntl
 import json
 import re
+import shutil
+import signal
 import socket
 import struct
+import subprocess
 import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from aiohttp import ClientError, ClientSession, DummyCookieJar, web
-from yarl import URL
-
+from local import deploy
+from local.access import private
 from local.aws import session
-from local.deploy import STACK
-from local.frontdoor import end_to_end, listen, listener
+from local.embedded import DidNotStart
+from local.frontdoor import listener
+from local.guard import CONTAINERS
+from local.stack import HOME, Stack
 
-CREDENTIAL = re.compile(r"Credential=[^/]+/")
-# What a container calls the machine it runs on; samconfig.toml gives it the name where Docker does not.
-HOST = "host.docker.internal"
 VARIABLES = "sam-local.json"
 SIOCGIFADDR = 0x8915  # netdevice(7): the address of a network interface
+CHUNK = 64 * 1024
 
 
 @contextlib.asynccontextmanager
-async def gate(endpoint: str, first_port: int) -> AsyncGenerator[int]:
-    """Passes requests on to the embedded AWS as its root, for containers of this machine; yields the port.
+async def gate(endpoint: str, bridge: str | None) -> AsyncGenerator[None]:
+    """Passes connections on to the embedded AWS: those to its port at the address `bridge`, if there is one."""
+    port = urlsplit(endpoint).port or 0
+    if bridge is None:
+        yield
+        return
 
-    It is the first free one from `first_port` on, so that mostly it is the same the next time.
-    """
+    async def carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := await source.read(CHUNK):
+                sink.write(chunk)
+                await sink.drain()
+        sink.close()
 
-    async def passed_on(request: web.Request) -> web.Response:
-        headers = end_to_end(request.headers.items())
-        headers["authorization"] = CREDENTIAL.sub("Credential=test/", headers.get("authorization", ""))
-        headers.popall("x-amz-security-token", None)
-        url = URL(f"{endpoint}{request.raw_path}", encoded=True)
+    async def passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with client.request(request.method, url, headers=headers, data=await request.read()) as answer:
-                return web.Response(
-                    status=answer.status, headers=end_to_end(answer.headers.items()), body=await answer.read()
-                )
-        except ClientError:
-            return web.Response(status=502)
+            behind = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:  # the stack has ended
+            writer.close()
+            return
+        await asyncio.gather(carry(reader, behind[1]), carry(behind[0], writer))
 
-    async with ClientSession(cookie_jar=DummyCookieJar(), auto_decompress=False) as client:
-        app = web.Application(client_max_size=16 * 1024 * 1024)
-        app.router.add_route("*", "/{path:.*}", passed_on)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
-        await runner.setup()
-        try:
-            sockets = listen(first_port)
-            port = sockets[0].getsockname()[1]
-            for each in sockets:
-                await web.SockSite(runner, each).start()
-            if (bridge := bridge_address()) is not None:
-                await web.SockSite(runner, listener(socket.AF_INET, bridge, port)).start()
-            yield port
-        finally:
-            await runner.cleanup()
+    server = await asyncio.start_server(passed_on, sock=listener(socket.AF_INET, bridge, port))
+    try:
+        yield
+    finally:
+        server.close()
+        server.close_clients()
 
 
 def bridge_address() -> str | None:
@@ -76,14 +74,15 @@ def bridge_address() -> str | None:
     return None
 
 
-def write_variables(endpoint: str, gate_port: int, file: Path) -> None:
+def write_variables(stack: Stack) -> None:
     """The deployed functions' variables in the form of `sam local --env-vars`, with the addresses of a container."""
-    aws = session(endpoint)
+    aws = session(stack.access)
     functions = aws.client("lambda")
-    here = re.compile(rf"http://(127\.0\.0\.1|localhost):{urlsplit(endpoint).port}\b")
-    container_endpoint = f"http://{HOST}:{gate_port}"
+    port = urlsplit(stack.aws).port
+    here = re.compile(rf"http://(127\.0\.0\.1|localhost):{port}\b")
+    container_endpoint = f"http://{CONTAINERS}:{port}"
     variables: dict[str, dict[str, str]] = {}
-    for resource in aws.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]:
+    for resource in aws.client("cloudformation").describe_stack_resources(StackName=deploy.STACK)["StackResources"]:
         if resource["ResourceType"] == "AWS::Lambda::Function":
             name = resource.get("PhysicalResourceId", "")
             deployed = functions.get_function_configuration(FunctionName=name)
@@ -91,5 +90,59 @@ def write_variables(endpoint: str, gate_port: int, file: Path) -> None:
             variables[resource["LogicalResourceId"]] = {
                 **{name: here.sub(container_endpoint, value) for name, value in settings.items()},
                 "AWS_ENDPOINT_URL": container_endpoint,
+                "ATTACHMENTS_ENDPOINT": stack.url,
             }
-    file.write_text(json.dumps(variables, indent=2) + "\n")
+    with private(Path(stack.home) / VARIABLES) as out:
+        out.write(json.dumps(variables, indent=2) + "\n")
+
+
+def docker(*arguments: str) -> str:
+    """What Docker's command line says; ends the program with the reason where there is no working Docker."""
+    if shutil.which("docker") is None:
+        sys.exit("`sam local` runs functions in Docker, and there is no Docker here. (`make run` needs none.)")
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"`sam local` runs functions in Docker, which does not answer; is it running?\n{done.stderr}")
+    return done.stdout.strip()
+
+
+def running_stack(home: Path) -> Stack:
+    """The stack that runs from `home`; ends the program where none does."""
+    if (stack := Stack.read(home)) is None:
+        sys.exit("It works on the tables of the local stack: start that with `make run`, in another terminal.")
+    return stack
+
+
+def stopped() -> asyncio.Event:
+    """Set by Ctrl-C, SIGTERM, and when the terminal is closed."""
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    return told
+
+
+async def main() -> None:
+    """Builds what a bare `sam local` runs, and opens the gate for it until it is told to stop."""
+    parser = argparse.ArgumentParser(prog="make gate", description=__doc__)
+    parser.add_argument("--home", type=Path, default=HOME, help="the folder of the running stack")
+    home = parser.parse_args().home.resolve()
+    docker("info")
+    stack = running_stack(home)
+    try:
+        await deploy.build_for_docker(deploy.source_hash(), home / "sam-build.log")
+    except DidNotStart as failure:
+        sys.exit(str(failure))
+    write_variables(stack)
+    told = stopped()
+    async with gate(stack.aws, bridge_address()):
+        print(
+            "`sam local` reaches the stack as long as this runs. In another terminal, with the key of this start:\n"
+            f"  AWS_CONFIG_FILE={home / 'aws.ini'} {deploy.SAM} local start-api\n"
+            "Ctrl-C closes the gate.",
+            flush=True,
+        )
+        await told.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

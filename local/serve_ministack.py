@@ -1,4 +1,4 @@
-"""The embedded AWS's process: MiniStack's ASGI application, served by uvicorn on httptools.
+"""The embedded AWS's process: MiniStack's ASGI application behind the guard, served by uvicorn on httptools.
 
 MiniStack's own start serves the same application by hypercorn on h11, which is a third of its CPU per message.
 """
@@ -6,21 +6,26 @@ MiniStack's own start serves the same application by hypercorn on h11, which is 
 import base64
 import contextlib
 import fcntl
+import hashlib
+import hmac
 import importlib
 import json
 import os
 import resource
+import secrets
 import socket
-from collections.abc import Awaitable, Callable, Generator
+import threading
+from collections.abc import Generator
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 
-type Message = dict[str, Any]
-type Receive = Callable[[], Awaitable[Message]]
-type Send = Callable[[Message], Awaitable[None]]
-type Application = Callable[[Message, Receive, Send], Awaitable[None]]
+from local.access import Access
+from local.guard import Application, Credential, Guard, Message, Receive, Send
+
+WORKER = Path(__file__).parent / "worker"
 
 connect_status: ContextVar[int] = ContextVar("connect_status", default=0)
 """What the function has answered to the `$connect` of this connection; 0 before that."""
@@ -93,6 +98,44 @@ def ministack() -> Application:
     return served
 
 
+def roles() -> dict[str, Credential]:
+    """The credentials of the functions' roles, by key id: they are in it as soon as a worker has them.
+
+    MiniStack makes them out of the names of function and role, as anybody can; here a secret of this start goes in.
+    """
+    runtime: Any = importlib.import_module("ministack.core.lambda_runtime")
+    sts: Any = importlib.import_module("ministack.services.sts")
+    functions: Any = importlib.import_module("ministack.services.lambda_svc")
+    issued: dict[str, Credential] = {}
+    guessable, start, one_at_a_time = runtime.execution_credentials, secrets.token_bytes(32), threading.Lock()
+
+    def unguessable(config: Message) -> dict[str, str]:
+        def made(what: str) -> str:
+            return hmac.new(
+                start, f"{what} {config['FunctionArn']} {config['Role']}".encode(), hashlib.sha256
+            ).hexdigest()
+
+        key_id, secret, token = f"ASIA{made('key')[:16].upper()}", made("secret"), made("token")
+        with one_at_a_time:
+            session = sts._sessions.pop(guessable(config)["AWS_ACCESS_KEY_ID"])
+            sts.register_session(key_id, {**session, "SecretAccessKey": secret, "SessionToken": token})
+            issued[key_id] = Credential(secret, token)
+        return {"AWS_ACCESS_KEY_ID": key_id, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": token}
+
+    runtime.execution_credentials = functions.execution_credentials = unguessable
+    return issued
+
+
+def want_signed_forms() -> None:
+    """Has S3 refuse a form that nobody has signed: MiniStack takes it as root's."""
+    s3: Any = importlib.import_module("ministack.services.s3")
+
+    def refused(_policy: str, _size: int) -> Any:
+        return s3._error("AccessDenied", "The form is not signed", 403)
+
+    s3._enforce_post_policy_size = refused  # of unsigned forms MiniStack checks that alone
+
+
 def in_base64(receive: Receive) -> Receive:
     """The same, with binary frames as text."""
 
@@ -122,8 +165,21 @@ def main() -> None:
     """Serves until SIGTERM; MiniStack saves its state when the server shuts its lifespan down."""
     allow_open_files()
     port = int(os.environ["GATEWAY_PORT"])
+    access = Access.read(Path(os.environ.pop("STACK")))
+    # To MiniStack this key is root's. What its workers inherit has their roles' in its place, and their own modules.
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": access.key_id,
+        "AWS_SECRET_ACCESS_KEY": access.secret,
+        "PYTHONPATH": str(WORKER),
+    }
+
+    def guarded() -> Guard:
+        application = ministack()
+        want_signed_forms()
+        return Guard(application, access, roles())
+
     config = uvicorn.Config(
-        ministack,
+        guarded,
         factory=True,
         host=os.environ["BIND_HOST"],
         port=port,

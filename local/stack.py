@@ -6,14 +6,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from local.access import Access, private
+
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".local"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """A running local stack. `aws` is the endpoint of the embedded AWS, whose root keys are `test` and `test`."""
+    """A running local stack. `home` is its folder; `aws` the endpoint of the embedded AWS, whose key is in `access`."""
 
+    home: str
     url: str
     websocket_url: str
     aws: str
@@ -24,6 +27,11 @@ class Stack:
     stage: str
     outputs: dict[str, str]
     pid: int
+
+    @property
+    def access(self) -> Access:
+        """How its owner gets at the embedded AWS, as root."""
+        return Access.read(Path(self.home))
 
     @property
     def rest_upstream(self) -> str:
@@ -38,7 +46,8 @@ class Stack:
     def write(self, home: Path) -> None:
         """Tells the others on this machine; `home` is the stack's folder."""
         new = home / "stack.json.new"
-        new.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        with private(new) as out:
+            out.write(json.dumps(asdict(self), indent=2) + "\n")
         new.replace(home / "stack.json")
 
     @classmethod

@@ -5,6 +5,8 @@ import os
 import uvicorn
 
 from clients.tokens import DeployedSecret
+from local.access import Access
+from local.stack import HOME
 from navietakie.domain.errors import Refusal
 from tests.backend.app import Backend, create, push_as
 
@@ -17,5 +19,5 @@ def secrets() -> list[str]:
         return []
 
 
-push = push_as(region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+push = push_as(lambda: Access.read(HOME).credentials)
 uvicorn.run(create(Backend(secrets, push)), host="127.0.0.1", port=int(os.environ.get("PORT") or 9000))

@@ -6,7 +6,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -147,12 +147,12 @@ async def _trickle() -> AsyncGenerator[bytes]:
         await asyncio.sleep(0.2)
 
 
-def push_as(**credentials: str) -> Push:
-    """Posts to callback URLs, signed with `credentials` (boto3's arguments), else with what boto3 finds."""
+def push_as(credentials: Callable[[], Mapping[str, Any]]) -> Push:
+    """Posts to callback URLs, signed with `credentials` (boto3's arguments) as they are then."""
 
     def push(callback_url: str, frame: bytes) -> None:
         endpoint, _, connection_id = callback_url.rpartition("/@connections/")
-        client: Any = boto3.client("apigatewaymanagementapi", endpoint_url=endpoint, **credentials)
+        client: Any = boto3.client("apigatewaymanagementapi", endpoint_url=endpoint, **credentials())
         client.post_to_connection(ConnectionId=unquote(connection_id), Data=frame)
 
     return push

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import pytest
@@ -195,13 +195,7 @@ def test_closing_the_booking_ends_its_call_within_seconds(ride: Ride) -> None:
 
 def test_other_systems_hear_of_the_ring_and_of_the_end(ride: Ride) -> None:
     def client(service: str) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=ride.stack.aws,
-            region_name=ride.stack.region,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
+        return boto3.client(service, **cast(Any, ride.stack.access.client))
 
     sqs = client("sqs")
     url = sqs.create_queue(QueueName=f"heard-{ride.name}")["QueueUrl"]

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import jwt
@@ -172,13 +172,7 @@ def test_make_token_prints_a_token_and_nothing_else(
 
 
 def test_a_stack_without_tokens_is_not_deployed_beyond_a_laptop(jwt_stack: Stack) -> None:
-    formation: Any = boto3.client(
-        "cloudformation",
-        endpoint_url=jwt_stack.aws,
-        region_name=jwt_stack.region,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
+    formation: Any = boto3.client("cloudformation", **cast(Any, jwt_stack.access.client))
     for environment in ("staging", "production"):
         # The embedded AWS looks at resource types, some of which it does not know, before it looks at rules.
         template = {part: translations()[environment][part] for part in ("Parameters", "Rules")}

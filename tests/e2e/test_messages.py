@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import pytest
@@ -43,13 +43,7 @@ def send(stack: Stack, booking: str, text: str = "Hello", **fields: Any) -> Any:
 
 def dynamodb_of(stack: Stack) -> Any:
     """The embedded DynamoDB, as root: to arrange what a client could not."""
-    return boto3.client(
-        "dynamodb",
-        endpoint_url=stack.aws,
-        region_name=stack.region,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
+    return boto3.client("dynamodb", **cast(Any, stack.access.client))
 
 
 def exhaust(stack: Stack, booking: str, sender: str) -> None:
@@ -74,7 +68,7 @@ def test_a_message_by_rest_is_stored_read_back_and_received_on_two_websockets(
     sent = answer.json()
     assert sent["delivery"] == {"connections": 2, "delivered": 2, "gone": 0, "failed": 0}
     assert answer.headers["x-request-id"]
-    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-allow-origin"] == stack.url
     assert hear(driver, "message")["message"] == hear(passenger, "message")["message"] == sent["message"]
     assert history(stack, booking)["messages"] == [sent["message"]]
 

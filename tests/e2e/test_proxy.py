@@ -22,8 +22,6 @@ from tests.e2e import privacy
 from tests.e2e.talking import connected
 from tests.running import Run, running
 
-ROOT_KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-
 
 def _free_port() -> int:
     with socket.socket() as probe:
@@ -82,7 +80,7 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Generator[Proxied]:
     options = ("--auth-mode", "jwt", "--backend-url", f"http://127.0.0.1:{port}")
     with running(home, *options) as (run, stack):
         known = DeployedSecret("local", "proxy", home=run.home)
-        backend = Backend(known.versions, push_as(region_name=stack.region, **ROOT_KEYS))
+        backend = Backend(known.versions, push_as(lambda: stack.access.credentials))
         yield Proxied(run, stack, backend, port)
         privacy.check(run, stack)
 
@@ -209,7 +207,7 @@ def test_after_a_rotation_the_backend_takes_what_either_secret_has_signed(up: Pr
 
 
 def test_the_function_may_touch_no_table(proxied: Proxied) -> None:
-    where: dict[str, Any] = {"endpoint_url": proxied.stack.aws, "region_name": proxied.stack.region, **ROOT_KEYS}
+    where: Any = proxied.stack.access.client
     functions: Any = boto3.client("lambda", **where)
     function = functions.get_function_configuration(FunctionName="navietakie-websocket-local")
     iam: Any = boto3.client("iam", **where)

@@ -1,6 +1,7 @@
 """The front door before an upstream that does as it is told."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError, web
 from yarl import URL
 
-from local.frontdoor import FrontDoor, Limits, listen
+from local.frontdoor import Behind, FrontDoor, Limits, listen
+from local.guard import FRONT_DOOR
 
 
 class Upstream:
@@ -56,16 +58,18 @@ async def opened(files: Path, limits: Limits = Limits()) -> AsyncGenerator[tuple
     upstream = Upstream()
     app = web.Application(client_max_size=0)
     app.router.add_route("*", "/rest/{path:.*}", upstream.rest)
+    app.router.add_route("*", "/s3/{path:.*}", upstream.rest)
     app.router.add_get("/socket", upstream.socket)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     listener = listen(0)[0]
     await web.SockSite(runner, listener).start()
     base = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    door = FrontDoor(f"{base}/rest", f"{base}/socket", files, limits)
+    behind = Behind(f"{base}/rest", f"{base}/socket", f"{base}/s3", "the key", {"photos"})
+    door = FrontDoor(behind, files, ["https://app.example"], limits)
     try:
-        async with door.serve(0) as port, ClientSession(f"http://127.0.0.1:{port}") as client:
-            yield upstream, f"http://127.0.0.1:{port}", client
+        async with door.serve(listen(0)) as url, ClientSession(url) as client:
+            yield upstream, url, client
     finally:
         await runner.cleanup()
 
@@ -258,7 +262,9 @@ def test_a_client_that_vanishes_is_told_to_the_stage(tmp_path: Path) -> None:
         async with opened(tmp_path) as (upstream, address, _):
             reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
             writer.write(
-                b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"GET /ws HTTP/1.1\r\nHost: "
+                + address.removeprefix("http://").encode()
+                + b"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
             )
             assert (await reader.readline()).startswith(b"HTTP/1.1 101")
@@ -335,7 +341,8 @@ def test_files_are_served_and_nothing_beside_them(tmp_path: Path) -> None:
             async with client.get("/app.js") as script:
                 assert "javascript" in script.headers["content-type"]
             reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
-            writer.write(b"GET /../secret HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            host = address.removeprefix("http://").encode()
+            writer.write(b"GET /../secret HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
             assert (await reader.read()).startswith(b"HTTP/1.1 404")
             async with client.get("/%2e%2e/secret") as outside:
                 assert outside.status == 404
@@ -352,3 +359,235 @@ def test_a_taken_port_makes_it_the_next() -> None:
     finally:
         for each in [*taken, *following]:
             each.close()
+
+
+def port_of(address: str) -> str:
+    return address.rpartition(":")[2]
+
+
+async def raw(address: str, *lines: str) -> tuple[int, str]:
+    """Sends a request line and headers as they are; status and text of the answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(port_of(address)))
+    writer.write("\r\n".join([*lines, "Connection: close", "", ""]).encode())
+    answer = (await reader.read()).decode()
+    writer.close()
+    return int(answer.split()[1]), answer.partition("\r\n\r\n")[2]
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1/get_message", "/ws", "/photos/kept/a"])
+def test_it_answers_to_this_machines_own_names_alone(tmp_path: Path, path: str) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as (upstream, address, _):
+            port = port_of(address)
+            for host in ("evil.example", f"evil.example:{port}", "localhost", f"localhost.:{port}", "", "localhost:1"):
+                status, text = await raw(address, f"GET {path} HTTP/1.1", f"Host: {host}")
+                assert status in (400, 403), host
+                assert "Host" in text or status == 400
+            two = (f"Host: localhost:{port}", "Host: evil.example")
+            assert (await raw(address, f"GET {path} HTTP/1.1", *two))[0] in (400, 403)
+            assert upstream.requests == []
+            for host in (f"localhost:{port}", f"127.0.0.1:{port}", f"[::1]:{port}", f"LocalHost:{port}"):
+                assert (await raw(address, f"GET {path} HTTP/1.1", f"Host: {host}"))[0] != 403
+
+    run(scenario())
+
+
+UPGRADE = (
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1/get_message", "/ws", "/photos/kept/a"])
+def test_a_foreign_page_is_refused_at_every_path(tmp_path: Path, path: str) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as (upstream, address, _):
+            here = (f"Host: localhost:{port_of(address)}", *(UPGRADE if path == "/ws" else ()))
+            for origin in (
+                "https://evil.example",
+                "null",
+                "http://localhost:1",
+                f"https://localhost:{port_of(address)}",
+            ):
+                for method in ("GET", "POST", "OPTIONS"):
+                    status, text = await raw(address, f"{method} {path} HTTP/1.1", *here, f"Origin: {origin}")
+                    assert status in (403, 405), (method, origin)
+                    assert "Origin" in text or status == 405
+            if path != "/photos/kept/a":
+                for site in ("cross-site", "same-site"):
+                    status, text = await raw(address, f"GET {path} HTTP/1.1", *here, f"Sec-Fetch-Site: {site}")
+                    assert status == 403
+                    assert "Sec-Fetch-Site" in text
+            assert upstream.requests == []
+
+    run(scenario())
+
+
+def test_its_own_pages_and_those_that_are_named_may_call(tmp_path: Path) -> None:
+    async def any_page(request: web.Request) -> web.Response:
+        return web.Response(headers={"access-control-allow-origin": "*"})
+
+    async def scenario() -> None:
+        async with opened(tmp_path) as (upstream, address, client):
+            upstream.answer = any_page
+            for origin in (address, f"http://127.0.0.1:{port_of(address)}", "https://app.example"):
+                headers = {"origin": origin, "sec-fetch-site": "cross-site"}
+                async with client.get("/api/v1/get_message", headers=headers) as answer:
+                    assert answer.headers["access-control-allow-origin"] == origin
+                async with client.ws_connect("/ws", headers={"origin": origin}) as socket:
+                    await socket.send_str("a")
+                    assert await socket.receive_str() == "you said a"
+            async with client.get("/api/v1/get_message") as answer:
+                assert answer.headers["access-control-allow-origin"] == address
+
+    run(scenario())
+
+
+def test_a_link_leads_to_the_console_which_no_page_can_frame(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("the console")
+
+    async def scenario() -> None:
+        async with opened(tmp_path) as (_, _, client):
+            link = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+            async with client.get("/", headers=link) as page:
+                assert page.status == 200
+                assert page.headers["x-frame-options"] == "DENY"
+                assert page.headers["content-security-policy"] == "frame-ancestors 'none'"
+            for other in ("iframe", "script", "image", "object"):
+                async with client.get("/", headers={**link, "sec-fetch-dest": other}) as refused:
+                    assert refused.status == 403
+            async with client.get("/api/v1/get_message", headers=link) as refused:
+                assert refused.status == 403
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("path", ["/%00", "/a%00b", "/" + "a" * 300])
+def test_what_is_no_path_is_a_bad_request_or_not_there(tmp_path: Path, path: str) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as (_, address, client), client.get(URL(address + path, encoded=True)) as answer:
+            assert answer.status == 400
+
+    run(scenario())
+
+
+def test_a_packed_body_broken_or_not_is_a_bad_request_as_on_aws(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as (upstream, _, client):
+            packed = gzip.compress(b'{"message":"a"}')
+            for body in (packed, b"\xffno gzip at all", packed[:-6], packed[:9] + b"\xff" * 20):
+                headers = {"content-encoding": "gzip", "content-type": "application/json"}
+                async with client.post("/api/v1/send_message", data=body, headers=headers) as answer:
+                    assert answer.status == 400
+                    assert (await answer.json())["error"]["details"] == {"field": "body"}
+            assert upstream.requests == []
+            # What is text none the less is the function's to refuse, which the embedded AWS would not let it.
+            headers = {"content-encoding": "gzip"}
+            async with client.post("/api/v1/send_message", data=b"no gzip at all", headers=headers) as answer:
+                assert answer.status == 200
+            assert upstream.bodies == [b"no gzip at all"]
+            assert "content-encoding" not in upstream.requests[0].headers
+
+    run(scenario())
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("part", "instead", "status"),
+    [
+        ("Upgrade: websocket", "X: a", 426),
+        ("Connection: Upgrade", "X: a", 400),
+        ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8", 426),
+        ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "X: a", 400),
+        ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Key: short", 400),
+    ],
+)
+def test_a_refused_handshake_names_the_part(tmp_path: Path, part: str, instead: str, status: int) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as (upstream, address, _):
+            lines = [instead if each == part else each for each in UPGRADE]
+            host = f"Host: localhost:{port_of(address)}"
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(port_of(address)))
+            writer.write("\r\n".join(["GET /ws HTTP/1.1", host, *lines, "", ""]).encode())
+            assert (await reader.readline()).split()[1] == str(status).encode()
+            said = await reader.readuntil(b"\r\n\r\n") + await reader.readline()
+            assert part.partition(":")[0].lower() + ":" in said.decode().lower().splitlines()[-1]
+            writer.close()
+            assert upstream.requests == []
+
+    run(scenario())
+
+
+def test_a_connection_that_the_function_refuses_says_which_part(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as (upstream, address, _):
+            for status, part in ((400, "the query"), (401, "the token"), (403, "the booking or role")):
+                upstream.refuse = status
+                reader, writer = await asyncio.open_connection("127.0.0.1", int(port_of(address)))
+                host = f"Host: localhost:{port_of(address)}"
+                writer.write("\r\n".join(["GET /ws HTTP/1.1", host, *UPGRADE, "", ""]).encode())
+                said = (await reader.readuntil(b"\r\n\r\n") + await reader.readline()).decode()
+                writer.close()
+                assert f"$connect refused {part}" in said
+
+    run(scenario())
+
+
+def test_it_shows_its_key_behind_and_a_client_cannot(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as (upstream, _, client):
+            forged = {FRONT_DOOR: "a client's"}
+            async with client.get("/api/v1/get_message", headers=forged):
+                pass
+            async with client.ws_connect("/ws", headers=forged):
+                pass
+            async with client.get("/photos/kept/a", headers=forged):
+                pass
+            assert [each.headers.getall(FRONT_DOOR) for each in upstream.requests] == [["the key"]] * 3
+
+    run(scenario())
+
+
+def test_s3_is_opened_for_forms_and_for_what_is_kept_alone(tmp_path: Path) -> None:
+    async def photo(request: web.Request) -> web.Response:
+        return web.Response(body=b"photo", headers={"access-control-allow-origin": "*", "content-type": "image/png"})
+
+    async def scenario() -> None:
+        async with opened(tmp_path, Limits(upload=100)) as (upstream, address, client):
+            upstream.answer = photo
+            url = URL(f"{address}/photos/kept/a%20b?X-Amz-Signature=a%2Fb", encoded=True)
+            headers = {"origin": address, "range": "bytes=0-1"}
+            async with client.get(url, headers=headers) as answer:
+                assert await answer.read() == b"photo"
+                assert answer.headers["access-control-allow-origin"] == address
+                assert answer.headers["x-content-type-options"] == "nosniff"
+                assert "sandbox" in answer.headers["content-security-policy"]
+            [got] = upstream.requests
+            assert got.raw_path == "/s3/photos/kept/a%20b?X-Amz-Signature=a%2Fb"
+            assert (got.headers["host"], got.headers["range"]) == (address.removeprefix("http://"), "bytes=0-1")
+            async with client.post("/photos", data=b"form", headers={"content-type": "multipart/form-data"}) as answer:
+                assert answer.status == 200
+            assert upstream.bodies[1] == b"form"
+            async with client.post("/photos", data=b"x" * 101) as answer:
+                assert answer.status == 413
+            asks = {"origin": address, "access-control-request-headers": "x-a"}
+            async with client.options("/photos", headers=asks) as answer:
+                assert answer.headers["access-control-allow-origin"] == address
+                assert answer.headers["access-control-allow-headers"] == "x-a"
+            for method, path in (
+                *(("GET", each) for each in ("/photos", "/photos/upload/a", "/photos?list-type=2")),
+                *((method, "/photos/kept/a") for method in ("PUT", "DELETE", "POST", "PATCH")),
+                *(("PUT", each) for each in ("/photos", "/photos?cors", "/photos/upload/a")),
+            ):
+                async with client.request(method, path) as answer:
+                    assert answer.status == 403, (method, path)
+            for method in ("GET", "POST", "PUT"):
+                async with client.request(method, "/others/kept/a") as answer:
+                    assert answer.status in (404, 405)
+            assert len(upstream.requests) == 2
+
+    run(scenario())

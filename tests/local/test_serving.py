@@ -6,55 +6,29 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import time
 import zipfile
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from local.embedded import SERVER, TAKEN, free_ports, is_held
-from tests.running import PYTHON
-
-
-def serve(port: int, folder: Path) -> subprocess.Popen[bytes]:
-    if not PYTHON.exists():
-        pytest.skip("the embedded AWS is not installed: make setup")
-    environment = {
-        "PATH": os.environ["PATH"],
-        "AUTH": "true",
-        "BIND_HOST": "127.0.0.1",
-        "GATEWAY_PORT": str(port),
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-        "TMPDIR": str(folder),
-        "LOCK": str(folder / "lock"),
-    }
-    with (folder / "log").open("wb") as log:
-        return subprocess.Popen([PYTHON, "-P", SERVER], env=environment, cwd=folder, stdout=log, stderr=log)
+from local.access import Access
+from local.embedded import TAKEN, free_ports, is_held
+from local.guard import FRONT_DOOR
+from tests.serving import serve, serving
 
 
 @pytest.fixture
 def served(tmp_path: Path) -> Generator[tuple[int, Path]]:
     """The port of a running one, and its log."""
-    port = next(free_ports(30_500, 30_500))
-    process = serve(port, tmp_path)
-    log = tmp_path / "log"
-    try:
-        end = time.monotonic() + 60
-        while f"Running on http://127.0.0.1:{port}" not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.05)
-        yield port, log
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
+    with serving(tmp_path) as access:
+        yield urlsplit(access.endpoint).port or 0, tmp_path / "log"
 
 
 # The two tests with this function fail where another MiniStack has moved a name that its process wraps.
@@ -69,13 +43,11 @@ def handler(event, context):
 
 
 @pytest.fixture
-def stage(served: tuple[int, Path]) -> str:
+def stage(served: tuple[int, Path], tmp_path: Path) -> str:
     """A WebSocket API whose function answers `$connect` with the status `answer`, and a frame with its event."""
     port, _ = served
-    session: Any = boto3.Session("test", "test", region_name="us-east-1")
-    lambdas, gateway, iam = (
-        session.client(name, endpoint_url=f"http://127.0.0.1:{port}") for name in ("lambda", "apigatewayv2", "iam")
-    )
+    how: Any = Access.read(tmp_path).client
+    lambdas, gateway, iam = (cast(Any, boto3.client(name, **how)) for name in ("lambda", "apigatewayv2", "iam"))
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("app.py", FUNCTION)
@@ -98,15 +70,20 @@ def stage(served: tuple[int, Path]) -> str:
     return f"ws://127.0.0.1:{port}/_aws/execute-api/{api['ApiId']}/test"
 
 
-def test_a_refused_connection_shows_the_functions_status(stage: str) -> None:
+def test_a_refused_connection_shows_the_functions_status(stage: str, tmp_path: Path) -> None:
     for status in (400, 401, 403, 502):
         with pytest.raises(InvalidStatus) as refused:
-            connect(f"{stage}?answer={status}", open_timeout=30)
+            connect(f"{stage}?answer={status}", open_timeout=30, additional_headers=door(tmp_path))
         assert refused.value.response.status_code == status
 
 
-def test_a_binary_frame_reaches_the_function_in_base64_and_marked(stage: str) -> None:
-    with connect(f"{stage}?answer=200", open_timeout=30) as client:
+def door(folder: Path) -> dict[str, str]:
+    """What the front door shows."""
+    return {FRONT_DOOR: Access.read(folder).front_door}
+
+
+def test_a_binary_frame_reaches_the_function_in_base64_and_marked(stage: str, tmp_path: Path) -> None:
+    with connect(f"{stage}?answer=200", open_timeout=30, additional_headers=door(tmp_path)) as client:
         for frame, event in (("żółw", ["żółw", False]), (b"\x00\xff{", ["AP97", True]), ("AP97", ["AP97", False])):
             client.send(frame)
             assert json.loads(client.recv(30)) == event
@@ -119,18 +96,18 @@ def test_who_signs_nothing_is_refused_and_no_server_is_named(served: tuple[int, 
     connection.request("POST", "/", "{}", headers)
     answer = connection.getresponse()
     answer.read()
-    assert answer.status in (400, 403)
+    assert answer.status == 403
     assert answer.getheader("server") is None
     assert len(answer.headers.get_all("date", [])) == 1
     connection.close()
 
 
-def test_a_query_string_is_in_no_log(served: tuple[int, Path]) -> None:
+def test_a_query_string_is_in_no_log(served: tuple[int, Path], tmp_path: Path) -> None:
     port, log = served
     with pytest.raises(InvalidStatus):
-        connect(f"ws://127.0.0.1:{port}/_aws/execute-api/none/local?token=secret")
+        connect(f"ws://127.0.0.1:{port}/_aws/execute-api/none/local?token=secret", additional_headers=door(tmp_path))
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request("GET", "/_aws/execute-api/none/local/x?token=secret")
+    connection.request("GET", "/_aws/execute-api/none/local/x?token=secret", headers=door(tmp_path))
     connection.getresponse().read()
     connection.close()
     assert "secret" not in log.read_text()

@@ -1,0 +1,92 @@
+"""The template's parameters for `make run`: its own, and those of a file in the form of deploy/staging.yaml."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from local.stack import ROOT
+
+type Parameters = Mapping[str, str]
+
+OF_MAKE_RUN = {
+    "Environment": "it is always local",
+    "WebSocketEndpoint": "it is the embedded AWS's",
+    "Release": "`make run` makes one of all that is deployed",
+}
+"""What a file may not say, and why."""
+
+
+class Template(yaml.SafeLoader):
+    """Reads a template: what CloudFormation's tags hold does not matter here."""
+
+
+def ignored(_loader: object, _tag: object, _node: object) -> None:
+    """Stands for what a tag holds."""
+
+
+Template.add_multi_constructor("!", ignored)
+
+
+def read(text: str) -> Parameters:
+    """The parameters in the file that PARAMETERS names; ends the program where the template has none such."""
+    if not text:
+        return {}
+    try:
+        given = yaml.safe_load(Path(text).read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as reason:
+        sys.exit(f"PARAMETERS={text} cannot be read: {reason}")
+    if not isinstance(given, dict):
+        sys.exit(f"PARAMETERS={text} is not a list of `Name: value` lines, as deploy/staging.yaml is")
+    known = defaults()
+    parameters: dict[str, str] = {}
+    for name, value in cast(dict[Any, Any], given).items():
+        if name not in known:
+            sys.exit(f"PARAMETERS={text}: the template has no parameter {name}")
+        if name in OF_MAKE_RUN:
+            if name == "Environment" and value == "local":
+                continue
+            sys.exit(f"PARAMETERS={text}: {name} cannot be given, since {OF_MAKE_RUN[name]}")
+        parameters[name] = as_text(name, value)
+    return parameters
+
+
+def as_text(name: str, value: Any) -> str:
+    """A value as `sam deploy` takes it; ends the program where it cannot be one."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str() | int() | float():
+            return str(value)
+        case list() if all(isinstance(each, str | int) for each in cast(list[Any], value)):
+            return ",".join(str(each) for each in cast(list[Any], value))
+        case None:
+            return ""
+        case _:
+            sys.exit(f"PARAMETERS: {name} is neither a text, a number nor a list of them. (JSON goes between quotes.)")
+
+
+def defaults() -> Parameters:
+    """The template's parameters with their defaults. All are deployed: else one that was given once would stay."""
+    declared = yaml.load((ROOT / "template.yaml").read_text(), Template)["Parameters"]  # noqa: S506  (a SafeLoader)
+    return {name: as_text(name, each.get("Default")) for name, each in declared.items()}
+
+
+def local(given: Parameters, auth_mode: str, backend_url: str) -> Parameters:
+    """All parameters of a local stack: make's own variables before those of the file, and these before the defaults."""
+    said = {"AuthMode": auth_mode, "BackendUrl": backend_url}
+    return {
+        **defaults(),
+        "Environment": "local",
+        "AuthMode": "none",
+        "AllowedOrigins": "*",
+        **given,
+        **{name: value for name, value in said.items() if value},
+    }
+
+
+def origins(parameters: Parameters) -> list[str]:
+    """The web pages that may call besides the front door's own: those that are named. (`*` names none.)"""
+    return [each for each in parameters["AllowedOrigins"].split(",") if each not in ("", "*")]
