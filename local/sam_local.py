@@ -34,10 +34,10 @@ CHUNK = 64 * 1024
 
 
 @contextlib.asynccontextmanager
-async def gate(endpoint: str, bridge: str | None) -> AsyncGenerator[None]:
-    """Passes connections on to the embedded AWS: those to its port at the address `bridge`, if there is one."""
+async def gate(endpoint: str, opening: socket.socket | None) -> AsyncGenerator[None]:
+    """Passes on to the embedded AWS what comes at `opening`, if there is one, which it closes in the end."""
     port = urlsplit(endpoint).port or 0
-    if bridge is None:
+    if opening is None:
         yield
         return
 
@@ -56,7 +56,7 @@ async def gate(endpoint: str, bridge: str | None) -> AsyncGenerator[None]:
             return
         await asyncio.gather(carry(reader, behind[1]), carry(behind[0], writer))
 
-    server = await asyncio.start_server(passed_on, sock=listener(socket.AF_INET, bridge, port))
+    server = await asyncio.start_server(passed_on, sock=opening)
     try:
         yield
     finally:
@@ -64,14 +64,19 @@ async def gate(endpoint: str, bridge: str | None) -> AsyncGenerator[None]:
         server.close_clients()
 
 
-def bridge_address() -> str | None:
-    """Where containers find this machine on a Linux; None elsewhere. (Docker Desktop leads them to its 127.0.0.1.)"""
+def bridge(endpoint: str) -> socket.socket | None:
+    """A socket where containers look for the embedded AWS on a Linux: at Docker's bridge, and the same port.
+
+    None elsewhere. (Docker Desktop leads them to this machine's 127.0.0.1.)
+    """
     if sys.platform != "linux":
         return None
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket, contextlib.suppress(OSError):
-        answer = fcntl.ioctl(any_socket, SIOCGIFADDR, struct.pack("256s", b"docker0"))
-        return socket.inet_ntoa(answer[20:24])
-    return None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        try:
+            answer = fcntl.ioctl(any_socket, SIOCGIFADDR, struct.pack("256s", b"docker0"))
+        except OSError:  # no Docker
+            return None
+    return listener(socket.AF_INET, socket.inet_ntoa(answer[20:24]), urlsplit(endpoint).port or 0)
 
 
 def write_variables(stack: Stack) -> None:
@@ -134,7 +139,7 @@ async def main() -> None:
         sys.exit(str(failure))
     write_variables(stack)
     told = stopped()
-    async with gate(stack.aws, bridge_address()):
+    async with gate(stack.aws, bridge(stack.aws)):
         print(
             "`sam local` reaches the stack as long as this runs. In another terminal, with the key of this start:\n"
             f"  AWS_CONFIG_FILE={home / 'aws.ini'} {deploy.SAM} local start-api\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from local import aws
 from local.deploy import SAM
-from local.sam_local import VARIABLES, bridge_address, docker, gate, running_stack, stopped, write_variables
+from local.sam_local import VARIABLES, bridge, docker, gate, running_stack, stopped, write_variables
 from local.stack import HOME, ROOT
 
 IMAGE = "public.ecr.aws/lambda/python:3.13"
@@ -35,7 +35,7 @@ async def main() -> int:
     write_variables(stack)
     pull = ["--skip-pull-image"] if image_is_here else []
     told = stopped()
-    async with gate(stack.aws, bridge_address()):
+    async with gate(stack.aws, bridge(stack.aws)):
         sam = await asyncio.create_subprocess_exec(str(SAM), "local", "start-api", *where, *how, *pull)
         ended = asyncio.create_task(sam.wait())
         told_to_stop = asyncio.create_task(told.wait())
