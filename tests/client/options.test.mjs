@@ -17,8 +17,8 @@ const given = {
 for (const [name, value, message] of [
   ['bookingCode', undefined, /bookingCode is required/],
   ['bookingCode', '', /bookingCode is required/],
-  ['sender', undefined, /sender is driver, passenger or system/],
-  ['sender', 'bob', /sender is driver, passenger or system/],
+  ['sender', undefined, /sender is driver, passenger, agent or system/],
+  ['sender', 'bob', /sender is driver, passenger, agent or system/],
   ['api', undefined, /api is required/],
   ['api', 'http://[', /api is no address/],
   ['api', '/staging', /api is no address/],

@@ -54,7 +54,7 @@ test('what lies before a page of own messages can be read', async () => {
   chat.markRead();
   assert.equal(chat.unread, 0);
   await world.pass(500);
-  assert.equal(world.server.receipts.passenger.read, 1);
+  assert.equal(world.server.receipts.passenger.read, 51);
 });
 
 test('own messages are not told as delivered', async () => {
@@ -150,8 +150,8 @@ test('who is cut while typing is not typing for ever', async () => {
 
 test('presence is known from the start, and follows', async () => {
   const { world, driver, passenger } = await pair();
-  assert.deepEqual(driver.chat.presence, { driver: true, passenger: true });
+  assert.deepEqual(driver.chat.presence, { driver: true, passenger: true, agent: false });
   passenger.chat.close();
   await world.pass(100);
-  assert.deepEqual(driver.chat.presence, { driver: true, passenger: false });
+  assert.deepEqual(driver.chat.presence, { driver: true, passenger: false, agent: false });
 });

@@ -1,20 +1,36 @@
+import { within } from './clock.js';
 import { NavieTakieError } from './errors.js';
+import { query } from './platform.js';
+import { claimsOf } from './token.js';
 
-/** How this client is let in: by which address, with which token, and if not, why not. */
+const TOKEN_MS = 15_000;
+const DAY_MS = 86_400_000;
+
+/** How this client is let in: by which address, with which token and how long, and if not, why not. */
 export class Access {
-  /** Whether the server has refused the last token. */
+  /** Whether the server has refused the last token, or it runs out. */
   refused = false;
   #token;
   #options;
+  /** What the token of the connection says of itself, and of the one that is being opened. */
+  #held = {};
+  #offered = {};
+  /** By how much the server's clock is ahead of ours; null until the connection has brought a frame. */
+  #ahead = null;
+  #timer = null;
 
   /**
    * @param {object} options
    * @param {string} options.bookingCode
    * @param {import('./types.js').Sender} options.sender
-   * @param {string} options.deviceId
+   * @param {() => string} options.deviceId
    * @param {string} options.ws
    * @param {import('./rest.js').Rest} options.rest
+   * @param {import('./types.js').Clock} options.clock
    * @param {string | ((refused: boolean) => Promise<string> | string)} [options.token]
+   * @param {(user: string | null) => void} options.owner told whose token it is, before it is used
+   * @param {() => void} options.renew opens a connection with another token
+   * @param {(error: NavieTakieError) => void} options.expired there is no token that lets us in any longer
    */
   constructor(options) {
     this.#options = options;
@@ -26,28 +42,64 @@ export class Access {
     return typeof this.#token === 'function';
   }
 
+  /** Uses another token from now on. Says whether it is another. */
   replace(token) {
+    const other = token !== this.#token;
     this.#token = token;
+    return other;
   }
 
   /** The token to use now, or null. What is none is neither sent nor named: it may be another secret. */
   async token() {
-    const token = typeof this.#token === 'function' ? await this.#token(this.refused) : this.#token;
-    if (token && !/^[\w.-]+$/.test(token)) {
+    const { bookingCode, sender, clock, owner } = this.#options;
+    const asked = this.renewable ? this.#token(this.refused) : this.#token;
+    const token = asked?.then ? await within(TOKEN_MS, clock, asked, 'No token came') : asked;
+    if (!token) {
+      owner(null);
+      return null;
+    }
+    if (!/^[\w.-]+$/.test(token)) {
       throw new NavieTakieError({ code: 'unauthorized', message: 'The token is no JWT', retryable: this.renewable });
     }
-    return token || null;
+    const { role = sender, booking_code: booking = bookingCode, sub } = claimsOf(token);
+    if (role !== sender) throw forbidden(`The token is for the role ${role}`);
+    if (booking !== bookingCode) throw forbidden('The token is for another booking');
+    owner(sub ?? null);
+    return token;
   }
 
   /** Where the WebSocket is, and what to offer there: a token travels as a subprotocol, in no address. */
   async address() {
-    const { ws, bookingCode, sender, deviceId } = this.#options;
-    const url = new URL(ws);
-    url.searchParams.set('booking_code', bookingCode);
-    url.searchParams.set('sender', sender);
-    url.searchParams.set('device_id', deviceId);
+    const { ws, bookingCode, sender } = this.#options;
+    const deviceId = this.#options.deviceId();
+    if (!/^[ -~]{1,64}$/.test(deviceId)) {
+      const message = 'deviceId: must have 1 to 64 printable ASCII characters';
+      throw new NavieTakieError({ code: 'invalid_request', message, details: { field: 'device_id' } });
+    }
     const token = await this.token();
-    return { url: url.href, protocols: token ? ['navietakie.v1', `bearer.${token}`] : [] };
+    this.#offered = token ? claimsOf(token) : {};
+    const asked = query({ booking_code: bookingCode, sender, device_id: deviceId });
+    const url = `${ws}${ws.includes('?') ? '&' : '?'}${asked}`;
+    return { url, protocols: token ? ['navietakie.v1', `bearer.${token}`] : [] };
+  }
+
+  lineOpened() {
+    this.refused = false;
+    this.#held = this.#offered;
+    this.#ahead = null;
+    this.lineLost();
+  }
+
+  lineLost() {
+    this.#options.clock.clearTimeout(this.#timer);
+  }
+
+  /** Takes a frame's `ts`: the token runs out by the server's clock, and ours may be wrong. */
+  heard(ts) {
+    const ahead = Date.parse(ts) - this.#options.clock.now();
+    if (!(ahead > (this.#ahead ?? -Infinity))) return; // it was longer on its way than one before
+    this.#ahead = ahead;
+    this.#watchExpiry();
   }
 
   /** Why a handshake failed, as REST tells it: null if it lets us in, cannot be reached, or another token may do. */
@@ -56,9 +108,33 @@ export class Access {
       await this.#options.rest.get('get_message', { booking_code: this.#options.bookingCode, limit: 1 });
       return null;
     } catch (error) {
+      if (error instanceof NavieTakieError && !error.status && !error.retryable) return error; // no token for us
       if (!error.status) return null; // nobody has answered
       this.refused = error.status === 401;
-      return error.retryable || (this.refused && this.renewable) ? null : error;
+      return this.refused && this.renewable ? null : error;
     }
   }
+
+  /** Renews shortly before the token runs out: after that, the server sends nothing any more. */
+  #watchExpiry() {
+    const { clock, renew, expired } = this.#options;
+    clock.clearTimeout(this.#timer);
+    const left = this.#held.exp * 1_000 - clock.now() - this.#ahead;
+    if (!(left < DAY_MS)) return; // API Gateway ends a connection after two hours
+    const early = this.renewable && left > 1_000 ? Math.min(30_000, left / 5) : 0;
+    this.#timer = clock.setTimeout(
+      () => {
+        if (!early) {
+          expired(new NavieTakieError({ code: 'token_expired', message: 'The token has expired' }));
+          return;
+        }
+        this.refused = true;
+        renew();
+        this.#watchExpiry(); // should that fail
+      },
+      Math.max(0, left - early),
+    );
+  }
 }
+
+const forbidden = (message) => new NavieTakieError({ code: 'forbidden', message });

@@ -1,6 +1,10 @@
 import { NavieTakieError } from './errors.js';
 import { newId } from './ids.js';
+import { same } from './same.js';
 import { Voice } from './voice.js';
+
+/** How long the answer to `initiate` or `accept` is waited for: about as long as it rings. */
+const STEP_MS = 50_000;
 
 /**
  * The booking's latest call, and this device's part in it.
@@ -8,83 +12,138 @@ import { Voice } from './voice.js';
  * `call` is as the server tells it. `phase` is what it means here: `idle`, `dialling` (asking the server), `calling`
  * (the other side rings), `ringing` (we do), `answering`, `talking`, or `elsewhere` (another device of this side has
  * it). `voice` carries the sound while `talking`, where the platform has WebRTC.
+ *
+ * Three things are kept apart, so that none hides another: the call as the server tells it; the *step* that the user is
+ * taking here and the server has not confirmed; and the call that the user has *left* and the server does not know it
+ * yet. What was left is over here at once, and said until the server has heard it, over reloads too.
  */
 export class Calls {
   /** @type {import('./types.js').Call | null} */
   call = null;
   /** @type {Voice | null} */
   voice = null;
-  /** When the ring ends, in milliseconds since 1970 by this device's clock. */
+  /** When the ring ends, in milliseconds since 1970 by this device's clock. It ends then, without a frame. */
   ringsUntil = null;
+  /** When the call was answered, in milliseconds since 1970 by this device's clock. */
+  talkingSince = null;
   /** How many connections of the other side took the last action's frame. */
   reached = null;
   #options;
-  #asking = null;
-  /** Of what the user last wanted; aborted when the user wants something else. */
-  #intent = new AbortController();
+  /** What the user is doing: `{phase, action, fields, intent, said, ended}`. */
+  #step = null;
+  /** This device's call: `{call_id, ice_servers, ice_transport_policy}`. */
   #part = null;
+  /**
+   * What the user has left: `{call_id, action}`; `{name}` alone where the server has not told the id, `name` with
+   * `call_id` where it has to be proved first that the call is this device's.
+   */
+  #left = null;
+  /** The promise that what was left has been said. */
+  #farewell = null;
+  #ringTimer = null;
   #microphone = null;
+  #forgetDevices = null;
+  /** How a voice was, until it can be reported. */
+  #quality = null;
+  #snapshot = null;
+  #closed = false;
 
   /**
    * @param {object} options
    * @param {import('./types.js').Sender} options.side
-   * @param {string} options.deviceId
-   * @param {(fields: object, withdrawn?: AbortSignal) => Promise<object>} options.ask a request that may be repeated
+   * @param {() => string} options.deviceId
+   * @param {(fields: object, how?: object) => Promise<object>} options.ask a request that may be repeated
    * @param {() => void} options.repeat asks again at once
    * @param {(frame: object) => boolean} options.send
-   * @param {{read: () => object|null, write: (part: object|null) => void}} options.memory survives a reload
+   * @param {{read: () => object|null|Promise<object|null>, write: (kept: object|null) => void}} options.memory survives a
+   *   reload
    * @param {typeof RTCPeerConnection} [options.RTCPeerConnection]
    * @param {(constraints: object) => Promise<MediaStream>} [options.getUserMedia]
+   * @param {MediaDevices} [options.mediaDevices] tells when a microphone comes or goes
    * @param {import('./types.js').Clock} options.clock
    * @param {() => void} options.changed
    * @param {(error: NavieTakieError) => void} options.problem
    */
   constructor(options) {
     this.#options = options;
-    this.#part = options.memory.read();
+  }
+
+  /** Takes what a device before a reload has kept: at once, or a promise of it. */
+  recall() {
+    const take = (kept) => {
+      this.#part ??= kept?.part ?? null;
+      this.#left ??= kept?.left ?? null;
+    };
+    const kept = this.#options.memory.read();
+    return kept?.then ? kept.then(take) : take(kept);
   }
 
   get phase() {
-    if (this.#asking) return this.#asking;
-    if (!this.live) return 'idle';
-    if (this.call.state === 'connected') return this.#isOurs(this.call) ? 'talking' : 'elsewhere';
-    if (this.call.callee === this.#options.side) return 'ringing';
-    return this.#isOurs(this.call) ? 'calling' : 'elsewhere';
+    const step = this.#step;
+    const there = this.#there;
+    return !step || (there === 'ringing' && step.phase === 'dialling' && !step.said) ? there : step.phase;
   }
 
+  /** Whether there is a call, as far as the user has not left it. */
   get live() {
+    const { call } = this;
+    if (!call || call.state === 'ended' || call.call_id === this.#left?.call_id) return false;
+    return call.state !== 'ringing' || this.ringsUntil === null || this.#options.clock.now() < this.ringsUntil;
+  }
+
+  /** Whether the server has a call that has not ended, as far as it has told. */
+  get pending() {
     return this.call !== null && this.call.state !== 'ended';
+  }
+
+  /** `{phase, call, ringsUntil, talkingSince, reached, live, voice}`: the same object until one of them changes. */
+  get snapshot() {
+    const { phase, call, ringsUntil, talkingSince, reached, live, voice } = this;
+    const { state, stream, muted, microphone } = voice ?? {};
+    const sound = voice && same(this.#snapshot?.voice, { state, stream, muted, microphone });
+    this.#snapshot = same(this.#snapshot, { phase, call, ringsUntil, talkingSince, reached, live, voice: sound });
+    return this.#snapshot;
   }
 
   /** Calls the other side. Rejects with `microphone`, or what the server says. */
   async start() {
-    if (this.live || this.#asking) return;
-    await this.#join('dialling', 'initiate', { client_call_id: newId() }); // however often it is said, it rings once
+    if (this.live || this.#step) return;
+    if (!this.#left?.call_id) this.#leave(null); // what may have come of an earlier try is this call then
+    await this.#take('dialling', 'initiate', { client_call_id: newId() }); // however often it is said, it rings once
   }
 
   /** Answers the call that rings here. */
   async accept() {
     if (this.phase !== 'ringing') return;
-    await this.#join('answering', 'accept', { call_id: this.call.call_id });
+    await this.#take('answering', 'accept', { call_id: this.call.call_id });
   }
 
-  /** Declines, cancels or hangs up, whichever it is by now. What is heard stops at once. */
+  /** Declines, cancels or hangs up, whichever it is by now. What is heard stops at once. Resolves when it was said. */
   async hangUp() {
-    this.#intend();
-    this.#asking = null;
+    const step = this.#step;
+    this.#drop();
     this.#silence();
+    if (this.live) this.#leave({ call_id: this.call.call_id, action: this.#wayOut(this.call) });
+    else if (step?.said) this.#leave(left(step));
     this.#options.changed();
-    if (this.live) await this.#leave(this.call);
+    await this.#farewell;
   }
 
-  /** Takes the call as a frame tells it. Older news than ours is dropped. */
-  adopt(call) {
+  /** Takes the call as a frame of the time `ts` tells it. Older news than ours is dropped. */
+  adopt(call, ts) {
     if (!call || !this.#isNews(call)) return;
     const { clock } = this.#options;
+    const now = clock.now();
     this.call = call;
-    this.ringsUntil = call.ring_ms_left == null ? null : clock.now() + call.ring_ms_left;
+    this.ringsUntil = call.ring_ms_left == null ? null : now + call.ring_ms_left;
+    const talked = Date.parse(ts) - Date.parse(call.answered_at) || 0; // both by the server's clock
+    this.talkingSince = call.state === 'connected' ? now - Math.max(0, talked) : null;
+    clock.clearTimeout(this.#ringTimer);
+    if (this.ringsUntil !== null) this.#ringTimer = clock.setTimeout(() => this.#rangOut(), this.ringsUntil - now);
+    this.#recognize(call);
+    this.#check();
     this.#settle();
-    if (this.#asking) this.#options.repeat(); // it moves on before we are answered: the answer may be lost
+    if (this.#step) this.#options.repeat(); // it moves on before we are answered: the answer may be lost
     this.#options.changed();
   }
 
@@ -101,135 +160,288 @@ export class Calls {
 
   lineOpened() {
     this.voice?.nudge();
+    this.#say();
   }
 
   startOver() {
     this.#silence();
+    this.#quality = null;
     this.call = null;
   }
 
   close() {
-    this.#intend();
+    this.#closed = true;
+    this.#drop();
     this.#silence();
+    this.#options.clock.clearTimeout(this.#ringTimer);
   }
 
-  /** Lets go of what was wanted before. */
-  #intend() {
-    this.#intent.abort();
-    this.#intent = new AbortController();
-    return this.#intent.signal;
+  /** What the call as the server tells it means here. */
+  get #there() {
+    if (!this.live) return 'idle';
+    if (this.call.state === 'connected') return this.#isOurs(this.call) ? 'talking' : 'elsewhere';
+    if (this.call.callee === this.#options.side) return 'ringing';
+    return this.#isOurs(this.call) ? 'calling' : 'elsewhere';
   }
 
-  async #join(phase, action, fields) {
-    const intent = this.#intend();
-    this.#asking = phase;
+  /** Takes a step for the user. Ends when the server has answered, or when it is void. */
+  async #take(phase, action, fields) {
+    this.#drop();
+    const step = { phase, action, fields, intent: new AbortController(), said: false };
+    const ended = new Promise((resolve, reject) => (step.ended = (error) => (error ? reject(error) : resolve())));
+    ended.catch(() => {}); // perhaps the answer came first
+    this.#step = step;
     this.#options.changed();
+    await Promise.race([this.#carry(step), ended]);
+  }
+
+  async #carry(step) {
     try {
-      await this.#openMicrophone();
-      if (intent.aborted) return;
-      const { call, ice_servers: iceServers } = await this.#act(action, fields, intent);
-      if (intent.aborted) {
-        await this.#leave(call); // it was hung up before the server had answered
+      await this.#openMicrophone(step.intent.signal);
+      if (this.#step === step) await this.#farewell;
+      if (this.#step !== step) return;
+      const sent = () => (step.said = true);
+      const answer = await this.#act(step.action, step.fields, { withdrawn: step.intent.signal, patience: STEP_MS, sent });
+      if (this.#step !== step) {
+        this.#comeTooLate(step, answer.call);
         return;
       }
-      this.#take({ call_id: call.call_id, ice_servers: iceServers ?? [] });
-      this.#asking = null;
-      this.adopt(call);
+      this.#step = null;
+      this.#keep({ part: partOf(answer), left: null });
+      this.adopt(answer.call, answer.ts);
+      this.#settle();
     } catch (error) {
-      if (intent.aborted) return;
-      this.#asking = null;
+      if (this.#step !== step) return;
+      this.#step = null;
+      if (error.code === 'timeout' && step.said) this.#leave(left(step));
       this.adopt(error.details?.call);
       throw error;
     } finally {
-      if (!intent.aborted) {
-        this.#asking = null;
-        this.#settle();
-      }
-      if (this.phase !== 'talking' && this.phase !== 'calling' && !this.#asking) this.#silence();
+      if (!this.#step && !['talking', 'calling'].includes(this.phase)) this.#silence();
       this.#options.changed();
     }
   }
 
-  async #leave(call) {
-    const action = call.state === 'ringing' && call.callee === this.#options.side ? 'reject' : 'end';
-    try {
-      this.adopt((await this.#act(action, { call_id: call.call_id })).call);
-    } catch (error) {
-      this.adopt(error.details?.call);
-      if (this.live && this.call.call_id === call.call_id) throw error;
+  /** Lets go of the step that the user was taking, for no reason or because of an error. */
+  #drop(error) {
+    const step = this.#step;
+    this.#step = null;
+    step?.intent.abort();
+    step?.ended(error);
+  }
+
+  /** Ends the step when the server's news has made it void. */
+  #check() {
+    const { call } = this;
+    const step = this.#step;
+    if (!step || !call) return;
+    const gone = call.state === 'ended' || call.call_id !== step.fields.call_id;
+    const elsewhere = this.#there === 'elsewhere';
+    const late = !step.said && !this.live;
+    const answering = step.phase === 'answering';
+    if (answering ? !gone && !elsewhere && !late : step.said || !elsewhere) return;
+    const code = answering ? 'illegal_transition' : 'call_in_progress';
+    const message = answering ? 'The call rings no longer' : 'Another device has the call';
+    this.#drop(new NavieTakieError({ code, message, details: { call } }));
+  }
+
+  /** The answer to a step that the user has left came after all: its call is ended, unless another step wants it. */
+  #comeTooLate(step, call) {
+    if (!call || call.state === 'ended' || this.#step || this.#part?.call_id === call.call_id) return;
+    if (this.#left && !this.#left.call_id) this.#left = null;
+    if (this.#left?.call_id !== call.call_id || this.#left.name) {
+      this.#leave({ call_id: call.call_id, action: 'end' });
+    }
+    this.adopt(call);
+  }
+
+  /** Finds out that a call is the one that the user has left, or that what was left is over. */
+  #recognize(call) {
+    const { side, deviceId } = this.#options;
+    if (!this.#left) return;
+    if (this.#left.call_id) {
+      const over = call.call_id !== this.#left.call_id || call.state === 'ended';
+      if (over) this.#keep({ part: this.#part, left: null });
+      return;
+    }
+    if (call.state === 'ended' || this.#part?.call_id === call.call_id) return;
+    const answered = call.callee === side && call.answered_by === deviceId();
+    if (answered) this.#leave({ call_id: call.call_id, action: 'end' });
+    else if (call.caller === side) this.#leave({ call_id: call.call_id, action: 'end', name: this.#left.name });
+  }
+
+  #wayOut(call) {
+    return call.state === 'ringing' && call.callee === this.#options.side ? 'reject' : 'end';
+  }
+
+  #leave(what) {
+    this.#keep({ part: this.#part?.call_id === what?.call_id ? null : this.#part, left: what });
+    this.#say();
+  }
+
+  /** Says what was left until the server has heard it. */
+  #say() {
+    if (this.#farewell || !this.#left?.call_id || this.#closed) return;
+    this.#farewell = this.#sayLeft().finally(() => {
+      this.#farewell = null;
+      this.#options.changed();
+    });
+    this.#farewell.catch(() => {}); // it is remembered
+  }
+
+  async #sayLeft() {
+    while (this.#left?.call_id) {
+      const what = this.#left;
+      const { call_id, action, name } = what;
+      try {
+        if (name) {
+          const { call } = await this.#act('initiate', { client_call_id: name }, { patience: Infinity });
+          this.#keep({ part: this.#part, left: call.state === 'ended' ? null : { call_id: call.call_id, action } });
+          continue;
+        }
+        const answer = await this.#act(action, { call_id }, { patience: Infinity });
+        this.adopt(answer.call, answer.ts);
+      } catch (error) {
+        if (error.code === 'closed') throw error;
+        const call = error.details?.call;
+        this.adopt(call);
+        const answered = call?.call_id === call_id && call.state === 'connected' && this.#isOurs(call);
+        if (action === 'reject' && answered && this.#left === what) {
+          this.#leave({ call_id, action: 'end' }); // an accept of ours was faster
+          continue;
+        }
+      }
+      if (this.#left === what) this.#keep({ part: this.#part, left: null });
     }
   }
 
-  async #act(action, fields, withdrawn) {
+  async #act(action, fields, how) {
     const { ask, deviceId } = this.#options;
-    const answer = await ask({ action: 'call', call_action: action, ...fields, device_id: deviceId }, withdrawn);
-    this.reached = answer.reached ?? null;
+    const answer = await ask({ action: 'call', call_action: action, ...fields, device_id: deviceId() }, how);
+    if (answer.reached != null) this.reached = answer.reached;
     return answer;
+  }
+
+  #rangOut() {
+    this.#check();
+    this.#settle();
+    this.#options.changed();
   }
 
   /** Brings microphone and voice in line with the call. */
   #settle() {
-    if (this.#asking) return;
+    if (this.#step) return;
     if (!this.live || !this.#isOurs(this.call)) {
       this.#silence();
-      if (!this.live) this.#take(null);
+      if (this.call?.state === 'ended') this.#bury();
     } else if (this.call.state === 'connected' && !this.voice) {
       this.#talk(this.call);
     }
   }
 
+  /** The call has ended: how it sounded is reported, once. */
+  #bury() {
+    if (this.#part) this.#keep({ part: null, left: this.#left });
+    const quality = this.#quality;
+    this.#quality = null;
+    if (quality?.call_id === this.call.call_id) this.#act('report', quality).catch(() => {});
+  }
+
   async #talk(call) {
-    const { RTCPeerConnection, side, send, clock, changed } = this.#options;
+    const { RTCPeerConnection, side, send, clock, changed, problem } = this.#options;
     if (!RTCPeerConnection) return;
     const voice = new Voice({
       callId: call.call_id,
       offers: call.caller === side,
-      iceServers: this.#part?.ice_servers ?? [],
       RTCPeerConnection,
+      freshServers: () => this.#askServers(call.call_id),
       send: (data) => send({ action: 'signal', call_id: call.call_id, data }),
       clock,
       changed,
     });
     this.voice = voice;
     try {
-      const microphone = await this.#openMicrophone();
-      if (this.voice === voice) voice.start(microphone);
+      const known = this.#part?.call_id === call.call_id ? this.#part : this.#askServers(call.call_id);
+      const [microphone, servers] = await Promise.all([this.#openMicrophone(voice.gone.signal), known]);
+      if (this.voice === voice) voice.start(microphone, servers);
     } catch (error) {
-      this.#options.problem(error); // after a reload: the call goes on, but nobody is heard
+      if (this.voice === voice) problem(error); // after a reload: the call goes on, but nobody is heard
     }
   }
 
-  async #openMicrophone() {
+  /** The call's ICE servers, fresh from the server: the credentials of those we have may have run out. */
+  async #askServers(callId) {
+    const withdrawn = this.voice?.gone.signal;
+    const answer = await this.#act('ice', { call_id: callId }, { withdrawn, patience: STEP_MS });
+    if (this.live && this.call.call_id === callId) this.#keep({ part: partOf(answer), left: this.#left });
+    return partOf(answer);
+  }
+
+  async #openMicrophone(gone) {
     const { RTCPeerConnection, getUserMedia } = this.#options;
     if (!RTCPeerConnection || this.#microphone) return this.#microphone;
-    const { signal: intent } = this.#intent;
     let stream;
     try {
       stream = await getUserMedia({ audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true } });
     } catch (error) {
       throw new NavieTakieError({ code: 'microphone', message: error?.message ?? 'There is no microphone' });
     }
-    if (intent.aborted) stop(stream);
-    else this.#microphone = stream;
+    if (gone.aborted || this.#microphone) stop(stream);
+    else this.#watch((this.#microphone = stream));
     return this.#microphone;
   }
 
+  /** A microphone may be pulled out in mid-call: another takes its place, or the user is told. */
+  #watch(microphone) {
+    for (const track of microphone.getAudioTracks()) track.onended = () => this.#replaceMicrophone(microphone);
+    if (this.#forgetDevices) return;
+    const { mediaDevices } = this.#options;
+    const look = () => {
+      const dead = this.#microphone?.getAudioTracks().every((track) => track.readyState === 'ended');
+      if (dead || this.voice?.microphone === 'lost') this.#replaceMicrophone(this.#microphone);
+    };
+    mediaDevices?.addEventListener?.('devicechange', look);
+    this.#forgetDevices = () => mediaDevices?.removeEventListener?.('devicechange', look);
+  }
+
+  async #replaceMicrophone(lost) {
+    if (lost !== this.#microphone) return;
+    this.#microphone = null;
+    const { voice } = this;
+    voice?.lose();
+    try {
+      const microphone = await this.#openMicrophone(voice?.gone.signal ?? this.#step?.intent.signal ?? {});
+      if (this.voice === voice) voice?.replace(microphone);
+    } catch (error) {
+      if (this.voice === voice) this.#options.problem(error);
+    }
+  }
+
   #silence() {
-    this.voice?.close();
+    const { voice } = this;
+    if (voice) {
+      this.#quality = { call_id: voice.callId, report: voice.report() };
+      voice.close();
+    }
     this.voice = null;
+    this.#forgetDevices?.();
+    this.#forgetDevices = null;
     stop(this.#microphone);
     this.#microphone = null;
   }
 
-  /** Remembers which call is this device's, and by which servers it finds its way; null forgets it. */
-  #take(part) {
-    if (part === null && this.#part === null) return;
+  /** Remembers which call is this device's, and which the user has left. */
+  #keep({ part, left }) {
+    if (part === this.#part && left === this.#left) return;
     this.#part = part;
-    this.#options.memory.write(part);
+    this.#left = left;
+    this.#options.memory.write(part || left ? { part, left } : null);
   }
 
+  /** Whether this device has the call. Anybody may name our device; only our side can mean it. */
   #isOurs(call) {
-    return call.answered_by === this.#options.deviceId || this.#part?.call_id === call.call_id;
+    const { side, deviceId } = this.#options;
+    return (call.callee === side && call.answered_by === deviceId()) || this.#part?.call_id === call.call_id;
   }
 
   #isNews(call) {
@@ -239,6 +451,18 @@ export class Calls {
   }
 }
 
+/** What is left of a step that was said and whose answer nobody waits for. */
+const left = ({ fields }) => (fields.call_id ? { call_id: fields.call_id, action: 'reject' } : { name: fields.client_call_id });
+
+const partOf = ({ call, ice_servers = [], ice_transport_policy = 'all' }) => ({
+  call_id: call.call_id,
+  ice_servers,
+  ice_transport_policy,
+});
+
 function stop(stream) {
-  for (const track of stream?.getTracks() ?? []) track.stop();
+  for (const track of stream?.getTracks() ?? []) {
+    track.onended = null;
+    track.stop();
+  }
 }

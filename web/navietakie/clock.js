@@ -1,3 +1,5 @@
+import { NavieTakieError } from './errors.js';
+
 /**
  * Time and chance as the client uses them; tests put in their own.
  *
@@ -17,4 +19,15 @@ export const systemClock = {
 export function backoff(attempt, clock, first = 500, cap = 30_000) {
   const ceiling = Math.min(cap, first * 2 ** Math.min(attempt, 16));
   return ceiling * (0.5 + clock.random() / 2);
+}
+
+/** Settles as `promise` does, or rejects with `timeout` when that takes longer than `ms` milliseconds. */
+export function within(ms, clock, promise, message) {
+  return new Promise((resolve, reject) => {
+    const late = () => reject(new NavieTakieError({ code: 'timeout', message, retryable: true }));
+    const timer = clock.setTimeout(late, ms);
+    Promise.resolve(promise)
+      .then(resolve, reject)
+      .then(() => clock.clearTimeout(timer));
+  });
 }

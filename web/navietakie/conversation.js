@@ -1,27 +1,43 @@
 import { Access } from './access.js';
+import { Attachments } from './attachments.js';
+import { Away } from './away.js';
+import { booking } from './booking.js';
 import { Calls } from './calls.js';
-import { systemClock } from './clock.js';
+import { systemClock, within } from './clock.js';
+import { Device } from './device.js';
 import { Emitter } from './emitter.js';
 import { NavieTakieError } from './errors.js';
 import { flaw, messageFrame } from './frames.js';
 import { newId } from './ids.js';
 import { Line } from './line.js';
 import { Outbox } from './outbox.js';
-import { memory, onWake, surroundings } from './platform.js';
+import { surroundings } from './platform.js';
 import { Receipts } from './receipts.js';
 import { Requests } from './requests.js';
 import { Rest } from './rest.js';
+import { same } from './same.js';
+import { Store } from './store.js';
 import { Sync } from './sync.js';
 import { Timeline } from './timeline.js';
+import { claimsOf } from './token.js';
 import { Typing } from './typing.js';
 
-const SENDERS = ['driver', 'passenger', 'system'];
+const SENDERS = ['driver', 'passenger', 'agent', 'system'];
+
+/** The properties of a snapshot, `calls` aside. */
+const SHOWN =
+  'state refusal retryAt ready messages outbox hasOlder receipts unread typing presence away booking position deviceId'.split(' ');
+
+/** What the server answers. A ping is a question of its own. */
+const ANSWERED = ['message', 'sync', 'call', 'redact', 'attach'];
 
 /**
  * What the server says of a frame that it could not read as far as the id. That may be the message in flight, which
  * would fail at every try; if it was another frame, the message's own ack comes all the same and makes it good.
  */
 const UNREAD = ['invalid_request', 'too_large'];
+
+const RECALL_MS = 10_000;
 
 /**
  * One side's view of a booking. Read its properties when `change` says that one of them moved.
@@ -35,31 +51,52 @@ const UNREAD = ['invalid_request', 'too_large'];
 export class Conversation extends Emitter {
   bookingCode;
   sender;
-  deviceId;
-  /** `{driver, passenger}`: who has a connection, as far as known. */
-  presence = { driver: false, passenger: false };
+  /** `{driver, passenger, agent}`: who is there, as far as known. Never changed in place. */
+  presence = { driver: false, passenger: false, agent: false };
+  /** `{closed_at, muted}`: what the company has ordered, as far as known. Never changed in place. */
+  booking = booking.open;
   #clock;
   #timeline = new Timeline();
+  #device;
+  #begun = false;
   #ready = false;
   #changeDue = false;
+  #position = null;
+  #snapshot = null;
   #parts;
-  #stopListening;
+  #stopWatching;
 
   constructor(options) {
     super();
     if (!options.bookingCode) throw new TypeError('connect: bookingCode is required');
-    if (!SENDERS.includes(options.sender)) throw new TypeError('connect: sender is driver, passenger or system');
-    const { bookingCode, sender, deviceId = newId(), clock = systemClock } = options;
-    Object.assign(this, { bookingCode, sender, deviceId });
+    if (!SENDERS.includes(options.sender)) {
+      throw new TypeError('connect: sender is driver, passenger, agent or system');
+    }
+    const { bookingCode, sender, token, clock = systemClock } = options;
+    Object.assign(this, { bookingCode, sender });
     this.#clock = clock;
-    const { storage, WebSocket, fetch, api, ws, RTCPeerConnection, getUserMedia } = surroundings(options);
-    const send = (frame) => this.#parts.line.send(frame);
-    const changed = () => this.#changed();
-    const problem = (error) => this.emit('problem', error);
-    const rest = new Rest({ base: api, fetch, token: () => access.token() });
-    const access = new Access({ bookingCode, sender, deviceId, ws, rest, token: options.token });
-    const requests = new Requests({ send, clock });
+    const platform = surroundings(options);
+    const { WebSocket, fetch, api, ws, watch } = platform;
+    const { send, changed, problem } = this.#outlets();
+    const store = new Store(platform.storage);
     const name = `${ws} ${bookingCode} ${sender}`;
+    this.#device = new Device({ given: options.deviceId, key: `navietakie device ${name}`, clock, ...platform });
+    const deviceId = () => this.#device.id;
+    const rest = new Rest({ base: api, fetch, clock, token: () => access.token() });
+    const access = new Access({
+      bookingCode,
+      sender,
+      deviceId,
+      ws,
+      rest,
+      clock,
+      token,
+      owner: (user) => options.user == null && this.#parts.outbox.belongTo(user),
+      renew: () => this.#parts.line.renew(),
+      expired: (error) => this.#shutOut(error),
+    });
+    const requests = new Requests({ send, clock });
+    const ask = (fields, how) => requests.ask(fields, how);
     this.#parts = {
       requests,
       rest,
@@ -75,10 +112,11 @@ export class Conversation extends Emitter {
         onSent: (frame, text) => this.emit('frame', { direction: 'out', frame, text }),
       }),
       outbox: new Outbox({
-        storage,
+        store,
         clock,
         newId,
-        prefix: `navietakie outbox ${name} `,
+        name,
+        user: options.user ?? ownerOf(token),
         flaw: (entry) => flaw(messageFrame(entry)),
         transmit: (entry) => send(messageFrame(entry)),
         changed,
@@ -86,7 +124,7 @@ export class Conversation extends Emitter {
       sync: new Sync(this.#timeline, {
         send,
         clock,
-        inCall: () => this.calls.live,
+        inCall: () => this.calls.pending,
         fresh: (messages) => this.#took(messages),
         standing: (frame) => this.#stands(frame),
         synced: (healed) => this.#synced(healed),
@@ -95,22 +133,60 @@ export class Conversation extends Emitter {
       }),
       receipts: new Receipts({ side: sender, send, clock }),
       typing: new Typing({ send, clock, changed }),
+      away: new Away({ send }),
+      attachments: new Attachments({ ask, rest, fetch, FormData: platform.FormData, bookingCode, clock }),
       calls: new Calls({
         side: sender,
         deviceId,
-        ask: (fields, withdrawn) => requests.ask(fields, withdrawn),
+        ask,
         repeat: () => requests.repeat(),
         send,
         clock,
         changed,
         problem,
-        RTCPeerConnection,
-        getUserMedia,
-        memory: memory(storage, `navietakie call ${name} ${deviceId}`),
+        RTCPeerConnection: platform.RTCPeerConnection,
+        getUserMedia: platform.getUserMedia,
+        mediaDevices: platform.mediaDevices,
+        memory: {
+          read: () => store.read(`navietakie call ${name} ${deviceId()}`),
+          write: (kept) => store.write(`navietakie call ${name} ${deviceId()}`, kept),
+        },
       }),
     };
-    this.#stopListening = onWake(() => this.#woke());
-    this.#parts.line.retry();
+    this.#stopWatching = watch?.({ wake: () => this.wake(), away: (on) => this.setAway(on) });
+    this.#begin();
+  }
+
+  #outlets() {
+    return {
+      send: (frame) => {
+        const sent = this.#parts.line.send(frame);
+        if (sent && ANSWERED.includes(frame.action)) this.#parts.sync.expect();
+        return sent;
+      },
+      changed: () => this.#changed(),
+      problem: (error) => this.emit('problem', error),
+    };
+  }
+
+  /** Opens the line, when it is known which device this is and what it has kept. */
+  #begin() {
+    const { calls, line } = this.#parts;
+    const open = () => {
+      this.#begun = true;
+      if (this.state === 'closed') return;
+      line.retry();
+      this.#changed();
+    };
+    const claimed = this.#device.claim();
+    const recalled = claimed ? claimed.then(() => calls.recall()) : calls.recall();
+    if (recalled?.then) within(RECALL_MS, this.#clock, recalled, 'The storage does not answer').then(open, open);
+    else open();
+  }
+
+  /** Which device of its side this is; settled before the line opens. */
+  get deviceId() {
+    return this.#device.id;
   }
 
   /** `connecting`, `open`, `waiting` (for the next try, at `retryAt`), `refused` (see `refusal`) or `closed`. */
@@ -148,7 +224,8 @@ export class Conversation extends Emitter {
   /** `{seq, head, epoch}`: up to where nothing is missing here, and how far the server is known to be. */
   get position() {
     const { through, head, epoch } = this.#timeline;
-    return { seq: through, head: Math.max(head, through), epoch };
+    this.#position = same(this.#position, { seq: through, head: Math.max(head, through), epoch });
+    return this.#position;
   }
 
   /** `{driver: {delivered, read}, passenger: …}`: how far each side has got and read. */
@@ -156,11 +233,14 @@ export class Conversation extends Emitter {
     return this.#parts.receipts.known;
   }
 
-  /** Messages of others that this side has not read; of those before `messages`, all are taken for others'. */
+  /** How many messages after what this side has read others have sent; those before `messages` count all. */
   get unread() {
     const { read } = this.#parts.receipts.own;
-    const here = this.messages.filter((message) => message.seq > read && message.sender !== this.sender).length;
-    return here + Math.max(0, this.#timeline.floor - read);
+    let unread = Math.max(0, this.#timeline.floor - read);
+    for (let at = this.messages.length - 1; at >= 0 && this.messages[at].seq > read; at -= 1) {
+      if (this.messages[at].sender !== this.sender) unread += 1;
+    }
+    return unread;
   }
 
   /** The other senders that are typing, as a Set. */
@@ -168,7 +248,12 @@ export class Conversation extends Emitter {
     return this.#parts.typing.who;
   }
 
-  /** The call and its actions: see Calls. */
+  /** Whether this device says that it is in the background. */
+  get away() {
+    return this.#parts.away.on;
+  }
+
+  /** The call and its actions: see Calls. Always the same object. */
   get calls() {
     return this.#parts.calls;
   }
@@ -182,6 +267,59 @@ export class Conversation extends Emitter {
     const entry = this.#parts.outbox.add({ message, message_type, metadata });
     this.#changed();
     return entry;
+  }
+
+  /** Calls `listener` at every change; returns what ends that. For `useSyncExternalStore` and the like. */
+  subscribe = (listener) => this.on('change', listener);
+
+  /** All properties as they are now: the same object until one of them changes. */
+  getSnapshot = () => {
+    const snapshot = { calls: this.calls.snapshot };
+    for (const name of SHOWN) snapshot[name] = this[name];
+    return (this.#snapshot = same(this.#snapshot, snapshot));
+  };
+
+  /**
+   * Uploads a photo or a voice note and sends it with a text, which may be empty. Resolves with the stored message;
+   * rejects with what the server says, or `upload`.
+   *
+   * @param {Blob | {uri: string, type: string, size: number, name?: string}} file
+   * @param {string} [text]
+   * @param {{metadata?: Record<string, any> | null}} [options]
+   * @returns {Promise<import('./types.js').Message>}
+   */
+  async attach(file, text = '', { metadata = null } = {}) {
+    const { id } = await this.#parts.attachments.upload(file);
+    return this.send(text, { metadata: { ...metadata, attachment: { id } } }).stored;
+  }
+
+  /** Resolves with an address of an attachment, which works for some minutes; ask again for another. */
+  attachmentUrl(id) {
+    return this.#parts.attachments.url(id);
+  }
+
+  /**
+   * Takes the content of a message, or of the one with that timestamp, out of the history. Resolves when the server has
+   * done so, with the note about it.
+   *
+   * @param {import('./types.js').Message | string} message
+   */
+  async redact(message) {
+    const timestamp = typeof message === 'string' ? message : message.timestamp;
+    const { message: note } = await this.#parts.requests.ask({ action: 'redact', timestamp });
+    return note;
+  }
+
+  /** Says that the app is in the background, or back: the other side sees it as absent then. */
+  setAway(on = true) {
+    if (this.#parts.away.say(on)) this.#changed();
+  }
+
+  /** The device woke up or found a network: it does not wait for its next try, and trusts no silent line. */
+  wake() {
+    const { line, sync } = this.#parts;
+    if (line.state === 'open') sync.ping();
+    else if (line.state === 'waiting') line.retry();
   }
 
   /** Sends a failed message again. */
@@ -199,11 +337,17 @@ export class Conversation extends Emitter {
     this.#parts.typing.say(on);
   }
 
-  /** Says that this side has read everything up to `seq`: all of it by default. */
+  /**
+   * Says that this side has read everything up to `seq`: all of it by default. Own messages after the last one of another
+   * go with it, but are not said for themselves.
+   */
   markRead(seq = this.#timeline.through) {
-    const foreign = this.messages.findLast((message) => message.seq <= seq && message.sender !== this.sender);
-    const read = foreign?.seq ?? Math.min(seq, this.#timeline.floor);
-    if (this.#parts.receipts.note('read', read)) this.#changed();
+    const { receipts } = this.#parts;
+    const { floor, through } = this.#timeline;
+    const { read } = receipts.own;
+    const upTo = Math.min(seq, through);
+    const foreign = this.messages.some((each) => each.seq > read && each.seq <= upTo && each.sender !== this.sender);
+    if ((foreign || Math.min(floor, upTo) > read) && receipts.note('read', upTo)) this.#changed();
   }
 
   /** Fetches messages before the first one here. Resolves with them: with none before the first page is there. */
@@ -235,29 +379,35 @@ export class Conversation extends Emitter {
    * @param {{token?: string | ((refused: boolean) => Promise<string> | string)}} [options]
    */
   reconnect({ token } = {}) {
-    if (this.state === 'closed') return;
-    if (token !== undefined) this.#parts.access.replace(token);
-    this.#parts.line.retry();
+    const { access, line } = this.#parts;
+    const other = token !== undefined && access.replace(token);
+    if (!this.#begun || this.state === 'closed') return;
+    if (this.state !== 'open') line.retry();
+    else if (other) line.renew();
   }
 
   /** Ends it for good. Unsent messages stay in the storage; whatever is waited for rejects with `closed`. */
   close() {
-    this.#stopListening();
-    const { line, requests, calls, receipts, typing, outbox, sync } = this.#parts;
+    this.#stopWatching?.();
+    this.#device.release();
+    const { access, line, requests, calls, receipts, typing, outbox, sync } = this.#parts;
     for (const part of [calls, requests, receipts, typing, outbox]) part.close();
     sync.lineLost();
+    access.lineLost();
     line.close();
   }
 
   #lineBecame(state) {
-    const { line, sync, outbox, requests, calls } = this.#parts;
+    const { access, away, line, sync, outbox, requests, calls } = this.#parts;
     if (state === 'open') {
-      this.#parts.access.refused = false;
+      access.lineOpened();
       sync.lineOpened();
+      away.lineOpened();
       outbox.lineOpened();
       requests.repeat();
       calls.lineOpened();
     } else {
+      access.lineLost();
       sync.lineLost();
       outbox.lineLost();
       this.#parts.typing.close();
@@ -268,23 +418,32 @@ export class Conversation extends Emitter {
 
   #received(frame, text) {
     this.emit('frame', { direction: 'in', frame, text });
-    const { sync, calls, receipts, typing, requests } = this.#parts;
+    const { access, away, outbox, sync, calls, receipts, typing, requests } = this.#parts;
+    access.heard(frame.ts);
+    if (frame.id != null || frame.type === 'error' || frame.requestId) {
+      sync.sawLife(frame.type !== 'pong' && (outbox.waiting || requests.waiting));
+    }
     switch (frame.type) {
       case 'message':
         this.#heard(frame.message);
+        sync.sawHead(frame.message.seq);
         break;
       case 'ack':
-        if (frame.message) this.#acknowledged(frame.message);
-        else requests.answered(frame);
+        requests.answered(frame);
+        if (!frame.message) break;
+        this.#acknowledged(frame.message);
+        sync.sawHead(frame.message.seq);
         break;
       case 'sync':
         sync.took(frame);
         break;
       case 'pong':
         sync.ponged(frame, calls.isBehind(frame.call));
+        away.heard(frame.away);
         break;
       case 'receipt':
         if (receipts.merge(frame.receipts)) this.#changed();
+        if (frame.head_seq !== undefined) sync.sawHead(frame.head_seq);
         break;
       case 'typing':
         if (frame.sender !== this.sender) typing.heard(frame.sender, frame.on, frame.ts);
@@ -293,7 +452,7 @@ export class Conversation extends Emitter {
         this.#sees(frame.presence ?? { ...this.presence, [frame.sender]: frame.online });
         break;
       case 'call':
-        calls.adopt(frame.call);
+        calls.adopt(frame.call, frame.ts);
         sync.hurry();
         break;
       case 'signal':
@@ -310,6 +469,7 @@ export class Conversation extends Emitter {
   }
 
   #heard(message) {
+    this.#redacts(message);
     if (this.#timeline.contradicts(message)) {
       this.#parts.sync.ask(); // an old message said again, or another history
       return;
@@ -326,10 +486,22 @@ export class Conversation extends Emitter {
     this.#changed();
   }
 
+  /** Takes a note that another message was redacted, wherever it stands: nobody but the server can write one. */
+  #redacts({ sender, message_type, metadata, timestamp }) {
+    if (sender !== 'system' || message_type !== 'system' || metadata?.event !== 'message_redacted') return;
+    const { message, attachment } = this.#timeline.redact(metadata.seq, timestamp) ?? {};
+    if (!message) return;
+    this.#parts.attachments.forget(attachment);
+    this.emit('redacted', message);
+    this.#changed();
+  }
+
   /** Takes messages that are in order now. */
   #took(messages) {
     const { outbox, typing, receipts } = this.#parts;
     for (const message of messages) {
+      this.#redacts(message);
+      this.booking = booking.after(this.booking, message);
       if (message.sender === this.sender) {
         if (outbox.stored(message)) this.emit('sent', message);
       } else {
@@ -347,13 +519,14 @@ export class Conversation extends Emitter {
     const { receipts, calls, sync } = this.#parts;
     receipts.merge(frame.receipts);
     receipts.owed();
-    if (frame.type === 'sync') calls.adopt(frame.call);
+    if (frame.type === 'sync') calls.adopt(frame.call, frame.ts);
+    this.booking = booking.same(this.booking, frame.booking);
     this.#sees(frame.presence);
     sync.hurry();
   }
 
   #sees(presence) {
-    this.presence = { ...this.presence, ...presence };
+    this.presence = same(this.presence, { ...this.presence, ...presence });
     this.#changed();
   }
 
@@ -373,17 +546,20 @@ export class Conversation extends Emitter {
     this.#parts.outbox.shown(Infinity);
     this.#parts.receipts.startOver();
     this.#parts.calls.startOver();
+    this.booking = booking.open;
     this.emit('reset');
     this.#changed();
   }
 
   #refused(frame) {
     const error = new NavieTakieError(frame.error ?? { code: 'internal' });
-    const { access, line, outbox, sync, requests } = this.#parts;
+    const { away, line, outbox, sync, requests } = this.#parts;
     if (error.code === 'token_expired' || error.code === 'unauthorized') {
-      access.refused = true;
-      if (access.renewable) line.drop();
-      else line.refuse(error);
+      this.#shutOut(error);
+      return;
+    }
+    if (error.code === 'connection_replaced') {
+      line.refuse(error); // this side has too many: coming back would drive out another
       return;
     }
     if (error.code === 'not_found' && frame.booking_code === null) {
@@ -394,8 +570,18 @@ export class Conversation extends Emitter {
       outbox.refused(frame.id, error) ||
       sync.refused(frame.id, error) ||
       requests.refused(frame.id, error) ||
+      away.refused(frame.id) ||
+      (frame.id == null && error.code === 'rate_limited') || // of a receipt, say: it is said again after the next pong
       (frame.id == null && UNREAD.includes(error.code) && outbox.disturbed(error));
     if (!known) this.emit('problem', error);
+  }
+
+  /** The server takes this token no longer: goes on with another, or not at all. */
+  #shutOut(error) {
+    const { access, line } = this.#parts;
+    access.refused = true;
+    if (access.renewable) line.drop();
+    else line.refuse(error);
   }
 
   /**
@@ -418,11 +604,10 @@ export class Conversation extends Emitter {
       this.emit('change');
     });
   }
+}
 
-  /** A device that wakes up or finds a network again does not wait for its next try, and trusts no silent line. */
-  #woke() {
-    const { line, sync } = this.#parts;
-    if (line.state === 'open') sync.ping();
-    else if (line.state === 'waiting') line.retry();
-  }
+/** Whose unsent messages a token shows: null where there are no tokens, undefined where that has yet to be seen. */
+function ownerOf(token) {
+  if (typeof token === 'function') return undefined;
+  return (token && claimsOf(token).sub) || null;
 }

@@ -17,7 +17,7 @@ export class Emitter {
       try {
         listener(detail);
       } catch (error) {
-        queueMicrotask(() => {
+        setTimeout(() => {
           throw error;
         });
       }

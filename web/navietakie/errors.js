@@ -2,7 +2,8 @@
  * What went wrong, in the server's words or in ours.
  *
  * `code` is one of the server's (`rate_limited`, `booking_closed`, …) or one of this side's: `network` (no answer could
- * be had), `timeout` (none came in time), `microphone` (none to be had), `closed` (the conversation was closed here).
+ * be had), `timeout` (none came in time), `microphone` (none to be had), `upload` (an attachment's, which failed),
+ * `closed` (the conversation was closed here).
  */
 export class NavieTakieError extends Error {
   constructor({

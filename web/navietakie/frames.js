@@ -20,8 +20,9 @@ export function flaw(frame) {
   if (!sound) {
     return new NavieTakieError({ code: 'invalid_request', message: 'It holds a NUL or half of a character' });
   }
-  const size = new TextEncoder().encode(text).length;
-  return size > FRAME_BYTES ? new NavieTakieError({ code: 'too_large', message: 'The message is too large' }) : null;
+  const bytes = encodeURIComponent(text).replace(/%../g, '.').length; // not every platform has TextEncoder
+  return bytes > FRAME_BYTES ? new NavieTakieError({ code: 'too_large', message: 'The message is too large' }) : null;
 }
 
-const isSound = (text) => text.isWellFormed() && !text.includes('\0');
+/** With the flag `u`, a surrogate matches only where it is no half of a pair. */
+const isSound = (text) => !/[\0\ud800-\udfff]/u.test(text);

@@ -1,5 +1,10 @@
-/** A random id of 32 hexadecimal digits. (`crypto.randomUUID` is missing on pages without https.) */
+/**
+ * A random id of 32 hexadecimal digits. It has to be unique, not secret: where there is no `crypto` (React Native),
+ * `Math.random` does. (`crypto.randomUUID` is missing on pages without https.)
+ */
 export function newId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  const bytes = new Uint8Array(16);
+  if (globalThis.crypto?.getRandomValues) globalThis.crypto.getRandomValues(bytes);
+  else for (let at = 0; at < 16; at += 1) bytes[at] = Math.random() * 256;
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -12,7 +12,7 @@ const OPEN = 1;
  * leaves it) or `closed`. Frames are objects.
  */
 export class Line {
-  state = 'closed';
+  state = 'connecting';
   /** Why the server does not let us in, while `refused`. */
   refusal = null;
   /** When the next try is due, in milliseconds since 1970, while `waiting`. */
@@ -21,6 +21,7 @@ export class Line {
   #failedHandshakes = 0;
   #turn = 0;
   #socket = null;
+  #next = null;
   #timer = null;
   #options;
 
@@ -39,11 +40,30 @@ export class Line {
     this.#options = options;
   }
 
-  /** Opens the line, or hurries a waiting or refused one. */
+  /** Opens the line: in place of a try that is due or hangs, and after a refusal. */
   retry() {
-    if (this.state === 'open' || this.state === 'connecting') return;
+    if (this.state === 'open' || this.state === 'closed') return;
     this.refusal = null;
     this.#connect();
+  }
+
+  /**
+   * Opens another socket, for another token, and lets go of this one when that is open. If it does not open, all stays
+   * as it is.
+   */
+  async renew() {
+    if (this.state !== 'open') return;
+    const turn = this.#turn;
+    const socket = await this.#dial(turn);
+    if (!socket) return;
+    shut(this.#next);
+    this.#next = socket;
+    socket.onopen = () => {
+      this.#next = null;
+      this.#release();
+      this.#adopt(socket);
+    };
+    socket.onerror = () => {};
   }
 
   /** Sends a frame if the line is open; says whether it was. */
@@ -80,31 +100,43 @@ export class Line {
   }
 
   async #connect() {
-    const { clock, address, problem, WebSocket } = this.#options;
     const turn = this.#release();
     this.#become('connecting');
-    let socket;
-    try {
-      const { url, protocols } = await address();
-      if (turn !== this.#turn) return;
-      socket = new WebSocket(url, protocols);
-    } catch (error) {
-      if (turn !== this.#turn) return;
-      if (error instanceof NavieTakieError && !error.retryable) return this.refuse(error);
-      problem(error);
-      if (turn === this.#turn) this.#wait(); // who was told may have closed the line
-      return;
-    }
+    const socket = await this.#dial(turn);
+    if (!socket) return;
     this.#socket = socket;
-    this.#timer = clock.setTimeout(() => this.#lost(), HANDSHAKE_MS);
-    socket.onopen = () => {
-      clock.clearTimeout(this.#timer);
-      this.#failedHandshakes = 0;
-      this.#become('open');
-    };
-    socket.onmessage = (event) => this.#received(event.data);
+    this.#timer = this.#options.clock.setTimeout(() => this.#lost(), HANDSHAKE_MS);
+    socket.onopen = () => this.#adopt(socket);
     socket.onerror = () => this.state === 'connecting' && this.#lost(); // in Node 20 no close follows
     socket.onclose = () => this.#lost();
+  }
+
+  /** A socket on its way, or null where it could not even begin; then that is told, and tried again. */
+  async #dial(turn) {
+    const { address, problem, WebSocket } = this.#options;
+    try {
+      const { url, protocols } = await address();
+      return turn === this.#turn ? new WebSocket(url, protocols) : null;
+    } catch (error) {
+      if (turn !== this.#turn) return null;
+      if (error instanceof NavieTakieError && !error.retryable) {
+        this.refuse(error);
+        return null;
+      }
+      problem(error);
+      if (turn === this.#turn && this.state === 'connecting') this.#wait(); // who was told may have closed the line
+      return null;
+    }
+  }
+
+  #adopt(socket) {
+    this.#options.clock.clearTimeout(this.#timer);
+    this.#failedHandshakes = 0;
+    this.#socket = socket;
+    socket.onopen = null;
+    socket.onmessage = (event) => this.#received(event.data);
+    socket.onclose = () => this.#lost();
+    this.#become('open');
   }
 
   #lost() {
@@ -114,15 +146,15 @@ export class Line {
   }
 
   /** Waits before the next try, and for the diagnosis of the last one if there is one: it may make it the last. */
-  #wait(diagnosis = null) {
+  #wait(diagnosis = null, delay = backoff(this.#attempt++, this.#options.clock)) {
     const { clock } = this.#options;
     const turn = this.#turn;
-    const delay = backoff(this.#attempt++, clock);
     this.retryAt = clock.now() + delay;
     this.#timer = clock.setTimeout(async () => {
       const refusal = await diagnosis;
       if (turn !== this.#turn) return;
-      if (refusal) this.refuse(refusal);
+      if (refusal && !refusal.retryable) this.refuse(refusal);
+      else if (refusal?.retryAfterMs > delay) this.#wait(null, refusal.retryAfterMs - delay);
       else this.#connect();
     }, delay);
     this.#become('waiting');
@@ -144,22 +176,25 @@ export class Line {
     clock.clearTimeout(this.#timer);
     this.#timer = null;
     this.retryAt = null;
-    const socket = this.#socket;
-    this.#socket = null;
-    if (socket) {
-      socket.onopen = socket.onmessage = socket.onclose = null;
-      socket.onerror = () => {}; // without a listener, some classes throw it
-      try {
-        socket.close();
-      } catch {
-        // It was never open: that is what we want.
-      }
-    }
+    shut(this.#socket);
+    shut(this.#next);
+    this.#socket = this.#next = null;
     return ++this.#turn;
   }
 
   #become(state) {
     this.state = state;
     this.#options.onState(state);
+  }
+}
+
+function shut(socket) {
+  if (!socket) return;
+  socket.onopen = socket.onmessage = socket.onclose = null;
+  socket.onerror = () => {}; // without a listener, some classes throw it
+  try {
+    socket.close();
+  } catch {
+    // It was never open: that is what we want.
   }
 }

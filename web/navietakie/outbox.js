@@ -1,7 +1,9 @@
-import { backoff } from './clock.js';
+import { backoff, within } from './clock.js';
 import { NavieTakieError, closed } from './errors.js';
+import { parsed } from './store.js';
 
 const ACK_MS = 10_000;
+const STORAGE_MS = 10_000;
 
 /**
  * Messages on their way to the server: kept until it says that it has them, one in flight, in the order of writing.
@@ -9,13 +11,22 @@ const ACK_MS = 10_000;
  * Every try of a message carries the same id, so the server stores it once however often it is sent. An entry is
  * `{id, message, message_type, metadata, created_at, state, error, stored}`; its `state` is `waiting` (its turn will
  * come), `sending`, `sent` (stored, but messages before it are still missing here) or `failed` (refused, with `error`;
- * the ones after it go on). Entries are kept in `storage`, one item each, so that a reload loses none and two windows
- * do not overwrite each other's.
+ * the ones after it go on). Entries are kept in the storage, one item each, so that a reload loses none and two windows
+ * do not overwrite each other's. They belong to one user: another one's neither show nor go out here.
  */
 export class Outbox {
-  /** @type {import('./types.js').OutboxEntry[]} */
+  /**
+   * Neither the list nor an entry is changed in place: what changed is another object.
+   *
+   * @type {readonly import('./types.js').OutboxEntry[]}
+   */
   entries = [];
   #options;
+  #user;
+  /** How often the entries were taken from the storage; the last load is the one that counts. */
+  #loads = 0;
+  #loading = false;
+  /** The id of the message in flight. */
   #inFlight = null;
   #timer = null;
   #open = false;
@@ -24,23 +35,41 @@ export class Outbox {
 
   /**
    * @param {object} options
-   * @param {Storage|null} options.storage `localStorage` or anything like it
+   * @param {import('./store.js').Store} options.store
    * @param {() => string} options.newId
    * @param {import('./types.js').Clock} options.clock
-   * @param {string} options.prefix of this conversation's items in it
+   * @param {string} options.name of this conversation in the store
+   * @param {string | null | undefined} options.user whose messages these are; null where there are no users, undefined
+   *   where it is not known yet
    * @param {(entry: object) => NavieTakieError | null} options.flaw why an entry must never be tried
    * @param {(entry: object) => boolean} options.transmit sends an entry; false when the line is down
    * @param {() => void} options.changed
    */
   constructor(options) {
     this.#options = options;
-    this.#load();
+    this.#user = options.user;
+    if (this.#user !== undefined) this.#load();
+  }
+
+  /**
+   * Says whose messages these are. What was written here before that was known is theirs; what another user wrote stays
+   * in the storage until that one is back.
+   */
+  belongTo(user) {
+    if (user === this.#user) return;
+    this.#land();
+    const mine = this.#user === undefined ? this.entries : [];
+    if (this.#user !== undefined) this.#abandon();
+    for (const entry of mine) this.#options.store.write(this.#key(entry.id), null);
+    this.#user = user;
+    this.#load(mine);
+    this.#options.changed();
   }
 
   /** Adds a message. Returns its entry and a promise of the stored message, rejected if the server refuses it. */
   add(content) {
     const { clock, newId, flaw } = this.#options;
-    const last = this.entries.at(-1)?.created_at ?? 0;
+    const last = this.entries[this.entries.length - 1]?.created_at ?? 0;
     const entry = {
       id: newId(),
       ...content,
@@ -49,37 +78,43 @@ export class Outbox {
       error: null,
     };
     const error = flaw(entry);
-    this.entries.push(entry);
+    this.entries = [...this.entries, entry];
     this.#save(entry);
     const stored = new Promise((resolve, reject) => this.#promises.set(entry.id, { resolve, reject }));
     stored.catch(() => {}); // nobody has to listen
     if (this.#closed) this.close();
     if (error) this.refused(entry.id, error);
     this.#pump();
-    return { ...entry, stored };
+    return { ...this.#find(entry.id), stored };
+  }
+
+  /** Whether a message waits for its ack. */
+  get waiting() {
+    return this.#inFlight !== null;
   }
 
   /** Sends a failed message again, under the same id. */
   retry(id) {
-    const entry = this.entries.find((each) => each.id === id && each.state === 'failed');
-    if (!entry || this.#options.flaw(entry)) return;
-    entry.state = 'waiting';
-    entry.error = null;
-    this.#save(entry);
+    const entry = this.#find(id);
+    if (entry?.state !== 'failed' || this.#options.flaw(entry)) return;
+    this.#save(this.#change(id, { state: 'waiting', error: null }));
     this.#pump();
     this.#options.changed();
   }
 
   /** Forgets a message that failed or has not been tried. */
   discard(id) {
-    const entry = this.entries.find((each) => each.id === id);
-    if (!entry || entry === this.#inFlight || entry.state === 'sent') return false;
-    this.#remove(entry);
+    const entry = this.#find(id);
+    if (!entry || id === this.#inFlight || entry.state === 'sent') return false;
+    this.#options.store.write(this.#key(id), null);
+    this.entries = this.entries.filter((each) => each !== entry);
+    this.#pump();
     this.#options.changed();
     return true;
   }
 
   lineOpened() {
+    this.#land();
     this.#open = true;
     this.#pump();
   }
@@ -89,15 +124,13 @@ export class Outbox {
     this.#land();
   }
 
-  /** Takes the news that `message` is stored, by ack or because it was seen. Says whether it is from here. */
+  /** Takes the news that `message` is stored, by ack or because it was seen. Says whether that is news of one from here. */
   stored(message) {
-    const entry = this.entries.find((each) => each.id === message.client_message_id);
-    if (!entry) return false;
-    if (entry === this.#inFlight) this.#land();
-    entry.state = 'sent';
-    entry.seq = message.seq;
-    entry.error = null;
-    this.#forget(entry);
+    const entry = this.#find(message.client_message_id);
+    if (!entry || entry.state === 'sent') return false;
+    if (entry.id === this.#inFlight) this.#land();
+    this.#change(entry.id, { state: 'sent', seq: message.seq, error: null });
+    this.#options.store.write(this.#key(entry.id), null);
     this.#promises.get(entry.id)?.resolve(message);
     this.#promises.delete(entry.id);
     this.#pump();
@@ -106,23 +139,22 @@ export class Outbox {
 
   /** Drops the entries of stored messages up to the sequence `through`: they are history from now on. */
   shown(through) {
-    this.entries = this.entries.filter((each) => each.state !== 'sent' || each.seq > through);
+    const left = this.entries.filter((each) => each.state !== 'sent' || each.seq > through);
+    if (left.length < this.entries.length) this.entries = left;
   }
 
   /** Takes an error for the entry of that id. Says whether there is one. */
   refused(id, error) {
-    const entry = this.entries.find((each) => each.id === id);
+    const entry = this.#find(id);
     if (!entry) return false;
     if (entry.state === 'sent') return true;
-    const inFlight = entry === this.#inFlight;
+    const inFlight = id === this.#inFlight;
     if (inFlight) this.#land();
     if (error.retryable) {
-      entry.error = error;
+      this.#change(id, { error });
       if (inFlight) this.#pause(error.retryAfterMs ?? backoff(entry.tries ?? 0, this.#options.clock, 1_000));
     } else {
-      entry.state = 'failed';
-      entry.error = error;
-      this.#save(entry);
+      this.#save(this.#change(id, { state: 'failed', error }));
       this.#promises.get(id)?.reject(error);
       this.#promises.delete(id);
       this.#pump();
@@ -133,25 +165,23 @@ export class Outbox {
 
   /** Takes an error that names no id: it may be of what is in flight. Says whether anything is. */
   disturbed(error) {
-    return this.#inFlight !== null && this.refused(this.#inFlight.id, error);
+    return this.#inFlight !== null && this.refused(this.#inFlight, error);
   }
 
   /** Nothing is sent from here any more: what is not stored stays in the storage, for the next conversation. */
   close() {
     this.#closed = true;
     this.lineLost();
-    for (const { reject } of this.#promises.values()) reject(closed());
-    this.#promises.clear();
+    this.#abandon();
   }
 
   #pump() {
     const { clock, transmit, changed } = this.#options;
-    if (!this.#open || this.#inFlight || this.#timer) return;
+    if (!this.#open || this.#loading || this.#inFlight || this.#timer) return;
     const next = this.entries.find((each) => each.state === 'waiting');
     if (!next || !transmit(next)) return;
-    next.state = 'sending';
-    next.tries = (next.tries ?? 0) + 1;
-    this.#inFlight = next;
+    this.#change(next.id, { state: 'sending', tries: (next.tries ?? 0) + 1 });
+    this.#inFlight = next.id;
     this.#timer = clock.setTimeout(() => {
       this.#land();
       this.#pump();
@@ -170,53 +200,74 @@ export class Outbox {
   #land() {
     this.#options.clock.clearTimeout(this.#timer);
     this.#timer = null;
-    if (this.#inFlight?.state === 'sending') this.#inFlight.state = 'waiting';
+    const id = this.#inFlight;
     this.#inFlight = null;
+    if (id && this.#find(id)?.state === 'sending') this.#change(id, { state: 'waiting' });
   }
 
-  #load() {
-    const { storage, prefix } = this.#options;
-    try {
-      const keys = Array.from({ length: storage?.length ?? 0 }, (_, index) => storage.key(index));
-      for (const key of keys) if (key?.startsWith(prefix)) this.#read(storage.getItem(key));
-    } catch {
-      // The storage is forbidden: go on without.
+  #abandon() {
+    for (const { reject } of this.#promises.values()) reject(closed());
+    this.#promises.clear();
+  }
+
+  /** Takes what the storage has; `mine` was written here meanwhile, and comes after it. */
+  #load(mine = []) {
+    const load = ++this.#loads;
+    const { store, clock } = this.#options;
+    const texts = store.readAll(this.#key(''));
+    const take = (found) => load === this.#loads && this.#merge(found);
+    this.entries = mine;
+    for (const entry of mine) this.#save(entry);
+    if (!texts.then) {
+      take(texts);
+      return;
     }
-    this.entries.sort((a, b) => a.created_at - b.created_at);
+    this.#loading = true;
+    const begin = () => {
+      if (load !== this.#loads) return;
+      this.#loading = false;
+      this.#pump();
+    };
+    within(STORAGE_MS, clock, texts.then(take), 'The storage does not answer').then(begin, begin);
   }
 
-  #read(text) {
-    try {
-      const { error, ...entry } = JSON.parse(text);
-      this.entries.push({ ...entry, error: error && new NavieTakieError(error) });
-    } catch {
-      // Not written by us.
-    }
+  #merge(texts) {
+    const known = new Set(this.entries.map(({ id }) => id));
+    const found = texts
+      .map(parsed)
+      .filter((entry) => entry?.id && !known.has(entry.id))
+      .map(({ error, ...entry }) => ({ ...entry, error: error && new NavieTakieError(error) }))
+      .sort((a, b) => a.created_at - b.created_at);
+    let last = found[found.length - 1]?.created_at ?? 0;
+    const mine = this.entries.map((entry) => {
+      last = Math.max(entry.created_at, last + 1); // the clock may have been put back since the others were written
+      if (last === entry.created_at) return entry;
+      const later = { ...entry, created_at: last };
+      this.#save(later);
+      return later;
+    });
+    this.entries = [...found, ...mine];
+    this.#options.changed();
   }
 
-  #save(entry) {
-    const { storage, prefix } = this.#options;
-    const { id, message, message_type, metadata, created_at, state, error } = entry;
+  #find(id) {
+    return this.entries.find((each) => each.id === id);
+  }
+
+  #change(id, what) {
+    const changed = { ...this.#find(id), ...what };
+    this.entries = this.entries.map((each) => (each.id === id ? changed : each));
+    return changed;
+  }
+
+  #save({ id, message, message_type, metadata, created_at, state, error }) {
     const why = error && { code: error.code, message: error.message };
     const kept = { id, message, message_type, metadata, created_at, state, error: why };
-    try {
-      storage?.setItem(prefix + id, JSON.stringify(kept));
-    } catch {
-      // Full or forbidden: it stays in memory.
-    }
+    this.#options.store.write(this.#key(id), kept);
   }
 
-  #forget(entry) {
-    try {
-      this.#options.storage?.removeItem(this.#options.prefix + entry.id);
-    } catch {
-      // Then it is sent once more after a reload, and the server knows it already.
-    }
-  }
-
-  #remove(entry) {
-    this.#forget(entry);
-    this.entries = this.entries.filter((each) => each !== entry);
-    this.#pump();
+  #key(id) {
+    const whose = this.#user ? `of ${encodeURIComponent(this.#user)} ` : '';
+    return `navietakie outbox ${whose}${this.#options.name} ${id}`;
   }
 }

@@ -1,14 +1,21 @@
 /** What the options leave open, from the page or the platform. Throws a TypeError for what cannot be. */
 export function surroundings(options) {
   const origin = globalThis.location?.origin;
+  const page = Boolean(globalThis.document);
+  const media = options.mediaDevices ?? globalThis.navigator?.mediaDevices;
   const given = {
     api: origin,
     ws: origin && `${origin.replace(/^http/, 'ws')}/ws`,
-    storage: localStorageIfAllowed(),
+    storage: page ? ifAllowed('localStorage') : null,
+    session: page ? ifAllowed('sessionStorage') : null,
+    locks: page ? globalThis.navigator?.locks : null,
+    watch: watchPage,
     WebSocket: globalThis.WebSocket,
     fetch: globalThis.fetch?.bind(globalThis),
+    FormData: globalThis.FormData,
     RTCPeerConnection: globalThis.RTCPeerConnection,
-    getUserMedia: globalThis.navigator?.mediaDevices?.getUserMedia?.bind(navigator.mediaDevices),
+    mediaDevices: media,
+    getUserMedia: media?.getUserMedia?.bind(media),
   };
   for (const name of Object.keys(given)) if (options[name] !== undefined) given[name] = options[name];
   for (const name of ['api', 'ws', 'WebSocket'])
@@ -16,58 +23,53 @@ export function surroundings(options) {
   return { ...given, api: address('api', given.api).replace(/\/+$/, ''), ws: address('ws', given.ws) };
 }
 
-/** The whole address that `api` or `ws` means, on a page also a relative one. Throws a TypeError if it is none. */
+/**
+ * The whole address that `api` or `ws` means, on a page also a relative one. Throws a TypeError if it is none. A whole
+ * one stays as it is: React Native's URL class would change it.
+ */
 export function address(name, value) {
-  const scheme = name === 'ws' ? 'ws' : 'http';
-  let found = '';
+  let found = String(value);
   try {
-    found = new URL(value, globalThis.location?.href).href.replace(/^(http|ws)/, scheme);
+    const url = new URL(value, globalThis.location?.href);
+    if (!/^\w+:\/\//.test(found)) found = url.href;
   } catch {
-    // Said below.
+    found = '';
   }
-  if (!/^(http|ws)s?:/.test(found)) throw new TypeError(`connect: ${name} is no address: ${value}`);
-  return found;
+  if (!/^(http|ws)s?:\/\/[^/?#]/.test(found)) throw new TypeError(`connect: ${name} is no address: ${value}`);
+  return found.replace(/#.*/, '').replace(/^(http|ws)/, name === 'ws' ? 'ws' : 'http');
 }
 
-function localStorageIfAllowed() {
+/** A query of those values that are given. */
+export function query(values) {
+  const given = Object.entries(values).filter(([, value]) => value !== undefined && value !== null);
+  return given.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&');
+}
+
+function ifAllowed(name) {
   try {
-    return globalThis.document ? globalThis.localStorage : null;
+    return globalThis[name] ?? null;
   } catch {
     return null; // the user forbids it
   }
 }
 
 /**
- * Calls `woke` when the page is looked at again or the device has found a network.
+ * Tells when the page is hidden or seen again, and when the device has found a network.
  * @returns {() => void} stops it
  */
-export function onWake(woke) {
-  const seen = () => globalThis.document?.visibilityState !== 'hidden' && woke();
-  globalThis.addEventListener?.('online', seen);
-  globalThis.document?.addEventListener('visibilitychange', seen);
-  return () => {
-    globalThis.removeEventListener?.('online', seen);
-    globalThis.document?.removeEventListener('visibilitychange', seen);
+function watchPage({ wake, away }) {
+  const page = globalThis.document;
+  const hidden = () => page?.visibilityState === 'hidden';
+  const look = () => {
+    if (page) away(hidden());
+    if (!hidden()) wake();
   };
-}
-
-/** One value that survives a reload. */
-export function memory(storage, key) {
-  return {
-    read() {
-      try {
-        return JSON.parse(storage?.getItem(key) ?? 'null');
-      } catch {
-        return null;
-      }
-    },
-    write(value) {
-      try {
-        if (value === null) storage?.removeItem(key);
-        else storage?.setItem(key, JSON.stringify(value));
-      } catch {
-        // Full or forbidden: a reload in mid-call will not find back.
-      }
-    },
+  const online = () => !hidden() && wake();
+  if (hidden()) away(true);
+  globalThis.addEventListener?.('online', online);
+  page?.addEventListener?.('visibilitychange', look);
+  return () => {
+    globalThis.removeEventListener?.('online', online);
+    page?.removeEventListener?.('visibilitychange', look);
   };
 }

@@ -5,10 +5,14 @@ const GATHER_MS = 60;
 /**
  * How far each side has got and read the conversation, and what this side still has to say of it.
  *
- * Nobody answers a receipt, so `owed` compares what this side has said with what the server knows of it.
+ * Nobody answers a receipt, so `owed` compares what this side has said with what the server knows of it. An agent and
+ * the system have no receipts: what they have read is known here alone.
  */
 export class Receipts {
-  /** `{driver: {delivered, read}, passenger: {delivered, read}}`: sequences; they never move back. */
+  /**
+   * `{driver: {delivered, read}, passenger: {delivered, read}}`: sequences. They never move back, and who has read a
+   * message has got it. Never changed in place.
+   */
   known = empty();
   /** What this side has got and read, whether or not the server knows it yet. */
   own = { delivered: 0, read: 0 };
@@ -21,15 +25,14 @@ export class Receipts {
 
   /** Takes what the server knows. Says whether anything moved. */
   merge(receipts) {
-    let moved = false;
+    const known = { ...this.known };
     for (const side of SIDES) {
-      for (const kind of KINDS) {
-        const seq = receipts?.[side]?.[kind] ?? 0;
-        if (seq <= this.known[side][kind]) continue;
-        this.known[side][kind] = seq;
-        moved = true;
-      }
+      const read = Math.max(known[side].read, receipts?.[side]?.read ?? 0);
+      const delivered = Math.max(known[side].delivered, receipts?.[side]?.delivered ?? 0, read);
+      if (read > known[side].read || delivered > known[side].delivered) known[side] = { delivered, read };
     }
+    const moved = SIDES.some((side) => known[side] !== this.known[side]);
+    if (moved) this.known = known;
     const mine = this.known[this.#options.side];
     if (mine) for (const kind of KINDS) this.own[kind] = Math.max(this.own[kind], mine[kind]);
     return moved;
@@ -38,8 +41,9 @@ export class Receipts {
   /** Notes that this side has got, or read, everything up to `seq`, and tells the server soon. Says whether it is news. */
   note(kind, seq) {
     const { side, clock } = this.#options;
-    if (!SIDES.includes(side) || seq <= this.own[kind]) return false;
+    if (seq <= this.own[kind]) return false;
     this.own[kind] = seq;
+    if (!SIDES.includes(side)) return true;
     this.#timer ??= clock.setTimeout(() => {
       this.#timer = null;
       this.owed();

@@ -1,7 +1,7 @@
 import { NavieTakieError, closed } from './errors.js';
 
 const RESEND_MS = 5_000;
-const ANSWER_MS = 20_000;
+const UNSENT_MS = 20_000;
 
 /**
  * Requests over the line that want an answer: each is sent again, under the same id, on every new line and every five
@@ -20,23 +20,36 @@ export class Requests {
   }
 
   /**
-   * Resolves with the answering frame; rejects with the server's refusal, or `timeout`, or where it was `withdrawn`
-   * before any line had taken it. After that it may have reached the server, and is asked until it is answered.
+   * Resolves with the answering frame; rejects with the server's refusal, or `timeout` where no line took it in 20 s or
+   * no answer came in `patience` milliseconds. Where it was `withdrawn` before any line had taken it, it is never sent;
+   * after that it may have reached the server: it is not said again, and its answer still heard. `sent` is called when a
+   * line takes it.
    *
    * @param {object} fields
-   * @param {AbortSignal} [withdrawn]
+   * @param {{withdrawn?: AbortSignal, patience?: number, sent?: () => void}} [how]
    */
-  ask(fields, withdrawn) {
+  ask(fields, { withdrawn, patience = UNSENT_MS, sent } = {}) {
     if (this.#closed) return Promise.reject(closed());
     const frame = { id: `ask-${++this.#count}`, ...fields };
     return new Promise((resolve, reject) => {
-      const asked = { frame, resolve, reject, timer: null, endTimer: null, sent: false };
+      const asked = { frame, resolve, reject, tell: sent, sent: false, quiet: false, timer: null, endTimer: null };
       this.#pending.set(frame.id, asked);
       const late = () => this.#reject(frame.id, new NavieTakieError({ code: 'timeout', message: 'No answer came' }));
-      asked.endTimer = this.#clock.setTimeout(late, ANSWER_MS);
-      withdrawn?.addEventListener('abort', () => asked.sent || this.#reject(frame.id, withdrawn.reason));
+      const wait = (ms, then) => ms < Infinity && (asked.endTimer = this.#clock.setTimeout(then, ms));
+      if (patience <= UNSENT_MS) wait(patience, late);
+      else if (patience < Infinity) wait(UNSENT_MS, () => (asked.sent ? wait(patience - UNSENT_MS, late) : late()));
+      withdrawn?.addEventListener('abort', () => {
+        asked.quiet = true;
+        this.#clock.clearTimeout(asked.timer);
+        if (!asked.sent) this.#reject(frame.id, closed());
+      });
       this.#transmit(asked);
     });
+  }
+
+  /** Whether the line owes an answer. */
+  get waiting() {
+    return [...this.#pending.values()].some((asked) => asked.sent && !asked.quiet);
   }
 
   /** Sends whatever is unanswered again: on a new line, or where an answer seems to be lost. */
@@ -72,7 +85,11 @@ export class Requests {
   }
 
   #transmit(asked) {
-    asked.sent = this.#send(asked.frame) || asked.sent;
+    if (asked.quiet) return;
+    if (this.#send(asked.frame) && !asked.sent) {
+      asked.sent = true;
+      asked.tell?.();
+    }
     this.#again(asked, RESEND_MS);
   }
 

@@ -1,4 +1,6 @@
+import { systemClock, within } from './clock.js';
 import { NavieTakieError } from './errors.js';
+import { query } from './platform.js';
 
 const ANSWER_MS = 15_000;
 
@@ -11,32 +13,38 @@ export class Rest {
    * @param {string} options.base what comes before `/api/v1/`
    * @param {() => Promise<string|null>} options.token
    * @param {typeof fetch} options.fetch
+   * @param {import('./types.js').Clock} [options.clock]
    */
   constructor(options) {
-    this.#options = options;
+    this.#options = { clock: systemClock, ...options };
   }
 
   /** The body of a successful answer; throws a NavieTakieError for anything else, or what `token` throws. */
-  async get(resource, query) {
-    const { base, token, fetch } = this.#options;
-    const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
+  async get(resource, values) {
+    const { base, token } = this.#options;
     const bearer = await token();
-    let answer;
-    let body;
-    try {
-      answer = await fetch(`${base}/api/v1/${resource}?${new URLSearchParams(given)}`, {
-        headers: bearer ? { authorization: `Bearer ${bearer}` } : {},
-        signal: AbortSignal.timeout(ANSWER_MS),
-      });
-      body = await answer.json();
-    } catch (error) {
-      const code = error.name === 'TimeoutError' ? 'timeout' : 'network';
-      throw new NavieTakieError({ code, message: error.message, retryable: true });
-    }
+    const headers = bearer ? { authorization: `Bearer ${bearer}` } : {};
+    const { answer, body } = await this.#fetch(`${base}/api/v1/${resource}?${query(values)}`, { headers });
     if (answer.ok) return body;
     const { code = 'internal', message = 'The server refused', details, request_id } = body?.error ?? {};
     const retryable = answer.status === 429 || answer.status >= 500;
     const retry_after_ms = Number(answer.headers.get('retry-after')) * 1_000 || null;
     throw new NavieTakieError({ code, message, details, request_id, retryable, retry_after_ms, status: answer.status });
+  }
+
+  async #fetch(url, options) {
+    const { fetch, clock } = this.#options;
+    const giveUp = new AbortController();
+    try {
+      const asked = async () => {
+        const answer = await fetch(url, { ...options, signal: giveUp.signal });
+        return { answer, body: await answer.json() };
+      };
+      return await within(ANSWER_MS, clock, asked(), 'No answer came');
+    } catch (error) {
+      giveUp.abort();
+      const code = error.code === 'timeout' || error.name === 'TimeoutError' ? 'timeout' : 'network';
+      throw new NavieTakieError({ code, message: error.message, retryable: true });
+    }
   }
 }

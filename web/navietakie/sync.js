@@ -7,21 +7,31 @@ const FIRST_PING_MS = 3_000;
 const PING_MS = 60_000;
 const PING_IN_CALL_MS = 10_000;
 const PONG_MS = 10_000;
+const DOUBT_MS = 2_000;
+/** How long frames that carry the head may stand in for pings: a pong tells of calls and presence too. */
+const UNPINGED_MS = 240_000;
 
 /**
  * Keeps a timeline in step with the server: asks for what is missing when the line opens, when a hole shows (pushes may
  * overtake each other: it is given 300 ms to close) and when a pong is ahead; starts over when the history has.
+ *
+ * It also knows whether the line lives. What is asked and not answered within 2 s makes it ping, and a ping that brings
+ * no answer within 10 s, to whatever was asked, means that the line is dead.
  */
 export class Sync {
   #timeline;
   #options;
   #count = 0;
   #asked = null;
+  /** Of an answer that was only the beginning: when it was asked for, and how many messages it brought. */
+  #since = null;
   #holeTimer = null;
   #retryTimer = null;
   #pingTimer = null;
   #pingAt = 0;
   #pongTimer = null;
+  #pongAt = null;
+  #doubtTimer = null;
   #fruitless = 0;
 
   /**
@@ -49,10 +59,39 @@ export class Sync {
 
   lineLost() {
     const { clock } = this.#options;
-    for (const timer of [this.#asked?.timer, this.#holeTimer, this.#retryTimer, this.#pingTimer, this.#pongTimer]) {
-      clock.clearTimeout(timer);
-    }
-    this.#asked = this.#holeTimer = this.#retryTimer = this.#pingTimer = this.#pongTimer = null;
+    for (const timer of [this.#asked?.timer, this.#holeTimer, this.#retryTimer, this.#pingTimer]) clock.clearTimeout(timer);
+    this.#asked = this.#since = this.#holeTimer = this.#retryTimer = this.#pingTimer = this.#pongAt = null;
+    this.#trust();
+  }
+
+  /** Takes note that something was asked which wants an answer. */
+  expect() {
+    this.#doubtTimer ??= this.#options.clock.setTimeout(() => this.ping(), DOUBT_MS);
+  }
+
+  /**
+   * Takes note that something was answered: both directions work. That says nothing of what is still `waited` for, unless
+   * it was a ping's answer.
+   */
+  sawLife(waited) {
+    this.#trust();
+    if (waited) this.expect();
+    if (!this.#pingTimer) this.#pingIn(this.#pace());
+  }
+
+  /** Takes the head as another frame tells it than a sync or a pong. */
+  sawHead(seq) {
+    if (!this.#timeline.begun) return;
+    this.#timeline.head = Math.max(this.#timeline.head, seq);
+    this.#postpone();
+    this.look();
+  }
+
+  /** The line and the head are known to be well: the next ping has time. */
+  #postpone() {
+    const { clock, inCall } = this.#options;
+    if (this.#pongAt === null || inCall()) return;
+    this.#pingIn(Math.min(PING_MS, Math.max(0, this.#pongAt + UNPINGED_MS - clock.now())));
   }
 
   /** Asks for everything after the last message before any hole. */
@@ -68,7 +107,9 @@ export class Sync {
     const id = `sync-${++this.#count}`;
     const after = this.#timeline.cursor;
     if (!send({ action: 'sync', id, ...(after === undefined ? {} : { after }) })) return;
-    this.#asked = { id, parts: new Set(), size: null, again: false, since: clock.now(), messages: 0, timer: null };
+    const since = this.#since ?? { since: clock.now(), messages: 0 };
+    this.#asked = { id, parts: new Set(), size: null, again: false, rest: false, cursor: after, timer: null, ...since };
+    this.#since = null;
     this.#await();
   }
 
@@ -96,8 +137,12 @@ export class Sync {
     const fresh = this.#timeline.admit({ ...frame, part });
     asked.messages += fresh.length;
     asked.parts.add(part);
-    if (!frame.has_more) asked.size = part + 1;
+    if (!frame.has_more) {
+      asked.size = part + 1;
+      asked.rest = frame.through_seq < frame.head_seq;
+    }
     if (fresh.length) this.#fruitless = 0;
+    this.#postpone();
     this.#options.fresh(fresh);
     if (!frame.has_more) this.#options.standing(frame);
     if (asked !== this.#asked) return; // who was told has closed the conversation
@@ -107,7 +152,8 @@ export class Sync {
 
   /** Takes a `pong`. */
   ponged(frame, behind) {
-    this.#sawLife();
+    this.#pongAt = this.#options.clock.now();
+    this.#pingIn(this.#pace());
     if (!this.#timeline.begun) return; // the first sync is under way
     if (this.#timeline.epoch !== null && frame.epoch !== this.#timeline.epoch) {
       this.#startOver();
@@ -125,17 +171,24 @@ export class Sync {
       this.#again(error.retryAfterMs ?? backoff(this.#fruitless++, this.#options.clock, 500, 10_000));
       return true;
     }
-    if (!/^ping-\d+$/.test(id ?? '')) return false;
-    this.#sawLife(); // a refusal is one
-    return true;
+    return /^ping-\d+$/.test(id ?? '');
   }
 
   /** Takes an error that names no id: it may be of a sync or a ping. Says whether one is under way. */
   disturbed(error) {
-    const [asked, pinged] = [this.#asked !== null, this.#pongTimer !== null];
+    const asked = this.#asked !== null;
     if (asked) this.refused(this.#asked.id, error);
-    if (pinged) this.#sawLife();
-    return asked || pinged;
+    return asked;
+  }
+
+  /** Whether a ping is under way. */
+  get pinging() {
+    return this.#pongTimer !== null;
+  }
+
+  /** Whether a sync is under way. */
+  get asking() {
+    return this.#asked !== null;
   }
 
   /** Brings the next ping forward if a call asks for it. */
@@ -151,11 +204,11 @@ export class Sync {
     this.#pongTimer = clock.setTimeout(dead, PONG_MS);
   }
 
-  /** The line lives: the next ping is in its own time. */
-  #sawLife() {
-    this.#options.clock.clearTimeout(this.#pongTimer);
-    this.#pongTimer = null;
-    this.#pingIn(this.#pace());
+  #trust() {
+    const { clock } = this.#options;
+    clock.clearTimeout(this.#pongTimer);
+    clock.clearTimeout(this.#doubtTimer);
+    this.#pongTimer = this.#doubtTimer = null;
   }
 
   #pace() {
@@ -182,10 +235,15 @@ export class Sync {
 
   #finish() {
     const { clock, synced } = this.#options;
-    const { timer, again, since, messages } = this.#asked;
+    const { timer, again, since, messages, rest, cursor } = this.#asked;
     clock.clearTimeout(timer);
     this.#asked = null;
     this.#fruitless = messages || !this.#timeline.hole ? 0 : this.#fruitless + 1;
+    if (rest && cursor !== undefined && this.#timeline.cursor !== cursor && this.#timeline.hole) {
+      this.#since = { since, messages };
+      this.ask(); // it was only as much as one answer may be
+      return;
+    }
     synced({ messages, ms: clock.now() - since });
     if (again) this.ask();
     else this.look();

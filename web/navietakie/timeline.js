@@ -5,16 +5,10 @@ export const ORIGIN = '1970-01-01T00:00:00.000000Z';
  * The messages of a conversation, in order and without a hole.
  *
  * Messages come by push, by ack and by sync, in any order and more than once. What lies behind a hole is kept back
- * until the hole is filled, so whoever reads `messages` always sees a gapless stretch of the history. Pure: no clock,
- * no network.
+ * until the hole is filled, so whoever reads `messages` always sees a gapless stretch of the history. What was redacted
+ * is blank here, also in copies that were under way meanwhile. Pure: no clock, no network.
  */
 export class Timeline {
-  /**
-   * The gapless stretch, oldest first.
-   *
-   * @type {import('./types.js').Message[]}
-   */
-  messages = [];
   /**
    * The life of the history on the server; another one means that the history began anew.
    *
@@ -31,8 +25,24 @@ export class Timeline {
   through = 0;
   /** The highest sequence that is known to exist. */
   head = 0;
+  /** The gapless stretch, and the copy of it that was given away. */
+  #messages = [];
+  #shown = null;
   #behindHole = new Map();
   #ids = new Set();
+  /** When which sequence was redacted. */
+  #redacted = new Map();
+  /** How far a sync has got, where messages have expired: `through` and its `timestamp`. */
+  #reached = { seq: 0, timestamp: ORIGIN };
+
+  /**
+   * The gapless stretch, oldest first. Never changed in place: another array when it is another stretch.
+   *
+   * @type {readonly import('./types.js').Message[]}
+   */
+  get messages() {
+    return (this.#shown ??= [...this.#messages]);
+  }
 
   get begun() {
     return this.floor !== null;
@@ -48,9 +58,11 @@ export class Timeline {
     return this.begun && (this.#behindHole.size > 0 || this.head > this.through);
   }
 
-  /** What to ask `sync` for: the timestamp of the last message before any hole; undefined for the newest page. */
+  /** What to ask `sync` for: the timestamp up to which nothing is missing; undefined for the newest page. */
   get cursor() {
-    return this.begun ? (this.messages.at(-1)?.timestamp ?? ORIGIN) : undefined;
+    if (!this.begun) return undefined;
+    const last = this.#messages[this.#messages.length - 1];
+    return last && last.seq >= this.#reached.seq ? last.timestamp : this.#reached.timestamp;
   }
 
   /** Whether a message cannot belong to this history as we know it: its place is taken, or behind us. */
@@ -63,6 +75,20 @@ export class Timeline {
     this.head = Math.max(this.head, message.seq);
     if (!this.begun || message.seq > this.through) this.#behindHole.set(message.seq, message);
     return this.begun ? this.#closeUp() : [];
+  }
+
+  /**
+   * Takes the note that the message `seq` was redacted at `timestamp`. Where it was shown with its content, returns it,
+   * blank, and the id of the attachment that it had; otherwise null.
+   */
+  redact(seq, timestamp) {
+    this.#redacted.set(seq, timestamp);
+    const at = this.#messages.findIndex((message) => message.seq === seq);
+    if (at < 0 || this.#messages[at].redacted_at) return null;
+    const attachment = this.#messages[at].metadata?.attachment?.id;
+    this.#messages[at] = this.#blanked(this.#messages[at]);
+    this.#shown = null;
+    return { message: this.#messages[at], attachment };
   }
 
   /**
@@ -85,23 +111,31 @@ export class Timeline {
       for (const seq of known) fresh.push(this.#append(seq));
       this.through = Math.max(this.through, frame.through_seq);
     }
-    return this.begun ? [...fresh, ...this.#closeUp()] : [];
+    if (this.begun) fresh.push(...this.#closeUp());
+    if (frame.through && this.begun && this.through >= frame.through_seq && frame.through_seq >= this.#reached.seq)
+      this.#reached = { seq: frame.through_seq, timestamp: frame.through };
+    return fresh;
   }
 
   /** Puts a page of older messages, in any order, before the first one; `more` says whether there are still older ones. */
   prepend(messages, more) {
     const older = messages
       .filter((message) => message.seq <= this.floor && !this.#ids.has(message.message_id))
-      .sort((a, b) => a.seq - b.seq);
+      .sort((a, b) => a.seq - b.seq)
+      .map((message) => this.#blanked(message));
     for (const message of older) this.#ids.add(message.message_id);
-    this.messages = [...older, ...this.messages];
+    this.#messages.unshift(...older);
+    this.#shown = null;
     this.floor = more && older.length > 0 ? older[0].seq - 1 : 0;
     return older;
   }
 
   /** Forgets everything. */
   startOver() {
-    this.messages = [];
+    this.#messages = [];
+    this.#shown = null;
+    this.#redacted.clear();
+    this.#reached = { seq: 0, timestamp: ORIGIN };
     this.epoch = null;
     this.floor = null;
     this.through = 0;
@@ -124,11 +158,18 @@ export class Timeline {
   }
 
   #append(seq) {
-    const message = this.#behindHole.get(seq);
+    const message = this.#blanked(this.#behindHole.get(seq));
     this.#behindHole.delete(seq);
-    this.messages.push(message);
+    this.#messages.push(message);
+    this.#shown = null;
     this.#ids.add(message.message_id);
     this.through = seq;
     return message;
+  }
+
+  #blanked(message) {
+    const redacted_at = this.#redacted.get(message.seq);
+    if (!redacted_at || message.redacted_at) return message;
+    return { ...message, message: '', metadata: null, redacted_at };
   }
 }

@@ -1,9 +1,9 @@
 /**
  * The shapes that pass between server, client and app, for editors and type checkers. Timestamps are RFC 3339 in UTC.
  *
- * @typedef {'driver' | 'passenger' | 'system'} Sender
+ * @typedef {'driver' | 'passenger' | 'agent' | 'system'} Sender
  * @typedef {'driver' | 'passenger'} Side
- * @typedef {{driver: boolean, passenger: boolean}} Presence who has a connection
+ * @typedef {{driver: boolean, passenger: boolean, agent: boolean}} Presence who is there
  * @typedef {{delivered: number, read: number}} Marks sequences
  * @typedef {{driver: Marks, passenger: Marks}} ReceiptMarks how far each side has got and read
  *
@@ -18,6 +18,9 @@
  * @property {string} message
  * @property {string | null} client_message_id
  * @property {Record<string, any> | null} metadata
+ * @property {string | null} redacted_at when its content was taken out
+ *
+ * @typedef {{closed_at: string | null, muted: Side[]}} Booking what the company has ordered
  *
  * @typedef {object} Call
  * @property {string} call_id
@@ -47,6 +50,21 @@
  * @property {number} [tries]
  *
  * @typedef {Record<string, any>} Frame
+ *
+ * @typedef {object} AsyncStorage as React Native has it; each may also answer at once
+ * @property {(key: string) => Promise<string | null> | string | null} getItem
+ * @property {(key: string, value: string) => Promise<void> | void} setItem
+ * @property {(key: string) => Promise<void> | void} removeItem
+ * @property {() => Promise<readonly string[]> | readonly string[]} getAllKeys
+ *
+ * @typedef {object} CallSnapshot
+ * @property {'idle' | 'dialling' | 'calling' | 'ringing' | 'answering' | 'talking' | 'elsewhere'} phase
+ * @property {Call | null} call
+ * @property {number | null} ringsUntil
+ * @property {number | null} talkingSince
+ * @property {number | null} reached
+ * @property {boolean} live
+ * @property {{state: string, stream: MediaStream | null, muted: boolean, microphone: 'live' | 'lost'} | null} voice
  *
  * @typedef {object} Clock time in milliseconds, and chance
  * @property {() => number} now

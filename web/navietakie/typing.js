@@ -4,7 +4,7 @@ const STALE_MS = 6_000;
 
 /** Who is typing. Says so at most every three seconds, and that it has stopped; believes others for six. */
 export class Typing {
-  /** The senders that are typing now. */
+  /** The senders that are typing now. Never changed in place. */
   who = new Set();
   #options;
   #saidAt = null;
@@ -50,14 +50,13 @@ export class Typing {
     clock.clearTimeout(this.#staleTimers.get(sender));
     this.#staleTimers.delete(sender);
     if (on) {
-      this.who.add(sender);
       this.#staleTimers.set(
         sender,
         clock.setTimeout(() => this.heard(sender, false), STALE_MS),
       );
-    } else if (!this.who.delete(sender)) {
-      return;
     }
+    if (on === this.who.has(sender)) return;
+    this.who = new Set([...this.who].filter((each) => each !== sender).concat(on ? sender : []));
     changed();
   }
 
@@ -67,6 +66,6 @@ export class Typing {
     for (const timer of this.#staleTimers.values()) clock.clearTimeout(timer);
     this.#staleTimers.clear();
     this.#saidAt = null;
-    this.who.clear();
+    if (this.who.size) this.who = new Set();
   }
 }

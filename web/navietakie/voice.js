@@ -1,9 +1,13 @@
+import { within } from './clock.js';
 import { newId } from './ids.js';
 
 const NUDGE_MS = 3_000;
 const HELLO_MS = 700;
 const STUCK_MS = 9_000;
 const GATHER_MS = 80;
+const SERVERS_MS = 5_000;
+/** How long a new session of the other end is not believed after the last one that was. */
+const STRANGER_MS = 5_000;
 
 /**
  * The sound of one call: a WebRTC connection between this device and one of the other side, signalled through the
@@ -23,8 +27,13 @@ export class Voice {
    * @type {MediaStream | null}
    */
   stream = null;
+  /** `live`, or `lost` until another takes its place. */
+  microphone = 'live';
   callId;
+  /** Aborted when this voice is over. */
+  gone = new AbortController();
   #options;
+  #servers;
   #peer = null;
   #microphone = null;
   #session = newId();
@@ -37,16 +46,26 @@ export class Voice {
   #gatherTimer = null;
   #waiting = [];
   #work = Promise.resolve();
+  #metAt = -Infinity;
+  #begunAt;
+  /** When the present connection was made, and for the report: the first after how long, and how long all were. */
+  #connectedAt = null;
+  #setupMs;
+  #connectedMs = 0;
+  /** The latest figures of this connection, and the sums of those before it. */
+  #figures = {};
+  #before = { lost: 0, received: 0 };
 
   constructor(options) {
     this.#options = options;
     this.callId = options.callId;
-    this.#since = options.clock.now();
+    this.#since = this.#begunAt = options.clock.now();
   }
 
-  /** Begins, with the stream of the microphone. */
-  start(microphone) {
+  /** Begins, with the stream of the microphone, by those `ice_servers` and that `ice_transport_policy`. */
+  start(microphone, servers) {
     this.#microphone = microphone;
+    this.#servers = servers;
     this.muted = this.#muted;
     this.#enqueue(async () => {
       this.#build();
@@ -65,14 +84,29 @@ export class Voice {
     this.#options.changed();
   }
 
+  /** The microphone is gone. */
+  lose() {
+    this.microphone = 'lost';
+    this.#options.changed();
+  }
+
+  /** Goes on with another microphone. */
+  replace(microphone) {
+    this.#microphone = microphone;
+    this.microphone = 'live';
+    this.muted = this.#muted;
+    const [track] = microphone.getAudioTracks();
+    for (const sender of this.#peer?.getSenders() ?? []) sender.replaceTrack(track)?.catch?.(() => this.lose());
+  }
+
   /** Takes a signal of the other side. */
   receive(data) {
     if (data === null || typeof data !== 'object') return;
     this.#enqueue(async () => {
       if (!this.#peer) return; // too early: both ends show themselves when they begin
-      await this.#meet(data.session);
+      if (!(await this.#meet(data.session))) return;
       if (data.hello) await this.#greet();
-      if (data.restart && this.#options.offers) await this.#makeOffer(true);
+      if (data.restart && this.#options.offers) await this.#restart();
       if (data.description?.type === 'offer') await this.#answer(data);
       if (data.description?.type === 'answer') await this.#conclude(data);
       for (const candidate of data.candidates ?? []) await this.#addCandidate(candidate);
@@ -87,41 +121,60 @@ export class Voice {
       const { offers, clock } = this.#options;
       const stuck = peer.connectionState === 'failed' || clock.now() - this.#since > STUCK_MS;
       if (offers && peer.signalingState === 'have-local-offer') this.#sayDescription();
-      else if (offers && stuck) await this.#makeOffer(true);
+      else if (offers && stuck) await this.#restart();
       else if (!offers && !peer.remoteDescription) this.#say({ hello: true });
-      else if (!offers && stuck) this.#say({ restart: true });
+      else if (!offers && stuck) await this.#restart();
       if (stuck) this.#since = clock.now();
     });
   }
 
-  /** `{bytesReceived, bytesSent, packetsLost, roundTripMs, level}`, as far as the platform tells; `level` is 0 to 1. */
+  /** `{bytesReceived, bytesSent, packetsLost, roundTripMs, level, …}`, as far as the platform tells; `level` is 0 to 1. */
   async stats() {
-    const figures = { bytesReceived: 0, bytesSent: 0, packetsLost: 0, roundTripMs: null, level: 0 };
+    const figures = { bytesReceived: 0, bytesSent: 0, packetsLost: 0, packetsReceived: 0, roundTripMs: null, level: 0 };
     const report = (await this.#peer?.getStats()) ?? new Map();
     for (const each of report.values()) {
       if (each.type === 'inbound-rtp' && each.kind === 'audio') {
         figures.bytesReceived += each.bytesReceived ?? 0;
-        figures.packetsLost += each.packetsLost ?? 0;
+        figures.packetsLost += Math.max(0, each.packetsLost ?? 0);
+        figures.packetsReceived += each.packetsReceived ?? 0;
+        figures.jitterMs = Math.round((each.jitter ?? 0) * 1_000);
         figures.level = Math.max(figures.level, each.audioLevel ?? 0);
       } else if (each.type === 'outbound-rtp' && each.kind === 'audio') {
         figures.bytesSent += each.bytesSent ?? 0;
       } else if (each.type === 'candidate-pair' && each.nominated && each.currentRoundTripTime !== undefined) {
         figures.roundTripMs = Math.round(each.currentRoundTripTime * 1_000);
+        const ends = [each.localCandidateId, each.remoteCandidateId].map((id) => report.get(id)?.candidateType);
+        figures.relayed = ends.includes('relay');
       }
     }
     return figures;
   }
 
+  /** How it was, for the server's figures. What is not known is left out. */
+  report() {
+    const { roundTripMs, jitterMs, relayed } = this.#figures;
+    this.#count();
+    return {
+      setup_ms: this.#setupMs,
+      relayed,
+      rtt_ms: roundTripMs ?? undefined,
+      jitter_ms: jitterMs,
+      ...this.#sums,
+      seconds: Math.round(this.#connectedMs / 1_000),
+    };
+  }
+
   close() {
     const { clock } = this.#options;
     clock.clearTimeout(this.#timer);
+    this.gone.abort();
     this.#dismantle();
     this.state = 'closed';
   }
 
   #build() {
     this.#dismantle();
-    const peer = new this.#options.RTCPeerConnection({ iceServers: this.#options.iceServers });
+    const peer = new this.#options.RTCPeerConnection(this.#config);
     this.#peer = peer;
     this.#offer += 1;
     for (const track of this.#microphone.getAudioTracks()) peer.addTrack(track, this.#microphone);
@@ -133,12 +186,35 @@ export class Voice {
     peer.onconnectionstatechange = () => this.#observe(peer);
   }
 
+  get #config() {
+    const { ice_servers: iceServers, ice_transport_policy: iceTransportPolicy } = this.#servers;
+    return { iceServers, iceTransportPolicy };
+  }
+
+  /** Looks for another way, by fresh servers: the credentials of the old ones may have run out. */
+  async #restart() {
+    const { offers, clock, freshServers } = this.#options;
+    const peer = this.#peer;
+    try {
+      this.#servers = await within(SERVERS_MS, clock, freshServers(), 'No servers came');
+      peer.setConfiguration(this.#config);
+    } catch {
+      // Then by those that we have.
+    }
+    if (peer !== this.#peer || !peer) return;
+    if (offers) await this.#makeOffer(true);
+    else this.#say({ restart: true });
+  }
+
   #dismantle() {
     const { clock } = this.#options;
     clock.clearTimeout(this.#gatherTimer);
     this.#gatherTimer = null;
     this.#gathered = [];
     this.#waiting = [];
+    this.#count();
+    this.#before = this.#sums;
+    this.#figures = { ...this.#figures, packetsLost: 0, packetsReceived: 0 };
     const peer = this.#peer;
     this.#peer = null;
     if (!peer) return;
@@ -146,15 +222,23 @@ export class Voice {
     peer.close();
   }
 
-  /** The other end shows itself. If it is not the one we knew, our connection is of no use any more. */
+  /**
+   * The other end shows itself. If it is not the one we knew, our connection is of no use any more: we begin anew, but not
+   * at every word of an end that never stays the same. Says whether we listen to it.
+   */
   async #meet(session) {
-    if (session === this.#remote) return;
+    if (session === this.#remote) return true;
+    const now = this.#options.clock.now();
+    if (this.#remote !== null) {
+      if (now - this.#metAt < STRANGER_MS) return false; // it says its word again
+      this.#metAt = now;
+      this.#build();
+      this.#become('connecting');
+    }
     const stranger = this.#remote !== null;
     this.#remote = session;
-    if (!stranger) return;
-    this.#build();
-    this.#become('connecting');
-    if (this.#options.offers) await this.#makeOffer();
+    if (stranger && this.#options.offers) await this.#makeOffer();
+    return true;
   }
 
   async #greet() {
@@ -210,16 +294,41 @@ export class Voice {
 
   #become(state) {
     if (this.state === state || this.state === 'closed') return;
-    if (this.state === 'connected' || state === 'connecting') this.#since = this.#options.clock.now();
+    const now = this.#options.clock.now();
+    if (this.state === 'connected' || state === 'connecting') this.#since = now;
+    if (state === 'connected') {
+      this.#setupMs ??= now - this.#begunAt;
+      this.#connectedAt = now;
+    } else {
+      this.#count();
+    }
     this.state = state;
     this.#options.changed();
+  }
+
+  get #sums() {
+    const { packetsLost = 0, packetsReceived = 0 } = this.#figures;
+    return { lost: this.#before.lost + packetsLost, received: this.#before.received + packetsReceived };
+  }
+
+  /** Adds up how long there has been a connection. */
+  #count() {
+    if (this.#connectedAt !== null) this.#connectedMs += this.#options.clock.now() - this.#connectedAt;
+    this.#connectedAt = null;
   }
 
   #tick(ms) {
     this.#timer = this.#options.clock.setTimeout(() => {
       this.nudge();
+      this.#sample();
       this.#tick(NUDGE_MS);
     }, ms);
+  }
+
+  async #sample() {
+    const peer = this.#peer;
+    const figures = await this.stats().catch(() => null);
+    if (peer && peer === this.#peer && figures) this.#figures = figures;
   }
 
   #sayDescription() {

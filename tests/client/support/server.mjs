@@ -63,7 +63,7 @@ export class FakeServer {
 
   presence() {
     const there = (side) => [...this.connections].some((each) => each.sender === side);
-    return { driver: there('driver'), passenger: there('passenger') };
+    return { driver: there('driver'), passenger: there('passenger'), agent: there('agent') };
   }
 
   /** What a client's `fetch` gets: history pages, and refusals. */
