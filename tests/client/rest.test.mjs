@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Rest } from '../../web/navietakie/rest.js';
 
-const rest = (fetch) => new Rest({ base: 'http://fake', token: async () => null, fetch });
+const rest = (fetch) => new Rest({ api: 'http://fake', bearer: async () => null, fetch });
 const busy = (headers) =>
   Response.json({ error: { code: 'rate_limited', message: 'Too many' } }, { status: 429, headers });
 

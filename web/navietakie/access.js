@@ -1,5 +1,5 @@
-import { within } from './clock.js';
-import { NavieTakieError } from './errors.js';
+import { Timer, within } from './clock.js';
+import { fault } from './errors.js';
 import { query } from './platform.js';
 import { claimsOf } from './token.js';
 
@@ -17,7 +17,7 @@ export class Access {
   #offered = {};
   /** By how much the server's clock is ahead of ours; null until the connection has brought a frame. */
   #ahead = null;
-  #timer = null;
+  #expiry;
 
   /**
    * @param {object} options
@@ -34,6 +34,7 @@ export class Access {
    */
   constructor(options) {
     this.#options = options;
+    this.#expiry = new Timer(options.clock);
     this.#token = options.token;
   }
 
@@ -53,17 +54,17 @@ export class Access {
   async token() {
     const { bookingCode, sender, clock, owner } = this.#options;
     const asked = this.renewable ? this.#token(this.refused) : this.#token;
-    const token = asked?.then ? await within(TOKEN_MS, clock, asked, 'No token came') : asked;
+    const token = asked?.then ? await within(TOKEN_MS, clock, asked) : asked;
     if (!token) {
       owner(null);
       return null;
     }
     if (!/^[\w.-]+$/.test(token)) {
-      throw new NavieTakieError({ code: 'unauthorized', message: 'The token is no JWT', retryable: this.renewable });
+      throw fault('unauthorized', 'The token is no JWT', { retryable: this.renewable });
     }
     const { role = sender, booking_code: booking = bookingCode, sub } = claimsOf(token);
-    if (role !== sender) throw forbidden(`The token is for the role ${role}`);
-    if (booking !== bookingCode) throw forbidden('The token is for another booking');
+    if (role !== sender) throw fault('forbidden', `The token is for the role ${role}`);
+    if (booking !== bookingCode) throw fault('forbidden', 'The token is for another booking');
     owner(sub ?? null);
     return token;
   }
@@ -74,7 +75,7 @@ export class Access {
     const deviceId = this.#options.deviceId();
     if (!/^[ -~]{1,64}$/.test(deviceId)) {
       const message = 'deviceId: must have 1 to 64 printable ASCII characters';
-      throw new NavieTakieError({ code: 'invalid_request', message, details: { field: 'device_id' } });
+      throw fault('invalid_request', message, { details: { field: 'device_id' } });
     }
     const token = await this.token();
     this.#offered = token ? claimsOf(token) : {};
@@ -91,14 +92,13 @@ export class Access {
   }
 
   lineLost() {
-    this.#options.clock.clearTimeout(this.#timer);
+    this.#expiry.stop();
   }
 
   /** Takes a frame's `ts`: the token runs out by the server's clock, and ours may be wrong. */
   heard(ts) {
-    const ahead = Date.parse(ts) - this.#options.clock.now();
-    if (!(ahead > (this.#ahead ?? -Infinity))) return; // it was longer on its way than one before
-    this.#ahead = ahead;
+    if (this.#ahead !== null || !ts) return;
+    this.#ahead = Date.parse(ts) - this.#options.clock.now();
     this.#watchExpiry();
   }
 
@@ -108,9 +108,9 @@ export class Access {
       await this.#options.rest.get('get_message', { booking_code: this.#options.bookingCode, limit: 1 });
       return null;
     } catch (error) {
-      if (error instanceof NavieTakieError && !error.status && !error.retryable) return error; // no token for us
-      if (!error.status) return null; // nobody has answered
-      this.refused = error.status === 401;
+      const { status, code, retryable } = error;
+      if (!status) return code && !retryable ? error : null; // a token that is not for us, or nobody has answered
+      this.refused = status === 401;
       return this.refused && this.renewable ? null : error;
     }
   }
@@ -118,23 +118,18 @@ export class Access {
   /** Renews shortly before the token runs out: after that, the server sends nothing any more. */
   #watchExpiry() {
     const { clock, renew, expired } = this.#options;
-    clock.clearTimeout(this.#timer);
+    this.#expiry.stop();
     const left = this.#held.exp * 1_000 - clock.now() - this.#ahead;
     if (!(left < DAY_MS)) return; // API Gateway ends a connection after two hours
     const early = this.renewable && left > 1_000 ? Math.min(30_000, left / 5) : 0;
-    this.#timer = clock.setTimeout(
-      () => {
-        if (!early) {
-          expired(new NavieTakieError({ code: 'token_expired', message: 'The token has expired' }));
-          return;
-        }
-        this.refused = true;
-        renew();
-        this.#watchExpiry(); // should that fail
-      },
-      Math.max(0, left - early),
-    );
+    this.#expiry.set(Math.max(0, left - early), () => {
+      if (!early) {
+        expired(fault('token_expired', 'The token has expired'));
+        return;
+      }
+      this.refused = true;
+      renew();
+      this.#watchExpiry(); // should that fail
+    });
   }
 }
-
-const forbidden = (message) => new NavieTakieError({ code: 'forbidden', message });

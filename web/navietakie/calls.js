@@ -1,10 +1,15 @@
-import { NavieTakieError } from './errors.js';
+import { Timer } from './clock.js';
+import { fault } from './errors.js';
 import { newId } from './ids.js';
-import { same } from './same.js';
+import { picked, same } from './same.js';
 import { Voice } from './voice.js';
 
 /** How long the answer to `initiate` or `accept` is waited for: about as long as it rings. */
 const STEP_MS = 50_000;
+
+/** The properties of a snapshot, and of its voice. */
+const SHOWN = ['phase', 'call', 'ringsUntil', 'talkingSince', 'reached', 'live'];
+const HEARD = ['state', 'stream', 'muted', 'microphone'];
 
 /**
  * The booking's latest call, and this device's part in it.
@@ -40,7 +45,7 @@ export class Calls {
   #left = null;
   /** The promise that what was left has been said. */
   #farewell = null;
-  #ringTimer = null;
+  #ring;
   #microphone = null;
   #forgetDevices = null;
   /** How a voice was, until it can be reported. */
@@ -52,11 +57,10 @@ export class Calls {
    * @param {object} options
    * @param {import('./types.js').Sender} options.side
    * @param {() => string} options.deviceId
-   * @param {(fields: object, how?: object) => Promise<object>} options.ask a request that may be repeated
-   * @param {() => void} options.repeat asks again at once
+   * @param {import('./requests.js').Requests} options.requests
    * @param {(frame: object) => boolean} options.send
-   * @param {{read: () => object|null|Promise<object|null>, write: (kept: object|null) => void}} options.memory survives a
-   *   reload
+   * @param {import('./store.js').Store} options.store survives a reload
+   * @param {string} options.name of this conversation in the store
    * @param {typeof RTCPeerConnection} [options.RTCPeerConnection]
    * @param {(constraints: object) => Promise<MediaStream>} [options.getUserMedia]
    * @param {MediaDevices} [options.mediaDevices] tells when a microphone comes or goes
@@ -66,6 +70,7 @@ export class Calls {
    */
   constructor(options) {
     this.#options = options;
+    this.#ring = new Timer(options.clock);
   }
 
   /** Takes what a device before a reload has kept: at once, or a promise of it. */
@@ -74,7 +79,7 @@ export class Calls {
       this.#part ??= kept?.part ?? null;
       this.#left ??= kept?.left ?? null;
     };
-    const kept = this.#options.memory.read();
+    const kept = this.#options.store.read(this.#key);
     return kept?.then ? kept.then(take) : take(kept);
   }
 
@@ -98,11 +103,8 @@ export class Calls {
 
   /** `{phase, call, ringsUntil, talkingSince, reached, live, voice}`: the same object until one of them changes. */
   get snapshot() {
-    const { phase, call, ringsUntil, talkingSince, reached, live, voice } = this;
-    const { state, stream, muted, microphone } = voice ?? {};
-    const sound = voice && same(this.#snapshot?.voice, { state, stream, muted, microphone });
-    this.#snapshot = same(this.#snapshot, { phase, call, ringsUntil, talkingSince, reached, live, voice: sound });
-    return this.#snapshot;
+    const voice = this.voice && same(this.#snapshot?.voice, picked(this.voice, HEARD));
+    return (this.#snapshot = same(this.#snapshot, { ...picked(this, SHOWN), voice }));
   }
 
   /** Calls the other side. Rejects with `microphone`, or what the server says. */
@@ -132,18 +134,17 @@ export class Calls {
   /** Takes the call as a frame of the time `ts` tells it. Older news than ours is dropped. */
   adopt(call, ts) {
     if (!call || !this.#isNews(call)) return;
-    const { clock } = this.#options;
-    const now = clock.now();
+    const now = this.#options.clock.now();
     this.call = call;
     this.ringsUntil = call.ring_ms_left == null ? null : now + call.ring_ms_left;
     const talked = Date.parse(ts) - Date.parse(call.answered_at) || 0; // both by the server's clock
     this.talkingSince = call.state === 'connected' ? now - Math.max(0, talked) : null;
-    clock.clearTimeout(this.#ringTimer);
-    if (this.ringsUntil !== null) this.#ringTimer = clock.setTimeout(() => this.#rangOut(), this.ringsUntil - now);
+    this.#ring.stop();
+    if (this.ringsUntil !== null) this.#ring.set(call.ring_ms_left, () => this.#rangOut());
     this.#recognize(call);
     this.#check();
     this.#settle();
-    if (this.#step) this.#options.repeat(); // it moves on before we are answered: the answer may be lost
+    if (this.#step) this.#options.requests.repeat(); // it moves on before we are answered: the answer may be lost
     this.#options.changed();
   }
 
@@ -173,7 +174,7 @@ export class Calls {
     this.#closed = true;
     this.#drop();
     this.#silence();
-    this.#options.clock.clearTimeout(this.#ringTimer);
+    this.#ring.stop();
   }
 
   /** What the call as the server tells it means here. */
@@ -207,7 +208,7 @@ export class Calls {
         return;
       }
       this.#step = null;
-      this.#keep({ part: partOf(answer), left: null });
+      this.#keep(partOf(answer), null);
       this.adopt(answer.call, answer.ts);
       this.#settle();
     } catch (error) {
@@ -242,7 +243,7 @@ export class Calls {
     if (answering ? !gone && !elsewhere && !late : step.said || !elsewhere) return;
     const code = answering ? 'illegal_transition' : 'call_in_progress';
     const message = answering ? 'The call rings no longer' : 'Another device has the call';
-    this.#drop(new NavieTakieError({ code, message, details: { call } }));
+    this.#drop(fault(code, message, { details: { call } }));
   }
 
   /** The answer to a step that the user has left came after all: its call is ended, unless another step wants it. */
@@ -261,7 +262,7 @@ export class Calls {
     if (!this.#left) return;
     if (this.#left.call_id) {
       const over = call.call_id !== this.#left.call_id || call.state === 'ended';
-      if (over) this.#keep({ part: this.#part, left: null });
+      if (over) this.#keep(this.#part, null);
       return;
     }
     if (call.state === 'ended' || this.#part?.call_id === call.call_id) return;
@@ -275,7 +276,7 @@ export class Calls {
   }
 
   #leave(what) {
-    this.#keep({ part: this.#part?.call_id === what?.call_id ? null : this.#part, left: what });
+    this.#keep(this.#part?.call_id === what?.call_id ? null : this.#part, what);
     this.#say();
   }
 
@@ -296,7 +297,7 @@ export class Calls {
       try {
         if (name) {
           const { call } = await this.#act('initiate', { client_call_id: name }, { patience: Infinity });
-          this.#keep({ part: this.#part, left: call.state === 'ended' ? null : { call_id: call.call_id, action } });
+          this.#keep(this.#part, call.state === 'ended' ? null : { call_id: call.call_id, action });
           continue;
         }
         const answer = await this.#act(action, { call_id }, { patience: Infinity });
@@ -311,13 +312,13 @@ export class Calls {
           continue;
         }
       }
-      if (this.#left === what) this.#keep({ part: this.#part, left: null });
+      if (this.#left === what) this.#keep(this.#part, null);
     }
   }
 
   async #act(action, fields, how) {
-    const { ask, deviceId } = this.#options;
-    const answer = await ask({ action: 'call', call_action: action, ...fields, device_id: deviceId() }, how);
+    const { requests, deviceId } = this.#options;
+    const answer = await requests.ask({ action: 'call', call_action: action, ...fields, device_id: deviceId() }, how);
     if (answer.reached != null) this.reached = answer.reached;
     return answer;
   }
@@ -341,7 +342,7 @@ export class Calls {
 
   /** The call has ended: how it sounded is reported, once. */
   #bury() {
-    if (this.#part) this.#keep({ part: null, left: this.#left });
+    if (this.#part) this.#keep(null, this.#left);
     const quality = this.#quality;
     this.#quality = null;
     if (quality?.call_id === this.call.call_id) this.#act('report', quality).catch(() => {});
@@ -373,7 +374,7 @@ export class Calls {
   async #askServers(callId) {
     const withdrawn = this.voice?.gone.signal;
     const answer = await this.#act('ice', { call_id: callId }, { withdrawn, patience: STEP_MS });
-    if (this.live && this.call.call_id === callId) this.#keep({ part: partOf(answer), left: this.#left });
+    if (this.live && this.call.call_id === callId) this.#keep(partOf(answer), this.#left);
     return partOf(answer);
   }
 
@@ -384,7 +385,7 @@ export class Calls {
     try {
       stream = await getUserMedia({ audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true } });
     } catch (error) {
-      throw new NavieTakieError({ code: 'microphone', message: error?.message ?? 'There is no microphone' });
+      throw fault('microphone', error?.message ?? 'There is no microphone');
     }
     if (gone.aborted || this.#microphone) stop(stream);
     else this.#watch((this.#microphone = stream));
@@ -430,12 +431,17 @@ export class Calls {
     this.#microphone = null;
   }
 
+  get #key() {
+    const { name, deviceId } = this.#options;
+    return `navietakie call ${name} ${deviceId()}`;
+  }
+
   /** Remembers which call is this device's, and which the user has left. */
-  #keep({ part, left }) {
+  #keep(part, left) {
     if (part === this.#part && left === this.#left) return;
     this.#part = part;
     this.#left = left;
-    this.#options.memory.write(part || left ? { part, left } : null);
+    this.#options.store.write(this.#key, part || left ? { part, left } : null);
   }
 
   /** Whether this device has the call. Anybody may name our device; only our side can mean it. */

@@ -1,4 +1,4 @@
-import { NavieTakieError } from './errors.js';
+import { timeout } from './errors.js';
 
 /**
  * Time and chance as the client uses them; tests put in their own.
@@ -12,6 +12,35 @@ export const systemClock = {
   clearTimeout: (timer) => clearTimeout(timer),
 };
 
+/** Something that is due later, or nothing. */
+export class Timer {
+  #clock;
+  #running = null;
+
+  constructor(clock) {
+    this.#clock = clock;
+  }
+
+  /** Whether something is due. */
+  get due() {
+    return this.#running !== null;
+  }
+
+  /** Does `then` in `ms` milliseconds, instead of what was due. */
+  set(ms, then) {
+    this.stop();
+    this.#running = this.#clock.setTimeout(() => {
+      this.#running = null;
+      then();
+    }, ms);
+  }
+
+  stop() {
+    if (this.due) this.#clock.clearTimeout(this.#running);
+    this.#running = null;
+  }
+}
+
 /**
  * How long to wait before another try: doubling from `first` to `cap` milliseconds, the upper half of it by chance, so
  * that clients that were cut together do not come back together.
@@ -22,10 +51,9 @@ export function backoff(attempt, clock, first = 500, cap = 30_000) {
 }
 
 /** Settles as `promise` does, or rejects with `timeout` when that takes longer than `ms` milliseconds. */
-export function within(ms, clock, promise, message) {
+export function within(ms, clock, promise) {
   return new Promise((resolve, reject) => {
-    const late = () => reject(new NavieTakieError({ code: 'timeout', message, retryable: true }));
-    const timer = clock.setTimeout(late, ms);
+    const timer = clock.setTimeout(() => reject(timeout()), ms);
     Promise.resolve(promise)
       .then(resolve, reject)
       .then(() => clock.clearTimeout(timer));

@@ -1,21 +1,18 @@
 import { Access } from './access.js';
 import { Attachments } from './attachments.js';
 import { Away } from './away.js';
-import { booking } from './booking.js';
 import { Calls } from './calls.js';
 import { systemClock, within } from './clock.js';
 import { Device } from './device.js';
 import { Emitter } from './emitter.js';
-import { NavieTakieError } from './errors.js';
-import { flaw, messageFrame } from './frames.js';
-import { newId } from './ids.js';
+import { NavieTakieError, fault } from './errors.js';
 import { Line } from './line.js';
 import { Outbox } from './outbox.js';
 import { surroundings } from './platform.js';
 import { Receipts } from './receipts.js';
 import { Requests } from './requests.js';
 import { Rest } from './rest.js';
-import { same } from './same.js';
+import { picked, same } from './same.js';
 import { Store } from './store.js';
 import { Sync } from './sync.js';
 import { Timeline } from './timeline.js';
@@ -37,6 +34,9 @@ const ANSWERED = ['message', 'sync', 'call', 'redact', 'attach'];
  */
 const UNREAD = ['invalid_request', 'too_large'];
 
+/** A booking of which nothing was ordered. */
+const OPEN = { closed_at: null, muted: [] };
+
 const RECALL_MS = 10_000;
 
 /**
@@ -54,7 +54,7 @@ export class Conversation extends Emitter {
   /** `{driver, passenger, agent}`: who is there, as far as known. Never changed in place. */
   presence = { driver: false, passenger: false, agent: false };
   /** `{closed_at, muted}`: what the company has ordered, as far as known. Never changed in place. */
-  booking = booking.open;
+  booking = OPEN;
   #clock;
   #timeline = new Timeline();
   #device;
@@ -72,58 +72,43 @@ export class Conversation extends Emitter {
     if (!SENDERS.includes(options.sender)) {
       throw new TypeError('connect: sender is driver, passenger, agent or system');
     }
-    const { bookingCode, sender, token, clock = systemClock } = options;
+    const { bookingCode, sender, token, user = ownerOf(token), clock = systemClock } = options;
     Object.assign(this, { bookingCode, sender });
-    this.#clock = clock;
     const platform = surroundings(options);
-    const { WebSocket, fetch, api, ws, watch } = platform;
-    const { send, changed, problem } = this.#outlets();
     const store = new Store(platform.storage);
-    const name = `${ws} ${bookingCode} ${sender}`;
-    this.#device = new Device({ given: options.deviceId, key: `navietakie device ${name}`, clock, ...platform });
-    const deviceId = () => this.#device.id;
-    const rest = new Rest({ base: api, fetch, clock, token: () => access.token() });
-    const access = new Access({
-      bookingCode,
-      sender,
-      deviceId,
-      ws,
-      rest,
-      clock,
-      token,
-      owner: (user) => options.user == null && this.#parts.outbox.belongTo(user),
+    const name = `${platform.ws} ${bookingCode} ${sender}`;
+    this.#clock = clock;
+    const session = new Store(platform.session);
+    this.#device = new Device({ given: options.deviceId, key: `navietakie device ${name}`, session, clock, locks: platform.locks });
+    /** What the parts have in common: each takes from it what its constructor names. */
+    const common = {
+      ...platform,
+      ...{ bookingCode, sender, side: sender, name, clock, store, token, user },
+      deviceId: () => this.deviceId,
+      send: (frame) => this.#send(frame),
+      changed: () => this.#changed(),
+      problem: (error) => this.emit('problem', error),
+    };
+    const requests = (common.requests = new Requests(common));
+    const rest = (common.rest = new Rest({ ...common, bearer: () => access.token() }));
+    const access = (common.access = new Access({
+      ...common,
+      owner: (owner) => options.user === undefined && this.#parts.outbox.belongTo(owner),
       renew: () => this.#parts.line.renew(),
       expired: (error) => this.#shutOut(error),
-    });
-    const requests = new Requests({ send, clock });
-    const ask = (fields, how) => requests.ask(fields, how);
+    }));
     this.#parts = {
       requests,
       rest,
       access,
       line: new Line({
-        WebSocket,
-        clock,
-        address: () => access.address(),
-        diagnose: () => access.diagnose(),
-        problem,
+        ...common,
         onState: (state) => this.#lineBecame(state),
         onFrame: (frame, text) => this.#received(frame, text),
         onSent: (frame, text) => this.emit('frame', { direction: 'out', frame, text }),
       }),
-      outbox: new Outbox({
-        store,
-        clock,
-        newId,
-        name,
-        user: options.user ?? ownerOf(token),
-        flaw: (entry) => flaw(messageFrame(entry)),
-        transmit: (entry) => send(messageFrame(entry)),
-        changed,
-      }),
       sync: new Sync(this.#timeline, {
-        send,
-        clock,
+        ...common,
         inCall: () => this.calls.pending,
         fresh: (messages) => this.#took(messages),
         standing: (frame) => this.#stands(frame),
@@ -131,42 +116,21 @@ export class Conversation extends Emitter {
         startedOver: () => this.#startedOver(),
         dead: () => this.#parts.line.drop(),
       }),
-      receipts: new Receipts({ side: sender, send, clock }),
-      typing: new Typing({ send, clock, changed }),
-      away: new Away({ send }),
-      attachments: new Attachments({ ask, rest, fetch, FormData: platform.FormData, bookingCode, clock }),
-      calls: new Calls({
-        side: sender,
-        deviceId,
-        ask,
-        repeat: () => requests.repeat(),
-        send,
-        clock,
-        changed,
-        problem,
-        RTCPeerConnection: platform.RTCPeerConnection,
-        getUserMedia: platform.getUserMedia,
-        mediaDevices: platform.mediaDevices,
-        memory: {
-          read: () => store.read(`navietakie call ${name} ${deviceId()}`),
-          write: (kept) => store.write(`navietakie call ${name} ${deviceId()}`, kept),
-        },
-      }),
+      outbox: new Outbox(common),
+      receipts: new Receipts(common),
+      typing: new Typing(common),
+      away: new Away(common),
+      attachments: new Attachments(common),
+      calls: new Calls(common),
     };
-    this.#stopWatching = watch?.({ wake: () => this.wake(), away: (on) => this.setAway(on) });
+    this.#stopWatching = platform.watch?.({ wake: () => this.wake(), away: (on) => this.setAway(on) });
     this.#begin();
   }
 
-  #outlets() {
-    return {
-      send: (frame) => {
-        const sent = this.#parts.line.send(frame);
-        if (sent && ANSWERED.includes(frame.action)) this.#parts.sync.expect();
-        return sent;
-      },
-      changed: () => this.#changed(),
-      problem: (error) => this.emit('problem', error),
-    };
+  #send(frame) {
+    const sent = this.#parts.line.send(frame);
+    if (sent && ANSWERED.includes(frame.action)) this.#parts.sync.expect();
+    return sent;
   }
 
   /** Opens the line, when it is known which device this is and what it has kept. */
@@ -180,7 +144,7 @@ export class Conversation extends Emitter {
     };
     const claimed = this.#device.claim();
     const recalled = claimed ? claimed.then(() => calls.recall()) : calls.recall();
-    if (recalled?.then) within(RECALL_MS, this.#clock, recalled, 'The storage does not answer').then(open, open);
+    if (recalled?.then) within(RECALL_MS, this.#clock, recalled).then(open, open);
     else open();
   }
 
@@ -274,9 +238,7 @@ export class Conversation extends Emitter {
 
   /** All properties as they are now: the same object until one of them changes. */
   getSnapshot = () => {
-    const snapshot = { calls: this.calls.snapshot };
-    for (const name of SHOWN) snapshot[name] = this[name];
-    return (this.#snapshot = same(this.#snapshot, snapshot));
+    return (this.#snapshot = same(this.#snapshot, { ...picked(this, SHOWN), calls: this.calls.snapshot }));
   };
 
   /**
@@ -420,7 +382,7 @@ export class Conversation extends Emitter {
     this.emit('frame', { direction: 'in', frame, text });
     const { access, away, outbox, sync, calls, receipts, typing, requests } = this.#parts;
     access.heard(frame.ts);
-    if (frame.id != null || frame.type === 'error' || frame.requestId) {
+    if (frame.id != null || frame.type === 'error') {
       sync.sawLife(frame.type !== 'pong' && (outbox.waiting || requests.waiting));
     }
     switch (frame.type) {
@@ -487,27 +449,26 @@ export class Conversation extends Emitter {
   }
 
   /** Takes a note that another message was redacted, wherever it stands: nobody but the server can write one. */
-  #redacts({ sender, message_type, metadata, timestamp }) {
-    if (sender !== 'system' || message_type !== 'system' || metadata?.event !== 'message_redacted') return;
-    const { message, attachment } = this.#timeline.redact(metadata.seq, timestamp) ?? {};
+  #redacts(note) {
+    if (!isOfSystem(note) || note.metadata?.event !== 'message_redacted') return;
+    const message = this.#timeline.redact(note.metadata.seq, note.timestamp);
     if (!message) return;
-    this.#parts.attachments.forget(attachment);
     this.emit('redacted', message);
     this.#changed();
   }
 
   /** Takes messages that are in order now. */
   #took(messages) {
-    const { outbox, typing, receipts } = this.#parts;
+    const { outbox, typing, receipts, sync } = this.#parts;
     for (const message of messages) {
       this.#redacts(message);
-      this.booking = booking.after(this.booking, message);
       if (message.sender === this.sender) {
         if (outbox.stored(message)) this.emit('sent', message);
       } else {
         typing.messaged(message);
         receipts.note('delivered', message.seq);
       }
+      if (this.#ready && isOfSystem(message) && message.metadata?.event) sync.ping(); // an order, perhaps: the pong tells what holds
       if (this.#ready) this.emit('message', message);
     }
     outbox.shown(this.#timeline.through);
@@ -520,7 +481,7 @@ export class Conversation extends Emitter {
     receipts.merge(frame.receipts);
     receipts.owed();
     if (frame.type === 'sync') calls.adopt(frame.call, frame.ts);
-    this.booking = booking.same(this.booking, frame.booking);
+    if (JSON.stringify(frame.booking ?? OPEN) !== JSON.stringify(this.booking)) this.booking = frame.booking ?? OPEN;
     this.#sees(frame.presence);
     sync.hurry();
   }
@@ -546,7 +507,7 @@ export class Conversation extends Emitter {
     this.#parts.outbox.shown(Infinity);
     this.#parts.receipts.startOver();
     this.#parts.calls.startOver();
-    this.booking = booking.open;
+    this.booking = OPEN;
     this.emit('reset');
     this.#changed();
   }
@@ -589,7 +550,7 @@ export class Conversation extends Emitter {
    * so whatever is outstanding is sent again soon; that is harmless for what did arrive.
    */
   #failed({ message, requestId }) {
-    const error = new NavieTakieError({ code: 'unavailable', message, retryable: true, request_id: requestId });
+    const error = fault('unavailable', message, { retryable: true, request_id: requestId });
     const { outbox, sync, requests } = this.#parts;
     const known = [outbox, sync, requests].map((part) => part.disturbed(error));
     if (!known.includes(true)) this.emit('problem', error);
@@ -605,6 +566,8 @@ export class Conversation extends Emitter {
     });
   }
 }
+
+const isOfSystem = ({ sender, message_type }) => sender === 'system' && message_type === 'system';
 
 /** Whose unsent messages a token shows: null where there are no tokens, undefined where that has yet to be seen. */
 function ownerOf(token) {

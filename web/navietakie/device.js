@@ -9,32 +9,40 @@ const CLAIM_MS = 500;
 export class Device {
   id;
   #options;
-  #kept;
   #release = () => {};
 
   /**
    * @param {object} options
-   * @param {string} [options.given] the name that the app wants
+   * @param {string | null} [options.given] the name that the app wants
    * @param {string} options.key of the name in the tab's storage
-   * @param {Storage | null} options.session
+   * @param {import('./store.js').Store} options.session
    * @param {LockManager} [options.locks]
    * @param {import('./types.js').Clock} options.clock
    */
   constructor(options) {
     this.#options = options;
-    this.#kept = options.given == null && Boolean(options.locks);
-    this.id = options.given ?? this.#recall() ?? newId();
-    this.#remember();
+    const { given, key, locks, session } = options;
+    this.id = given ?? ((locks && session.read(key)) || newId());
+    this.#keep();
   }
 
   /** Makes sure that no other tab has the name: a promise of that, or null where there is nothing to wait for. */
   claim() {
-    const { locks, key } = this.#options;
+    const { clock, key, locks } = this.#options;
     if (!locks) return null;
-    return this.#lock(locks, `${key} ${this.id}`).then((free) => {
-      if (free) return;
-      this.id = newId();
-      this.#remember();
+    const giveUp = new AbortController();
+    clock.setTimeout(() => giveUp.abort(), CLAIM_MS); // a page that was reloaded lets go at once
+    return new Promise((resolve) => {
+      const hold = () =>
+        new Promise((release) => {
+          this.#release = release;
+          resolve();
+        });
+      locks.request(`${key} ${this.id}`, { signal: giveUp.signal }, hold).catch(() => {
+        if (giveUp.signal.aborted) this.id = newId();
+        this.#keep();
+        resolve();
+      });
     });
   }
 
@@ -43,36 +51,8 @@ export class Device {
     this.#release();
   }
 
-  #lock(locks, name) {
-    const { clock } = this.#options;
-    const giveUp = new AbortController();
-    const timer = clock.setTimeout(() => giveUp.abort(), CLAIM_MS); // a page that was reloaded lets go at once
-    return new Promise((resolve) => {
-      const hold = () =>
-        new Promise((release) => {
-          clock.clearTimeout(timer);
-          this.#release = release;
-          resolve(true);
-        });
-      locks.request(name, { signal: giveUp.signal }, hold).catch(() => resolve(!giveUp.signal.aborted));
-    });
-  }
-
-  #recall() {
-    if (!this.#kept) return null;
-    try {
-      return this.#options.session?.getItem(this.#options.key) ?? null;
-    } catch {
-      return null;
-    }
-  }
-
-  #remember() {
-    if (!this.#kept) return;
-    try {
-      this.#options.session?.setItem(this.#options.key, this.id);
-    } catch {
-      // Forbidden: a reload makes another device of it.
-    }
+  #keep() {
+    const { given, key, locks, session } = this.#options;
+    if (locks && given == null) session.write(key, this.id);
   }
 }

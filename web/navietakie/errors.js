@@ -26,5 +26,11 @@ export class NavieTakieError extends Error {
   }
 }
 
+/** An error of this side's own, or one that the server would give; `more` is its other fields. */
+export const fault = (code, message, more) => new NavieTakieError({ code, message, ...more });
+
 /** What is left of a promise when the conversation is closed. */
-export const closed = () => new NavieTakieError({ code: 'closed', message: 'The conversation was closed' });
+export const closed = () => fault('closed', 'The conversation was closed');
+
+/** That no answer came: it may another time. */
+export const timeout = () => fault('timeout', 'No answer came in time', { retryable: true });

@@ -1,4 +1,4 @@
-import { NavieTakieError } from './errors.js';
+import { fault } from './errors.js';
 
 const FRAME_BYTES = 32 * 1024;
 
@@ -18,10 +18,10 @@ export function flaw(frame) {
     return value;
   });
   if (!sound) {
-    return new NavieTakieError({ code: 'invalid_request', message: 'It holds a NUL or half of a character' });
+    return fault('invalid_request', 'It holds a NUL or half of a character');
   }
   const bytes = encodeURIComponent(text).replace(/%../g, '.').length; // not every platform has TextEncoder
-  return bytes > FRAME_BYTES ? new NavieTakieError({ code: 'too_large', message: 'The message is too large' }) : null;
+  return bytes > FRAME_BYTES ? fault('too_large', 'The message is too large') : null;
 }
 
 /** With the flag `u`, a surrogate matches only where it is no half of a pair. */

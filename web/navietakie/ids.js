@@ -3,8 +3,7 @@
  * `Math.random` does. (`crypto.randomUUID` is missing on pages without https.)
  */
 export function newId() {
-  const bytes = new Uint8Array(16);
-  if (globalThis.crypto?.getRandomValues) globalThis.crypto.getRandomValues(bytes);
-  else for (let at = 0; at < 16; at += 1) bytes[at] = Math.random() * 256;
+  const bytes = new Uint8Array(16).map(() => Math.random() * 256);
+  globalThis.crypto?.getRandomValues?.(bytes);
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -1,4 +1,4 @@
-import { backoff } from './clock.js';
+import { Timer, backoff } from './clock.js';
 import { NavieTakieError } from './errors.js';
 
 const HANDSHAKE_MS = 15_000;
@@ -22,15 +22,15 @@ export class Line {
   #turn = 0;
   #socket = null;
   #next = null;
-  #timer = null;
+  #timer;
   #options;
 
   /**
    * @param {object} options
    * @param {typeof WebSocket} options.WebSocket
    * @param {import('./types.js').Clock} options.clock
-   * @param {() => Promise<{url: string, protocols: string[]}>} options.address asked before every try
-   * @param {() => Promise<NavieTakieError|null>} options.diagnose says why a handshake failed: browsers keep it secret
+   * @param {import('./access.js').Access} options.access asked for the address before every try, and why a handshake
+   *   failed: browsers keep it secret
    * @param {(error: Error) => void} options.problem told why a try could not even begin
    * @param {(state: string) => void} options.onState
    * @param {(frame: import('./types.js').Frame, text: string) => void} options.onFrame
@@ -38,6 +38,7 @@ export class Line {
    */
   constructor(options) {
     this.#options = options;
+    this.#timer = new Timer(options.clock);
   }
 
   /** Opens the line: in place of a try that is due or hangs, and after a refusal. */
@@ -105,7 +106,7 @@ export class Line {
     const socket = await this.#dial(turn);
     if (!socket) return;
     this.#socket = socket;
-    this.#timer = this.#options.clock.setTimeout(() => this.#lost(), HANDSHAKE_MS);
+    this.#timer.set(HANDSHAKE_MS, () => this.#lost());
     socket.onopen = () => this.#adopt(socket);
     socket.onerror = () => this.state === 'connecting' && this.#lost(); // in Node 20 no close follows
     socket.onclose = () => this.#lost();
@@ -113,9 +114,9 @@ export class Line {
 
   /** A socket on its way, or null where it could not even begin; then that is told, and tried again. */
   async #dial(turn) {
-    const { address, problem, WebSocket } = this.#options;
+    const { access, problem, WebSocket } = this.#options;
     try {
-      const { url, protocols } = await address();
+      const { url, protocols } = await access.address();
       return turn === this.#turn ? new WebSocket(url, protocols) : null;
     } catch (error) {
       if (turn !== this.#turn) return null;
@@ -130,7 +131,7 @@ export class Line {
   }
 
   #adopt(socket) {
-    this.#options.clock.clearTimeout(this.#timer);
+    this.#timer.stop();
     this.#failedHandshakes = 0;
     this.#socket = socket;
     socket.onopen = null;
@@ -142,21 +143,20 @@ export class Line {
   #lost() {
     const probes = this.state !== 'open' && this.#failedHandshakes++ % PROBE_EVERY === 0;
     this.#release();
-    this.#wait(probes ? this.#options.diagnose().catch(() => null) : null);
+    this.#wait(probes ? this.#options.access.diagnose().catch(() => null) : null);
   }
 
   /** Waits before the next try, and for the diagnosis of the last one if there is one: it may make it the last. */
   #wait(diagnosis = null, delay = backoff(this.#attempt++, this.#options.clock)) {
-    const { clock } = this.#options;
     const turn = this.#turn;
-    this.retryAt = clock.now() + delay;
-    this.#timer = clock.setTimeout(async () => {
+    this.retryAt = this.#options.clock.now() + delay;
+    this.#timer.set(delay, async () => {
       const refusal = await diagnosis;
       if (turn !== this.#turn) return;
       if (refusal && !refusal.retryable) this.refuse(refusal);
       else if (refusal?.retryAfterMs > delay) this.#wait(null, refusal.retryAfterMs - delay);
       else this.#connect();
-    }, delay);
+    });
     this.#become('waiting');
   }
 
@@ -172,9 +172,7 @@ export class Line {
 
   /** Lets go of the socket and of whatever was going to happen; what an older turn still does is void. */
   #release() {
-    const { clock } = this.#options;
-    clock.clearTimeout(this.#timer);
-    this.#timer = null;
+    this.#timer.stop();
     this.retryAt = null;
     shut(this.#socket);
     shut(this.#next);

@@ -1,5 +1,7 @@
-import { backoff, within } from './clock.js';
+import { Timer, backoff, within } from './clock.js';
 import { NavieTakieError, closed } from './errors.js';
+import { flaw, messageFrame } from './frames.js';
+import { newId } from './ids.js';
 import { parsed } from './store.js';
 
 const ACK_MS = 10_000;
@@ -28,7 +30,7 @@ export class Outbox {
   #loading = false;
   /** The id of the message in flight. */
   #inFlight = null;
-  #timer = null;
+  #timer;
   #open = false;
   #closed = false;
   #promises = new Map();
@@ -36,17 +38,16 @@ export class Outbox {
   /**
    * @param {object} options
    * @param {import('./store.js').Store} options.store
-   * @param {() => string} options.newId
    * @param {import('./types.js').Clock} options.clock
    * @param {string} options.name of this conversation in the store
    * @param {string | null | undefined} options.user whose messages these are; null where there are no users, undefined
    *   where it is not known yet
-   * @param {(entry: object) => NavieTakieError | null} options.flaw why an entry must never be tried
-   * @param {(entry: object) => boolean} options.transmit sends an entry; false when the line is down
+   * @param {(frame: object) => boolean} options.send false when the line is down
    * @param {() => void} options.changed
    */
   constructor(options) {
     this.#options = options;
+    this.#timer = new Timer(options.clock);
     this.#user = options.user;
     if (this.#user !== undefined) this.#load();
   }
@@ -68,7 +69,7 @@ export class Outbox {
 
   /** Adds a message. Returns its entry and a promise of the stored message, rejected if the server refuses it. */
   add(content) {
-    const { clock, newId, flaw } = this.#options;
+    const { clock } = this.#options;
     const last = this.entries[this.entries.length - 1]?.created_at ?? 0;
     const entry = {
       id: newId(),
@@ -77,7 +78,7 @@ export class Outbox {
       state: 'waiting',
       error: null,
     };
-    const error = flaw(entry);
+    const error = flaw(messageFrame(entry));
     this.entries = [...this.entries, entry];
     this.#save(entry);
     const stored = new Promise((resolve, reject) => this.#promises.set(entry.id, { resolve, reject }));
@@ -96,7 +97,7 @@ export class Outbox {
   /** Sends a failed message again, under the same id. */
   retry(id) {
     const entry = this.#find(id);
-    if (entry?.state !== 'failed' || this.#options.flaw(entry)) return;
+    if (entry?.state !== 'failed' || flaw(messageFrame(entry))) return;
     this.#save(this.#change(id, { state: 'waiting', error: null }));
     this.#pump();
     this.#options.changed();
@@ -152,7 +153,8 @@ export class Outbox {
     if (inFlight) this.#land();
     if (error.retryable) {
       this.#change(id, { error });
-      if (inFlight) this.#pause(error.retryAfterMs ?? backoff(entry.tries ?? 0, this.#options.clock, 1_000));
+      const pause = error.retryAfterMs ?? backoff(entry.tries ?? 0, this.#options.clock, 1_000);
+      if (inFlight) this.#timer.set(pause, () => this.#pump());
     } else {
       this.#save(this.#change(id, { state: 'failed', error }));
       this.#promises.get(id)?.reject(error);
@@ -176,30 +178,22 @@ export class Outbox {
   }
 
   #pump() {
-    const { clock, transmit, changed } = this.#options;
-    if (!this.#open || this.#loading || this.#inFlight || this.#timer) return;
+    const { send, changed } = this.#options;
+    if (!this.#open || this.#loading || this.#inFlight || this.#timer.due) return;
     const next = this.entries.find((each) => each.state === 'waiting');
-    if (!next || !transmit(next)) return;
+    if (!next || !send(messageFrame(next))) return;
     this.#change(next.id, { state: 'sending', tries: (next.tries ?? 0) + 1 });
     this.#inFlight = next.id;
-    this.#timer = clock.setTimeout(() => {
+    this.#timer.set(ACK_MS, () => {
       this.#land();
       this.#pump();
-    }, ACK_MS);
+    });
     changed();
-  }
-
-  #pause(ms) {
-    this.#timer = this.#options.clock.setTimeout(() => {
-      this.#timer = null;
-      this.#pump();
-    }, ms);
   }
 
   /** Nothing is in flight any more; what was is tried again unless it has become something else. */
   #land() {
-    this.#options.clock.clearTimeout(this.#timer);
-    this.#timer = null;
+    this.#timer.stop();
     const id = this.#inFlight;
     this.#inFlight = null;
     if (id && this.#find(id)?.state === 'sending') this.#change(id, { state: 'waiting' });
@@ -228,7 +222,7 @@ export class Outbox {
       this.#loading = false;
       this.#pump();
     };
-    within(STORAGE_MS, clock, texts.then(take), 'The storage does not answer').then(begin, begin);
+    within(STORAGE_MS, clock, texts.then(take)).then(begin, begin);
   }
 
   #merge(texts) {

@@ -61,15 +61,14 @@ function watchPage({ wake, away }) {
   const page = globalThis.document;
   const hidden = () => page?.visibilityState === 'hidden';
   const look = () => {
-    if (page) away(hidden());
+    away(hidden());
     if (!hidden()) wake();
   };
-  const online = () => !hidden() && wake();
   if (hidden()) away(true);
-  globalThis.addEventListener?.('online', online);
-  page?.addEventListener?.('visibilitychange', look);
+  globalThis.addEventListener?.('online', look);
+  page?.addEventListener('visibilitychange', look);
   return () => {
-    globalThis.removeEventListener?.('online', online);
-    page?.removeEventListener?.('visibilitychange', look);
+    globalThis.removeEventListener?.('online', look);
+    page?.removeEventListener('visibilitychange', look);
   };
 }

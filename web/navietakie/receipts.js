@@ -1,3 +1,5 @@
+import { Timer } from './clock.js';
+
 const SIDES = ['driver', 'passenger'];
 const KINDS = ['delivered', 'read'];
 const GATHER_MS = 60;
@@ -17,10 +19,11 @@ export class Receipts {
   /** What this side has got and read, whether or not the server knows it yet. */
   own = { delivered: 0, read: 0 };
   #options;
-  #timer = null;
+  #timer;
 
   constructor(options) {
     this.#options = options;
+    this.#timer = new Timer(options.clock);
   }
 
   /** Takes what the server knows. Says whether anything moved. */
@@ -40,14 +43,11 @@ export class Receipts {
 
   /** Notes that this side has got, or read, everything up to `seq`, and tells the server soon. Says whether it is news. */
   note(kind, seq) {
-    const { side, clock } = this.#options;
+    const { side } = this.#options;
     if (seq <= this.own[kind]) return false;
     this.own[kind] = seq;
     if (!SIDES.includes(side)) return true;
-    this.#timer ??= clock.setTimeout(() => {
-      this.#timer = null;
-      this.owed();
-    }, GATHER_MS);
+    if (!this.#timer.due) this.#timer.set(GATHER_MS, () => this.owed());
     return true;
   }
 
@@ -55,7 +55,7 @@ export class Receipts {
   owed() {
     const { side, send } = this.#options;
     const mine = this.known[side];
-    if (!mine || this.#timer) return; // soon
+    if (!mine || this.#timer.due) return; // soon
     const { delivered, read } = this.own;
     if (read > mine.read) send({ action: 'read', seq: read });
     if (delivered > Math.max(read, mine.delivered)) send({ action: 'delivered', seq: delivered });
@@ -67,8 +67,7 @@ export class Receipts {
   }
 
   close() {
-    this.#options.clock.clearTimeout(this.#timer);
-    this.#timer = null;
+    this.#timer.stop();
   }
 }
 

@@ -1,4 +1,5 @@
-import { NavieTakieError, closed } from './errors.js';
+import { Timer } from './clock.js';
+import { closed, timeout } from './errors.js';
 
 const RESEND_MS = 5_000;
 const UNSENT_MS = 20_000;
@@ -32,15 +33,16 @@ export class Requests {
     if (this.#closed) return Promise.reject(closed());
     const frame = { id: `ask-${++this.#count}`, ...fields };
     return new Promise((resolve, reject) => {
-      const asked = { frame, resolve, reject, tell: sent, sent: false, quiet: false, timer: null, endTimer: null };
+      const asked = { frame, resolve, reject, tell: sent, sent: false, quiet: false };
+      asked.again = new Timer(this.#clock);
+      asked.end = new Timer(this.#clock);
       this.#pending.set(frame.id, asked);
-      const late = () => this.#reject(frame.id, new NavieTakieError({ code: 'timeout', message: 'No answer came' }));
-      const wait = (ms, then) => ms < Infinity && (asked.endTimer = this.#clock.setTimeout(then, ms));
-      if (patience <= UNSENT_MS) wait(patience, late);
-      else if (patience < Infinity) wait(UNSENT_MS, () => (asked.sent ? wait(patience - UNSENT_MS, late) : late()));
+      const late = () => this.#reject(frame.id, timeout());
+      const unsent = () => (asked.sent ? asked.end.set(patience - UNSENT_MS, late) : late());
+      if (patience < Infinity) asked.end.set(UNSENT_MS, unsent);
       withdrawn?.addEventListener('abort', () => {
         asked.quiet = true;
-        this.#clock.clearTimeout(asked.timer);
+        asked.again.stop();
         if (!asked.sent) this.#reject(frame.id, closed());
       });
       this.#transmit(asked);
@@ -94,8 +96,7 @@ export class Requests {
   }
 
   #again(asked, ms) {
-    this.#clock.clearTimeout(asked.timer);
-    asked.timer = this.#clock.setTimeout(() => this.#transmit(asked), ms);
+    asked.again.set(ms, () => this.#transmit(asked));
   }
 
   #reject(id, error) {
@@ -105,8 +106,8 @@ export class Requests {
   #take(id) {
     const asked = this.#pending.get(id);
     this.#pending.delete(id);
-    this.#clock.clearTimeout(asked?.timer);
-    this.#clock.clearTimeout(asked?.endTimer);
+    asked?.again.stop();
+    asked?.end.stop();
     return asked;
   }
 }

@@ -1,5 +1,5 @@
 import { systemClock, within } from './clock.js';
-import { NavieTakieError } from './errors.js';
+import { fault } from './errors.js';
 import { query } from './platform.js';
 
 const ANSWER_MS = 15_000;
@@ -10,8 +10,8 @@ export class Rest {
 
   /**
    * @param {object} options
-   * @param {string} options.base what comes before `/api/v1/`
-   * @param {() => Promise<string|null>} options.token
+   * @param {string} options.api what comes before `/api/v1/`
+   * @param {() => Promise<string|null>} options.bearer the token
    * @param {typeof fetch} options.fetch
    * @param {import('./types.js').Clock} [options.clock]
    */
@@ -21,30 +21,28 @@ export class Rest {
 
   /** The body of a successful answer; throws a NavieTakieError for anything else, or what `token` throws. */
   async get(resource, values) {
-    const { base, token } = this.#options;
-    const bearer = await token();
-    const headers = bearer ? { authorization: `Bearer ${bearer}` } : {};
-    const { answer, body } = await this.#fetch(`${base}/api/v1/${resource}?${query(values)}`, { headers });
+    const { api, bearer } = this.#options;
+    const token = await bearer();
+    const headers = token ? { authorization: `Bearer ${token}` } : {};
+    const { answer, body } = await this.#fetch(`${api}/api/v1/${resource}?${query(values)}`, { headers });
     if (answer.ok) return body;
     const { code = 'internal', message = 'The server refused', details, request_id } = body?.error ?? {};
     const retryable = answer.status === 429 || answer.status >= 500;
     const retry_after_ms = Number(answer.headers.get('retry-after')) * 1_000 || null;
-    throw new NavieTakieError({ code, message, details, request_id, retryable, retry_after_ms, status: answer.status });
+    throw fault(code, message, { details, request_id, retryable, retry_after_ms, status: answer.status });
   }
 
   async #fetch(url, options) {
     const { fetch, clock } = this.#options;
-    const giveUp = new AbortController();
+    const asked = async () => {
+      const answer = await fetch(url, options);
+      return { answer, body: await answer.json() };
+    };
     try {
-      const asked = async () => {
-        const answer = await fetch(url, { ...options, signal: giveUp.signal });
-        return { answer, body: await answer.json() };
-      };
-      return await within(ANSWER_MS, clock, asked(), 'No answer came');
+      return await within(ANSWER_MS, clock, asked());
     } catch (error) {
-      giveUp.abort();
       const code = error.code === 'timeout' || error.name === 'TimeoutError' ? 'timeout' : 'network';
-      throw new NavieTakieError({ code, message: error.message, retryable: true });
+      throw fault(code, error.message, { retryable: true });
     }
   }
 }

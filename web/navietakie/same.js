@@ -5,3 +5,6 @@ export function same(was, is) {
   const equal = names.length === Object.keys(was).length && names.every((name) => Object.is(was[name], is[name]));
   return equal ? was : is;
 }
+
+/** Those properties of an object, as they are now. */
+export const picked = (object, names) => Object.fromEntries(names.map((name) => [name, object[name]]));

@@ -1,11 +1,11 @@
 /**
  * What survives a reload. A storage that answers at once (`localStorage`) is read at once; one that answers by promises
- * (React Native's `AsyncStorage`) by a promise, and what is written of one key stays in order. A storage that fails or is
- * forbidden costs the survival, nothing else.
+ * (React Native's `AsyncStorage`) by a promise, and what is written stays in order. A storage that fails or is forbidden
+ * costs the survival, nothing else.
  */
 export class Store {
   #storage;
-  #tails = new Map();
+  #written = Promise.resolve();
 
   /** @param {Storage | import('./types.js').AsyncStorage | null} storage */
   constructor(storage) {
@@ -19,11 +19,12 @@ export class Store {
 
   /** The texts under all keys that begin with `prefix`: at once, or a promise of them. */
   readAll(prefix) {
-    if (this.#slow) return this.#readSlowly(prefix);
+    const storage = this.#storage;
+    const texts = (keys) => keys.filter((key) => key?.startsWith(prefix)).map((key) => storage.getItem(key));
+    const slowly = async () => Promise.all(texts(await storage.getAllKeys()));
+    if (this.#slow) return slowly().catch(() => []);
     try {
-      const storage = this.#storage;
-      const keys = Array.from({ length: storage?.length ?? 0 }, (_, index) => storage.key(index));
-      return keys.filter((key) => key?.startsWith(prefix)).map((key) => storage.getItem(key));
+      return texts(Array.from({ length: storage?.length ?? 0 }, (_, index) => storage.key(index)));
     } catch {
       return [];
     }
@@ -44,24 +45,13 @@ export class Store {
     const act = () =>
       value === null ? this.#storage?.removeItem(key) : this.#storage?.setItem(key, JSON.stringify(value));
     if (this.#slow) {
-      const tail = (this.#tails.get(key) ?? Promise.resolve()).then(act).catch(() => {});
-      this.#tails.set(key, tail);
-      tail.then(() => this.#tails.get(key) === tail && this.#tails.delete(key));
+      this.#written = this.#written.then(act).catch(() => {});
       return;
     }
     try {
       act();
     } catch {
       // Full or forbidden.
-    }
-  }
-
-  async #readSlowly(prefix) {
-    try {
-      const keys = (await this.#storage.getAllKeys()).filter((key) => key.startsWith(prefix));
-      return await Promise.all(keys.map((key) => this.#storage.getItem(key)));
-    } catch {
-      return [];
     }
   }
 }

@@ -1,5 +1,5 @@
-import { backoff } from './clock.js';
-import { NavieTakieError } from './errors.js';
+import { Timer, backoff } from './clock.js';
+import { timeout } from './errors.js';
 
 const OVERTAKING_MS = 300;
 const ANSWER_MS = 10_000;
@@ -23,15 +23,14 @@ export class Sync {
   #options;
   #count = 0;
   #asked = null;
-  /** Of an answer that was only the beginning: when it was asked for, and how many messages it brought. */
-  #since = null;
-  #holeTimer = null;
-  #retryTimer = null;
-  #pingTimer = null;
+  #answer;
+  #hole;
+  #retry;
+  #ping;
   #pingAt = 0;
-  #pongTimer = null;
+  #pong;
   #pongAt = null;
-  #doubtTimer = null;
+  #doubt;
   #fruitless = 0;
 
   /**
@@ -49,6 +48,8 @@ export class Sync {
   constructor(timeline, options) {
     this.#timeline = timeline;
     this.#options = options;
+    const timer = () => new Timer(options.clock);
+    [this.#answer, this.#hole, this.#retry, this.#ping, this.#pong, this.#doubt] = [1, 2, 3, 4, 5, 6].map(timer);
   }
 
   lineOpened() {
@@ -58,15 +59,14 @@ export class Sync {
   }
 
   lineLost() {
-    const { clock } = this.#options;
-    for (const timer of [this.#asked?.timer, this.#holeTimer, this.#retryTimer, this.#pingTimer]) clock.clearTimeout(timer);
-    this.#asked = this.#since = this.#holeTimer = this.#retryTimer = this.#pingTimer = this.#pongAt = null;
+    for (const timer of [this.#answer, this.#hole, this.#retry, this.#ping]) timer.stop();
+    this.#asked = this.#pongAt = null;
     this.#trust();
   }
 
   /** Takes note that something was asked which wants an answer. */
   expect() {
-    this.#doubtTimer ??= this.#options.clock.setTimeout(() => this.ping(), DOUBT_MS);
+    if (!this.#doubt.due) this.#doubt.set(DOUBT_MS, () => this.ping());
   }
 
   /**
@@ -76,7 +76,7 @@ export class Sync {
   sawLife(waited) {
     this.#trust();
     if (waited) this.expect();
-    if (!this.#pingTimer) this.#pingIn(this.#pace());
+    if (!this.#ping.due) this.#pingIn(this.#pace());
   }
 
   /** Takes the head as another frame tells it than a sync or a pong. */
@@ -101,15 +101,12 @@ export class Sync {
       this.#asked.again = true;
       return;
     }
-    clock.clearTimeout(this.#holeTimer);
-    clock.clearTimeout(this.#retryTimer);
-    this.#holeTimer = this.#retryTimer = null;
+    this.#hole.stop();
+    this.#retry.stop();
     const id = `sync-${++this.#count}`;
     const after = this.#timeline.cursor;
     if (!send({ action: 'sync', id, ...(after === undefined ? {} : { after }) })) return;
-    const since = this.#since ?? { since: clock.now(), messages: 0 };
-    this.#asked = { id, parts: new Set(), size: null, again: false, rest: false, cursor: after, timer: null, ...since };
-    this.#since = null;
+    this.#asked = { id, after, parts: new Set(), size: null, again: false, rest: false, since: clock.now(), messages: 0 };
     this.#await();
   }
 
@@ -117,12 +114,9 @@ export class Sync {
   look() {
     const { clock } = this.#options;
     if (!this.#timeline.hole) this.#fruitless = 0;
-    if (!this.#timeline.hole || this.#holeTimer || this.#asked || this.#retryTimer) return;
+    if (!this.#timeline.hole || this.#hole.due || this.#asked || this.#retry.due) return;
     const wait = this.#fruitless ? backoff(this.#fruitless, clock, OVERTAKING_MS) : OVERTAKING_MS;
-    this.#holeTimer = clock.setTimeout(() => {
-      this.#holeTimer = null;
-      if (this.#timeline.hole) this.ask();
-    }, wait);
+    this.#hole.set(wait, () => this.#timeline.hole && this.ask());
   }
 
   /** Takes a `sync` frame. An answer is whole when all its parts are here; they may overtake each other, or get lost. */
@@ -139,7 +133,7 @@ export class Sync {
     asked.parts.add(part);
     if (!frame.has_more) {
       asked.size = part + 1;
-      asked.rest = frame.through_seq < frame.head_seq;
+      asked.rest = frame.through_seq < frame.head_seq; // one answer has 8 frames at most
     }
     if (fresh.length) this.#fruitless = 0;
     this.#postpone();
@@ -176,39 +170,28 @@ export class Sync {
 
   /** Takes an error that names no id: it may be of a sync or a ping. Says whether one is under way. */
   disturbed(error) {
-    const asked = this.#asked !== null;
-    if (asked) this.refused(this.#asked.id, error);
-    return asked;
-  }
-
-  /** Whether a ping is under way. */
-  get pinging() {
-    return this.#pongTimer !== null;
-  }
-
-  /** Whether a sync is under way. */
-  get asking() {
-    return this.#asked !== null;
+    const [asked, pinged] = [this.#asked, this.#pong.due];
+    if (asked) this.refused(asked.id, error);
+    this.sawLife();
+    return Boolean(asked || pinged);
   }
 
   /** Brings the next ping forward if a call asks for it. */
   hurry() {
     const due = this.#options.clock.now() + this.#pace();
-    if (this.#pingTimer && due < this.#pingAt) this.#pingIn(this.#pace());
+    if (this.#ping.due && due < this.#pingAt) this.#pingIn(this.#pace());
   }
 
   /** Pings now: after sleep, say, when the line may be dead without knowing it. */
   ping() {
-    const { clock, send, dead } = this.#options;
-    if (this.#pongTimer || !send({ action: 'ping', id: `ping-${++this.#count}` })) return;
-    this.#pongTimer = clock.setTimeout(dead, PONG_MS);
+    const { send, dead } = this.#options;
+    if (this.#pong.due || !send({ action: 'ping', id: `ping-${++this.#count}` })) return;
+    this.#pong.set(PONG_MS, dead);
   }
 
   #trust() {
-    const { clock } = this.#options;
-    clock.clearTimeout(this.#pongTimer);
-    clock.clearTimeout(this.#doubtTimer);
-    this.#pongTimer = this.#doubtTimer = null;
+    this.#pong.stop();
+    this.#doubt.stop();
   }
 
   #pace() {
@@ -216,41 +199,28 @@ export class Sync {
   }
 
   #pingIn(ms) {
-    const { clock } = this.#options;
-    clock.clearTimeout(this.#pingTimer);
-    this.#pingAt = clock.now() + ms;
-    this.#pingTimer = clock.setTimeout(() => {
-      this.#pingTimer = null;
-      this.ping();
-    }, ms);
+    this.#pingAt = this.#options.clock.now() + ms;
+    this.#ping.set(ms, () => this.ping());
   }
 
   #await() {
-    const { clock } = this.#options;
-    clock.clearTimeout(this.#asked.timer);
-    const late = new NavieTakieError({ code: 'timeout', message: 'No answer came', retryable: true });
     const patience = this.#asked.size === null ? ANSWER_MS : OVERTAKING_MS;
-    this.#asked.timer = clock.setTimeout(() => this.refused(this.#asked?.id, late), patience);
+    this.#answer.set(patience, () => this.refused(this.#asked.id, timeout()));
   }
 
   #finish() {
     const { clock, synced } = this.#options;
-    const { timer, again, since, messages, rest, cursor } = this.#asked;
-    clock.clearTimeout(timer);
+    const { after, again, rest, since, messages } = this.#asked;
+    this.#answer.stop();
     this.#asked = null;
     this.#fruitless = messages || !this.#timeline.hole ? 0 : this.#fruitless + 1;
-    if (rest && cursor !== undefined && this.#timeline.cursor !== cursor && this.#timeline.hole) {
-      this.#since = { since, messages };
-      this.ask(); // it was only as much as one answer may be
-      return;
-    }
     synced({ messages, ms: clock.now() - since });
-    if (again) this.ask();
+    if (again || (rest && after && after !== this.#timeline.cursor)) this.ask();
     else this.look();
   }
 
   #startOver() {
-    this.#options.clock.clearTimeout(this.#asked?.timer);
+    this.#answer.stop();
     this.#asked = null;
     this.#timeline.startOver();
     this.#options.startedOver();
@@ -258,12 +228,8 @@ export class Sync {
   }
 
   #again(ms) {
-    const { clock } = this.#options;
-    clock.clearTimeout(this.#asked?.timer);
+    this.#answer.stop();
     this.#asked = null;
-    this.#retryTimer = clock.setTimeout(() => {
-      this.#retryTimer = null;
-      this.ask();
-    }, ms);
+    this.#retry.set(ms, () => this.ask());
   }
 }

@@ -78,17 +78,15 @@ export class Timeline {
   }
 
   /**
-   * Takes the note that the message `seq` was redacted at `timestamp`. Where it was shown with its content, returns it,
-   * blank, and the id of the attachment that it had; otherwise null.
+   * Takes the note that the message `seq` was redacted at `timestamp`. Returns it, blank, where it was shown with its
+   * content; otherwise null.
    */
   redact(seq, timestamp) {
     this.#redacted.set(seq, timestamp);
     const at = this.#messages.findIndex((message) => message.seq === seq);
     if (at < 0 || this.#messages[at].redacted_at) return null;
-    const attachment = this.#messages[at].metadata?.attachment?.id;
-    this.#messages[at] = this.#blanked(this.#messages[at]);
     this.#shown = null;
-    return { message: this.#messages[at], attachment };
+    return (this.#messages[at] = this.#blanked(this.#messages[at]));
   }
 
   /**

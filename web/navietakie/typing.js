@@ -1,3 +1,5 @@
+import { Timer } from './clock.js';
+
 const REPEAT_MS = 3_000;
 const IDLE_MS = 4_000;
 const STALE_MS = 6_000;
@@ -8,24 +10,25 @@ export class Typing {
   who = new Set();
   #options;
   #saidAt = null;
-  #idleTimer = null;
-  #staleTimers = new Map();
+  #idle;
+  #stale = new Map();
   #messagedAt = new Map();
 
   constructor(options) {
     this.#options = options;
+    this.#idle = new Timer(options.clock);
   }
 
   /** Tells the others that this side types, or has stopped. Call it at every key. */
   say(on) {
     const { clock, send } = this.#options;
-    clock.clearTimeout(this.#idleTimer);
+    this.#idle.stop();
     if (!on) {
       if (this.#saidAt !== null) send({ action: 'typing', on: false });
       this.#saidAt = null;
       return;
     }
-    this.#idleTimer = clock.setTimeout(() => this.say(false), IDLE_MS);
+    this.#idle.set(IDLE_MS, () => this.say(false));
     if (this.#saidAt !== null && clock.now() - this.#saidAt < REPEAT_MS) return;
     this.#saidAt = clock.now();
     send({ action: 'typing', on: true });
@@ -33,7 +36,7 @@ export class Typing {
 
   /** What was typed is on its way: the message says that it is done. */
   sent() {
-    this.#options.clock.clearTimeout(this.#idleTimer);
+    this.#idle.stop();
     this.#saidAt = null;
   }
 
@@ -47,24 +50,18 @@ export class Typing {
   heard(sender, on, ts = '') {
     const { clock, changed } = this.#options;
     if (on && ts < (this.#messagedAt.get(sender) ?? '')) return;
-    clock.clearTimeout(this.#staleTimers.get(sender));
-    this.#staleTimers.delete(sender);
-    if (on) {
-      this.#staleTimers.set(
-        sender,
-        clock.setTimeout(() => this.heard(sender, false), STALE_MS),
-      );
-    }
+    const stale = this.#stale.get(sender) ?? new Timer(clock);
+    this.#stale.set(sender, stale);
+    stale.stop();
+    if (on) stale.set(STALE_MS, () => this.heard(sender, false));
     if (on === this.who.has(sender)) return;
     this.who = new Set([...this.who].filter((each) => each !== sender).concat(on ? sender : []));
     changed();
   }
 
   close() {
-    const { clock } = this.#options;
-    clock.clearTimeout(this.#idleTimer);
-    for (const timer of this.#staleTimers.values()) clock.clearTimeout(timer);
-    this.#staleTimers.clear();
+    this.#idle.stop();
+    for (const timer of this.#stale.values()) timer.stop();
     this.#saidAt = null;
     if (this.who.size) this.who = new Set();
   }

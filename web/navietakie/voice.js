@@ -1,4 +1,4 @@
-import { within } from './clock.js';
+import { Timer, within } from './clock.js';
 import { newId } from './ids.js';
 
 const NUDGE_MS = 3_000;
@@ -41,9 +41,9 @@ export class Voice {
   #offer = 0;
   #muted = false;
   #since;
-  #timer = null;
+  #timer;
   #gathered = [];
-  #gatherTimer = null;
+  #gathering;
   #waiting = [];
   #work = Promise.resolve();
   #metAt = -Infinity;
@@ -52,13 +52,14 @@ export class Voice {
   #connectedAt = null;
   #setupMs;
   #connectedMs = 0;
-  /** The latest figures of this connection, and the sums of those before it. */
+  /** The latest figures. */
   #figures = {};
-  #before = { lost: 0, received: 0 };
 
   constructor(options) {
     this.#options = options;
     this.callId = options.callId;
+    this.#timer = new Timer(options.clock);
+    this.#gathering = new Timer(options.clock);
     this.#since = this.#begunAt = options.clock.now();
   }
 
@@ -130,43 +131,42 @@ export class Voice {
 
   /** `{bytesReceived, bytesSent, packetsLost, roundTripMs, level, …}`, as far as the platform tells; `level` is 0 to 1. */
   async stats() {
-    const figures = { bytesReceived: 0, bytesSent: 0, packetsLost: 0, packetsReceived: 0, roundTripMs: null, level: 0 };
-    const report = (await this.#peer?.getStats()) ?? new Map();
-    for (const each of report.values()) {
-      if (each.type === 'inbound-rtp' && each.kind === 'audio') {
-        figures.bytesReceived += each.bytesReceived ?? 0;
-        figures.packetsLost += Math.max(0, each.packetsLost ?? 0);
-        figures.packetsReceived += each.packetsReceived ?? 0;
-        figures.jitterMs = Math.round((each.jitter ?? 0) * 1_000);
-        figures.level = Math.max(figures.level, each.audioLevel ?? 0);
-      } else if (each.type === 'outbound-rtp' && each.kind === 'audio') {
-        figures.bytesSent += each.bytesSent ?? 0;
-      } else if (each.type === 'candidate-pair' && each.nominated && each.currentRoundTripTime !== undefined) {
-        figures.roundTripMs = Math.round(each.currentRoundTripTime * 1_000);
-        const ends = [each.localCandidateId, each.remoteCandidateId].map((id) => report.get(id)?.candidateType);
-        figures.relayed = ends.includes('relay');
-      }
-    }
-    return figures;
+    const report = await this.#peer?.getStats();
+    const all = [...(report?.values() ?? [])];
+    const audio = (type) => all.find((each) => each.type === type && each.kind === 'audio') ?? {};
+    const { bytesReceived = 0, packetsLost = 0, packetsReceived = 0, jitter = 0, audioLevel = 0 } = audio('inbound-rtp');
+    const { bytesSent = 0 } = audio('outbound-rtp');
+    const pair = all.find((each) => each.type === 'candidate-pair' && each.nominated && each.currentRoundTripTime >= 0);
+    const ends = [pair?.localCandidateId, pair?.remoteCandidateId].map((id) => report?.get(id)?.candidateType);
+    return {
+      bytesReceived,
+      bytesSent,
+      packetsLost: Math.max(0, packetsLost),
+      packetsReceived,
+      jitterMs: Math.round(jitter * 1_000),
+      roundTripMs: pair ? Math.round(pair.currentRoundTripTime * 1_000) : null,
+      relayed: pair && ends.includes('relay'),
+      level: audioLevel,
+    };
   }
 
-  /** How it was, for the server's figures. What is not known is left out. */
+  /** How it was, for the server's figures: the last connection, and how long there was one. What is not known is left out. */
   report() {
-    const { roundTripMs, jitterMs, relayed } = this.#figures;
+    const { roundTripMs, jitterMs, relayed, packetsLost, packetsReceived } = this.#figures;
     this.#count();
     return {
       setup_ms: this.#setupMs,
       relayed,
       rtt_ms: roundTripMs ?? undefined,
       jitter_ms: jitterMs,
-      ...this.#sums,
+      lost: packetsLost,
+      received: packetsReceived,
       seconds: Math.round(this.#connectedMs / 1_000),
     };
   }
 
   close() {
-    const { clock } = this.#options;
-    clock.clearTimeout(this.#timer);
+    this.#timer.stop();
     this.gone.abort();
     this.#dismantle();
     this.state = 'closed';
@@ -196,7 +196,7 @@ export class Voice {
     const { offers, clock, freshServers } = this.#options;
     const peer = this.#peer;
     try {
-      this.#servers = await within(SERVERS_MS, clock, freshServers(), 'No servers came');
+      this.#servers = await within(SERVERS_MS, clock, freshServers());
       peer.setConfiguration(this.#config);
     } catch {
       // Then by those that we have.
@@ -207,14 +207,10 @@ export class Voice {
   }
 
   #dismantle() {
-    const { clock } = this.#options;
-    clock.clearTimeout(this.#gatherTimer);
-    this.#gatherTimer = null;
+    this.#gathering.stop();
     this.#gathered = [];
     this.#waiting = [];
     this.#count();
-    this.#before = this.#sums;
-    this.#figures = { ...this.#figures, packetsLost: 0, packetsReceived: 0 };
     const peer = this.#peer;
     this.#peer = null;
     if (!peer) return;
@@ -229,15 +225,14 @@ export class Voice {
   async #meet(session) {
     if (session === this.#remote) return true;
     const now = this.#options.clock.now();
-    if (this.#remote !== null) {
-      if (now - this.#metAt < STRANGER_MS) return false; // it says its word again
-      this.#metAt = now;
-      this.#build();
-      this.#become('connecting');
-    }
     const stranger = this.#remote !== null;
+    if (stranger && now - this.#metAt < STRANGER_MS) return false; // it says its word again
     this.#remote = session;
-    if (stranger && this.#options.offers) await this.#makeOffer();
+    if (!stranger) return true;
+    this.#metAt = now;
+    this.#build();
+    this.#become('connecting');
+    if (this.#options.offers) await this.#makeOffer();
     return true;
   }
 
@@ -280,10 +275,9 @@ export class Voice {
   #gather(candidate) {
     if (!candidate) return;
     this.#gathered.push(candidate.toJSON ? candidate.toJSON() : candidate);
-    this.#gatherTimer ??= this.#options.clock.setTimeout(() => {
-      this.#gatherTimer = null;
-      this.#say({ candidates: this.#gathered.splice(0) });
-    }, GATHER_MS);
+    if (!this.#gathering.due) {
+      this.#gathering.set(GATHER_MS, () => this.#say({ candidates: this.#gathered.splice(0) }));
+    }
   }
 
   #observe(peer) {
@@ -306,11 +300,6 @@ export class Voice {
     this.#options.changed();
   }
 
-  get #sums() {
-    const { packetsLost = 0, packetsReceived = 0 } = this.#figures;
-    return { lost: this.#before.lost + packetsLost, received: this.#before.received + packetsReceived };
-  }
-
   /** Adds up how long there has been a connection. */
   #count() {
     if (this.#connectedAt !== null) this.#connectedMs += this.#options.clock.now() - this.#connectedAt;
@@ -318,11 +307,11 @@ export class Voice {
   }
 
   #tick(ms) {
-    this.#timer = this.#options.clock.setTimeout(() => {
+    this.#timer.set(ms, () => {
       this.nudge();
       this.#sample();
       this.#tick(NUDGE_MS);
-    }, ms);
+    });
   }
 
   async #sample() {
