@@ -156,7 +156,7 @@ def main() -> None:
     )
     found: dict[str, dict[int, Read]] = {}
     with embedded_dynamodb() as endpoint:
-        client: Any = clients.session().create_client(
+        client: Any = clients.session().client(
             "dynamodb",
             endpoint_url=endpoint,
             region_name="us-east-1",

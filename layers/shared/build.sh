@@ -35,16 +35,19 @@ dependencies() {
     # Examples, tests, typing stubs, installer's notes.
     rm -rf "$1/python/bin" "$1/python/.lock"
     find "$1/python" -type d \( -name tests -o -name __pycache__ \) -prune -exec rm -rf {} +
+    rm -rf "$1/python/boto3/data" "$1/python/boto3/examples" # resources, which nothing here makes
     find "$1/python" \( -name '*.pyi' -o -name 'examples-*.json*' -o -path '*.dist-info/RECORD' \
         -o -path '*.dist-info/INSTALLER' -o -path '*.dist-info/REQUESTED' -o -path '*.dist-info/*.json' \) -exec rm -f {} +
     # shellcheck disable=SC2086  # one argument each
     local/uv run --quiet --no-project --no-config --python 3.13 -- \
         python layers/shared/trim.py "$1/python/botocore/data" $services
+    local/uv run --quiet --no-project --no-config --python 3.13 -- \
+        python layers/shared/authorities.py "$1/python/botocore/cacert.pem" "$1/python/authorities"
     local/compile "$1" /opt
 }
 
 # What the lock, the platforms and this file decide is kept between builds.
-kept=.build/layer/$(cat layers/shared/build.sh layers/shared/trim.py layers/shared/requirements.txt | cksum | tr ' ' -)/$(echo "$platforms" | tr ' ' +)
+kept=.build/layer/$(cat layers/shared/build.sh layers/shared/trim.py layers/shared/authorities.py layers/shared/requirements.txt | cksum | tr ' ' -)/$(echo "$platforms" | tr ' ' +)
 if [ ! -d "$kept" ]; then
     mkdir -p "$(dirname "$kept")"
     new=$(mktemp -d "$kept.XXXXXX")

@@ -132,8 +132,10 @@ def timed_out(asked: Asked) -> ReadTimeoutError:
 def restart(wire: Wire) -> None:
     """Leaves the process as a cold start does, with its requests carried by `wire`."""
     warm.forget()
-    clients.session().register("before-send", wire.request)
-    clients.session().register("choose-signer", lambda **_: UNSIGNED)  # nobody looks, and it costs half of a request
+    clients.session().events.register("before-send", wire.request)
+    clients.session().events.register(
+        "choose-signer", lambda **_: UNSIGNED
+    )  # nobody looks, and it costs half of a request
 
 
 @contextmanager

@@ -1,11 +1,18 @@
-"""Clients of AWS, from botocore: what boto3 puts on top costs a cold start 60 modules, and nothing here uses it."""
+"""Clients of AWS, made by boto3, with their requests carried by our own exchange.
+
+Two things keep boto3 from costing a cold start what it would. Its TLS context is not `ssl.create_default_context()`,
+which parses the whole list of certificate authorities (40 ms of CPU): the layer holds them as a hashed folder, of which
+OpenSSL reads the one certificate that a handshake needs. And the requests do not go through urllib3.
+"""
 
 import ssl
-from typing import Any
+from pathlib import Path
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
+import boto3
+import boto3.session
 import botocore
-import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.utils import get_environ_proxies
@@ -14,17 +21,27 @@ from navietakie import settings
 from navietakie.aws.http_session import HttpSession
 from navietakie.warm import kept
 
+AUTHORITIES: Final = Path(__file__).parents[2] / "authorities"
+"""The folder of hashed certificates beside the package, which the layer's build makes of botocore's own list."""
+
 
 @kept
-def session() -> botocore.session.Session:
+def session() -> boto3.session.Session:
     """The session of this process: it finds the function's credentials and region."""
-    return botocore.session.get_session()
+    return boto3.session.Session()
 
 
 @kept
 def trust() -> ssl.SSLContext:
-    """Whom `AWS_CA_BUNDLE` names, else whom the system trusts: to read that list takes longer than a first request."""
-    return ssl.create_default_context(cafile=session().get_config_variable("ca_bundle"))
+    """Whom `AWS_CA_BUNDLE` names; else the layer's folder of authorities; else whom the system trusts."""
+    if bundle := settings.optional("AWS_CA_BUNDLE"):
+        return ssl.create_default_context(cafile=bundle)
+    if not AUTHORITIES.is_dir():
+        return ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN  # as create_default_context has it
+    context.load_verify_locations(capath=AUTHORITIES)
+    return context
 
 
 def client(service: str, *, connect_timeout: float, read_timeout: float, attempts: int) -> Any:
@@ -35,15 +52,15 @@ def client(service: str, *, connect_timeout: float, read_timeout: float, attempt
         retries={"mode": "standard", "total_max_attempts": attempts},
         tcp_keepalive=True,
         # What botocore would work out anew for each request, and what no service here needs.
-        user_agent=f"NavieTakie Botocore/{botocore.__version__}",
+        user_agent=f"NavieTakie Boto3/{boto3.__version__} Botocore/{botocore.__version__}",
         account_id_endpoint_mode="disabled",
         disable_request_compression=True,
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         parameter_validation=settings.optional("ENVIRONMENT") != "production",
     )
-    made: Any = session().create_client(service, config=config)
-    endpoint = made.meta.endpoint_url
+    made = cast(Any, session()).client(service, config=config)  # its stubs know services by literal names alone
+    endpoint: str = made.meta.endpoint_url
     if urlsplit(endpoint).scheme not in get_environ_proxies(endpoint):  # through a proxy botocore finds its way alone
         # There is no other place where it could be told how to speak HTTP.
         made._endpoint.http_session = HttpSession(
