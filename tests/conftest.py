@@ -7,6 +7,7 @@ use. When the last test is done, every line that their functions have logged is 
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 from local.stack import Stack
 from tests.e2e import privacy
@@ -15,6 +16,9 @@ from tests.policies import recording, roles
 from tests.running import Run, running
 
 recording.start()
+# How long an example takes says how busy the machine is.
+settings.register_profile("navietakie", deadline=None)
+settings.load_profile("navietakie")
 
 
 @pytest.fixture(scope="session", autouse=True)
