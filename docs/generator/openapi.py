@@ -17,13 +17,14 @@ EVERYWHERE: Final[tuple[Code, ...]] = (
     "unauthorized",
     "token_expired",
     "forbidden",
+    "rate_limited",
     "internal",
     "unavailable",
 )
 """What any request may be refused with."""
 
 OWN: Final[Mapping[str, tuple[Code, ...]]] = {
-    "sendMessage": ("not_found", "idempotency_conflict", "booking_closed", "too_large", "rate_limited"),
+    "sendMessage": ("not_found", "idempotency_conflict", "booking_closed", "too_large"),
     "getMessage": (),
     "makeCall": ("not_found", "illegal_transition", "call_in_progress", "booking_closed", "too_large"),
     "listCalls": (),
@@ -41,7 +42,7 @@ REASONS: Final[Mapping[Code, str]] = {
     "call_in_progress": "a call is connected; `details.call` is the call",
     "booking_closed": "nothing can be said in it any more",
     "too_large": "the body, the metadata, or the message as a frame has too many bytes",
-    "rate_limited": "too many messages in a short time; wait `Retry-After` seconds",
+    "rate_limited": "too many messages, calls or requests in a short time; wait `Retry-After` seconds",
     "unavailable": "send again after `Retry-After` seconds, with the same id: what was stored after all is stored once",
     "internal": "not the request's fault; it may succeed later",
 }

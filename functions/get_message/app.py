@@ -1,5 +1,6 @@
 """The doors of get_message: a page of the history by REST or direct invocation, a sync by WebSocket."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from get_message.history import History, HistoryQuery, PageCache
@@ -7,6 +8,7 @@ from get_message.sync import Sync, SyncRequest
 from navietakie.aws.tables.calls import calls
 from navietakie.aws.tables.connections import presence
 from navietakie.aws.tables.messages import messages
+from navietakie.doors.budget import Budget
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.requests import Request, SocketRequest
 from navietakie.doors.rest import Response
@@ -14,6 +16,14 @@ from navietakie.doors.serve import serve
 from navietakie.observability import logger
 
 pages = PageCache()
+
+
+def cost_of_page(fields: Mapping[str, Any]) -> int:
+    """What a page costs: under a filter much may be read for little."""
+    return 4 if fields.get("message_type") or fields.get("sender") else 1
+
+
+budget = Budget({"GET /api/v1/get_message": cost_of_page, "GET /api/v1/attachment": 1, "sync": 8})
 
 
 def handler(event: LambdaEvent, context: Any) -> Any:
@@ -24,6 +34,7 @@ def handler(event: LambdaEvent, context: Any) -> Any:
         rest={"GET /api/v1/get_message": get},
         socket={"sync": on_sync},
         direct={"get_message": get},
+        budget=budget,
     )
 
 

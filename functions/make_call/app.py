@@ -16,6 +16,7 @@ from navietakie.aws.timers import timers
 from navietakie.broadcast import Broadcast
 from navietakie.domain.call import Call
 from navietakie.doors import requests
+from navietakie.doors.budget import Budget
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.requests import Request, SocketRequest
 from navietakie.doors.rest import Response
@@ -27,6 +28,8 @@ REST_DEVICE: Final = "rest"
 TIMER_SECONDS: Final = 2.0
 """How long a timer may go on trying; it comes again anyway."""
 
+budget = Budget({"POST /api/v1/make_call": 2, "GET /api/v1/calls": 1, "call": 2, "signal": 1})
+
 
 def handler(event: LambdaEvent, context: Any) -> Any:
     """The Lambda handler."""
@@ -36,6 +39,7 @@ def handler(event: LambdaEvent, context: Any) -> Any:
         rest={"POST /api/v1/make_call": post, "GET /api/v1/calls": get},
         socket={"call": on_call, "signal": on_signal},
         direct={"make_call": post},
+        budget=budget,
         queue=on_timer,
     )
 

@@ -13,9 +13,10 @@ from navietakie.aws.tables.messages import HeadMoved
 from navietakie.aws.timers import Timers
 from navietakie.domain import cursors, instants
 from navietakie.domain.call import Act, Action, Call, CallId, as_stored, begun, due_at, is_repeat, moved, timed_out
-from navietakie.domain.conversation import Head, RateLimit, append
+from navietakie.domain.conversation import Head, append
 from navietakie.domain.errors import Refusal, invalid, unavailable
 from navietakie.domain.message import ClientId, Fields, Label, Limit, Message, NewMessage, Sender, Side
+from navietakie.domain.rate_limit import RateLimit
 from navietakie.retrying import tries
 
 NO_LIMIT: Final = RateLimit(0, 1)

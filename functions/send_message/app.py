@@ -1,5 +1,6 @@
 """The doors of send_message: a message or a receipt by REST, WebSocket or direct invocation."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from navietakie import settings
@@ -9,10 +10,11 @@ from navietakie.aws.tables.messages import messages
 from navietakie.aws.timers import timers
 from navietakie.broadcast import Delivery
 from navietakie.domain import instants
-from navietakie.domain.conversation import RateLimit
 from navietakie.domain.errors import invalid
 from navietakie.domain.frames import message_frame
 from navietakie.domain.message import NewMessage, other_side
+from navietakie.domain.rate_limit import RateLimit
+from navietakie.doors.budget import Budget
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.requests import Party, Request, SocketRequest
 from navietakie.doors.rest import Response
@@ -20,6 +22,26 @@ from navietakie.doors.serve import serve
 from navietakie.observability import count, logger
 from send_message.receipts import NewReceipt, SocketReceipt, receipt_frame, record
 from send_message.sending import Sending, Sent
+
+
+def cost_of_post(fields: Mapping[str, Any]) -> int:
+    """What a request costs; a message costs nothing, since `MessageRate` is its limit."""
+    given = {name for name, value in fields.items() if value is not None}
+    if "message" in given:
+        return 0
+    return 5 if "attach" in given else 3 if "redact" in given else 1
+
+
+budget = Budget(
+    {
+        "POST /api/v1/send_message": cost_of_post,
+        "message": 0,
+        "delivered": 1,
+        "read": 1,
+        "redact": 3,
+        "attach": 5,
+    }
+)
 
 
 def handler(event: LambdaEvent, context: Any) -> Any:
@@ -30,6 +52,7 @@ def handler(event: LambdaEvent, context: Any) -> Any:
         rest={"POST /api/v1/send_message": post},
         socket={"message": on_message, "delivered": on_receipt, "read": on_receipt},
         direct={"send_message": post},
+        budget=budget,
     )
 
 

@@ -10,10 +10,11 @@ from navietakie.aws.tables.dynamo import Contended
 from navietakie.aws.tables.messages import AlreadyStored, HeadMoved, Marker
 from navietakie.aws.timers import Timers
 from navietakie.domain import instants
-from navietakie.domain.conversation import Head, RateLimit, append
+from navietakie.domain.conversation import Head, append
 from navietakie.domain.errors import Refusal, unavailable
 from navietakie.domain.frames import check_size, message_frame
 from navietakie.domain.message import Message, MessageType, NewMessage, Sender
+from navietakie.domain.rate_limit import RateLimit
 from navietakie.doors.requests import Party
 from navietakie.retrying import tries
 

@@ -11,11 +11,14 @@ from navietakie.aws.timers import timers
 from navietakie.domain import instants
 from navietakie.domain.message import Fields
 from navietakie.doors import identity, lambda_event, requests
+from navietakie.doors.budget import Budget
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.requests import SocketRequest
 from navietakie.doors.serve import serve
 from navietakie.observability import logger
 from websocket.presence import Presence, check_origin, connection, typing_frame
+
+budget = Budget({"$connect": 4, "typing": 1, "away": 1, "ping": 1})
 
 
 def handler(event: LambdaEvent, context: Any) -> Any:
@@ -29,6 +32,7 @@ def handler(event: LambdaEvent, context: Any) -> Any:
         context,
         lifecycle={"$connect": on_connect, "$disconnect": on_disconnect},
         socket={"typing": on_typing, "ping": on_ping},
+        budget=budget,
     )
 
 
@@ -39,6 +43,7 @@ def on_connect(event: LambdaEvent, now: int) -> Mapping[str, Any]:
     bearer = identity.of_connect(headers, query)
     joining = connection(event["requestContext"]["connectionId"], query, bearer, now)
     logger.append_keys(booking_code=joining.booking_code)
+    budget.take("$connect", query, joining.booking_code, joining.sender, now)
     Presence(connections(), requests.broadcast(event)).join(joining, now)
     return {"statusCode": 200, "headers": identity.selected_subprotocol(headers)}
 

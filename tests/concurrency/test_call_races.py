@@ -18,9 +18,10 @@ from navietakie.aws.tables.calls import Calls
 from navietakie.aws.tables.messages import HeadMoved, Messages
 from navietakie.domain import instants
 from navietakie.domain.call import TABLE, Call, Role, due_at
-from navietakie.domain.conversation import RateLimit, append
+from navietakie.domain.conversation import append
 from navietakie.domain.errors import Refusal
 from navietakie.domain.message import Message, NewMessage
+from navietakie.domain.rate_limit import RateLimit
 
 SEED = 20260301
 START = instants.from_text("2026-03-01T10:00:00.000000Z")

@@ -13,9 +13,9 @@ from botocore.config import Config
 from navietakie.aws.tables.connections import LIFE, Connection, Connections
 from navietakie.aws.tables.messages import Messages
 from navietakie.domain import instants
-from navietakie.domain.conversation import RateLimit
 from navietakie.domain.errors import Refusal
 from navietakie.domain.message import Message, NewMessage
+from navietakie.domain.rate_limit import RateLimit
 from navietakie.doors.requests import Party
 from send_message.receipts import record
 from send_message.sending import Sending, Sent

@@ -11,9 +11,10 @@ from navietakie.aws.tables.calls import Calls, VersionConflict
 from navietakie.aws.tables.messages import HeadMoved, Messages
 from navietakie.domain import instants
 from navietakie.domain.call import Act, Call, begun, moved
-from navietakie.domain.conversation import Head, RateLimit, append
+from navietakie.domain.conversation import Head, append
 from navietakie.domain.errors import Refusal
 from navietakie.domain.message import NewMessage
+from navietakie.domain.rate_limit import RateLimit
 from tests.fakes import tables
 from tests.fakes.calls import FakeCalls
 from tests.fakes.messages import FakeMessages

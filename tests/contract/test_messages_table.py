@@ -10,8 +10,9 @@ from moto import mock_aws
 
 from navietakie.aws.tables.messages import AlreadyStored, HeadMoved, Marker, Messages
 from navietakie.domain import instants
-from navietakie.domain.conversation import Head, RateLimit, append
+from navietakie.domain.conversation import Head, append
 from navietakie.domain.message import Message, NewMessage
+from navietakie.domain.rate_limit import RateLimit
 from tests.fakes import tables
 from tests.fakes.messages import FakeMessages
 

@@ -17,9 +17,10 @@ from navietakie.aws.tables.dynamo import Contended
 from navietakie.aws.tables.messages import HeadMoved
 from navietakie.domain import instants
 from navietakie.domain.call import Call
-from navietakie.domain.conversation import RateLimit, append
+from navietakie.domain.conversation import append
 from navietakie.domain.errors import Refusal, unavailable
 from navietakie.domain.message import Message, NewMessage
+from navietakie.domain.rate_limit import RateLimit
 from tests.fakes.calls import FakeCalls
 from tests.fakes.messages import FakeMessages
 

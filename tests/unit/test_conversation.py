@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from navietakie.domain import instants
-from navietakie.domain.conversation import CLOCK_SKEW, Head, RateLimit, append, next_timestamp
+from navietakie.domain.conversation import Head, append, next_timestamp
 from navietakie.domain.errors import Refusal
 from navietakie.domain.message import NewMessage
+from navietakie.domain.rate_limit import CLOCK_SKEW, RateLimit
 
 NOW = instants.from_text("2026-03-01T10:00:00.000000Z")
 FIVE_A_SECOND = RateLimit(5, 20)
@@ -115,3 +116,16 @@ def test_a_text_message_cannot_close_a_booking() -> None:
 def test_who_has_read_a_message_has_got_it() -> None:
     head = Head(seq=9, receipt_seqs={"driver_read": 7, "driver_delivered": 3, "passenger_delivered": 2})
     assert head.receipts == {"driver": {"delivered": 7, "read": 7}, "passenger": {"delivered": 2, "read": 0}}
+
+
+def test_what_costs_more_waits_longer_and_what_costs_nothing_needs_room_for_one() -> None:
+    limit = RateLimit(1, 10)
+    allowance = limit.admit(0, NOW, cost=9)
+    assert allowance == NOW + 9 * instants.SECOND
+    assert limit.admit(allowance, NOW, cost=0) == allowance
+    with pytest.raises(Refusal) as refused:
+        limit.admit(allowance, NOW, cost=4)
+    assert refused.value.retry_after_ms == 3_000
+    full = limit.admit(allowance, NOW)
+    with pytest.raises(Refusal):
+        limit.admit(full, NOW, cost=0)

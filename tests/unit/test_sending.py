@@ -10,9 +10,10 @@ import pytest
 
 from navietakie.aws.tables.dynamo import Contended
 from navietakie.domain import instants
-from navietakie.domain.conversation import Head, RateLimit
+from navietakie.domain.conversation import Head
 from navietakie.domain.errors import Refusal, unavailable
 from navietakie.domain.message import Message, NewMessage
+from navietakie.domain.rate_limit import RateLimit
 from navietakie.doors.requests import Party
 from send_message.sending import Sending, Sent
 from tests.fakes.messages import FakeMessages

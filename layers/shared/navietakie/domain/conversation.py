@@ -11,12 +11,10 @@ from typing import Literal
 from navietakie.domain import instants
 from navietakie.domain.errors import Refusal
 from navietakie.domain.message import SIDES, Message, NewMessage, Sender, Side
+from navietakie.domain.rate_limit import RateLimit
 
 ReceiptKind = Literal["delivered", "read"]
 Receipts = dict[Side, dict[ReceiptKind, int]]
-
-CLOCK_SKEW = 2 * instants.SECOND
-"""How far the clocks of two containers may differ before one of them counts as wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,30 +42,6 @@ class Head:
             }
             for side in SIDES
         }
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """`rate` messages a second with bursts of `burst`, per booking and sender; a rate of 0 is no limit."""
-
-    rate: float
-    burst: int
-
-    def admit(self, allowance: int, now: int) -> int:
-        """The allowance after one more message at `now`; raises `rate_limited` with the wait.
-
-        This is GCRA (ITU-T I.371, annex A). An allowance that no clock near ours can have written is cut back to what
-        admits one message: a container whose clock runs ahead locks nobody out.
-        """
-        interval = round(instants.SECOND / self.rate)
-        whole = interval * max(1, self.burst)
-        if allowance > now + whole + CLOCK_SKEW:
-            allowance = now + whole - interval
-        after = max(allowance, now) + interval
-        if after > now + whole:
-            wait_ms = -(-(after - now - whole) // 1_000)
-            raise Refusal("rate_limited", "Too many messages in a short time", retry_after_ms=wait_ms)
-        return after
 
 
 def next_timestamp(head: Head, now: int) -> str:

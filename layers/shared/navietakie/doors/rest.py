@@ -7,8 +7,9 @@ from typing import Any
 from navietakie import settings
 from navietakie.domain.errors import Refusal, invalid
 from navietakie.domain.frames import encode
-from navietakie.domain.parsing import json_object
+from navietakie.domain.parsing import NAME_CHARACTERS, json_object
 from navietakie.doors import identity
+from navietakie.doors.budget import Budget
 from navietakie.doors.failures import refusal_of
 from navietakie.doors.lambda_event import LambdaEvent, headers_of, query_of
 from navietakie.doors.requests import Request
@@ -27,7 +28,13 @@ def route_of(event: LambdaEvent, routes: Iterable[str]) -> str:
 
 
 def respond(
-    routes: Mapping[str, Route], route: str, event: LambdaEvent, now: int, deadline: float, request_id: str
+    routes: Mapping[str, Route],
+    budget: Budget,
+    route: str,
+    event: LambdaEvent,
+    now: int,
+    deadline: float,
+    request_id: str,
 ) -> dict[str, Any]:
     headers: dict[str, str] = {}
     extra: dict[str, str] = {}
@@ -40,13 +47,22 @@ def respond(
             raise Refusal("not_found", "There is no such resource")
         bearer = identity.of_rest(headers)
         fields = query_of(event) if event["httpMethod"] == "GET" else json_object(_body_of(event))
-        status, body = handle(Request(fields, now, deadline, event, headers, bearer))
+        with budget.taken(route, fields, *_asker(event, fields, bearer), now):
+            status, body = handle(Request(fields, now, deadline, event, headers, bearer))
     except Exception as error:
         refusal = refusal_of(error)
         status, body = refusal.status, error_body(refusal, request_id)
         if refusal.retry_after_seconds is not None:
             extra["Retry-After"] = str(refusal.retry_after_seconds)
     return _response(status, body, headers, request_id, extra)
+
+
+def _asker(event: LambdaEvent, fields: Mapping[str, Any], bearer: identity.Identity | None) -> tuple[str, str]:
+    """Whose budget a request takes from: a booking and a role. Without tokens, those that it names itself."""
+    if bearer is not None:
+        return bearer.booking_code, bearer.role
+    role = fields.get("sender") if event["httpMethod"] != "GET" else None  # of a page it is a filter
+    return str(fields.get("booking_code"))[:NAME_CHARACTERS], str(role)[:NAME_CHARACTERS]
 
 
 def _body_of(event: LambdaEvent) -> str:

@@ -13,6 +13,7 @@ from navietakie.doors import lambda_event
 from navietakie.doors import queue as queue_door
 from navietakie.doors import rest as rest_door
 from navietakie.doors import websocket as websocket_door
+from navietakie.doors.budget import NO_BUDGET, Budget
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.queue import QueueRoute
 from navietakie.doors.rest import Route
@@ -34,10 +35,12 @@ def serve(
     direct: Mapping[str, Route] | None = None,
     lifecycle: Mapping[str, LifecycleRoute] | None = None,
     queue: QueueRoute | None = None,
+    budget: Budget = NO_BUDGET,
 ) -> Any:
     """Answers one invocation.
 
     `rest` is keyed by method and path, `socket` by action, `direct` by `function_type`, `lifecycle` by route key.
+    `budget` is taken from by requests and frames; a `$connect` takes from it itself, once it knows who comes.
     """
     event = lambda_event.normalized(event)
     started = time.monotonic()
@@ -56,11 +59,11 @@ def serve(
             if (on_lifecycle := (lifecycle or {}).get(route)) is not None:
                 response, outcome = websocket_door.respond_lifecycle(on_lifecycle, event, now)
             else:
-                outcome = websocket_door.respond(socket or {}, event, now, deadline)
+                outcome = websocket_door.respond(socket or {}, budget, event, now, deadline)
                 response = {"statusCode": 200}
         elif "httpMethod" in event:
             route = rest_door.route_of(event, rest or {})
-            response = rest_door.respond(rest or {}, route, event, now, deadline, request_id)
+            response = rest_door.respond(rest or {}, budget, route, event, now, deadline, request_id)
             outcome = str(response["statusCode"])
         elif queue is not None and queue_door.is_batch(event):
             route, response = "queue", queue_door.respond(queue, event, deadline, request_id)

@@ -12,6 +12,7 @@ from navietakie.domain.frames import encode, error_frame
 from navietakie.domain.message import ClientId, Fields
 from navietakie.domain.parsing import json_object
 from navietakie.doors import requests
+from navietakie.doors.budget import Budget
 from navietakie.doors.failures import refusal_of
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.requests import SocketRequest
@@ -30,7 +31,7 @@ class _Envelope(Fields):
     action: str
 
 
-def respond(routes: Mapping[str, SocketRoute], event: LambdaEvent, now: int, deadline: float) -> str:
+def respond(routes: Mapping[str, SocketRoute], budget: Budget, event: LambdaEvent, now: int, deadline: float) -> str:
     connection_id = str(event["requestContext"]["connectionId"])
     connection: Connection | None = None
     try:
@@ -40,17 +41,20 @@ def respond(routes: Mapping[str, SocketRoute], event: LambdaEvent, now: int, dea
         logger.append_keys(booking_code=connection.booking_code)
         if connection.token_expired(now):
             raise Refusal("token_expired", "The token has expired: connect again with a new one")
-        if event.get("isBase64Encoded"):
-            raise Refusal("invalid_request", "Frames are JSON text, not binary")
-        fields = json_object(str(event.get("body") or ""))
-        envelope = _Envelope.parse(fields)
-        handle = routes.get(envelope.action)
-        if handle is None:
-            raise invalid("action", "is not known")
-        logger.append_keys(action=envelope.action)
-        request = SocketRequest(connection, fields, envelope.id, now, deadline, event)
-        request.party()
-        handle(request)
+        asker = connection.booking_code, connection.sender
+        try:
+            envelope, fields = _read(event)
+        except Refusal:
+            budget.take("", {}, *asker, now)
+            raise
+        with budget.taken(envelope.action, fields, *asker, now):
+            handle = routes.get(envelope.action)
+            if handle is None:
+                raise invalid("action", "is not known")
+            logger.append_keys(action=envelope.action)
+            request = SocketRequest(connection, fields, envelope.id, now, deadline, event)
+            request.party()
+            handle(request)
         return "ok"
     except Exception as error:
         refusal = refusal_of(error)
@@ -61,6 +65,13 @@ def respond(routes: Mapping[str, SocketRoute], event: LambdaEvent, now: int, dea
     if refusal.code == "not_found" and connection is None:
         api.close(connection_id)
     return refusal.code
+
+
+def _read(event: LambdaEvent) -> tuple[_Envelope, dict[str, Any]]:
+    if event.get("isBase64Encoded"):
+        raise Refusal("invalid_request", "Frames are JSON text, not binary")
+    fields = json_object(str(event.get("body") or ""))
+    return _Envelope.parse(fields), fields
 
 
 def respond_lifecycle(handle: LifecycleRoute, event: LambdaEvent, now: int) -> tuple[dict[str, Any], str]:

@@ -1,0 +1,78 @@
+"""The damper at the door: what one role of one booking may ask of a function's container, in units of work.
+
+It stands before every read but that of the connection's row, and keeps its count in memory: it costs nothing, and it
+bounds what a bearer of a token can have done here. `system` is the company itself, and exempt.
+"""
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from navietakie import warm
+from navietakie.domain.errors import Refusal
+from navietakie.domain.rate_limit import RateLimit
+
+UNITS_PER_SECOND: Final = 5
+UNITS_AT_ONCE: Final = 400
+LIMIT: Final = RateLimit(UNITS_PER_SECOND, UNITS_AT_ONCE, "requests")
+OTHERWISE: Final = 1
+"""What an act costs that has no cost of its own, one that is not known among them."""
+KEPT: Final = 10_000
+"""How many bookings and roles are kept in mind at once."""
+
+Cost = int | Callable[[Mapping[str, Any]], int]
+"""Units; or what tells them from the fields of a request."""
+
+
+class Budget:
+    """The damper of one function. `costs` by method and path, by action, or by route key.
+
+    What costs nothing has a limit of its own; where it is refused it costs one unit after all.
+    """
+
+    def __init__(self, costs: Mapping[str, Cost], limit: RateLimit = LIMIT) -> None:
+        self.costs = costs
+        self._limit = limit
+        self._allowances: dict[tuple[str, str], int] = {}
+        warm.on_forget(self._allowances.clear)
+
+    def take(self, route: str, fields: Mapping[str, Any], booking_code: str, role: str, now: int) -> int:
+        """Takes what a request costs, and says how much that is; raises `rate_limited`."""
+        cost = self.costs.get(route, OTHERWISE)
+        units = cost if isinstance(cost, int) else cost(fields)
+        self._take(units, booking_code, role, now)
+        return units
+
+    @contextmanager
+    def taken(self, route: str, fields: Mapping[str, Any], booking_code: str, role: str, now: int) -> Generator[None]:
+        """Takes what a request costs, around the request itself; raises `rate_limited` before it begins."""
+        units = self.take(route, fields, booking_code, role, now)
+        try:
+            yield
+        except Refusal:
+            if not units:
+                with suppress(Refusal):
+                    self._take(OTHERWISE, booking_code, role, now)
+            raise
+
+    def _take(self, units: int, booking_code: str, role: str, now: int) -> None:
+        if role == "system":
+            return
+        key = booking_code, role
+        after = self._limit.admit(self._allowances.get(key, 0), now, units)
+        if after <= now:
+            return
+        self._allowances[key] = after
+        if len(self._allowances) > KEPT:
+            self._forget_whole(now)
+
+    def _forget_whole(self, now: int) -> None:
+        """Forgets those that may ask for everything again; where all are busy, the first that came."""
+        for key in [key for key, allowance in self._allowances.items() if allowance <= now]:
+            del self._allowances[key]
+        while len(self._allowances) > KEPT:
+            del self._allowances[next(iter(self._allowances))]
+
+
+NO_BUDGET: Final = Budget({}, RateLimit(0, 1))
+"""Lets everything through: where somebody else sees to it."""

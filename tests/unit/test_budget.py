@@ -1,0 +1,111 @@
+"""The damper at the door: who takes from which count, how much, and what stays free."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from navietakie import warm
+from navietakie.domain import instants
+from navietakie.domain.errors import Refusal, invalid
+from navietakie.doors import budget as budgets
+from navietakie.doors.budget import NO_BUDGET, UNITS_AT_ONCE, Budget
+
+NOW = 1_767_225_600 * instants.SECOND
+
+
+def made(fields: Mapping[str, Any]) -> int:
+    return int(fields["units"])
+
+
+def spend_all(budget: Budget, booking_code: str = "test", role: str = "driver", now: int = NOW) -> None:
+    for _ in range(UNITS_AT_ONCE // 8):
+        budget.take("sync", {}, booking_code, role, now)
+
+
+def test_four_hundred_units_may_come_at_once_and_five_a_second_after() -> None:
+    budget = Budget({"sync": 8})
+    spend_all(budget)
+    with pytest.raises(Refusal) as refused:
+        budget.take("ping", {}, "test", "driver", NOW)
+    assert (refused.value.code, refused.value.retry_after_ms) == ("rate_limited", 200)
+    for _ in range(5):
+        budget.take("ping", {}, "test", "driver", NOW + instants.SECOND)
+    with pytest.raises(Refusal):
+        budget.take("ping", {}, "test", "driver", NOW + instants.SECOND)
+
+
+def test_the_wait_that_is_told_is_long_enough_for_what_was_asked() -> None:
+    budget = Budget({"sync": 8})
+    spend_all(budget)
+    with pytest.raises(Refusal) as refused:
+        budget.take("sync", {}, "test", "driver", NOW)
+    assert refused.value.retry_after_ms == 1_600
+    assert budget.take("sync", {}, "test", "driver", NOW + 1_600 * 1_000) == 8
+
+
+def test_bookings_roles_and_functions_have_counts_of_their_own() -> None:
+    budget = Budget({"sync": 8})
+    spend_all(budget)
+    budget.take("sync", {}, "test", "passenger", NOW)
+    budget.take("sync", {}, "other", "driver", NOW)
+    Budget({"sync": 8}).take("sync", {}, "test", "driver", NOW)
+
+
+def test_system_is_exempt() -> None:
+    budget = Budget({"sync": 8})
+    for _ in range(3):
+        spend_all(budget, role="system")
+
+
+def test_a_refused_request_takes_nothing_from_the_next() -> None:
+    budget = Budget({"sync": 8})
+    spend_all(budget)
+    for _ in range(1_000):
+        with pytest.raises(Refusal):
+            budget.take("sync", {}, "test", "driver", NOW)
+    assert budget.take("sync", {}, "test", "driver", NOW + 1_600 * 1_000) == 8
+
+
+def test_fields_may_tell_the_cost_and_what_is_not_named_costs_one() -> None:
+    budget = Budget({"post": made})
+    assert budget.take("post", {"units": 5}, "test", "driver", NOW) == 5
+    assert budget.take("nonsense", {}, "test", "driver", NOW) == 1
+
+
+def test_what_is_free_costs_a_unit_where_it_is_refused() -> None:
+    budget = Budget({"message": 0, "sync": 8})
+    for _ in range(UNITS_AT_ONCE + 1):
+        with budget.taken("message", {}, "test", "driver", NOW):
+            pass
+    for _ in range(UNITS_AT_ONCE):
+        with pytest.raises(Refusal, match="is bad"), budget.taken("message", {}, "test", "driver", NOW):
+            raise invalid("message", "is bad")
+    with pytest.raises(Refusal, match="Too many requests"), budget.taken("message", {}, "test", "driver", NOW):
+        raise AssertionError("it must not begin")
+
+
+def test_a_cold_start_forgets() -> None:
+    budget = Budget({"sync": 8})
+    spend_all(budget)
+    warm.forget()
+    budget.take("sync", {}, "test", "driver", NOW)
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budgets, "KEPT", 10)
+    budget = Budget({"sync": 8})
+    spend_all(budget, "busy")
+    for number in range(9):
+        budget.take("ping", {}, f"early-{number}", "driver", NOW)
+    budget.take("ping", {}, "late", "driver", NOW + instants.SECOND)  # what was early is whole again
+    with pytest.raises(Refusal):
+        budget.take("sync", {}, "busy", "driver", NOW + instants.SECOND)
+    for number in range(20):
+        budget.take("ping", {}, f"now-{number}", "driver", NOW + instants.SECOND)
+    budget.take("sync", {}, "busy", "driver", NOW + instants.SECOND)  # the first that came was forgotten
+
+
+def test_no_budget_lets_everything_through() -> None:
+    for _ in range(2):
+        spend_all(NO_BUDGET)
