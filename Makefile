@@ -105,7 +105,7 @@ types: .venv/ready ## Types (strict where it ships)
 	.venv/bin/pyright
 
 unit: .venv/ready ## The pure rules, in seconds
-	$(PYTEST) tests/unit
+	$(PYTEST) tests/unit tests/meta
 
 contract: .venv/ready ## The tables' adapters and their fakes, by one suite
 	$(PYTEST) tests/contract

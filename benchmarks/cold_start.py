@@ -207,7 +207,7 @@ def write_imports(left: dict[str, Counter[str]]) -> None:
     text = f"""# What a cold start imports
 
 Milliseconds per package and function as `python -X importtime` counts them, which makes everything slower: the
-shares count, not the sums. Written by `make bench ONLY=cold_start`; `tests/unit/test_imports.py` guards the names.
+shares count, not the sums. Written by `make bench ONLY=cold_start`; `tests/meta/test_imports.py` guards the names.
 
 {table}"""
     (FOLDER / "imports.md").write_text(text, "utf-8")

@@ -1,0 +1,1 @@
+"""Races: many threads on the embedded AWS's DynamoDB, whose conditions hold under concurrency (moto's do not)."""
