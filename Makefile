@@ -76,13 +76,14 @@ validate: .local/tools/ready .venv/ready ## Check the template
 	$(TOOLS)/sam validate --lint --region us-east-1
 	.venv/bin/cfn-lint template.yaml
 
-deploy: .local/tools/ready ## sam build && sam deploy (ENV=staging|production; ARGS=… for more options of sam deploy)
+deploy: .local/tools/ready ## sam build && sam deploy (ENV=staging|production; ARGS=… for more options; ARTIFACTS_BUCKET=…)
 	@case "$${ENV:-staging}" in staging | production) ;; *) echo "ENV is staging or production"; exit 1 ;; esac
 	$(TOOLS)/sam build --config-env "$${ENV:-staging}"
-	@# A published version keeps its settings, so other parameters are another release, as another commit is.
-	environment=$${ENV:-staging}; parameters=deploy/$$environment.yaml; \
-	release=$$(git rev-parse --short HEAD)-$$(cksum <$$parameters | cut -d ' ' -f 1); \
-	$(TOOLS)/sam deploy --config-env $$environment --parameter-overrides file://$$parameters Release=$$release $(ARGS)
+	@# Every try is a release of its own. A version keeps its settings, so other parameters need another; and of a release
+	@# that was rolled back the version is still there, which Lambda publishes no second time.
+	environment=$${ENV:-staging}; release=$$(git rev-parse --short HEAD)-$$(date -u +%Y%m%dT%H%M%SZ); \
+	$(TOOLS)/sam deploy --config-env $$environment $(if $(ARTIFACTS_BUCKET),--no-resolve-s3 --s3-bucket $(ARTIFACTS_BUCKET)) \
+		--parameter-overrides file://deploy/$$environment.yaml Release=$$release $(ARGS)
 
 # --- Checks -------------------------------------------------------------------------------------------------------------
 

@@ -45,3 +45,21 @@ def test_a_deploy_may_be_told_to_go_over_at_once() -> None:
     command = ["make", "--dry-run", "deploy", "ENV=production", "ARGS=Traffic=atonce"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert re.search(r"--parameter-overrides file://\S+ Release=\S+ Traffic=atonce$", said, re.MULTILINE)
+
+
+def test_every_try_is_a_release_of_its_own() -> None:
+    """After a rollback Lambda still has the version, and publishes no second one that is the same."""
+    said = subprocess.run(["make", "--dry-run", "deploy"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert re.search(r"release=\$\(git rev-parse --short HEAD\)-\$\(date -u \+\S*%S\S*\);", said)
+    longest = Stack().template["Parameters"]["Release"]["MaxLength"]
+    assert longest >= 40 + len("-20261122T083000Z")
+
+
+@pytest.mark.parametrize(
+    ("bucket", "options"), [("", "staging --p"), ("b", "staging --no-resolve-s3 --s3-bucket b --p")]
+)
+def test_code_goes_through_the_environments_own_bucket_where_there_is_one(bucket: str, options: str) -> None:
+    command = ["make", "--dry-run", "deploy", f"ARTIFACTS_BUCKET={bucket}"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    deploy = " ".join(said.partition("sam deploy")[2].replace("\\\n", " ").split())
+    assert deploy.replace("$environment", "staging").startswith(f"--config-env {options}")

@@ -235,7 +235,7 @@ def test_access_logs_hold_no_query_string_and_no_header() -> None:
             *("$context.requestId", "$context.requestTime", "$context.identity.sourceIp", "$context.status"),
             *("$context.httpMethod", "$context.resourcePath", "$context.responseLength", "$context.responseLatency"),
             *("$context.connectionId", "$context.eventType", "$context.routeKey", "$context.integrationLatency"),
-            *("$context.error.responseType", "$context.xrayTraceId"),
+            *("$context.error.responseType", "$context.xrayTraceId", "$context.integrationErrorMessage"),
         }
     off = Stack(**STAGING, AccessLogs="false")
     assert "AccessLogSetting" not in next(iter(off.of_type("AWS::ApiGateway::Stage").values()))
@@ -424,9 +424,8 @@ def test_each_role_is_lambdas_alone_and_one_functions_alone(parameters: dict[str
 def test_a_permissions_boundary_bounds_every_role_of_ours() -> None:
     boundary = "arn:aws:iam::123456789012:policy/navietakie-boundary"
     roles = Stack(**PRODUCTION, PermissionsBoundaryArn=boundary).of_type("AWS::IAM::Role")
-    # SAM makes CodeDeploy's role itself, and knows no boundary for it.
-    bounded = {name for name, role in roles.items() if role.get("PermissionsBoundary") == boundary}
-    assert bounded == set(roles) - {"CodeDeployServiceRole"}
+    assert {role.get("PermissionsBoundary") for role in roles.values()} == {boundary}
+    assert "CodeDeployRole" in roles, "SAM's own knows no boundary"
     assert all("PermissionsBoundary" not in role for role in Stack(**PRODUCTION).of_type("AWS::IAM::Role").values())
 
 
@@ -584,12 +583,12 @@ def test_every_handler_exists_and_runs_on_the_python_it_is_built_for(name: str) 
 def test_size_time_architecture_and_concurrency_are_parameters(name: str) -> None:
     stack = Stack(**STAGING)
     function = stack.properties(stack.named(name))
-    assert (function["MemorySize"], function["Timeout"], function["Architectures"]) == ("512", "30", ["x86_64"])
+    assert (function["MemorySize"], function["Timeout"], function["Architectures"]) == ("512", "30", ["arm64"])
     assert function["TracingConfig"] == {"Mode": "Active"}
     assert "ReservedConcurrentExecutions" not in function
-    other = Stack(**STAGING, MemorySize="1024", Timeout="25", Architecture="arm64", ReservedConcurrency="50")
+    other = Stack(**STAGING, MemorySize="1024", Timeout="25", Architecture="x86_64", ReservedConcurrency="50")
     function = other.properties(other.named(name))
-    assert (function["MemorySize"], function["Timeout"], function["Architectures"]) == ("1024", "25", ["arm64"])
+    assert (function["MemorySize"], function["Timeout"], function["Architectures"]) == ("1024", "25", ["x86_64"])
     assert function["ReservedConcurrentExecutions"] == "50"
 
 
@@ -656,6 +655,8 @@ def test_a_timer_that_fails_comes_again_alone_and_ends_in_the_dead_letter_queue(
     assert queue["RedrivePolicy"] == {"deadLetterTargetArn": "<CallTimerDeadLetterQueue.Arn>", "maxReceiveCount": 5}
     assert queue["VisibilityTimeout"] >= 6 * stack.template["Parameters"]["Timeout"]["MaxValue"]
     assert dead["MessageRetentionPeriod"] == 14 * 86_400
+    source = "arn:<Partition>:sqs:<Region>:<AccountId>:navietakie-call-timers-staging"
+    assert dead["RedriveAllowPolicy"] == {"redrivePermission": "byQueue", "sourceQueueArns": [source]}
     assert queue["SqsManagedSseEnabled"] is dead["SqsManagedSseEnabled"] is True
     (mapping,) = stack.of_type("AWS::Lambda::EventSourceMapping").values()
     assert mapping["EventSourceArn"] == "<CallTimerQueue.Arn>"
@@ -955,12 +956,34 @@ def test_in_production_a_deploy_goes_gradually_and_back_when_an_alarm_fires() ->
         logical_id = stack.named(name)
         group = groups[f"{logical_id}DeploymentGroup"]
         assert group["DeploymentConfigName"] == "CodeDeployDefault.LambdaCanary10Percent5Minutes"
+        assert group["ServiceRoleArn"] == "<CodeDeployRole.Arn>"
         assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
         alarms = [stack.properties(alarm["Name"].strip("<>")) for alarm in group["AlarmConfiguration"]["Alarms"]]
         watched = {(alarm["MetricName"], str(each["Value"])) for alarm in alarms for each in alarm["Dimensions"]}
         assert {("Errors", f"<{logical_id}>"), ("Failures", f"<{logical_id}>")} <= watched
         update = stack.resources[f"{logical_id}Aliaslive"]["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
         assert update["DeploymentGroupName"] == f"<{logical_id}DeploymentGroup>"
+
+
+def test_codedeploy_may_move_this_environments_aliases_and_no_others() -> None:
+    stack = Stack(**PRODUCTION)
+    (policy,) = stack.properties("CodeDeployRole")["Policies"]
+    aliases, alarms = policy["PolicyDocument"]["Statement"]
+    assert aliases["Action"] == ["lambda:GetAlias", "lambda:GetProvisionedConcurrencyConfig", "lambda:UpdateAlias"]
+    assert aliases["Resource"].endswith(":function:navietakie-*-production*")
+    assert (alarms["Action"], alarms["Resource"]) == (["cloudwatch:DescribeAlarms"], "*")
+    assert "CodeDeployRole" not in Stack(**STAGING).resources
+
+
+def test_both_apis_take_ipv6_and_rest_nothing_older_than_tls_1_2() -> None:
+    stack = Stack(**PRODUCTION, RestCertificateArn=CERTIFICATE, WebSocketCertificateArn=CERTIFICATE)
+    rest = stack.properties("RestApi")
+    assert rest["SecurityPolicy"].startswith("SecurityPolicy_TLS13_1_2_")
+    assert rest["EndpointAccessMode"] == "STRICT"
+    (named,) = stack.properties("WebSocketDomain")["DomainNameConfigurations"]
+    configured = (rest["EndpointConfiguration"], stack.properties("RestDomain")["EndpointConfiguration"], named)
+    assert {each["IpAddressType"] for each in (*configured, stack.properties("WebSocketApi"))} == {"dualstack"}
+    assert stack.properties("RestDomain")["SecurityPolicy"] == named["SecurityPolicy"] == "TLS_1_2"
 
 
 def test_the_embedded_aws_is_spared_what_it_refuses() -> None:

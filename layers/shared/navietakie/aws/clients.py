@@ -57,7 +57,7 @@ def client(service: str, *, connect_timeout: float, read_timeout: float, attempt
         disable_request_compression=True,
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
-        parameter_validation=settings.optional("ENVIRONMENT") != "production",
+        parameter_validation=settings.optional("ENVIRONMENT") not in ("staging", "production"),
     )
     made = cast(Any, session()).client(service, config=config)  # its stubs know services by literal names alone
     endpoint: str = made.meta.endpoint_url
