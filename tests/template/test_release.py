@@ -63,3 +63,14 @@ def test_code_goes_through_the_environments_own_bucket_where_there_is_one(bucket
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     deploy = " ".join(said.partition("sam deploy")[2].replace("\\\n", " ").split())
     assert deploy.replace("$environment", "staging").startswith(f"--config-env {options}")
+
+
+def test_the_sam_that_make_brings_is_no_older_than_the_oldest_that_the_documents_name() -> None:
+    named = {
+        re.search(r"(?s)(1\.\d+) or\s+newer", (ROOT / page).read_text())[1]  # pyright: ignore[reportOptionalSubscript]
+        for page in ("README.md", "docs/operations.md")
+    }
+    (oldest,) = (tuple(map(int, version.split("."))) for version in named)
+    ours = re.search(r"^aws-sam-cli==([\d.]+)", (ROOT / "requirements" / "tools.txt").read_text(), re.MULTILINE)
+    assert ours is not None
+    assert tuple(map(int, ours[1].split("."))) >= oldest
