@@ -7,7 +7,7 @@ are described here instead, and the tests hold every real answer against its des
 from typing import Any, Literal, NotRequired, TypedDict
 
 from make_call.calling import NewAct
-from make_call.ice import Url
+from make_call.ice import Policy, Url
 from navietakie.domain.call import Action, Call, EndReason
 from navietakie.domain.conversation import ReceiptKind
 from navietakie.domain.errors import Code
@@ -110,11 +110,12 @@ class IceServer(TypedDict):
 
 
 class MadeCall(TypedDict):
-    """The call after an action."""
+    """The call after an action; without ICE servers after `report`, and without `reached` after `ice` too."""
 
     call: Call
-    ice_servers: list[IceServer]
-    reached: int
+    ice_servers: NotRequired[list[IceServer]]
+    ice_transport_policy: NotRequired[Policy]
+    reached: NotRequired[int]
 
 
 class CallLogPage(TypedDict):
@@ -191,12 +192,13 @@ class CallPushed(Pushed):
 
 
 class CallAck(Answering):
-    """The client's call action is done."""
+    """The client's call action is done; without ICE servers after `report`, and without `reached` after `ice` too."""
 
     type: Literal["ack"]
     call: Call
-    ice_servers: list[IceServer]
-    reached: int
+    ice_servers: NotRequired[list[IceServer]]
+    ice_transport_policy: NotRequired[Policy]
+    reached: NotRequired[int]
 
 
 class SignalPushed(Pushed):

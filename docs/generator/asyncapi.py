@@ -53,7 +53,7 @@ EVENTS: Final[Mapping[str, type]] = {
 
 ACTIONS: Final[Mapping[str, tuple[str, str | None]]] = {
     "message": ("Store a message and send it to the others; the frame's `id` is its `client_message_id`", "messageAck"),
-    "call": ("Initiate, accept, reject or end a call; the others get `call`", "callAck"),
+    "call": ("Initiate, accept, reject or end a call; the others get `call`, but not of `ice` and `report`", "callAck"),
     "signal": ("Pass WebRTC's offer, answer or candidate to the other side of a live call", None),
     "typing": ("Tell the others that typing began or stopped", None),
     "delivered": ("Tell the others that everything up to `seq` has arrived", None),
@@ -175,6 +175,7 @@ def _client_frames(made: Mapping[str, Schema]) -> dict[str, Schema]:
         "call_id": made["NewAct"]["properties"]["call_id"],
         "client_call_id": made["NewAct"]["properties"]["client_call_id"],
         "device_id": made["NewAct"]["properties"]["device_id"],
+        "report": made["NewAct"]["properties"]["report"],
     }
     names = ("message", "message_type", "metadata")
     fields: dict[str, tuple[Schema, list[str]]] = {

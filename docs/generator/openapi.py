@@ -218,11 +218,24 @@ def _make_call() -> Schema:
     return {
         "operationId": "makeCall",
         "tags": ["calls"],
-        "summary": "Initiate, accept, reject or end a call",
-        "description": "A repeat of what led to the present state, by the same side and device, answers 200.",
+        "summary": "Initiate, accept, reject or end a call; ask for ICE servers; report how a call was",
+        "description": (
+            "A repeat of what led to the present state, by the same side and device, answers 200. `ice` changes nothing"
+            " and answers with fresh ICE servers for a live call; `report` is for a call that has ended."
+        ),
         "requestBody": _body(
             ref(answers.MakeCall),
             initiate=("The driver calls", {"booking_code": "test", "sender": "driver", "action": "initiate"}),
+            report=(
+                "How the call was for the driver",
+                {
+                    "booking_code": "test",
+                    "sender": "driver",
+                    "action": "report",
+                    "call_id": "0" * 32,
+                    "report": {"setup_ms": 640, "relayed": False, "lost": 3, "received": 7_400, "seconds": 151},
+                },
+            ),
         ),
         "responses": {
             "200": _answer("The call after that", ref(answers.MadeCall))

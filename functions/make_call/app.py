@@ -5,20 +5,21 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from make_call import ice
+from make_call import ice, reporting
 from make_call.announcing import Announcing, NewSignal
 from make_call.calling import Calling, LogQuery, NewAct, SocketAct, calling_side
+from make_call.reporting import Report
 from make_call.timing import Timing
 from navietakie import settings
 from navietakie.aws.tables.calls import calls
+from navietakie.aws.tables.connections import Connection
 from navietakie.aws.tables.messages import messages
 from navietakie.aws.timers import timers
 from navietakie.broadcast import Broadcast
-from navietakie.domain.call import Call
 from navietakie.doors import requests
 from navietakie.doors.budget import Budget
 from navietakie.doors.lambda_event import LambdaEvent
-from navietakie.doors.requests import Request, SocketRequest
+from navietakie.doors.requests import Party, Request, SocketRequest
 from navietakie.doors.rest import Response
 from navietakie.doors.serve import serve
 from navietakie.observability import logger
@@ -45,14 +46,8 @@ def handler(event: LambdaEvent, context: Any) -> Any:
 
 
 def post(request: Request) -> Response:
-    """Initiates, accepts, rejects or ends a call."""
-    party = request.party()
-    side, new = calling_side(party.sender), NewAct.parse(request.fields)
-    servers = ice_servers(party.booking_code, new, request.now)
-    call, reached = calling(request.broadcast()).act(
-        party.booking_code, side, new.device_id or REST_DEVICE, new, deadline=request.deadline
-    )
-    return 200, outcome(call, servers, reached)
+    """Does what a party asks of a call."""
+    return 200, done(request, request.party(), NewAct.parse(request.fields), REST_DEVICE, request.broadcast())
 
 
 def get(request: Request) -> Response:
@@ -63,15 +58,12 @@ def get(request: Request) -> Response:
 
 
 def on_call(request: SocketRequest) -> None:
-    """Initiates, accepts, rejects or ends a call for a connection, which gets an `ack`."""
-    party, own = request.party(), request.connection
+    """Does what a connection asks of a call, and answers it with an `ack`."""
+    own, broadcast = request.connection, request.broadcast()
     action = SocketAct.parse(request.fields).call_action
-    side, new = calling_side(party.sender), NewAct.parse({**request.fields, "action": action})
-    servers = ice_servers(party.booking_code, new, request.now)
-    device = new.device_id or own.device_id or own.connection_id
-    broadcast = request.broadcast()
-    call, reached = calling(broadcast).act(party.booking_code, side, device, new, deadline=request.deadline, origin=own)
-    broadcast.to_connection(own, request.reply("ack", **outcome(call, servers, reached)), request.now)
+    new = NewAct.parse({**request.fields, "action": action})
+    body = done(request, request.party(), new, own.device_id or own.connection_id, broadcast, origin=own)
+    broadcast.to_connection(own, request.reply("ack", **body), request.now)
 
 
 def on_signal(request: SocketRequest) -> None:
@@ -105,15 +97,45 @@ def calling(broadcast: Broadcast) -> Calling:
     )
 
 
-def ice_servers(booking_code: str, new: NewAct, now: int) -> list[dict[str, Any]]:
-    """The ICE servers for one who is about to talk, else none. They come first: without them nothing is stored."""
-    return ice.configured(booking_code, now) if new.action in ("initiate", "accept") else []
-
-
-def outcome(call: Call, servers: list[dict[str, Any]], reached: int) -> dict[str, Any]:
-    """The answer to an act."""
+def done(
+    request: Request | SocketRequest,
+    party: Party,
+    new: NewAct,
+    device: str,
+    broadcast: Broadcast,
+    origin: Connection | None = None,
+) -> dict[str, Any]:
+    """Does what was asked for; the answer. `device` stands for the side's device that does not say which one it is."""
+    side, booking_code, deadline = calling_side(party.sender), party.booking_code, request.deadline
+    service = calling(broadcast)
+    if new.action == "report":
+        call = service.ended(booking_code, new.call_id or "", deadline)
+        reporting.record(call, side, new.report or Report())
+        return {"call": call.model_dump()}
+    # ICE servers come first: without them nothing is stored.
+    talks = new.action in ("initiate", "accept", "ice")
+    policy, servers = ice.policy(), ice.configured(booking_code, request.now) if talks else []
+    if new.action == "ice":
+        call = service.open(booking_code, new.call_id or "", deadline)
+        return {"call": call.model_dump(), "ice_servers": servers, "ice_transport_policy": policy}
+    acted = service.act(
+        booking_code,
+        side,
+        new.device_id or device,
+        new.action,
+        call_id=new.call_id,
+        client_call_id=new.client_call_id,
+        deadline=deadline,
+        origin=origin,
+    )
+    call, reached = acted.call, acted.reached
     logger.append_keys(call_id=call.call_id, call_state=call.state, call_version=call.version, reached=reached)
-    return {"call": call.model_dump(), "ice_servers": servers, "reached": reached}
+    return {
+        "call": call.model_dump(),
+        "ice_servers": servers if acted.open else [],
+        "ice_transport_policy": policy,
+        "reached": reached,
+    }
 
 
 def wall_clock() -> int:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Protocol, Self
+from typing import Annotated, Any, Final, Literal, Protocol, Self
 
 from pydantic import Field, model_validator
 
+from make_call.reporting import Report
 from navietakie.aws.tables.calls import LogPage, VersionConflict
 from navietakie.aws.tables.connections import Connection
 from navietakie.aws.tables.dynamo import Contended
@@ -61,25 +62,32 @@ class Announcer(Protocol):
     ) -> int: ...
 
 
+Asked = Action | Literal["ice", "report"]
+"""What a party may ask for: what changes the call; ICE servers for the live call; to note how a call was."""
+
+
 class NewAct(Fields):
     """What a party asks for."""
 
-    action: Action
+    action: Asked
     call_id: CallId | None = None
     client_call_id: ClientId | None = None
     device_id: Label | None = None
+    report: Report | None = None
 
     @model_validator(mode="after")
-    def _names_its_call(self) -> Self:
+    def _has_what_it_needs(self) -> Self:
         if self.action != "initiate" and self.call_id is None:
             raise invalid("call_id", "Field required")
+        if self.action == "report" and self.report is None:
+            raise invalid("report", "Field required")
         return self
 
 
 class SocketAct(Fields):
     """What a party asks for by WebSocket, where `action` is the frame's own."""
 
-    call_action: Action
+    call_action: Asked
 
 
 class LogQuery(Fields):
@@ -87,6 +95,18 @@ class LogQuery(Fields):
 
     limit: Limit = 50
     cursor: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """What came of an act: the call then, and how many present connections of the other side were told.
+
+    `open`: the call is live and its booking is not closed, so that its devices may talk.
+    """
+
+    call: Call
+    reached: int
+    open: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,46 +127,49 @@ class Calling:
         booking_code: str,
         by: Side,
         device: str,
-        new: NewAct,
+        action: Action,
         *,
+        call_id: str | None = None,
+        client_call_id: str | None = None,
         deadline: float,
         origin: Connection | None = None,
-    ) -> tuple[Call, int]:
-        """Does what a party asks for; the call then, and how many connections of the other side were told.
+    ) -> Acted:
+        """Does what a party asks for. `call_id` is the call that it means; an `initiate` means none.
 
         `origin` is the connection that asks, which is not told. Raises `illegal_transition`, `call_in_progress`,
         `booking_closed`, `not_found`, or `unavailable` when nothing could be decided by `deadline` (monotonic).
         """
-
-        act = Act(new.action, by, device, new.client_call_id)
+        act = Act(action, by, device, client_call_id)
 
         def decide(latest: Call | None, now: int) -> Call:
             over = latest is None or (latest.state == "ended" and not is_repeat(latest, act))
-            if new.action == "initiate" and over:
+            if action == "initiate" and over:
                 return begun(
                     latest,
                     by,
                     device,
-                    new.client_call_id,
+                    client_call_id,
                     booking_code=booking_code,
                     now=now,
                     ring_seconds=self.ring_seconds,
                     entropy=self.entropy(),
                 )
-            if latest is None or (new.action != "initiate" and latest.call_id != new.call_id):
-                raise self._not_the_latest(booking_code, new.call_id or "", now)
+            if latest is None or (action != "initiate" and latest.call_id != call_id):
+                raise self._not_the_latest(booking_code, call_id or "", now)
             return moved(latest, act, now)
 
         try:
             call, reached = self.advance(booking_code, decide, deadline, origin)
         except Refusal as refusal:
-            if new.action in ("initiate", "accept") and refusal.code in ("illegal_transition", "call_in_progress"):
+            if action in ("initiate", "accept") and refusal.code in ("illegal_transition", "call_in_progress"):
                 self._check_open(booking_code, refusal)
             raise
+        live = call.state != "ended"
         if reached is None:
             reached = self.tell_again(call, by, origin)
+            live = live and self.history.head(booking_code).closed_at is None
         # What was written, even if telling of it has outlasted the ring: only who writes the end knows which it was.
-        return as_stored(call, self.clock()), reached
+        return Acted(as_stored(call, self.clock()), reached, live)
 
     def tell_again(self, call: Call, by: Side | None = None, origin: Connection | None = None) -> int:
         """Tells of the last change, since the first time may have been cut short; how many of the other side heard."""
@@ -165,6 +188,29 @@ class Calling:
         if call.state == "ended":
             raise _ended(call)
         return call
+
+    def open(self, booking_code: str, call_id: str, deadline: float) -> Call:
+        """The live call with this id in an open booking; raises as `live` does, or `booking_closed`."""
+        try:
+            call = self.live(booking_code, call_id, deadline)
+        except Refusal as refusal:
+            if refusal.code == "illegal_transition":
+                self._check_open(booking_code, refusal)
+            raise
+        self._check_open(booking_code)
+        return as_stored(call, self.clock())
+
+    def ended(self, booking_code: str, call_id: str, deadline: float) -> Call:
+        """The ended call with this id; raises `not_found`, or `illegal_transition` where it is live."""
+        latest = self.look(booking_code, deadline)
+        if latest is None or latest.call_id != call_id:
+            latest = self.calls.logged(booking_code, call_id, self.clock())
+        if latest is None:
+            raise Refusal("not_found", "There is no such call")
+        if latest.state != "ended":
+            details = {"call": as_stored(latest, self.clock()).model_dump()}
+            raise Refusal("illegal_transition", "The call has not ended", details=details)
+        return latest
 
     def log(self, booking_code: str, query: LogQuery, deadline: float) -> dict[str, Any]:
         """The answer of `GET /api/v1/calls`: calls, the newest first; raises `invalid_request` for a foreign cursor."""
@@ -242,11 +288,11 @@ class Calling:
         self.calls.end(before, after, message, head=head, head_after=head_after, expires_at=expires_at)
         return after, message
 
-    def _check_open(self, booking_code: str, refusal: Refusal) -> None:
+    def _check_open(self, booking_code: str, refusal: Refusal | None = None) -> None:
         """Raises `booking_closed` in a closed booking: of what stands in the way, that is what no retry changes."""
         closed_at = self.history.head(booking_code).closed_at
         if closed_at is not None:
-            details = {**refusal.details, "closed_at": closed_at}
+            details = {**(refusal.details if refusal else {}), "closed_at": closed_at}
             raise Refusal("booking_closed", "The booking is closed", details=details) from refusal
 
     def _not_the_latest(self, booking_code: str, call_id: str, now: int) -> Refusal:

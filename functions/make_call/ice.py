@@ -4,17 +4,22 @@ import base64
 import hmac
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from navietakie import settings
 from navietakie.aws.secrets import stored_secret
 from navietakie.domain import instants
+from navietakie.domain.call import LONGEST
 from navietakie.domain.errors import Refusal
 from navietakie.domain.message import Fields
 
-CREDENTIAL_LIFE: Final = 3600 * instants.SECOND
+CREDENTIAL_LIFE: Final = LONGEST + 600 * instants.SECOND
+"""The longest call, its ring included: a TURN server refuses to go on with credentials that have expired."""
+
+Policy = Literal["all", "relay"]
+"""Which addresses the devices tell each other (RTCIceTransportPolicy): all of theirs, or the TURN server's alone."""
 
 Url = Annotated[str, StringConstraints(pattern=r"^(stuns?|turns?):\S+$")]
 
@@ -49,7 +54,7 @@ def parse(text: str) -> list[IceServer]:
 
 
 def for_call(servers: Sequence[IceServer], secret: str | None, booking_code: str, now: int) -> list[dict[str, Any]]:
-    """What the devices of a call are given; with a `secret` each TURN server with credentials for one hour.
+    """What the devices of a call are given; with a `secret` each TURN server with credentials for this call.
 
     They are coturn's (`use-auth-secret`; draft-uberti-behave-turn-rest-00, section 2.2): the user name is the time at
     which they expire and who they are for, the password its HMAC-SHA1 under the secret that coturn shares.
@@ -63,8 +68,19 @@ def for_call(servers: Sequence[IceServer], secret: str | None, booking_code: str
 
 
 def configured(booking_code: str, now: int) -> list[dict[str, Any]]:
-    """What the devices of a call are given here; raises `unavailable` where the secret cannot be had."""
+    """What the devices of a call are given here; raises `unavailable` where the secret cannot be had.
+
+    Raises `internal` where the devices may use a TURN server alone, and there is none.
+    """
     servers = parse(settings.optional("ICE_SERVERS", "[]"))
+    relays = any(server.relays for server in servers)
+    if policy() == "relay" and not relays:
+        raise Refusal("internal", "The function is not configured: ICE_TRANSPORT_POLICY relay needs a turn: URL")
     arn = settings.optional("TURN_SECRET_ARN")
-    secret = stored_secret(arn).versions()[0] if arn and any(server.relays for server in servers) else None
+    secret = stored_secret(arn).versions()[0] if arn and relays else None
     return for_call(servers, secret, booking_code, now)
+
+
+def policy() -> Policy:
+    """The configured policy; what is not `all` hides the most."""
+    return "all" if settings.optional("ICE_TRANSPORT_POLICY", "all") == "all" else "relay"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from make_call.calling import Calling, NewAct
+from make_call.calling import Calling
 from make_call.timing import Timing
 from navietakie.aws.tables.calls import Calls
 from navietakie.aws.tables.messages import HeadMoved, Messages
@@ -65,8 +65,9 @@ class Booking:
         )
 
     def act(self, side: Any, action: Any, call: Call | None, device: str, now: int = START) -> Call:
-        new = NewAct(action=action, call_id=call.call_id if call else None)
-        return self.calling(now).act(self.name, side, device, new, deadline=time.monotonic() + PATIENCE)[0]
+        call_id = call.call_id if call else None
+        deadline = time.monotonic() + PATIENCE
+        return self.calling(now).act(self.name, side, device, action, call_id=call_id, deadline=deadline).call
 
     def timer(self, timer: dict[str, Any], now: int) -> None:
         timing = Timing(self.calling(now), self.calls, self, self.messages, lambda: self, lambda: now)

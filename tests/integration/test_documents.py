@@ -98,7 +98,9 @@ def test_a_call_by_rest_is_as_documented(both: World, monkeypatch: pytest.Monkey
     rest(both, make_call, "GET", "calls", {"booking_code": "test"}, expect=200)
     rest(both, make_call, *post, {**callee, "action": "accept", "device_id": "watch"}, expect=200)
     rest(both, make_call, *post, {**DRIVER, "action": "initiate"}, expect=409)
+    rest(both, make_call, *post, {**callee, "action": "ice"}, expect=200)
     rest(both, make_call, *post, {**callee, "action": "end"}, expect=200)
+    rest(both, make_call, *post, {**callee, "action": "report", "report": {"relayed": True}}, expect=200)
     rest(both, make_call, *post, {**callee, "action": "accept"}, expect=409)
     rest(both, make_call, "GET", "calls", {"booking_code": "test"}, expect=200)
     rest(both, get_message, "GET", "get_message", {"booking_code": "test", "message_type": "call"}, expect=200)
@@ -140,6 +142,8 @@ def test_every_frame_of_a_call_is_as_documented(both: World) -> None:
     assert frame(both, "d1", "SyncPart")["call"]["state"] == "connected"
     both.socket(make_call, "d1", {"action": "call", "call_action": "initiate"})
     frame(both, "d1", "ErrorAnswer")
+    both.socket(make_call, "d1", {"action": "call", "call_action": "ice", "call_id": call_id})
+    frame(both, "d1", "CallAck")
 
 
 def test_each_part_of_a_sync_is_as_documented(both: World) -> None:

@@ -39,6 +39,9 @@ FIELDS = {
     "answered_by",
     "version",
 }
+TALKING = {"ice_servers", "ice_transport_policy"}
+LONGEST_CALL = 4 * 3_600
+"""In seconds."""
 
 
 def act(world: World, sender: str, action: str, call_id: str | None = None, **fields: Any) -> tuple[int, Any]:
@@ -78,7 +81,7 @@ def test_a_call_over_rest_from_the_ring_to_the_log(world: World) -> None:
     world.connect("d1", "driver")
     world.connect("p1", "passenger")
     status, body = act(world, "driver", "initiate")
-    assert (status, set(body), set(body["call"])) == (200, {"call", "ice_servers", "reached"}, FIELDS)
+    assert (status, set(body), set(body["call"])) == (200, {"call", *TALKING, "reached"}, FIELDS)
     call = body["call"]
     assert (call["state"], call["caller"], call["callee"], call["version"]) == ("ringing", "driver", "passenger", 1)
     assert 44_000 < call["ring_ms_left"] <= 45_000
@@ -184,9 +187,7 @@ def test_every_refusal_of_a_call(world: World) -> None:
     assert code("driver", "end", first["call_id"]) == (409, "illegal_transition")
     assert code("passenger", "initiate") == (409, "call_in_progress")
     done(world, "driver", "end", second["call_id"])
-    close = {"booking_code": "test", "sender": "system", "message_type": "system", "message": "x"}
-    close["metadata"] = {"event": "booking_closed"}  # type: ignore[assignment]
-    world.rest(send_message, "POST", "/api/v1/send_message", close)
+    close_booking(world)
     assert code("driver", "initiate") == (409, "booking_closed")
 
 
@@ -294,7 +295,7 @@ def test_who_is_about_to_talk_gets_credentials_for_turn(turn: World, log: io.Str
     servers = act(turn, "driver", "initiate")[1]["ice_servers"]
     assert servers[0] == {"urls": "stun:stun.example.com"}
     expiry, _, booking_code = servers[1]["username"].partition(":")
-    assert (abs(int(expiry) - time.time() - 3_600) < 5, booking_code) == (True, "test")
+    assert (abs(int(expiry) - time.time() - LONGEST_CALL - 600) < 5, booking_code) == (True, "test")
     digest = hmac.digest(SECRET.encode(), servers[1]["username"].encode(), "sha1")
     assert servers[1]["credential"] == base64.b64encode(digest).decode()
     call_id = turn.gateway.frames["p1"][0]["call_id"]
@@ -321,6 +322,139 @@ def test_a_parameter_that_is_no_list_of_servers_is_named(world: World, monkeypat
     assert (status, body["error"]["code"]) == (500, "internal")
     assert "ICE_SERVERS" in body["error"]["message"]
     assert world.rows("calls") == []
+
+
+def close_booking(world: World) -> None:
+    close = {"booking_code": "test", "sender": "system", "message_type": "system", "message": "x"}
+    world.rest(send_message, "POST", "/api/v1/send_message", {**close, "metadata": {"event": "booking_closed"}})
+
+
+def test_either_side_gets_fresh_ice_servers_while_the_call_is_live(turn: World) -> None:
+    turn.connect("d1", "driver")
+    turn.connect("p1", "passenger")
+    call = done(turn, "driver", "initiate")
+    told = len(turn.gateway.frames["p1"])
+    for sender in ("driver", "passenger"):
+        status, body = act(turn, sender, "ice", call["call_id"])
+        assert (status, set(body), body["call"]["state"]) == (200, {"call", *TALKING}, "ringing")
+        assert body["ice_servers"][1]["credential"]
+    done(turn, "passenger", "accept", call["call_id"])
+    told += 1
+    ack = over_socket(turn, "d1", "ice", call_id=call["call_id"])
+    assert (ack["type"], ack["call"]["state"], ack["call"]["version"]) == ("ack", "connected", 2)
+    assert ack["ice_servers"][1]["credential"]
+    assert len(turn.gateway.frames["p1"]) == told
+
+
+def test_fresh_ice_servers_are_for_a_live_call_in_an_open_booking(world: World) -> None:
+    def code(call_id: str | None) -> tuple[int, str]:
+        status, body = act(world, "driver", "ice", call_id)
+        return status, body["error"]["code"]
+
+    assert code(None) == (400, "invalid_request")
+    assert code("0" * 32) == (404, "not_found")
+    first, second = done(world, "driver", "initiate"), None
+    done(world, "driver", "end", first["call_id"])
+    assert code(first["call_id"]) == (409, "illegal_transition")
+    second = done(world, "driver", "initiate")
+    assert code(first["call_id"]) == (409, "illegal_transition")
+    close_booking(world)
+    assert code(second["call_id"]) == (409, "booking_closed")
+    done(world, "driver", "end", second["call_id"])
+    assert code(second["call_id"]) == (409, "booking_closed")
+
+
+def test_a_repeat_gets_ice_servers_only_while_its_call_may_go_on(turn: World) -> None:
+    call = done(turn, "driver", "initiate", client_call_id="one")
+    again = act(turn, "driver", "initiate", client_call_id="one")[1]
+    assert again["ice_servers"][1]["credential"]
+    done(turn, "passenger", "accept", call["call_id"])
+    close_booking(turn)
+    status, again = act(turn, "passenger", "accept", call["call_id"])
+    assert (status, again["call"]["state"], again["ice_servers"]) == (200, "connected", [])
+    done(turn, "driver", "end", call["call_id"])
+    status, again = act(turn, "driver", "initiate", client_call_id="one")
+    assert (status, again["call"]["state"], again["ice_servers"]) == (200, "ended", [])
+
+
+def test_the_policy_is_in_every_answer_with_ice_servers(turn: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    turn.connect("d1", "driver")
+    assert over_socket(turn, "d1", "initiate")["ice_transport_policy"] == "all"
+    monkeypatch.setenv("ICE_TRANSPORT_POLICY", "relay")
+    call_id = turn.gateway.frames["d1"][-1]["call"]["call_id"]
+    for sender, action in (("passenger", "accept"), ("driver", "ice"), ("driver", "end")):
+        assert act(turn, sender, action, call_id)[1]["ice_transport_policy"] == "relay"
+
+
+# --- Reports ----------------------------------------------------------------------------------------------------------
+
+REPORT = {"setup_ms": 640, "relayed": True, "rtt_ms": 42.5, "jitter_ms": 3, "lost": 2, "received": 98, "seconds": 61}
+
+
+def test_a_report_is_logged_and_measured_and_stored_nowhere(
+    world: World, log: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.connect("p1", "passenger")
+    call = talk(world)
+    ended = done(world, "driver", "end", call["call_id"])
+    before = (world.rows("calls"), world.rows("messages"), len(world.gateway.frames["p1"]))
+    assert act(world, "driver", "report", call["call_id"], report=REPORT) == (200, {"call": ended})
+    assert (world.rows("calls"), world.rows("messages"), len(world.gateway.frames["p1"])) == before
+    (line,) = [line for line in map(json.loads, log.getvalue().splitlines()) if "report" in line]
+    assert (line["call_id"], line["side"], line["report"]) == (call["call_id"], "driver", REPORT)
+    measured = measurements(capsys.readouterr().out, "CallSetupTime")
+    assert measured["relayed"] == "true"
+    expected = {"CallsReported": 1, "CallSetupTime": 640, "CallRoundTrip": 42.5, "CallJitter": 3, "CallLoss": 2}
+    assert {name: measured[name] for name in expected} == {name: [value] for name, value in expected.items()}
+
+
+def measurements(printed: str, name: str) -> Any:
+    """The line of metrics that has this one."""
+    lines = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    return next(line for line in lines if name in line)
+
+
+@pytest.mark.parametrize(
+    ("report", "answered", "failed"),
+    [
+        ({}, True, True),
+        ({"received": 0}, True, True),
+        ({"received": 12}, True, False),
+        ({"setup_ms": 0}, True, False),
+        ({}, False, False),
+    ],
+)
+def test_an_answered_call_whose_devices_never_met_is_a_failed_set_up(
+    world: World, capsys: pytest.CaptureFixture[str], report: Any, answered: bool, failed: bool
+) -> None:
+    call = talk(world) if answered else done(world, "driver", "initiate")
+    done(world, "driver", "end", call["call_id"])
+    capsys.readouterr()
+    world.connect("d1", "driver")
+    assert set(over_socket(world, "d1", "report", call_id=call["call_id"], report=report)) == {
+        *("v", "type", "booking_code", "ts", "id", "call")
+    }
+    printed = capsys.readouterr().out
+    assert measurements(printed, "CallReports")["CallReports"] == [1]
+    assert ("CallSetupsFailed" in printed) == failed
+    assert measurements(printed, "CallsReported")["relayed"] == "unknown"
+
+
+def test_a_report_is_for_a_call_that_has_ended(world: World) -> None:
+    def code(call_id: str | None, report: Any = REPORT) -> tuple[int, str]:
+        status, body = act(world, "driver", "report", call_id, report=report)
+        return status, body.get("error", {}).get("code")
+
+    assert code("0" * 32) == (404, "not_found")
+    first = done(world, "driver", "initiate")
+    assert code(first["call_id"]) == (409, "illegal_transition")
+    done(world, "driver", "end", first["call_id"])
+    done(world, "driver", "initiate")
+    close_booking(world)
+    assert code(first["call_id"]) == (200, None)
+    assert act(world, "system", "report", first["call_id"], report=REPORT)[0] == 403
+    for bad in (None, 5, {"rtt_ms": -1}, {"relayed": 1}, {"lost": "2"}, {"seconds": True}):
+        assert code(first["call_id"], bad) == (400, "invalid_request")
 
 
 # --- Timers -----------------------------------------------------------------------------------------------------------

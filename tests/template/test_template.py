@@ -812,6 +812,9 @@ def test_alarms_watch_every_function_both_apis_the_timers_and_the_tables() -> No
         ("AWS/Lambda", "IteratorAge", f"<{stack.named('send-message')}>"),
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "<MessageEventsDeadLetterQueue.QueueName>"),
     }
+    assert watched_together(alarms["CallSetupsAlarm"]) == {
+        (metric, f"<{stack.named('make-call')}>") for metric in ("CallReports", "CallSetupsFailed")
+    }
     assert watched_together(alarms["ThrottledTablesAlarm"]) == {
         (f"{kind}ThrottleEvents", *watched_table)
         for kind in ("Read", "Write")
@@ -896,14 +899,15 @@ def test_alarms_reach_the_one_who_asked_for_them() -> None:
 
 
 def counted() -> set[str]:
-    """The names of the metrics that the code counts."""
+    """The names of the metrics that the code counts or measures."""
     files = [file for folder in ("functions", "layers/shared") for file in (ROOT / folder).rglob("*.py")]
+    named_by = {"count": 0, "count_by": 0, "measure": -1}
     return {
         constant.value
         for file in files
         for call in ast.walk(ast.parse(file.read_text()))
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("count", "count_by")
-        for constant in ast.walk(call.args[0])
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in named_by
+        for constant in ast.walk(call.args[named_by[call.func.id]])
         if isinstance(constant, ast.Constant) and isinstance(constant.value, str)
     }
 
@@ -911,7 +915,7 @@ def counted() -> set[str]:
 def test_the_dashboard_shows_every_metric_that_the_code_counts() -> None:
     body = Stack(**PRODUCTION).properties("Dashboard")["DashboardBody"]
     assert json.loads(body)["widgets"]
-    assert {"MessagesStored", "Deliveries", "CallsEnded"} <= counted()
+    assert {"MessagesStored", "Deliveries", "CallsEnded", "CallSetupTime"} <= counted()
     assert {name for name in counted() if not re.search(rf'"{name}\\?"', body)} == set()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from make_call.calling import Calling, LogQuery, NewAct, clock_face
+from make_call.calling import Acted, Calling, LogQuery, NewAct, clock_face
 from make_call.timing import Timing
 from navietakie.aws.tables.connections import Connection
 from navietakie.aws.tables.dynamo import Contended
@@ -117,8 +117,11 @@ class World:
         client_call_id: str | None = None,
         **how: Any,
     ) -> Call:
-        new = NewAct(action=action, call_id=call.call_id if call else None, client_call_id=client_call_id)
-        return self.calling.act("test", side, device, new, **{"deadline": self.deadline(), **how})[0]
+        how = {"deadline": self.deadline(), **how}
+        call_id = call.call_id if call else None
+        return self.calling.act(
+            "test", side, device, action, call_id=call_id, client_call_id=client_call_id, **how
+        ).call
 
     def ring(self, side: Any = "driver", device: str = "phone", client_call_id: str | None = None) -> Call:
         return self.act(side, "initiate", device=device, client_call_id=client_call_id)
@@ -316,10 +319,15 @@ def test_the_name_of_the_other_sides_initiate_is_no_repeat(world: World) -> None
 
 def test_a_repeat_counts_the_other_side_whoever_made_the_change(world: World) -> None:
     world.comes("passenger")
-    new = NewAct(action="initiate", client_call_id="first")
-    ringing, reached = world.calling.act("test", "driver", "phone", new, deadline=world.deadline())
-    world.act("passenger", "accept", ringing, "tablet")
-    assert (reached, world.calling.act("test", "driver", "phone", new, deadline=world.deadline())[1]) == (1, 1)
+
+    def initiate() -> Acted:
+        return world.calling.act(
+            "test", "driver", "phone", "initiate", client_call_id="first", deadline=world.deadline()
+        )
+
+    first = initiate()
+    world.act("passenger", "accept", first.call, "tablet")
+    assert (first.reached, initiate().reached) == (1, 1)
 
 
 def test_a_second_device_comes_too_late(world: World) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from make_call import ice
 from make_call.ice import for_call, parse
 from navietakie.domain import instants
 from navietakie.domain.errors import Refusal
@@ -24,9 +25,9 @@ def test_without_a_secret_the_servers_are_as_they_were_written() -> None:
     assert given() == []
 
 
-def test_turn_servers_get_credentials_for_an_hour_in_coturns_form() -> None:
-    # printf '1772362800:ride-7' | openssl dgst -sha1 -hmac north -binary | base64
-    credentials = {"username": "1772362800:ride-7", "credential": "/w+clbOLoHGoq4M0mfTLMwsZSWM="}
+def test_turn_servers_get_credentials_for_the_longest_call_in_coturns_form() -> None:
+    # printf '1772374200:ride-7' | openssl dgst -sha1 -hmac north -binary | base64
+    credentials = {"username": "1772374200:ride-7", "credential": "JHXcgXoKTQghOWmhtvlFBh1XSn4="}
     assert given(STUN, TURN, secret="north") == [STUN, TURN | credentials]
     assert given({**TURN, "username": "all", "credential": "of us"}, secret="north") == [TURN | credentials]
 
@@ -52,3 +53,21 @@ def test_what_is_no_list_of_servers_is_named_without_its_contents(text: str) -> 
     assert refused.value.code == "internal"
     assert "ICE_SERVERS" in refused.value.message
     assert "example.com" not in refused.value.message
+
+
+def test_relay_alone_needs_a_turn_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ICE_TRANSPORT_POLICY", "relay")
+    monkeypatch.setenv("ICE_SERVERS", json.dumps([STUN]))
+    with pytest.raises(Refusal) as refused:
+        ice.configured("ride-7", NOW)
+    assert (refused.value.code, "ICE_TRANSPORT_POLICY" in refused.value.message) == ("internal", True)
+    monkeypatch.setenv("ICE_SERVERS", json.dumps([STUN, TURN]))
+    assert (ice.configured("ride-7", NOW), ice.policy()) == ([STUN, TURN], "relay")
+
+
+@pytest.mark.parametrize(("configured", "policy"), [("", "all"), ("all", "all"), ("relay", "relay"), ("none", "relay")])
+def test_a_policy_that_is_not_known_hides_the_most(
+    monkeypatch: pytest.MonkeyPatch, configured: str, policy: str
+) -> None:
+    monkeypatch.setenv("ICE_TRANSPORT_POLICY", configured)
+    assert ice.policy() == policy
