@@ -1,0 +1,1 @@
+"""Programs to start from: they are tested, and yours to change."""

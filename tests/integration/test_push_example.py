@@ -1,0 +1,180 @@
+"""The sample subscriber of docs/examples/push.py, against an FCM and an APNs of this test's own."""
+
+import json
+import threading
+import time
+from collections.abc import Generator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+
+from docs.examples.push import MESSAGE_SECONDS, Device, NotTaken, Subscriber, to_fcm
+from navietakie.domain import instants
+
+BOOKING = "ride-7"
+CALL = "0660d8af7210bfc70119767a843fc2b3"
+ANDROID = Device("fcm", "android-1")
+IPHONE = Device("apns", "iphone-1", voip="iphone-voip-1")
+
+
+class Provider:
+    """Google or Apple: keeps what it gets, and answers with the status that a test wants."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[str, dict[str, str], Any]] = []
+        self.status = 200
+        provider = self
+
+        class Requests(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                provider.got.append((self.path, {k.lower(): v for k, v in self.headers.items()}, json.loads(body)))
+                self.send_response(provider.status)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Requests)
+        self.address = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+class Owned:
+    """Who owns which devices."""
+
+    def __init__(self) -> None:
+        self.devices = {"passenger": [ANDROID, IPHONE]}
+
+    def of(self, booking_code: str, side: str) -> list[Device]:
+        return list(self.devices.get(side, [])) if booking_code == BOOKING else []
+
+    def forget(self, device: Device) -> None:
+        self.devices["passenger"].remove(device)
+
+
+class Remembered:
+    """What was sent already."""
+
+    def __init__(self) -> None:
+        self.keys: set[str] = set()
+
+    def has(self, key: str) -> bool:
+        return key in self.keys
+
+    def add(self, key: str) -> None:
+        self.keys.add(key)
+
+
+class World:
+    def __init__(self, client: httpx.Client) -> None:
+        self.fcm, self.apns, self.owned = Provider(), Provider(), Owned()
+        self.subscriber = Subscriber(
+            devices=self.owned,
+            sent=Remembered(),
+            client=client,
+            authorize=lambda provider: f"bearer token-of-{provider}",
+            addresses={"fcm": self.fcm.address, "apns": self.apns.address},
+            project="rides",
+            bundle="com.example.rides",
+        )
+
+    def hears(self, *events: dict[str, Any]) -> None:
+        """SNS invokes the function."""
+        self.subscriber({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": json.dumps(e)}} for e in events]})
+
+
+@pytest.fixture
+def world() -> Generator[World]:
+    with httpx.Client() as client:
+        world = World(client)
+        yield world
+        for provider in (world.fcm, world.apns):
+            provider.server.shutdown()
+            provider.server.server_close()
+
+
+def event(type: str, **fields: Any) -> dict[str, Any]:
+    now = time.time_ns() // 1_000
+    common = {"booking_code": BOOKING, "timestamp": instants.to_text(now), "type": type}
+    return common | {"to": "passenger"} | fields
+
+
+def ringing(seconds: float = 45) -> dict[str, Any]:
+    rings_until = instants.to_text(time.time_ns() // 1_000 + round(seconds * instants.SECOND))
+    ids = {"call_id": CALL, "caller": "driver", "callee": "passenger"}
+    return event("call.ringing", event_id=f"{CALL}-1", rings_until=rings_until, **ids)
+
+
+def undelivered() -> dict[str, Any]:
+    return event("message.undelivered", event_id="m-undelivered-passenger", message_id="m", seq=7, sender="driver")
+
+
+def test_a_ringing_call_wakes_every_phone_of_the_callee_and_carries_ids_alone(world: World) -> None:
+    rings = ringing()
+    world.hears(rings)
+    ((path, headers, body),) = world.fcm.got
+    assert (path, headers["authorization"]) == ("/v1/projects/rides/messages:send", "bearer token-of-fcm")
+    ids = {name: rings[name] for name in ("type", "event_id", "booking_code", "call_id", "caller", "rings_until")}
+    assert (body["message"]["token"], body["message"]["data"]) == ("android-1", ids)
+    assert body["message"]["android"]["priority"] == "HIGH"
+    ((path, headers, body),) = world.apns.got
+    assert (path, body) == ("/3/device/iphone-voip-1", {"aps": {}, **ids})
+    assert (headers["apns-push-type"], headers["apns-topic"]) == ("voip", "com.example.rides.voip")
+    assert (headers["apns-priority"], headers["apns-collapse-id"]) == ("10", CALL)
+    assert int(headers["apns-expiration"]) <= instants.from_text(rings["rings_until"]) / instants.SECOND
+
+
+def test_an_undelivered_message_notifies_without_its_text(world: World) -> None:
+    world.hears(undelivered())
+    ((_, _, body),) = world.fcm.got
+    assert body["message"]["data"]["message_id"] == "m"
+    assert body["message"]["android"] == {"priority": "HIGH", "ttl": f"{MESSAGE_SECONDS}s", "collapse_key": BOOKING}
+    assert all(isinstance(value, str) for value in body["message"]["data"].values())
+    ((path, headers, body),) = world.apns.got
+    assert (path, headers["apns-push-type"]) == ("/3/device/iphone-1", "alert")
+    assert headers["apns-topic"] == "com.example.rides"
+    assert body["aps"] == {"alert": {"loc-key": "NEW_MESSAGE"}, "mutable-content": 1, "thread-id": BOOKING}
+    assert (body["message_id"], body["seq"]) == ("m", 7)
+
+
+def test_an_event_that_comes_twice_is_sent_once(world: World) -> None:
+    world.hears(ringing(), ringing())
+    world.hears(undelivered())
+    world.hears(undelivered())
+    assert (len(world.fcm.got), len(world.apns.got)) == (2, 2)
+
+
+def test_a_provider_that_is_busy_gets_the_event_again_and_the_other_does_not(world: World) -> None:
+    world.apns.status = 503
+    with pytest.raises(NotTaken):
+        world.hears(undelivered())
+    world.apns.status = 200
+    world.hears(undelivered())
+    assert (len(world.fcm.got), len(world.apns.got)) == (1, 2)
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_device_without_the_app_is_forgotten(world: World, status: int) -> None:
+    world.fcm.status = status
+    world.hears(undelivered())
+    assert world.owned.devices["passenger"] == [IPHONE]
+
+
+def test_a_ring_that_is_over_rings_nowhere(world: World) -> None:
+    world.hears(ringing(seconds=-1))
+    assert (world.fcm.got, world.apns.got) == ([], [])
+
+
+def test_only_the_side_that_it_is_for_is_notified_and_other_events_pass(world: World) -> None:
+    world.hears({**undelivered(), "to": "driver"}, event("call.ended", event_id="e"), event("booking.closed"))
+    assert (world.fcm.got, world.apns.got) == ([], [])
+
+
+def test_a_push_lives_as_long_as_the_ring() -> None:
+    rings = ringing(45)
+    now = instants.from_text(rings["rings_until"]) / instants.SECOND - 20
+    assert to_fcm(rings, ANDROID, "rides", now).body["message"]["android"]["ttl"] == "20s"
