@@ -99,7 +99,10 @@ test('120 messages that came during a cut are brought in, in order, once', async
     seqs(device.heard),
     Array.from({ length: 120 }, (_, index) => index + 4),
   );
-  assert.equal(device.healed[0].messages, 120);
+  assert.deepEqual(
+    device.healed.map((each) => each.messages),
+    [80, 40], // an answer to a sync has eight frames at most
+  );
 });
 
 /** Cuts a device off, stores messages meanwhile, and lets it come back. */

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 
 const FIRST_PAGE = 50;
 const FRAME_MESSAGES = 10;
+const SYNC_FRAMES = 8;
+const RING_MS = 45_000;
 
 /**
  * The server's side of the contract in memory: one booking, its connections and its call, over a network that can be
@@ -29,6 +31,14 @@ export class FakeServer {
   /** The answer of REST to a probe: an error body with its status, or null for the page. */
   restRefusal = null;
   handled = [];
+  /** By how many milliseconds the server's clock is ahead of the devices'. */
+  ahead = 0;
+  iceTransportPolicy = 'all';
+  booking = { closed_at: null, muted: [] };
+  /** By URL, what `fetch` posts somewhere else than to the API: a form's storage. */
+  uploads = [];
+  #iceCount = 0;
+  #ringEnd = 0;
   #markers = new Map();
   /** By side, the `client_call_id` with which it initiated the latest call. */
   #initiates = {};
@@ -62,14 +72,19 @@ export class FakeServer {
   }
 
   presence() {
-    const there = (side) => [...this.connections].some((each) => each.sender === side);
+    const there = (side) => [...this.connections].some((each) => each.sender === side && !each.away);
     return { driver: there('driver'), passenger: there('passenger'), agent: there('agent') };
   }
 
   /** What a client's `fetch` gets: history pages, and refusals. */
-  fetch = async (url) => {
+  fetch = async (url, { method, body } = {}) => {
     const query = new URL(url).searchParams;
+    if (method === 'POST') {
+      this.uploads.push({ url, fields: [...body.entries()] });
+      return answer(this.restRefusal?.status ?? 204, null);
+    }
     if (this.restRefusal) return answer(this.restRefusal.status, { error: this.restRefusal });
+    if (url.includes('/attachment?')) return answer(200, { url: `http://storage/${query.get('id')}?${++this.#iceCount}` });
     const before = query.get('before');
     const all = this.messages.filter((each) => !before || each.timestamp < before).reverse();
     const limit = Number(query.get('limit') ?? 50);
@@ -110,19 +125,51 @@ export class FakeServer {
     for (let at = 0; at < missed.length || !parts.length; at += FRAME_MESSAGES) {
       parts.push(missed.slice(at, at + FRAME_MESSAGES));
     }
+    const whole = parts.length <= SYNC_FRAMES;
+    parts.length = Math.min(parts.length, SYNC_FRAMES);
     parts.forEach((messages, part) => {
       const last = part === parts.length - 1;
-      const standing = last ? { call: this.call, presence: this.presence(), receipts: head.receipts } : {};
-      const through_seq = last ? head.head_seq : messages.at(-1).seq;
+      const { callNow: call, booking } = this;
+      const standing = last ? { call, presence: this.presence(), receipts: head.receipts, booking } : {};
+      const through_seq = last && whole ? head.head_seq : messages.at(-1).seq;
+      const through = last && whole ? (this.messages.at(-1)?.timestamp ?? null) : messages.at(-1).timestamp;
       const { head_seq, epoch } = head;
       const numbered = this.numbersParts ? { part } : {};
-      connection.post({ type: 'sync', id, ...numbered, messages, through_seq, head_seq, epoch, has_more: !last, ...standing });
+      connection.post({ type: 'sync', id, ...numbered, messages, through_seq, through, head_seq, epoch, has_more: !last, ...standing });
     });
   }
 
   on_ping(connection, { id }) {
     const call = this.call && { call_id: this.call.call_id, state: this.call.state, version: this.call.version };
-    connection.post({ type: 'pong', id, ...this.head(), call, presence: this.presence() });
+    const { away, booking } = { away: Boolean(connection.away), ...this };
+    connection.post({ type: 'pong', id, ...this.head(), call, presence: this.presence(), away, booking });
+  }
+
+  on_away(connection, { on }) {
+    connection.away = on;
+    this.tell({ type: 'presence', sender: connection.sender, online: !on }, (each) => each !== connection);
+  }
+
+  on_redact(connection, { id, timestamp }) {
+    const found = this.messages.find((each) => each.timestamp === timestamp);
+    if (!found) {
+      connection.post({ type: 'error', id, error: { code: 'not_found', retryable: false } });
+      return;
+    }
+    const metadata = { event: 'message_redacted', seq: found.seq, timestamp, by: connection.sender };
+    const note = { sender: 'system', message: 'Message removed', message_type: 'system', metadata };
+    const duplicate = Boolean(found.redacted_at);
+    const message = duplicate ? this.messages.find((each) => each.metadata?.seq === found.seq) : this.#append(note);
+    const blank = { ...found, message: '', metadata: null, redacted_at: found.redacted_at ?? message.timestamp };
+    this.messages[found.seq - 1] = blank;
+    connection.post({ type: 'ack', id, message, duplicate });
+    this.tell({ type: 'message', sender: 'system', message }, (each) => each !== connection);
+  }
+
+  on_attach(connection, { id, content_type, bytes }) {
+    const attachment = { id: `a${++this.#iceCount}`, content_type, bytes };
+    const upload = { url: 'http://storage/upload', fields: { key: `upload/${attachment.id}`, policy: 'p' } };
+    connection.post({ type: 'ack', id, attachment, upload });
   }
 
   on_delivered(connection, { seq }) {
@@ -146,6 +193,15 @@ export class FakeServer {
 
   on_call(connection, { id, call_action: action, call_id: callId, client_call_id: name }) {
     const { sender, deviceId } = connection;
+    const ice_servers = [{ urls: `stun:example.org` }];
+    const how = { ice_transport_policy: this.iceTransportPolicy, reached: 1 };
+    if (action === 'ice' || action === 'report') {
+      const fits = this.call?.call_id === callId && (this.call.state === 'ended') === (action === 'report');
+      if (!fits) connection.post({ type: 'error', id, error: { code: 'illegal_transition', retryable: false } });
+      else if (action === 'report') connection.post({ type: 'ack', id, call: this.call });
+      else connection.post({ type: 'ack', id, call: this.call, ice_servers: this.freshServers(), ...how });
+      return;
+    }
     const act = `${action} ${sender} ${deviceId}`;
     const call = this.call;
     const live = call && call.state !== 'ended';
@@ -166,7 +222,18 @@ export class FakeServer {
       this.changeCall(change, { sender, deviceId, act }, connection);
       if (action === 'initiate') this.#initiates[sender] = name;
     }
-    connection.post({ type: 'ack', id, call: this.call, ice_servers: [{ urls: 'stun:example.org' }], reached: 1 });
+    connection.post({ type: 'ack', id, call: this.callNow, ice_servers, ...how });
+  }
+
+  /** The call as it is told now: what is left of its ring shrinks. */
+  get callNow() {
+    if (this.call?.state !== 'ringing') return this.call;
+    return { ...this.call, ring_ms_left: this.#ringEnd - this.#clock.now() };
+  }
+
+  /** ICE servers with credentials that nobody else got. */
+  freshServers() {
+    return [{ urls: `turn:fresh-${++this.#iceCount}.example.org` }];
   }
 
   /** Moves the call on, or begins one, and tells everybody but `from`. */
@@ -177,8 +244,9 @@ export class FakeServer {
       const callee = sender === 'driver' ? 'passenger' : 'driver';
       this.call = { call_id: `call-${count}`, timestamp: String(count), caller: sender, callee, version: 0 };
     }
-    const answered = state === 'connected' ? { answered_by: deviceId } : {};
-    const ring_ms_left = state === 'ringing' ? 45_000 : null;
+    const answered = state === 'connected' ? { answered_by: deviceId, answered_at: this.#now() } : {};
+    const ring_ms_left = state === 'ringing' ? RING_MS : null;
+    if (state === 'ringing') this.#ringsUntil(this.call.call_id);
     this.call = { ...this.call, ...answered, state, act, ring_ms_left, version: this.call.version + 1 };
     this.tell({ type: 'call', sender: sender ?? 'system', call: this.call }, (each) => each !== from);
   }
@@ -193,8 +261,15 @@ export class FakeServer {
     return message;
   }
 
+  /** A ring ends two seconds after its deadline: an accept may be on its way. */
+  #ringsUntil(callId) {
+    const end = () => this.call?.call_id === callId && this.call.state === 'ringing' && this.changeCall('ended');
+    this.#ringEnd = this.#clock.now() + RING_MS;
+    this.#clock.setTimeout(end, RING_MS + 2_000);
+  }
+
   #now() {
-    return new Date(this.#clock.now()).toISOString().replace('Z', '000Z');
+    return new Date(this.#clock.now() + this.ahead).toISOString().replace('Z', '000Z');
   }
 
   #mark(connection, kind, seq) {
@@ -247,7 +322,7 @@ export class FakeServer {
 
       /** Sends a frame to the device. */
       post(frame) {
-        this.deliver({ v: 1, booking_code: 'test', ts: new Date(clock.now()).toISOString(), ...frame });
+        this.deliver({ v: 1, booking_code: 'test', ts: new Date(clock.now() + server.ahead).toISOString(), ...frame });
       }
 
       /** The same, with nothing added to the frame. */

@@ -27,6 +27,15 @@ export function fakeWebRtc(clock) {
       this.tracks.push(track);
     }
 
+    getSenders() {
+      const { tracks } = this;
+      return tracks.map((track, index) => ({ track, replaceTrack: async (other) => (tracks[index] = other) }));
+    }
+
+    setConfiguration(config) {
+      this.config = config;
+    }
+
     async createOffer() {
       this.#mustBeOpen();
       return { type: 'offer', sdp: `offer ${this.number} ${++descriptions}` };
@@ -72,8 +81,11 @@ export function fakeWebRtc(clock) {
       this.#perhapsConnect();
     }
 
+    /** What `getStats` tells, by id. */
+    stats = new Map();
+
     async getStats() {
-      return new Map();
+      return this.stats;
     }
 
     close() {
@@ -109,7 +121,12 @@ export function fakeWebRtc(clock) {
 export function fakeMicrophones() {
   const microphones = [];
   const getUserMedia = async () => {
-    const track = { enabled: true, running: true, stop: () => (track.running = false) };
+    const track = { enabled: true, running: true, readyState: 'live', stop: () => (track.running = false) };
+    /** It is pulled out. */
+    track.end = () => {
+      track.readyState = 'ended';
+      track.onended?.();
+    };
     microphones.push(track);
     return { getTracks: () => [track], getAudioTracks: () => [track] };
   };

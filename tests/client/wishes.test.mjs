@@ -1,0 +1,322 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { fakeMicrophones, fakeWebRtc } from './support/webrtc.mjs';
+import { World } from './support/world.mjs';
+
+/** A driver and a passenger; a device may be given a microphone whose prompt stays open until it is answered. */
+async function pair() {
+  const world = new World();
+  const webRtc = fakeWebRtc(world.clock);
+  const { getUserMedia } = fakeMicrophones();
+  const prompts = [];
+  const media = { RTCPeerConnection: webRtc.RTCPeerConnection, getUserMedia };
+  const asks = () => new Promise((resolve) => prompts.push(() => resolve(getUserMedia())));
+  const phone = (sender, more = {}) => world.device(sender, { ...media, ...more });
+  const [driver, passenger] = [phone('driver'), phone('passenger')];
+  await world.pass(200);
+  return { world, driver, passenger, phone, prompts, asks, ...webRtc };
+}
+
+const phases = (...devices) => devices.map(({ chat }) => chat.calls.phase);
+const acts = ({ server }, action) => server.handled.filter((each) => each.call_action === action);
+
+/** The line is dead, and no other is to be had until the end of this is called. */
+function cutOff(world, device) {
+  const admits = world.server.admits;
+  world.server.admits = (socket) => socket.deviceId !== device.deviceId && admits(socket);
+  device.socket.cut();
+  return () => (world.server.admits = admits);
+}
+
+async function rings({ world, driver, passenger }) {
+  driver.chat.calls.start();
+  await world.pass(200);
+  assert.deepEqual(phases(driver, passenger), ['calling', 'ringing']);
+}
+
+async function talks(scene) {
+  await rings(scene);
+  scene.passenger.chat.calls.accept();
+  await scene.world.pass(500);
+  assert.deepEqual(phases(scene.driver, scene.passenger), ['talking', 'talking']);
+}
+
+test('a ring ends at its deadline, though no line tells so', async () => {
+  const scene = await pair();
+  const { world, passenger } = scene;
+  await rings(scene);
+  cutOff(world, passenger);
+  const { ringsUntil } = passenger.chat.calls;
+  await world.pass(ringsUntil - world.clock.now() - 1);
+  assert.deepEqual(phases(passenger), ['ringing']);
+  let told = 0;
+  passenger.chat.on('change', () => (told += 1));
+  await world.pass(2);
+  assert.deepEqual(phases(passenger), ['idle']);
+  assert.equal(told > 0, true);
+  assert.equal(passenger.chat.calls.live, false);
+});
+
+test('calling ends at the deadline too, and the microphone is released', async () => {
+  const scene = await pair();
+  const { world, driver } = scene;
+  await rings(scene);
+  cutOff(world, driver);
+  await world.pass(45_100);
+  assert.deepEqual(phases(driver), ['idle']);
+});
+
+test('an accept in the last moment is heard after the deadline', async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  await rings(scene);
+  world.server.latency = (frame) => (frame ? 20 : 1_500);
+  await world.pass(driver.chat.calls.ringsUntil - world.clock.now() - 500);
+  passenger.chat.calls.accept();
+  await world.pass(1_000);
+  assert.deepEqual(phases(driver, passenger), ['idle', 'answering']);
+  await world.pass(4_000);
+  assert.deepEqual(phases(driver, passenger), ['talking', 'talking']);
+});
+
+test('the time of a call is counted by the server, whatever the clock of the device says', async () => {
+  const scene = await pair();
+  const { world, passenger } = scene;
+  world.server.ahead = 300_000;
+  await talks(scene);
+  await world.pass(60_000);
+  const seconds = ({ chat }) => Math.round((world.clock.now() - chat.calls.talkingSince) / 1_000);
+  assert.equal(seconds(passenger), 60);
+  passenger.chat.close();
+  const reloaded = scene.phone('passenger', passenger);
+  await world.pass(1_000);
+  assert.equal(seconds(reloaded), 61);
+});
+
+for (const [what, prepare, expected] of [
+  ['declined', rings, 'reject'],
+  ['hung up', talks, 'end'],
+]) {
+  test(`a call that is ${what} on a dead line is over at once, and it is said on the next line`, async () => {
+    const scene = await pair();
+    const { world, driver, passenger } = scene;
+    await prepare(scene);
+    const mend = cutOff(world, passenger);
+    passenger.chat.calls.hangUp();
+    assert.deepEqual(phases(passenger), ['idle']);
+    await world.pass(25_000); // longer than any request waits
+    assert.deepEqual(phases(passenger), ['idle']);
+    mend();
+    await world.pass(31_000);
+    assert.equal(acts(world, expected).length, 1);
+    assert.equal(world.server.call.state, 'ended');
+    assert.deepEqual(phases(driver, passenger), ['idle', 'idle']);
+  });
+
+  test(`a call that is ${what} on a dead line before a reload is ended after it`, async () => {
+    const scene = await pair();
+    const { world, driver, passenger } = scene;
+    await prepare(scene);
+    const mend = cutOff(world, passenger);
+    passenger.chat.calls.hangUp().catch(() => {});
+    await world.pass(1_000);
+    passenger.chat.close();
+    const reloaded = scene.phone('passenger', passenger);
+    mend();
+    const seen = [];
+    reloaded.chat.on('change', () => seen.push(reloaded.chat.calls.phase));
+    await world.pass(2_000);
+    assert.deepEqual(new Set(seen), new Set(['idle']));
+    assert.equal(world.server.call.state, 'ended');
+    assert.deepEqual(phases(driver, reloaded), ['idle', 'idle']);
+    assert.equal(scene.passenger.storage.length, 0);
+  });
+}
+
+test('a call that ended meanwhile needs no end, and the next one rings', async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  await rings(scene);
+  const mend = cutOff(world, passenger);
+  passenger.chat.calls.hangUp();
+  driver.chat.calls.hangUp();
+  await world.pass(500);
+  driver.chat.calls.start();
+  await world.pass(500);
+  mend();
+  await world.pass(5_000);
+  assert.deepEqual(phases(driver, passenger), ['calling', 'ringing']);
+});
+
+test('who hangs up on a dead line and calls again has the old call ended first', async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  await talks(scene);
+  const mend = cutOff(world, driver);
+  driver.chat.calls.hangUp();
+  driver.chat.calls.start();
+  await world.pass(1_000);
+  assert.deepEqual(phases(driver), ['dialling']);
+  mend();
+  await world.pass(5_000);
+  assert.deepEqual(phases(driver, passenger), ['calling', 'ringing']);
+  assert.equal(world.server.call.call_id, 'call-2');
+});
+
+test('a decline that an accept of the same device was faster than hangs up', async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  await rings(scene);
+  world.server.loses = (frame) => frame.type === 'ack' || frame.type === 'call';
+  passenger.chat.calls.accept();
+  await world.pass(100);
+  assert.equal(world.server.call.state, 'connected');
+  world.server.loses = () => false;
+  passenger.chat.calls.hangUp();
+  await world.pass(6_000);
+  assert.equal(world.server.call.state, 'ended');
+  assert.deepEqual(phases(driver, passenger), ['idle', 'idle']);
+});
+
+for (const who of ['driver', 'passenger']) {
+  test(`the ${who}'s answer is lost for 24 seconds, and there is sound all the same`, async () => {
+    const scene = await pair();
+    const { world, driver, passenger } = scene;
+    if (who === 'passenger') await rings(scene);
+    const until = world.clock.now() + 24_000;
+    const lost = (frame) => frame.type === 'ack' && frame.call && world.clock.now() < until;
+    world.server.loses = lost;
+    const { calls } = scene[who].chat;
+    const step = who === 'driver' ? calls.start() : calls.accept();
+    await world.pass(10_000);
+    if (who === 'driver') {
+      world.server.loses = (frame) => lost(frame) && frame.id.startsWith('ask-1');
+      passenger.chat.calls.accept();
+    }
+    await world.pass(20_000);
+    await step;
+    assert.deepEqual(phases(driver, passenger), ['talking', 'talking']);
+    assert.deepEqual([driver, passenger].map(({ chat }) => chat.calls.voice.state), ['connected', 'connected']);
+    assert.equal(scene.peers.every((peer) => peer.config.iceServers.length === 1), true);
+  });
+}
+
+test('a call whose answer nobody waited for is ended when it shows', async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  world.server.loses = (frame) => frame.type === 'ack';
+  driver.chat.calls.start();
+  await world.pass(100);
+  assert.equal(world.server.call.state, 'ringing');
+  const mend = cutOff(world, driver);
+  await driver.chat.calls.hangUp();
+  driver.chat.close();
+  world.server.loses = () => false;
+  const reloaded = scene.phone('driver', driver);
+  mend();
+  await world.pass(3_000);
+  assert.equal(world.server.call.state, 'ended');
+  assert.equal(world.server.call.call_id, 'call-1');
+  assert.deepEqual(phases(reloaded, passenger), ['idle', 'idle']);
+});
+
+test('a call that never reached the server does not ring after it was hung up', async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  world.server.refuse = ({ action }) => (action === 'call' ? 'lost' : null);
+  driver.chat.calls.start();
+  await world.pass(100);
+  await driver.chat.calls.hangUp();
+  world.server.refuse = () => null;
+  driver.socket.cut();
+  await world.pass(60_000);
+  assert.equal(world.server.call, null);
+  assert.deepEqual(phases(driver, passenger), ['idle', 'idle']);
+});
+
+test("another device's call is not ended for one that was hung up here", async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  const tablet = scene.phone('driver');
+  await world.pass(200);
+  world.server.refuse = (frame, { deviceId }) => (frame.action === 'call' && deviceId === driver.deviceId ? 'lost' : null);
+  driver.chat.calls.start();
+  await world.pass(100);
+  await driver.chat.calls.hangUp();
+  world.server.refuse = () => null;
+  tablet.chat.calls.start();
+  await world.pass(2_000);
+  assert.deepEqual(phases(driver, passenger, tablet), ['elsewhere', 'ringing', 'calling']);
+});
+
+test('with the prompt for the microphone open, a call that is cancelled stops, and the next one rings', async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  const tablet = scene.phone('passenger', { getUserMedia: scene.asks });
+  passenger.chat.close();
+  await world.pass(200);
+  driver.chat.calls.start();
+  await world.pass(200);
+  const accepted = assert.rejects(tablet.chat.calls.accept(), { code: 'illegal_transition' });
+  assert.deepEqual(phases(tablet), ['answering']);
+  driver.chat.calls.hangUp();
+  await world.pass(200);
+  await accepted;
+  assert.deepEqual(phases(tablet), ['idle']);
+  driver.chat.calls.start();
+  await world.pass(200);
+  assert.deepEqual(phases(driver, tablet), ['calling', 'ringing']);
+  scene.prompts[0](); // the old prompt is answered at last
+  await world.pass(200);
+  assert.deepEqual(phases(driver, tablet), ['calling', 'ringing']);
+  tablet.chat.calls.accept();
+  scene.prompts[1]();
+  await world.pass(500);
+  assert.deepEqual(phases(driver, tablet), ['talking', 'talking']);
+});
+
+test('with the prompt for the microphone open, a ring that is over is missed', async () => {
+  const scene = await pair();
+  const { world, driver } = scene;
+  const tablet = scene.phone('passenger', { getUserMedia: scene.asks });
+  await world.pass(200);
+  driver.chat.calls.start();
+  await world.pass(200);
+  const accepted = assert.rejects(tablet.chat.calls.accept(), { code: 'illegal_transition' });
+  cutOff(world, tablet);
+  await world.pass(45_000);
+  await accepted;
+  assert.deepEqual(phases(tablet), ['idle']);
+});
+
+test('with the prompt for the microphone open, a dialler sees that it is called', async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  const tablet = scene.phone('passenger', { getUserMedia: scene.asks });
+  passenger.chat.close();
+  await world.pass(200);
+  tablet.chat.calls.start();
+  assert.deepEqual(phases(tablet), ['dialling']);
+  for (let count = 0; count < 2; count += 1) {
+    driver.chat.calls.start();
+    await world.pass(200);
+    assert.deepEqual(phases(driver, tablet), ['calling', 'ringing']);
+    if (count === 0) driver.chat.calls.hangUp();
+    await world.pass(200);
+  }
+  scene.prompts[0](); // both want to talk
+  await world.pass(500);
+  assert.deepEqual(phases(driver, tablet), ['talking', 'talking']);
+});
+
+test('who is named as the answering device by the other side talks not', async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  const tablet = scene.phone('driver');
+  await world.pass(200);
+  await rings(scene);
+  world.server.changeCall('connected', { sender: 'passenger', deviceId: tablet.deviceId });
+  await world.pass(500);
+  assert.deepEqual(phases(driver, passenger, tablet), ['talking', 'elsewhere', 'elsewhere']);
+  assert.equal(tablet.chat.calls.voice, null);
+});
