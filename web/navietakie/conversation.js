@@ -382,9 +382,8 @@ export class Conversation extends Emitter {
     this.emit('frame', { direction: 'in', frame, text });
     const { access, away, outbox, sync, calls, receipts, typing, requests } = this.#parts;
     access.heard(frame.ts);
-    if (frame.id != null || frame.type === 'error') {
-      sync.sawLife(frame.type !== 'pong' && (outbox.waiting || requests.waiting));
-    }
+    const answers = frame.id != null || frame.type === 'error';
+    if (answers) sync.sawLife();
     switch (frame.type) {
       case 'message':
         this.#heard(frame.message);
@@ -415,7 +414,6 @@ export class Conversation extends Emitter {
         break;
       case 'call':
         calls.adopt(frame.call, frame.ts);
-        sync.hurry();
         break;
       case 'signal':
         calls.signalled(frame.call_id, frame.data);
@@ -428,6 +426,7 @@ export class Conversation extends Emitter {
         break;
       default: // a later server may say more: that is for later clients
     }
+    if (answers && frame.type !== 'pong') sync.relax(outbox.waiting || requests.waiting);
   }
 
   #heard(message) {
@@ -477,13 +476,12 @@ export class Conversation extends Emitter {
 
   /** Takes how things stand, from the end of a sync or from a pong. */
   #stands(frame) {
-    const { receipts, calls, sync } = this.#parts;
+    const { receipts, calls } = this.#parts;
     receipts.merge(frame.receipts);
     receipts.owed();
     if (frame.type === 'sync') calls.adopt(frame.call, frame.ts);
     if (JSON.stringify(frame.booking ?? OPEN) !== JSON.stringify(this.booking)) this.booking = frame.booking ?? OPEN;
     this.#sees(frame.presence);
-    sync.hurry();
   }
 
   #sees(presence) {
@@ -558,6 +556,7 @@ export class Conversation extends Emitter {
 
   /** Tells of changes once for everything that happened together. */
   #changed() {
+    this.#parts?.sync.hurry(); // a call, perhaps
     if (this.#changeDue) return;
     this.#changeDue = true;
     queueMicrotask(() => {

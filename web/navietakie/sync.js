@@ -23,6 +23,7 @@ export class Sync {
   #options;
   #count = 0;
   #asked = null;
+  #timers;
   #answer;
   #hole;
   #retry;
@@ -48,8 +49,8 @@ export class Sync {
   constructor(timeline, options) {
     this.#timeline = timeline;
     this.#options = options;
-    const timer = () => new Timer(options.clock);
-    [this.#answer, this.#hole, this.#retry, this.#ping, this.#pong, this.#doubt] = [1, 2, 3, 4, 5, 6].map(timer);
+    this.#timers = Array.from({ length: 6 }, () => new Timer(options.clock));
+    [this.#answer, this.#hole, this.#retry, this.#ping, this.#pong, this.#doubt] = this.#timers;
   }
 
   lineOpened() {
@@ -59,9 +60,8 @@ export class Sync {
   }
 
   lineLost() {
-    for (const timer of [this.#answer, this.#hole, this.#retry, this.#ping]) timer.stop();
+    for (const timer of this.#timers) timer.stop();
     this.#asked = this.#pongAt = null;
-    this.#trust();
   }
 
   /** Takes note that something was asked which wants an answer. */
@@ -69,13 +69,15 @@ export class Sync {
     if (!this.#doubt.due) this.#doubt.set(DOUBT_MS, () => this.ping());
   }
 
-  /**
-   * Takes note that something was answered: both directions work. That says nothing of what is still `waited` for, unless
-   * it was a ping's answer.
-   */
-  sawLife(waited) {
-    this.#trust();
-    if (waited) this.expect();
+  /** Takes note that something was answered which is no ping, and whether other answers are still `owed`. */
+  relax(owed) {
+    this.#doubt.stop();
+    if (owed) this.expect();
+  }
+
+  /** Takes note that something was answered: both directions worked when it was asked. */
+  sawLife() {
+    this.#pong.stop();
     if (!this.#ping.due) this.#pingIn(this.#pace());
   }
 
@@ -187,11 +189,6 @@ export class Sync {
     const { send, dead } = this.#options;
     if (this.#pong.due || !send({ action: 'ping', id: `ping-${++this.#count}` })) return;
     this.#pong.set(PONG_MS, dead);
-  }
-
-  #trust() {
-    this.#pong.stop();
-    this.#doubt.stop();
   }
 
   #pace() {

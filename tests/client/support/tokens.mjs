@@ -1,0 +1,5 @@
+/** A JWT that nobody signed. `exp` is in seconds since 1970. */
+export function jwt(claims) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  return `${part({ alg: 'HS256' })}.${part(claims)}.c2lnbmF0dXJl`;
+}
