@@ -34,6 +34,7 @@ export class Voice {
   gone = new AbortController();
   #options;
   #servers;
+  #restarting = false;
   #peer = null;
   #microphone = null;
   #session = newId();
@@ -107,7 +108,7 @@ export class Voice {
       if (!this.#peer) return; // too early: both ends show themselves when they begin
       if (!(await this.#meet(data.session))) return;
       if (data.hello) await this.#greet();
-      if (data.restart && this.#options.offers) await this.#restart();
+      if (data.restart && this.#options.offers) this.#restart();
       if (data.description?.type === 'offer') await this.#answer(data);
       if (data.description?.type === 'answer') await this.#conclude(data);
       for (const candidate of data.candidates ?? []) await this.#addCandidate(candidate);
@@ -122,9 +123,9 @@ export class Voice {
       const { offers, clock } = this.#options;
       const stuck = peer.connectionState === 'failed' || clock.now() - this.#since > STUCK_MS;
       if (offers && peer.signalingState === 'have-local-offer') this.#sayDescription();
-      else if (offers && stuck) await this.#restart();
+      else if (offers && stuck) this.#restart();
       else if (!offers && !peer.remoteDescription) this.#say({ hello: true });
-      else if (!offers && stuck) await this.#restart();
+      else if (!offers && stuck) this.#restart();
       if (stuck) this.#since = clock.now();
     });
   }
@@ -194,16 +195,17 @@ export class Voice {
   /** Looks for another way, by fresh servers: the credentials of the old ones may have run out. */
   async #restart() {
     const { offers, clock, freshServers } = this.#options;
-    const peer = this.#peer;
-    try {
-      this.#servers = await within(SERVERS_MS, clock, freshServers());
-      peer.setConfiguration(this.#config);
-    } catch {
-      // Then by those that we have.
-    }
-    if (peer !== this.#peer || !peer) return;
-    if (offers) await this.#makeOffer(true);
-    else this.#say({ restart: true });
+    if (this.#restarting) return;
+    this.#restarting = true;
+    // Not in the queue: signals must not wait for it.
+    this.#servers = await within(SERVERS_MS, clock, freshServers()).catch(() => this.#servers);
+    this.#restarting = false;
+    this.#enqueue(async () => {
+      if (!this.#peer) return;
+      this.#peer.setConfiguration(this.#config);
+      if (offers) await this.#makeOffer(true);
+      else this.#say({ restart: true });
+    });
   }
 
   #dismantle() {

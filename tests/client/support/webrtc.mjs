@@ -120,7 +120,9 @@ export function fakeWebRtc(clock) {
 /** A `getUserMedia` whose microphones are kept in a list; their tracks can be asked whether they run. */
 export function fakeMicrophones() {
   const microphones = [];
+  const there = { missing: false };
   const getUserMedia = async () => {
+    if (there.missing) throw new Error('Requested device not found');
     const track = { enabled: true, running: true, readyState: 'live', stop: () => (track.running = false) };
     /** It is pulled out. */
     track.end = () => {
@@ -130,5 +132,5 @@ export function fakeMicrophones() {
     microphones.push(track);
     return { getTracks: () => [track], getAudioTracks: () => [track] };
   };
-  return { getUserMedia, microphones };
+  return { getUserMedia, microphones, there };
 }

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { jwt } from './support/tokens.mjs';
+import { World, texts } from './support/world.mjs';
+
+/** React Native's AsyncStorage: every answer takes its time, and not all the same. */
+function asyncStorage(clock, items = new Map()) {
+  const later = (act) =>
+    new Promise((resolve) => clock.setTimeout(() => resolve(act()), clock.between(5, 200)));
+  return {
+    items,
+    getAllKeys: () => later(() => [...items.keys()]),
+    getItem: (key) => later(() => items.get(key) ?? null),
+    setItem: (key, value) => later(() => void items.set(key, value)),
+    removeItem: (key) => later(() => void items.delete(key)),
+  };
+}
+
+test('messages of an earlier start go first, though the storage takes its time', async () => {
+  const world = new World();
+  world.server.admits = () => false;
+  const first = world.device('driver', { storage: asyncStorage(world.clock) });
+  await world.pass(1_000);
+  for (const text of ['one', 'two', 'three']) first.chat.send(text);
+  await world.pass(5_000);
+  first.chat.close();
+  world.server.admits = () => true;
+  const { chat } = world.device('driver', { storage: asyncStorage(world.clock, first.storage.items) });
+  chat.send('four');
+  await world.pass(5_000);
+  assert.deepEqual(texts(world.server.messages), ['one', 'two', 'three', 'four']);
+  await world.pass(5_000);
+  assert.equal(first.storage.items.size, 0);
+});
+
+test('a clock that was put back reorders nothing', async () => {
+  const world = new World();
+  const items = new Map();
+  const early = { id: 'old', message: 'old', message_type: 'text', metadata: null, state: 'waiting', error: null };
+  items.set('navietakie outbox ws://fake/ws test driver old', JSON.stringify({ ...early, created_at: 4e12 }));
+  world.server.admits = () => false;
+  const first = world.device('driver', { storage: asyncStorage(world.clock, items) });
+  first.chat.send('new');
+  await world.pass(5_000);
+  first.chat.close();
+  world.server.admits = () => true;
+  world.device('driver', { storage: asyncStorage(world.clock, items) });
+  await world.pass(3_000);
+  assert.deepEqual(texts(world.server.messages), ['old', 'new']);
+});
+
+test('a storage that never answers is done without after ten seconds', async () => {
+  const world = new World();
+  const never = () => new Promise(() => {});
+  const storage = { getAllKeys: never, getItem: never, setItem: never, removeItem: never };
+  const { chat } = world.device('driver', { storage });
+  chat.send('Hello');
+  await world.pass(9_000);
+  assert.deepEqual(world.server.messages, []);
+  await world.pass(3_000);
+  assert.deepEqual(texts(world.server.messages), ['Hello']);
+});
+
+test('a storage whose every answer is an error costs the survival, nothing else', async () => {
+  const world = new World();
+  const fails = async () => Promise.reject(new Error('broken'));
+  const storage = { getAllKeys: fails, getItem: fails, setItem: fails, removeItem: fails };
+  const { chat } = world.device('driver', { storage, token: jwt({ sub: 'anna' }) });
+  chat.send('Hello');
+  await world.pass(1_000);
+  assert.deepEqual(texts(world.server.messages), ['Hello']);
+});
+
+test('a call that was left before the app was killed is ended by the next start', async () => {
+  const world = new World();
+  const storage = asyncStorage(world.clock);
+  const passenger = world.device('passenger', { storage });
+  world.device('driver').chat.calls.start();
+  await world.pass(1_000);
+  assert.equal(passenger.chat.calls.phase, 'ringing');
+  world.server.admits = () => false;
+  passenger.socket.cut();
+  passenger.chat.calls.hangUp().catch(() => {});
+  await world.pass(1_000);
+  passenger.chat.close();
+  world.server.admits = () => true;
+  const seen = [];
+  const { chat } = world.device('passenger', { storage, deviceId: passenger.deviceId });
+  chat.on('change', () => seen.push(chat.calls.phase));
+  await world.pass(3_000);
+  assert.deepEqual(new Set(seen), new Set(['idle']));
+  assert.equal(world.server.call.state, 'ended');
+});
+
+test('a storage that cannot be listed is told in a sentence', () => {
+  const storage = { getItem() {}, setItem() {}, removeItem() {} };
+  assert.throws(() => new World().device('driver', { storage }), { name: 'TypeError', message: /key or getAllKeys/ });
+});
