@@ -32,6 +32,19 @@ test('a message whose ack is lost is sent again under the same id, and stored on
   assert.deepEqual(chat.outbox, []);
 });
 
+test('that a message is stored is told once, however often it is seen', async () => {
+  const world = new World();
+  const { chat, WebSocket } = world.device('driver');
+  const sent = [];
+  chat.on('sent', ({ message }) => sent.push(message));
+  await world.pass(100);
+  for (const text of ['one', 'two']) chat.send(text);
+  await world.pass(500);
+  WebSocket.latest.cut();
+  await world.pass(2_000);
+  assert.deepEqual(sent, ['one', 'two']);
+});
+
 test('a message that is seen in a sync needs no ack', async () => {
   const world = new World();
   const { chat, WebSocket } = world.device('driver');

@@ -57,6 +57,61 @@ test('what lies before a page of own messages can be read', async () => {
   assert.equal(world.server.receipts.passenger.read, 51);
 });
 
+test('after reading everything, what the server knows of this side leaves nothing unread', async () => {
+  const { world, driver, passenger } = await pair();
+  for (const text of ['one', 'two']) driver.chat.send(text);
+  await world.pass(500);
+  for (const text of ['my answer', 'and more']) passenger.chat.send(text);
+  await world.pass(500);
+  passenger.chat.markRead();
+  await world.pass(500);
+  assert.equal(passenger.chat.unread, 0);
+  const { head_seq, receipts } = world.server.head();
+  assert.equal(head_seq - receipts.passenger.read, 0);
+});
+
+test('own messages alone are no reason to say that all is read', async () => {
+  const { world, passenger } = await pair();
+  passenger.chat.send('one');
+  await world.pass(500);
+  passenger.chat.markRead();
+  await world.pass(500);
+  assert.equal(world.server.handled.filter((each) => each.action === 'read').length, 0);
+});
+
+for (const sender of ['system', 'agent']) {
+  test(`for ${sender}, unread counts what the others have written since this device has read`, async () => {
+    const { world, driver } = await pair();
+    const { chat } = world.device(sender);
+    await world.pass(200);
+    driver.chat.send('one');
+    chat.send('mine');
+    await world.pass(500);
+    assert.equal(chat.unread, 1);
+    chat.markRead();
+    assert.equal(chat.unread, 0);
+    driver.chat.send('two');
+    await world.pass(500);
+    assert.equal(chat.unread, 1);
+  });
+}
+
+test('who has read a message has got it, whatever a server says', async () => {
+  const { world, driver } = await pair();
+  for (let count = 0; count < 5; count += 1) world.server.store({ sender: 'driver', message: `${count}` });
+  await world.pass(500);
+  const tell = (delivered, read) => {
+    const receipts = { driver: { delivered: 0, read: 0 }, passenger: { delivered, read } };
+    world.server.tell({ type: 'receipt', sender: 'passenger', receipts });
+  };
+  tell(0, 5);
+  await world.pass(50);
+  assert.deepEqual(driver.chat.receipts.passenger, { delivered: 5, read: 5 });
+  tell(3, 2);
+  await world.pass(50);
+  assert.deepEqual(driver.chat.receipts.passenger, { delivered: 5, read: 5 });
+});
+
 test('own messages are not told as delivered', async () => {
   const { world, driver } = await pair();
   driver.chat.send('Hello');

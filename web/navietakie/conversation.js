@@ -559,7 +559,7 @@ export class Conversation extends Emitter {
     this.#parts?.sync.hurry(); // a call, perhaps
     if (this.#changeDue) return;
     this.#changeDue = true;
-    queueMicrotask(() => {
+    Promise.resolve().then(() => {
       this.#changeDue = false;
       this.emit('change');
     });

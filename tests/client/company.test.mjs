@@ -1,0 +1,263 @@
+import assert from 'node:assert/strict';
+import { afterEach, test } from 'node:test';
+import { World, texts } from './support/world.mjs';
+
+const handled = ({ server }, action) => server.handled.filter((each) => each.action === action);
+
+async function pair() {
+  const world = new World();
+  const [driver, passenger] = [world.device('driver'), world.device('passenger')];
+  await world.pass(200);
+  return { world, driver, passenger };
+}
+
+async function said({ world, driver }, ...words) {
+  for (const text of words) driver.chat.send(text);
+  await world.pass(1_000);
+}
+
+test('a redacted message is blank on every device, in its place', async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  await said(scene, 'one', 'my secret', 'three');
+  const redacted = [];
+  passenger.chat.on('redacted', (message) => redacted.push(message));
+  const note = driver.chat.redact(driver.chat.messages[1]);
+  await world.pass(200);
+  assert.equal((await note).metadata.event, 'message_redacted');
+  for (const { chat } of [driver, passenger]) {
+    assert.deepEqual(texts(chat.messages), ['one', '', 'three', 'Message removed']);
+    assert.deepEqual(chat.messages, world.server.messages);
+  }
+  assert.deepEqual(redacted, [world.server.messages[1]]);
+});
+
+test('a copy of the old text that was under way is blanked when it comes', async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  await said(scene, 'one');
+  world.server.latency = (frame) => (frame?.message?.seq === 2 ? 250 : 20);
+  driver.chat.send('my secret');
+  await world.pass(60);
+  driver.chat.redact(world.server.messages[1].timestamp);
+  const heard = [];
+  passenger.chat.on('message', ({ message }) => heard.push(message));
+  await world.pass(1_000);
+  assert.deepEqual(heard, ['', 'Message removed']);
+  assert.deepEqual(texts(passenger.chat.messages), ['one', '', 'Message removed']);
+});
+
+test('an older page that was fetched before a redaction is blanked', async () => {
+  const world = new World();
+  for (let count = 0; count < 80; count += 1) world.server.store({ sender: 'driver', message: `${count}` });
+  const page = world.server.fetch;
+  const { chat } = world.device('passenger', {
+    fetch: async (url) => {
+      const answer = await page(url);
+      const old = world.server.messages[3];
+      const metadata = { event: 'message_redacted', seq: 4, timestamp: old.timestamp, by: 'driver' };
+      world.server.store({ sender: 'system', message: 'Message removed', message_type: 'system', metadata });
+      await new Promise((resolve) => world.clock.setTimeout(resolve, 500));
+      return answer;
+    },
+  });
+  await world.pass(200);
+  const older = chat.loadOlder();
+  await world.pass(1_000);
+  await older;
+  assert.deepEqual([chat.messages[3].message, chat.messages[4].message], ['', '4']);
+});
+
+test('a note of a redaction that a side has written itself blanks nothing', async () => {
+  const scene = await pair();
+  const { world, passenger } = scene;
+  await said(scene, 'one');
+  const metadata = { event: 'message_redacted', seq: 1 };
+  world.server.store({ sender: 'driver', message: 'Message removed', metadata });
+  await world.pass(500);
+  assert.equal(passenger.chat.messages[0].message, 'one');
+});
+
+test('a redaction that the server refuses is rejected', async () => {
+  const { world, driver } = await pair();
+  const refused = assert.rejects(driver.chat.redact('2020-01-01T00:00:00.000000Z'), { code: 'not_found' });
+  await world.pass(500);
+  await refused;
+});
+
+test('a photo is uploaded by the form that the server gives, and sent', async () => {
+  const { world, driver, passenger } = await pair();
+  const file = new Blob(['12345'], { type: 'image/jpeg' });
+  const sent = driver.chat.attach(file, 'The parcel', { metadata: { note: 'at the door' } });
+  await world.pass(1_000);
+  assert.equal((await sent).seq, 1);
+  const [{ content_type, bytes }] = handled(world, 'attach');
+  assert.deepEqual({ content_type, bytes }, { content_type: 'image/jpeg', bytes: 5 });
+  const [{ url, fields }] = world.server.uploads;
+  assert.equal(url, 'http://storage/upload');
+  assert.deepEqual(fields.map(([name]) => name), ['key', 'policy', 'file']);
+  const [message] = passenger.chat.messages;
+  assert.equal(message.message, 'The parcel');
+  assert.deepEqual(message.metadata, { note: 'at the door', attachment: { id: fields[0][1].slice('upload/'.length) } });
+});
+
+test('a voice note needs no text, and its type no parameters', async () => {
+  const { world, driver } = await pair();
+  driver.chat.attach(new Blob(['12'], { type: 'audio/webm;codecs=opus' }));
+  await world.pass(1_000);
+  assert.equal(handled(world, 'attach')[0].content_type, 'audio/webm');
+  assert.deepEqual(texts(world.server.messages), ['']);
+});
+
+test('an upload that fails sends nothing', async () => {
+  const { world, driver } = await pair();
+  world.server.restRefusal = { status: 403 };
+  const failed = assert.rejects(driver.chat.attach(new Blob(['1'], { type: 'image/png' })), { code: 'upload' });
+  await world.pass(1_000);
+  await failed;
+  assert.deepEqual(world.server.messages, []);
+  assert.deepEqual(driver.chat.outbox, []);
+});
+
+test('the address of an attachment is asked for once in ten minutes, and again after a failure', async () => {
+  const { world, driver } = await pair();
+  world.server.restRefusal = { status: 503, code: 'unavailable' };
+  await assert.rejects(driver.chat.attachmentUrl('a1'), { code: 'unavailable' });
+  world.server.restRefusal = null;
+  const first = await driver.chat.attachmentUrl('a1');
+  assert.equal(await driver.chat.attachmentUrl('a1'), first);
+  await world.pass(601_000);
+  assert.notEqual(await driver.chat.attachmentUrl('a1'), first);
+});
+
+test('an agent writes, is seen, counts as no side, and has no receipts', async () => {
+  const { world, driver, passenger } = await pair();
+  const agent = world.device('agent');
+  await world.pass(200);
+  assert.deepEqual(driver.chat.presence, { driver: true, passenger: true, agent: true });
+  driver.chat.send('Help');
+  agent.chat.send('I am here');
+  await world.pass(500);
+  assert.deepEqual(texts(passenger.chat.messages).sort(), ['Help', 'I am here']);
+  assert.equal(agent.chat.unread, 1);
+  agent.chat.markRead();
+  await world.pass(500);
+  assert.equal(agent.chat.unread, 0);
+  assert.equal([...handled(world, 'read'), ...handled(world, 'delivered')].length, 2); // of the sides alone
+  driver.chat.calls.start();
+  await world.pass(200);
+  assert.equal(agent.chat.calls.phase, 'elsewhere');
+});
+
+test('what the company has ordered is known from the start, and follows', async () => {
+  const { world, driver } = await pair();
+  const { booking } = driver.chat;
+  assert.deepEqual(booking, { closed_at: null, muted: [] });
+  world.server.booking = { closed_at: '2026-01-31T08:00:00.000000Z', muted: ['driver'] };
+  const metadata = { event: 'side_muted', side: 'driver' };
+  world.server.store({ sender: 'system', message: '', message_type: 'system', metadata });
+  await world.pass(100);
+  assert.deepEqual(driver.chat.booking, world.server.booking);
+  const before = driver.chat.booking;
+  await world.pass(61_000);
+  assert.equal(driver.chat.booking, before);
+  world.device('passenger');
+  await world.pass(200);
+  assert.deepEqual(world.devices.at(-1).chat.booking, world.server.booking);
+});
+
+test('a device that is away is seen as absent, until it is back', async () => {
+  const { world, driver, passenger } = await pair();
+  passenger.chat.setAway(true);
+  await world.pass(200);
+  assert.equal(passenger.chat.away, true);
+  assert.equal(driver.chat.presence.passenger, false);
+  driver.chat.send('Hello');
+  await world.pass(200);
+  assert.deepEqual(texts(passenger.chat.messages), ['Hello']);
+  passenger.chat.setAway(false);
+  await world.pass(200);
+  assert.equal(driver.chat.presence.passenger, true);
+  assert.equal(handled(world, 'away').length, 2);
+});
+
+test('that a device is away is said again on the next line, and after a pong that does not know it', async () => {
+  const { world, passenger } = await pair();
+  passenger.chat.setAway(true);
+  await world.pass(200);
+  passenger.socket.cut();
+  await world.pass(1_000);
+  assert.equal(passenger.socket.away, true);
+  passenger.socket.away = false;
+  await world.pass(5_000);
+  assert.equal(passenger.socket.away, true);
+});
+
+test('a server that does not know away, or is too busy for it, is no problem', async () => {
+  const { world, passenger } = await pair();
+  world.server.refuse = ({ action }) => (action === 'away' ? { code: 'invalid_request' } : null);
+  passenger.chat.setAway(true);
+  passenger.chat.send('Hello');
+  await world.pass(1_000);
+  assert.deepEqual(passenger.problems, []);
+  assert.deepEqual(texts(world.server.messages), ['Hello']);
+});
+
+test('a receipt that the server is too busy for is no problem, and said again', async () => {
+  const { world, driver, passenger } = await pair();
+  world.server.refuse = ({ action }, connection) => {
+    if (action !== 'delivered') return null;
+    connection.post({ type: 'error', error: { code: 'rate_limited', retryable: true, retry_after_ms: 200 } });
+    return 'lost';
+  };
+  driver.chat.send('Hello');
+  await world.pass(1_000);
+  assert.deepEqual(passenger.problems, []);
+  world.server.refuse = () => null;
+  await world.pass(5_000);
+  assert.equal(world.server.receipts.passenger.delivered, 1);
+});
+
+afterEach(() => delete globalThis.document);
+
+test('a page that is hidden says away by itself, and is back when it is seen', async () => {
+  globalThis.document = Object.assign(new EventTarget(), { visibilityState: 'hidden' });
+  const { world, passenger } = await pair();
+  assert.equal(passenger.socket.away, true);
+  document.visibilityState = 'visible';
+  document.dispatchEvent(new Event('visibilitychange'));
+  await world.pass(200);
+  assert.equal(passenger.socket.away, false);
+  document.visibilityState = 'hidden';
+  document.dispatchEvent(new Event('visibilitychange'));
+  await world.pass(200);
+  assert.equal(passenger.socket.away, true);
+  passenger.chat.close();
+  document.visibilityState = 'visible';
+  document.dispatchEvent(new Event('visibilitychange'));
+  assert.equal(passenger.chat.away, true);
+});
+
+test('where there is no page, the option watch tells when the app is away and when it wakes', async () => {
+  const world = new World();
+  let app;
+  let watching = false;
+  const watch = (told) => {
+    app = told;
+    watching = true;
+    return () => (watching = false);
+  };
+  const { chat, WebSocket } = world.device('driver', { watch });
+  await world.pass(10_000);
+  app.away(true);
+  await world.pass(100);
+  assert.equal(WebSocket.latest.away, true);
+  WebSocket.latest.cut({ silent: true });
+  app.away(false);
+  app.wake();
+  await world.pass(11_000);
+  assert.equal(chat.state, 'open');
+  assert.equal(world.server.connections.size, 1);
+  chat.close();
+  assert.equal(watching, false);
+});
