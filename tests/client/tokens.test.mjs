@@ -148,8 +148,8 @@ test('reconnect takes the place of a try that hangs', async () => {
 });
 
 for (const [what, claims, message] of [
-  ['another role', { role: 'passenger' }, /role passenger/],
-  ['another booking', { booking_code: 'other' }, /another booking/],
+  ['another role', { role: 'passenger' }, /for passenger of test/],
+  ['another booking', { booking_code: 'other' }, /for driver of other/],
 ]) {
   for (const given of ['a text', 'a function']) {
     test(`a token of ${what} (${given}) ends the tries with the reason`, async () => {

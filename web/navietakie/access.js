@@ -63,8 +63,7 @@ export class Access {
       throw fault('unauthorized', 'The token is no JWT', { retryable: this.renewable });
     }
     const { role = sender, booking_code: booking = bookingCode, sub } = claimsOf(token);
-    if (role !== sender) throw fault('forbidden', `The token is for the role ${role}`);
-    if (booking !== bookingCode) throw fault('forbidden', 'The token is for another booking');
+    if (role !== sender || booking !== bookingCode) throw fault('forbidden', `The token is for ${role} of ${booking}`);
     owner(sub ?? null);
     return token;
   }

@@ -6,6 +6,8 @@ import { Voice } from './voice.js';
 
 /** How long the answer to `initiate` or `accept` is waited for: about as long as it rings. */
 const STEP_MS = 50_000;
+/** Longer than any ring: what did not show until then never was. */
+const LAPSE_MS = 200_000;
 
 /** The properties of a snapshot, and of its voice. */
 const SHOWN = ['phase', 'call', 'ringsUntil', 'talkingSince', 'reached', 'live'];
@@ -39,13 +41,14 @@ export class Calls {
   /** This device's call: `{call_id, ice_servers, ice_transport_policy}`. */
   #part = null;
   /**
-   * What the user has left: `{call_id, action}`; `{name}` alone where the server has not told the id, `name` with
+   * What the user has left: `{call_id, action}`; `{name, until}` where the server has not told the id, `name` with
    * `call_id` where it has to be proved first that the call is this device's.
    */
   #left = null;
   /** The promise that what was left has been said. */
   #farewell = null;
   #ring;
+  #lapse;
   #microphone = null;
   #forgetDevices = null;
   /** How a voice was, until it can be reported. */
@@ -71,14 +74,12 @@ export class Calls {
   constructor(options) {
     this.#options = options;
     this.#ring = new Timer(options.clock);
+    this.#lapse = new Timer(options.clock);
   }
 
   /** Takes what a device before a reload has kept: at once, or a promise of it. */
   recall() {
-    const take = (kept) => {
-      this.#part ??= kept?.part ?? null;
-      this.#left ??= kept?.left ?? null;
-    };
+    const take = (kept) => kept && this.#keep(kept.part, kept.left);
     const kept = this.#options.store.read(this.#key);
     return kept?.then ? kept.then(take) : take(kept);
   }
@@ -126,7 +127,7 @@ export class Calls {
     this.#drop();
     this.#silence();
     if (this.live) this.#leave({ call_id: this.call.call_id, action: this.#wayOut(this.call) });
-    else if (step?.said) this.#leave(left(step));
+    else if (step?.said) this.#forsake(step);
     this.#options.changed();
     await this.#farewell;
   }
@@ -175,6 +176,7 @@ export class Calls {
     this.#drop();
     this.#silence();
     this.#ring.stop();
+    this.#lapse.stop();
   }
 
   /** What the call as the server tells it means here. */
@@ -214,7 +216,7 @@ export class Calls {
     } catch (error) {
       if (this.#step !== step) return;
       this.#step = null;
-      if (error.code === 'timeout' && step.said) this.#leave(left(step));
+      if (error.code === 'timeout' && step.said) this.#forsake(step);
       this.adopt(error.details?.call);
       throw error;
     } finally {
@@ -242,8 +244,7 @@ export class Calls {
     const answering = step.phase === 'answering';
     if (answering ? !gone && !elsewhere && !late : step.said || !elsewhere) return;
     const code = answering ? 'illegal_transition' : 'call_in_progress';
-    const message = answering ? 'The call rings no longer' : 'Another device has the call';
-    this.#drop(fault(code, message, { details: { call } }));
+    this.#drop(fault(code, 'The call is over, or another device has it', { details: { call } }));
   }
 
   /** The answer to a step that the user has left came after all: its call is ended, unless another step wants it. */
@@ -273,6 +274,12 @@ export class Calls {
 
   #wayOut(call) {
     return call.state === 'ringing' && call.callee === this.#options.side ? 'reject' : 'end';
+  }
+
+  /** A step was said, and nobody waits for its answer any more. */
+  #forsake({ fields: { call_id, client_call_id: name } }) {
+    if (call_id) this.#leave({ call_id, action: 'reject' });
+    else this.#leave({ name, until: this.#options.clock.now() + LAPSE_MS });
   }
 
   #leave(what) {
@@ -441,6 +448,9 @@ export class Calls {
     if (part === this.#part && left === this.#left) return;
     this.#part = part;
     this.#left = left;
+    const { clock } = this.#options;
+    this.#lapse.stop();
+    if (left?.until) this.#lapse.set(Math.max(0, left.until - clock.now()), () => this.#keep(this.#part, null));
     this.#options.store.write(this.#key, part || left ? { part, left } : null);
   }
 
@@ -456,9 +466,6 @@ export class Calls {
     return call.timestamp > this.call.timestamp;
   }
 }
-
-/** What is left of a step that was said and whose answer nobody waits for. */
-const left = ({ fields }) => (fields.call_id ? { call_id: fields.call_id, action: 'reject' } : { name: fields.client_call_id });
 
 const partOf = ({ call, ice_servers = [], ice_transport_policy = 'all' }) => ({
   call_id: call.call_id,

@@ -26,10 +26,10 @@ export class Rest {
     const headers = token ? { authorization: `Bearer ${token}` } : {};
     const { answer, body } = await this.#fetch(`${api}/api/v1/${resource}?${query(values)}`, { headers });
     if (answer.ok) return body;
-    const { code = 'internal', message = 'The server refused', details, request_id } = body?.error ?? {};
-    const retryable = answer.status === 429 || answer.status >= 500;
+    const { status } = answer;
+    const retryable = status === 429 || status >= 500;
     const retry_after_ms = Number(answer.headers.get('retry-after')) * 1_000 || null;
-    throw fault(code, message, { details, request_id, retryable, retry_after_ms, status: answer.status });
+    throw fault('internal', 'The server refused', { ...body?.error, retryable, retry_after_ms, status });
   }
 
   async #fetch(url, options) {

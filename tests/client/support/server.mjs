@@ -35,8 +35,10 @@ export class FakeServer {
   ahead = 0;
   iceTransportPolicy = 'all';
   booking = { closed_at: null, muted: [] };
-  /** By URL, what `fetch` posts somewhere else than to the API: a form's storage. */
+  /** What `fetch` posts to the storage of attachments. */
   uploads = [];
+  /** The texts that were redacted. */
+  removed = [];
   #iceCount = 0;
   #ringEnd = 0;
   #markers = new Map();
@@ -161,6 +163,7 @@ export class FakeServer {
     const duplicate = Boolean(found.redacted_at);
     const message = duplicate ? this.messages.find((each) => each.metadata?.seq === found.seq) : this.#append(note);
     const blank = { ...found, message: '', metadata: null, redacted_at: found.redacted_at ?? message.timestamp };
+    if (!duplicate) this.removed.push(found.message);
     this.messages[found.seq - 1] = blank;
     connection.post({ type: 'ack', id, message, duplicate });
     this.tell({ type: 'message', sender: 'system', message }, (each) => each !== connection);
