@@ -27,11 +27,11 @@ function mend({ server }) {
   server.admits = () => true;
 }
 
-/** What a user may do to calls. Those that were hung up are noted: they must end. */
+/** What a user may do to calls. Those that were hung up are noted: they must end, unless another device was faster. */
 function call({ clock }, { chat }, hungUp) {
   const { calls } = chat;
   const act = calls.phase === 'ringing' && clock.chance(0.6) ? 'accept' : calls.phase === 'idle' ? 'start' : 'hangUp';
-  if (act === 'hangUp' && calls.live) hungUp.add(calls.call.call_id);
+  if (act === 'hangUp' && ['calling', 'talking'].includes(calls.phase)) hungUp.add(calls.call.call_id);
   calls[act]().catch(() => {});
 }
 
