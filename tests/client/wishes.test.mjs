@@ -309,6 +309,15 @@ test('with the prompt for the microphone open, a dialler sees that it is called'
   assert.deepEqual(phases(driver, tablet), ['talking', 'talking']);
 });
 
+test('with the prompt for the microphone open, a conversation that is closed ends the wait for it', async () => {
+  const scene = await pair();
+  const tablet = scene.phone('driver', { getUserMedia: scene.asks });
+  await scene.world.pass(200);
+  const started = assert.rejects(tablet.chat.calls.start(), { code: 'closed' });
+  tablet.chat.close();
+  await started;
+});
+
 test('who is named as the answering device by the other side talks not', async () => {
   const scene = await pair();
   const { world, driver, passenger } = scene;

@@ -1,5 +1,5 @@
 import { Timer } from './clock.js';
-import { fault } from './errors.js';
+import { closed, fault } from './errors.js';
 import { newId } from './ids.js';
 import { picked, same } from './same.js';
 import { Voice } from './voice.js';
@@ -173,7 +173,7 @@ export class Calls {
 
   close() {
     this.#closed = true;
-    this.#drop();
+    this.#drop(closed());
     this.#silence();
     this.#ring.stop();
     this.#lapse.stop();

@@ -22,6 +22,7 @@ export class World {
       ws: 'ws://fake/ws',
       storage,
       deviceId,
+      locks: null,
       WebSocket,
       fetch: this.server.fetch,
       clock: this.clock,
