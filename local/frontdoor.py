@@ -160,7 +160,9 @@ class FrontDoor:
         """Lets a request in that is meant for this machine, and comes from no foreign page."""
         if reason := self._foreign(request):
             if request.path.startswith("/api/"):
-                return _error(403, "forbidden", reason)
+                refused = _error(403, "forbidden", reason)
+                del refused.headers["access-control-allow-origin"]  # not even that is a foreign page's to read
+                return refused
             return web.Response(status=403, text=f"{reason}\n")
         return await handler(request)
 

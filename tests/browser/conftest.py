@@ -34,13 +34,17 @@ def playwright() -> Generator[Playwright]:
         yield playwright
 
 
+def executable() -> str:
+    """The browser of this machine; skips the test where there is none."""
+    if (found := next(filter(None, map(shutil.which, BROWSERS)), None)) is None:
+        pytest.skip("there is no Chromium or Chrome on this machine")
+    return found
+
+
 @pytest.fixture(scope="session")
 def browser(playwright: Playwright) -> Generator[Browser]:
     """One browser with a microphone that beeps."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip("there is no Chromium or Chrome on this machine")
-    browser = playwright.chromium.launch(executable_path=found, args=OPTIONS)
+    browser = playwright.chromium.launch(executable_path=executable(), args=OPTIONS)
     yield browser
     browser.close()
 

@@ -403,7 +403,7 @@ UPGRADE = (
 @pytest.mark.parametrize("path", ["/", "/api/v1/get_message", "/ws", "/photos/kept/a"])
 def test_a_foreign_page_is_refused_at_every_path(tmp_path: Path, path: str) -> None:
     async def scenario() -> None:
-        async with opened(tmp_path) as (upstream, address, _):
+        async with opened(tmp_path) as (upstream, address, client):
             here = (f"Host: localhost:{port_of(address)}", *(UPGRADE if path == "/ws" else ()))
             for origin in (
                 "https://evil.example",
@@ -415,6 +415,8 @@ def test_a_foreign_page_is_refused_at_every_path(tmp_path: Path, path: str) -> N
                     status, text = await raw(address, f"{method} {path} HTTP/1.1", *here, f"Origin: {origin}")
                     assert status in (403, 405), (method, origin)
                     assert "Origin" in text or status == 405
+            async with client.get(path, headers={"origin": "https://evil.example"}) as answer:
+                assert [name for name in answer.headers if name.lower().startswith("access-control")] == []
             if path != "/photos/kept/a":
                 for site in ("cross-site", "same-site"):
                     status, text = await raw(address, f"GET {path} HTTP/1.1", *here, f"Sec-Fetch-Site: {site}")
