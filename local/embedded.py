@@ -97,7 +97,6 @@ class EmbeddedAws:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                umask=0o077,
             )
 
     async def _listens(self, endpoint: str) -> bool:

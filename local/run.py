@@ -217,8 +217,10 @@ def main() -> int:
     arguments = parser.parse_args()
     given = parameters.local(arguments.parameters, arguments.auth_mode, arguments.backend_url)
     options = Options(arguments.home.resolve(), arguments.port, given)
+    # Secrets and conversations are in this folder.
+    os.umask(0o077)
     options.home.mkdir(parents=True, exist_ok=True)
-    options.home.chmod(0o700)  # tokens, secrets and conversations are in it
+    options.home.chmod(0o700)
     hide_accounts()
     with (options.home / "run.lock").open("a+") as lock:
         try:
