@@ -541,8 +541,9 @@ def read_by(name: str) -> set[str]:
     return variables
 
 
-GIVEN_BY_LAMBDA = {"AWS_REGION", "AWS_DEFAULT_REGION"}
+GIVEN_BY_LAMBDA = {"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_LAMBDA_INITIALIZATION_TYPE"}
 OTHER_NAMES = {"API_GATEWAY_ENDPOINT"}
+OF_AWS_SDKS = {"AWS_CA_BUNDLE"}
 READ_BY_POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL"}
 NOT_READ_YET = {
     "send-message": {
@@ -566,7 +567,7 @@ def test_every_variable_that_is_set_is_read(name: str) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_variable_that_is_read_is_set(name: str) -> None:
     set_anywhere = set[str]().union(*(Stack(**parameters).variables(name) for parameters in STACKS))
-    assert read_by(name) - GIVEN_BY_LAMBDA - OTHER_NAMES - set_anywhere == set()
+    assert read_by(name) - GIVEN_BY_LAMBDA - OTHER_NAMES - OF_AWS_SDKS - set_anywhere == set()
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -590,6 +591,13 @@ def test_size_time_architecture_and_concurrency_are_parameters(name: str) -> Non
     function = other.properties(other.named(name))
     assert (function["MemorySize"], function["Timeout"], function["Architectures"]) == ("1024", "25", ["x86_64"])
     assert function["ReservedConcurrentExecutions"] == "50"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_snapshots_are_taken_of_published_versions_and_only_when_asked_for(name: str) -> None:
+    stack, without = Stack(**STAGING, SnapStart="on"), Stack(**STAGING)
+    assert stack.properties(stack.named(name))["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+    assert "SnapStart" not in without.properties(without.named(name))
 
 
 def test_the_shortest_timeout_leaves_time_to_say_that_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,12 @@
 """What a warm container keeps between invocations: clients, secrets, pages. One call forgets all of it."""
 
+import importlib
+import random
 from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any, Final
+
+from navietakie import settings
 
 _FORGET: Final[list[Callable[[], Any]]] = []
 
@@ -28,3 +32,13 @@ def forget() -> None:
     """Forgets everything that is kept: the next invocation finds the process as a cold start leaves it."""
     for clear in _FORGET:
         clear()
+
+
+def seed_after_restore() -> None:
+    """Has every container that begins from a SnapStart snapshot seed `random` anew.
+
+    They are copies of one: their retries would pause for the same times, and meet again. Ids and secrets do not come
+    from `random`. Does nothing in a container that begins by itself.
+    """
+    if settings.optional("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        importlib.import_module("snapshot_restore_py").register_after_restore(random.seed)  # Lambda's own, there alone

@@ -19,11 +19,14 @@ from navietakie.doors.queue import QueueRoute
 from navietakie.doors.rest import Route
 from navietakie.doors.websocket import LifecycleRoute, SocketRoute
 from navietakie.observability import flush, logger
+from navietakie.warm import seed_after_restore
 
 SPARE_SECONDS: Final = 2.0
 """What is kept of the function's time for the answer."""
 PATIENCE_SECONDS: Final = 10.0
 """How long a request may go on trying."""
+
+seed_after_restore()  # said while the module is loaded, which is before a snapshot is taken
 
 
 def serve(
