@@ -11,7 +11,7 @@ from make_call.ice import Policy, Url
 from navietakie.domain.call import Action, Call, EndReason
 from navietakie.domain.conversation import ReceiptKind
 from navietakie.domain.errors import Code
-from navietakie.domain.message import BookingCode, Fields, Message, NewMessage, Sender, Side
+from navietakie.domain.message import BookingCode, Fields, Message, NewMessage, Participant, Sender, Side
 from send_message.receipts import Sequence
 from websocket.presence import ConnectQuery
 
@@ -91,6 +91,13 @@ class StoredReceipt(TypedDict):
     receipts: Receipts
 
 
+class BookingState(TypedDict):
+    """What the company has ordered for the booking."""
+
+    closed_at: str | None
+    muted: list[Side]
+
+
 class HistoryPage(TypedDict):
     """Part of a history, and where the conversation stands."""
 
@@ -99,6 +106,7 @@ class HistoryPage(TypedDict):
     head_seq: int
     epoch: str | None
     receipts: Receipts
+    booking: BookingState
 
 
 class IceServer(TypedDict):
@@ -158,10 +166,11 @@ class Answering(Pushed):
 
 
 class Presence(TypedDict):
-    """Which sides have a connection."""
+    """Who has a connection."""
 
     driver: bool
     passenger: bool
+    agent: bool
 
 
 class MessagePushed(Pushed):
@@ -229,10 +238,10 @@ class ReceiptPushed(Pushed):
 
 
 class PresencePushed(Pushed):
-    """A side has come, or its last connection has gone."""
+    """A side or the agent has come, or its last connection has gone."""
 
     type: Literal["presence"]
-    sender: Side
+    sender: Participant
     online: bool
     presence: Presence
 
@@ -250,6 +259,7 @@ class SyncPart(Answering):
     call: NotRequired[Call | None]
     presence: NotRequired[Presence]
     receipts: NotRequired[Receipts]
+    booking: NotRequired[BookingState]
 
 
 class CallGlance(TypedDict):
@@ -270,6 +280,7 @@ class Pong(Answering):
     receipts: Receipts
     call: CallGlance | None
     presence: Presence
+    booking: BookingState
     server_time: str
     connection_id: str
 
@@ -313,6 +324,7 @@ class CallRinging(Published):
     call_id: str
     caller: Side
     callee: Side
+    to: Side
     rings_until: str
 
 
@@ -328,12 +340,13 @@ class CallEnded(Published):
 
 
 class MessageUndelivered(Published):
-    """No connection of the other side took a message."""
+    """No connection of a side that should read a message took it."""
 
     type: Literal["message.undelivered"]
     message_id: str
     seq: int
-    sender: Side
+    sender: Participant
+    to: Side
 
 
 class BookingClosed(Published):

@@ -24,9 +24,16 @@ EVERYWHERE: Final[tuple[Code, ...]] = (
 """What any request may be refused with."""
 
 OWN: Final[Mapping[str, tuple[Code, ...]]] = {
-    "sendMessage": ("not_found", "idempotency_conflict", "booking_closed", "too_large"),
+    "sendMessage": (
+        "muted",
+        "refused_by_hook",
+        "not_found",
+        "idempotency_conflict",
+        "booking_closed",
+        "too_large",
+    ),
     "getMessage": (),
-    "makeCall": ("not_found", "illegal_transition", "call_in_progress", "booking_closed", "too_large"),
+    "makeCall": ("muted", "not_found", "illegal_transition", "call_in_progress", "booking_closed", "too_large"),
     "listCalls": (),
 }
 """What an operation may be refused with besides."""
@@ -36,6 +43,8 @@ REASONS: Final[Mapping[Code, str]] = {
     "unauthorized": "there is no token, or it is not valid",
     "token_expired": "get a new token",
     "forbidden": "the token is for another booking or role, or the role may not do this",
+    "muted": "the company has muted this side: it may read and answer calls",
+    "refused_by_hook": "the company's hook refused the message; `details.reason` may say why",
     "not_found": "there is no such thing",
     "idempotency_conflict": "another message was stored under this `client_message_id`",
     "illegal_transition": "the call is in a state in which this cannot happen; `details.call` is the call",

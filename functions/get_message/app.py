@@ -57,6 +57,7 @@ def on_sync(request: SocketRequest) -> None:
         "call": call.model_dump() if call else None,
         "presence": presence(here),
         "receipts": head.receipts,
+        "booking": head.rights.booking,
     }
     sync = Sync(messages(), request.reply("sync"))
     sent = 0

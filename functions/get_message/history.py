@@ -153,6 +153,7 @@ class History:
             "head_seq": head.seq,
             "epoch": head.epoch,
             "receipts": head.receipts,
+            "booking": head.rights.booking,
         }
 
     def _read(self, place: Place, now: int, deadline: float) -> Page:

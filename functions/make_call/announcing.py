@@ -86,10 +86,16 @@ class Announcing:
         event_id = f"{call.call_id}-{call.version}"
         if call.state == "ringing":
             publishing.publish(
-                "call.ringing", call.booking_code, now, event_id=event_id, **ids, rings_until=call.rings_until
+                "call.ringing",
+                call.booking_code,
+                now,
+                event_id=event_id,
+                to=call.callee,
+                **ids,
+                rings_until=call.rings_until,
             )
         elif call.state == "ended":
-            outcome = {"end_reason": call.end_reason, "duration_seconds": call.duration_seconds}
+            outcome: dict[str, Any] = {"end_reason": call.end_reason, "duration_seconds": call.duration_seconds}
             publishing.publish("call.ended", call.booking_code, now, event_id=event_id, **ids, **outcome)
 
 

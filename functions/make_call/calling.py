@@ -16,7 +16,7 @@ from navietakie.domain import cursors, instants
 from navietakie.domain.call import Act, Action, Call, CallId, as_stored, begun, due_at, is_repeat, moved, timed_out
 from navietakie.domain.conversation import Head, append
 from navietakie.domain.errors import Refusal, invalid, unavailable
-from navietakie.domain.message import ClientId, Fields, Label, Limit, Message, NewMessage, Sender, Side
+from navietakie.domain.message import SIDES, ClientId, Fields, Label, Limit, Message, NewMessage, Sender, Side
 from navietakie.domain.rate_limit import RateLimit
 from navietakie.retrying import tries
 
@@ -302,8 +302,8 @@ class Calling:
 
 
 def calling_side(sender: Sender) -> Side:
-    """The side that acts; raises `forbidden` for `system`."""
-    if sender == "system":
+    """The side that acts; raises `forbidden` for any other role."""
+    if sender not in SIDES:
         raise Refusal("forbidden", "sender: only driver and passenger call")
     return sender
 

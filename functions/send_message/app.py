@@ -12,7 +12,7 @@ from navietakie.broadcast import Delivery
 from navietakie.domain import instants
 from navietakie.domain.errors import invalid
 from navietakie.domain.frames import message_frame
-from navietakie.domain.message import NewMessage, other_side
+from navietakie.domain.message import SIDES, NewMessage, Sender, Side, other_side
 from navietakie.domain.rate_limit import RateLimit
 from navietakie.doors.budget import Budget
 from navietakie.doors.lambda_event import LambdaEvent
@@ -125,12 +125,19 @@ def report(sent: Sent, delivery: Delivery, now: int) -> None:
     logger.append_keys(message_id=message.message_id, seq=message.seq, delivery=delivery.as_dict())
     count("DuplicateMessages" if sent.duplicate else "MessagesStored")
     ids: dict[str, Any] = {"message_id": message.message_id, "seq": message.seq, "sender": message.sender}
-    if message.sender != "system" and not delivery.reached(other_side(message.sender)):
-        publishing.publish(
-            "message.undelivered", message.booking_code, now, event_id=f"{message.message_id}-undelivered", **ids
-        )
+    for side in _readers(message.sender):
+        if not delivery.reached(side):
+            event_id = f"{message.message_id}-undelivered-{side}"
+            publishing.publish("message.undelivered", message.booking_code, now, event_id=event_id, to=side, **ids)
     if message.message_type == "system" and (message.metadata or {}).get("event") == "booking_closed":
         publishing.publish("booking.closed", message.booking_code, now, event_id=f"{message.message_id}-closed", **ids)
+
+
+def _readers(sender: Sender) -> tuple[Side, ...]:
+    """The sides that should read a message of `sender`; nobody waits for one of `system`."""
+    if sender in SIDES:
+        return (other_side(sender),)
+    return SIDES if sender == "agent" else ()
 
 
 def _idempotency_key(request: Request) -> dict[str, str]:

@@ -8,7 +8,7 @@ from navietakie.aws.tables.dynamo import Contended
 from navietakie.domain.conversation import Head, ReceiptKind
 from navietakie.domain.errors import Refusal, invalid, unavailable
 from navietakie.domain.frames import Frame, frame
-from navietakie.domain.message import Fields, Side
+from navietakie.domain.message import SIDES, Fields, Side
 from navietakie.doors.requests import Party
 from navietakie.retrying import tries
 
@@ -58,7 +58,7 @@ def record(
     Raises `invalid_request` for a message that does not exist yet, or `unavailable` where the head, which every message
     moves, was busy until `deadline` (monotonic).
     """
-    if party.sender == "system":
+    if party.sender not in SIDES:
         raise Refusal("forbidden", "sender: only driver and passenger have receipts")
     for _ in tries(deadline):
         try:

@@ -84,6 +84,7 @@ def on_ping(request: SocketRequest) -> None:
         receipts=head.receipts,
         call=call.model_dump(include={"call_id", "state", "version", "ring_ms_left"}) if call else None,
         presence=presence(here),
+        booking=head.rights.booking,
         server_time=instants.to_text(now),
         connection_id=request.connection.connection_id,  # for X-Exclude-Connection; nothing else tells a client its own
     )

@@ -11,7 +11,7 @@ from navietakie.domain import instants
 from navietakie.domain.call import Call
 from navietakie.domain.errors import Refusal, invalid
 from navietakie.domain.frames import Frame, frame
-from navietakie.domain.message import SIDES, BookingCode, Fields, Label, Sender
+from navietakie.domain.message import PARTICIPANTS, SIDES, BookingCode, Fields, Label, Sender
 from navietakie.doors.identity import Identity
 from navietakie.observability import logger
 
@@ -110,7 +110,7 @@ class Presence:
             self._tell(left, now, online=False)
 
     def _tell(self, connection: Connection, now: int, *, online: bool) -> None:
-        if connection.sender not in SIDES:
+        if connection.sender not in PARTICIPANTS:
             return
         own, booking_code = connection.connection_id, connection.booking_code
         try:

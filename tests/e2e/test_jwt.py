@@ -57,7 +57,7 @@ def test_a_token_allows_everything_in_its_booking_and_role(jwt_stack: Stack, min
         tell(own, "sync")
         assert len(hear(own, "sync")["messages"]) == 2
         tell(own, "ping")
-        assert hear(own, "pong")["presence"] == {"driver": True, "passenger": True}
+        assert hear(own, "pong")["presence"] == {"driver": True, "passenger": True, "agent": False}
         tell(own, "call", call_action="initiate", id="c1")
         call = hear(own, "ack")["call"]
         answered = ask(

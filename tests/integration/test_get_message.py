@@ -67,6 +67,7 @@ def test_an_empty_booking_has_no_messages_and_no_epoch(world: World) -> None:
         "head_seq": 0,
         "epoch": None,
         "receipts": {"driver": nobody, "passenger": nobody},
+        "booking": {"closed_at": None, "muted": []},
     }
 
 
@@ -214,7 +215,8 @@ def test_a_first_sync_brings_the_newest_page_and_how_things_stand(world: World) 
     assert seqs(only) == list(range(11, 61))
     assert (only["through_seq"], only["head_seq"], only["epoch"]) == (60, 60, "the-epoch")
     assert only["call"] is None
-    assert only["presence"] == {"driver": True, "passenger": False}
+    assert only["presence"] == {"driver": True, "passenger": False, "agent": False}
+    assert only["booking"] == {"closed_at": None, "muted": []}
     assert only["receipts"]["passenger"] == {"delivered": 9, "read": 9}
 
 

@@ -689,8 +689,11 @@ def test_other_systems_hear_that_it_rings_and_that_it_ended(world: World) -> Non
     done(world, "driver", "initiate", device_id="phone")
     ringing, again = world.published()
     assert ringing["event_id"] == again["event_id"]
-    assert {name: ringing[name] for name in ("type", "booking_code", "call_id", "caller", "callee", "rings_until")} == {
+    assert {
+        name: ringing[name] for name in ("type", "booking_code", "call_id", "caller", "callee", "to", "rings_until")
+    } == {
         "type": "call.ringing",
+        "to": "passenger",
         **{name: call[name] for name in ("booking_code", "call_id", "caller", "callee", "rings_until")},
     }
     done(world, "passenger", "accept", call["call_id"])

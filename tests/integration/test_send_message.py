@@ -438,7 +438,14 @@ def test_a_message_that_reaches_nobody_on_the_other_side_is_published_without_it
     (event,) = world.published()
     assert (event["type"], event["message_id"]) == ("message.undelivered", body["message"]["message_id"])
     assert "secret" not in json.dumps(event)
-    assert event["event_id"] == f"{body['message']['message_id']}-undelivered"
+    assert (event["event_id"], event["to"]) == (f"{body['message']['message_id']}-undelivered-passenger", "passenger")
+
+
+def test_a_message_of_an_agent_is_missed_by_each_side_that_it_does_not_reach(world: World) -> None:
+    world.connect("d1", "driver")
+    world.connect("a1", "agent")
+    post(world, {"sender": "agent"})
+    assert [(event["type"], event["to"]) for event in world.published()] == [("message.undelivered", "passenger")]
     world.connect("p1", "passenger")
     post(world)
     assert world.published() == []

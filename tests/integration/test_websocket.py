@@ -91,7 +91,7 @@ def test_leaving_deletes_the_row_and_the_last_of_a_side_is_told(world: World) ->
     assert (frame["sender"], frame["online"], frame["presence"]) == (
         "driver",
         False,
-        {"driver": False, "passenger": True},
+        {"driver": False, "passenger": True, "agent": False},
     )
     assert world.connection_ids() == {"p1"}
 
@@ -134,7 +134,8 @@ def test_a_ping_is_answered_with_how_things_stand(world: World) -> None:
     (pong,) = world.socket(handler, "d1", {"action": "ping", "id": "1"})
     assert (pong["type"], pong["id"], pong["head_seq"], pong["epoch"]) == ("pong", "1", 4, "the-epoch")
     assert pong["receipts"]["passenger"] == {"delivered": 3, "read": 0}
-    assert pong["presence"] == {"driver": True, "passenger": False}
+    assert pong["presence"] == {"driver": True, "passenger": False, "agent": False}
+    assert pong["booking"] == {"closed_at": None, "muted": []}
     assert (pong["call"], pong["connection_id"]) == (None, "d1")
     assert calls().latest("test") is None
 

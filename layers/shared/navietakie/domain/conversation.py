@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from navietakie.domain import instants
-from navietakie.domain.errors import Refusal
 from navietakie.domain.message import SIDES, Message, NewMessage, Sender, Side
+from navietakie.domain.orders import Rights, order_in
 from navietakie.domain.rate_limit import RateLimit
 
 ReceiptKind = Literal["delivered", "read"]
@@ -24,11 +24,19 @@ class Head:
     seq: int = 0
     timestamp: str = ""
     epoch: str | None = None
-    closed_at: str | None = None
+    rights: Rights = field(default_factory=Rights)
+    """What the orders so far leave the parties."""
+    redactions: int = 0
+    """How many messages were redacted: a page that was read before another one is no longer true."""
     allowances: Mapping[str, int] = field(default_factory=dict[str, int])
     """Per sender the instant at which its allowance is whole again (GCRA's theoretical arrival time)."""
     receipt_seqs: Mapping[str, int] = field(default_factory=dict[str, int])
     """`driver_read` and the like: the highest sequence that a side has said it got or read."""
+
+    @property
+    def closed_at(self) -> str | None:
+        """Since when the booking is closed, if it is."""
+        return self.rights.closed_at
 
     @property
     def receipts(self) -> Receipts:
@@ -62,15 +70,14 @@ def append(
 ) -> tuple[Message, Head]:
     """The message as it will be stored behind `head`, and the head after it.
 
-    `epoch` is used if this is the first message. Raises `booking_closed` or `rate_limited`; messages from `system`
-    are never refused.
+    `epoch` is used if this is the first message. Raises `booking_closed`, `muted` or `rate_limited`, in this order, but
+    not for messages from `system`; `invalid_request` or `forbidden` for an order that is none.
     """
+    order = order_in(new)
+    head.rights.check_writing(sender)
     allowances = head.allowances
-    if sender != "system":
-        if head.closed_at is not None:
-            raise Refusal("booking_closed", "The booking is closed", details={"closed_at": head.closed_at})
-        if rate_limit.rate > 0:
-            allowances = {**allowances, sender: rate_limit.admit(allowances.get(sender, 0), now)}
+    if sender != "system" and rate_limit.rate > 0:
+        allowances = {**allowances, sender: rate_limit.admit(allowances.get(sender, 0), now)}
     message = Message(
         message_id=message_id,
         booking_code=booking_code,
@@ -83,17 +90,12 @@ def append(
         client_message_id=new.client_message_id,
         metadata=new.metadata,
     )
-    closed_at = head.closed_at
-    if new.event == "booking_closed":
-        closed_at = closed_at or message.timestamp
-    elif new.event == "booking_opened":
-        closed_at = None
     after = replace(
         head,
         seq=message.seq,
         timestamp=message.timestamp,
         epoch=head.epoch or epoch,
-        closed_at=closed_at,
+        rights=order.applied(head.rights, message.timestamp) if order else head.rights,
         allowances=allowances,
     )
     return message, after

@@ -8,11 +8,14 @@ Code = Literal[
     "unauthorized",
     "token_expired",
     "forbidden",
+    "muted",
+    "refused_by_hook",
     "not_found",
     "idempotency_conflict",
     "illegal_transition",
     "call_in_progress",
     "booking_closed",
+    "connection_replaced",
     "too_large",
     "rate_limited",
     "unavailable",
@@ -24,17 +27,22 @@ STATUS: Mapping[Code, int] = {
     "unauthorized": 401,
     "token_expired": 401,
     "forbidden": 403,
+    "muted": 403,
+    "refused_by_hook": 403,
     "not_found": 404,
     "idempotency_conflict": 409,
     "illegal_transition": 409,
     "call_in_progress": 409,
     "booking_closed": 409,
+    "connection_replaced": 409,
     "too_large": 413,
     "rate_limited": 429,
     "unavailable": 503,
     "internal": 500,
 }
 
+SOCKET_ONLY: frozenset[Code] = frozenset({"connection_replaced"})
+"""What is said to a connection alone, and answers no request."""
 RETRYABLE: frozenset[Code] = frozenset({"rate_limited", "unavailable", "internal"})
 
 

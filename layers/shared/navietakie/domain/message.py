@@ -10,11 +10,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from navietakie.domain.errors import Refusal, invalid
 
-Sender = Literal["driver", "passenger", "system"]
+Sender = Literal["driver", "passenger", "agent", "system"]
 Side = Literal["driver", "passenger"]
+Participant = Literal["driver", "passenger", "agent"]
+"""Who is seen in a booking: a side, or a person of the company who joins in."""
 MessageType = Literal["text", "call", "system"]
 
 SIDES: Final[tuple[Side, Side]] = ("driver", "passenger")
+PARTICIPANTS: Final[tuple[Participant, ...]] = (*SIDES, "agent")
 METADATA_BYTES: Final = 4 * 1024
 
 BookingCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
@@ -102,7 +105,7 @@ class NewMessage(Fields):
 
     @property
     def event(self) -> Any:
-        """What a system message tells the booking: `booking_closed` or `booking_opened`, if anything."""
+        """What a system message says of the booking, if anything: an order, or an event of the company's own."""
         return (self.metadata or {}).get("event") if self.message_type == "system" else None
 
     @property
@@ -112,7 +115,10 @@ class NewMessage(Fields):
 
 
 class Message(BaseModel):
-    """A stored message. `seq` counts 1, 2, 3, … within its booking; `timestamp` rises with it."""
+    """A stored message. `seq` counts 1, 2, 3, … within its booking; `timestamp` rises with it.
+
+    `redacted_at`: since when its content is gone.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -124,6 +130,7 @@ class Message(BaseModel):
     sender_id: str | None = None
     message_type: MessageType
     message: str
+    redacted_at: str | None = None
     client_message_id: str | None = None
     metadata: dict[str, Any] | None = None
 

@@ -9,7 +9,7 @@ from navietakie.aws.tables import dynamo, keys
 from navietakie.aws.tables.dynamo import ConditionFailed, translated
 from navietakie.aws.tables.keys import Item
 from navietakie.domain import instants
-from navietakie.domain.message import SIDES, Sender, Side
+from navietakie.domain.message import PARTICIPANTS, Participant, Sender
 from navietakie.observability import logger
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ class Connection:
         return self.expires_at > instants.to_seconds(now) and not self.token_expired(now)
 
 
-def presence(connections: Iterable[Connection]) -> dict[Side, bool]:
-    """Which sides have a connection."""
+def presence(connections: Iterable[Connection]) -> dict[Participant, bool]:
+    """Who has a connection; `system` is never seen."""
     here = {connection.sender for connection in connections}
-    return {side: side in here for side in SIDES}
+    return {role: role in here for role in PARTICIPANTS}
 
 
 class Connections:

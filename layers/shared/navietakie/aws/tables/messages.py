@@ -11,7 +11,8 @@ from navietakie.aws.tables.dynamo import ConditionFailed, Contended, translated
 from navietakie.aws.tables.keys import Item
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head, ReceiptKind
-from navietakie.domain.message import Message, Sender, Side
+from navietakie.domain.message import PARTICIPANTS, SIDES, Message, Sender, Side
+from navietakie.domain.orders import Rights
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -228,16 +229,19 @@ class Messages:
             ":epoch": {"S": after.epoch},
         }
         sets = ["seq = :seq", "last_timestamp = :timestamp", "epoch = :epoch"]
-        removes: list[str] = []
         for sender, allowance in after.allowances.items():
             if before.allowances.get(sender) != allowance:
                 sets.append(f"{sender}_allowance = :{sender}_allowance")
                 values[f":{sender}_allowance"] = {"N": str(allowance)}
-        if after.closed_at is None and before.closed_at is not None:
-            removes.append("closed_at")
-        elif after.closed_at is not None and before.closed_at is None:
-            sets.append("closed_at = :closed_at")
-            values[":closed_at"] = {"S": after.closed_at}
+        if after.redactions != before.redactions:
+            sets.append("redactions = :redactions")
+            values[":redactions"] = {"N": str(after.redactions)}
+        had, has = _attributes_of(before.rights), _attributes_of(after.rights)
+        for name, at in has.items():
+            if had.get(name) != at:
+                sets.append(f"{name} = :{name}")
+                values[f":{name}"] = {"S": at}
+        removes = [name for name in had if name not in has]
         condition = "attribute_not_exists(booking_code)"
         if before.seq:
             condition = "seq = :before AND epoch = :epoch"  # an erased booking may have begun anew
@@ -279,9 +283,27 @@ def head_of(item: Mapping[str, Any]) -> Head:
         seq=numbers["seq"],
         timestamp=item["last_timestamp"]["S"],
         epoch=item["epoch"]["S"],
-        closed_at=item.get("closed_at", {}).get("S"),
+        rights=_rights_of({name: value["S"] for name, value in item.items() if "S" in value}),
+        redactions=numbers.get("redactions", 0),
         allowances={name.removesuffix("_allowance"): n for name, n in numbers.items() if name.endswith("_allowance")},
         receipt_seqs={name: n for name, n in numbers.items() if name.endswith(("_delivered", "_read"))},
+    )
+
+
+def _attributes_of(rights: Rights) -> dict[str, str]:
+    """The attributes of the head that say what the orders so far amount to; what holds for nobody is not there."""
+    return {
+        **({"closed_at": rights.closed_at} if rights.closed_at is not None else {}),
+        **{f"{side}_muted_at": at for side, at in rights.muted.items()},
+        **{f"{role}_revoked_at": at for role, at in rights.revoked.items()},
+    }
+
+
+def _rights_of(texts: Mapping[str, str]) -> Rights:
+    return Rights(
+        closed_at=texts.get("closed_at"),
+        muted={side: at for side in SIDES if (at := texts.get(f"{side}_muted_at"))},
+        revoked={role: at for role in PARTICIPANTS if (at := texts.get(f"{role}_revoked_at"))},
     )
 
 
@@ -298,6 +320,8 @@ def item_of(message: Message, expires_at: int) -> Item:
     }
     if message.sender_id is not None:
         item["sender_id"] = {"S": message.sender_id}
+    if message.redacted_at is not None:
+        item["redacted_at"] = {"S": message.redacted_at}
     if message.client_message_id is not None:
         item["client_message_id"] = {"S": message.client_message_id}
     if message.metadata is not None:
@@ -316,6 +340,7 @@ def message_of(item: Mapping[str, Any]) -> Message:
         sender_id=item.get("sender_id", {}).get("S"),
         message_type=item["message_type"]["S"],
         message=item["message"]["S"],
+        redacted_at=item.get("redacted_at", {}).get("S"),
         client_message_id=item.get("client_message_id", {}).get("S"),
         metadata=json.loads(item["metadata"]["S"]) if "metadata" in item else None,
     )
