@@ -148,6 +148,54 @@ class Error(TypedDict):
     error: Problem
 
 
+# --- What the devices say to each other in a `signal` -----------------------------------------------------------------
+
+
+class SessionDescription(TypedDict):
+    """What a device offers or answers (RTCSessionDescriptionInit, W3C WebRTC 1.0, section 4.6.2)."""
+
+    type: Literal["offer", "answer"]
+    sdp: str
+
+
+class IceCandidate(TypedDict):
+    """A way to a device (RTCIceCandidateInit, W3C WebRTC 1.0, section 4.8.1)."""
+
+    candidate: str
+    sdpMid: str | None
+    sdpMLineIndex: int | None
+    usernameFragment: NotRequired[str | None]
+
+
+class SignalDescription(TypedDict):
+    """An offer of the device that called, or an answer of the device that answered."""
+
+    session: str
+    offer: int
+    description: SessionDescription
+
+
+class SignalCandidates(TypedDict):
+    """Ways to a device that it has found since the last ones."""
+
+    session: str
+    candidates: list[IceCandidate]
+
+
+class SignalHello(TypedDict):
+    """The device that answered is ready, and has no offer yet."""
+
+    session: str
+    hello: Literal[True]
+
+
+class SignalRestart(TypedDict):
+    """The connection of the device that answered has failed; it wants another offer."""
+
+    session: str
+    restart: Literal[True]
+
+
 # --- Frames of the server ---------------------------------------------------------------------------------------------
 
 
@@ -216,7 +264,7 @@ class SignalPushed(Pushed):
     type: Literal["signal"]
     sender: Side
     call_id: str
-    data: Any
+    data: SignalDescription | SignalCandidates | SignalHello | SignalRestart
 
 
 class TypingPushed(Pushed):

@@ -181,7 +181,7 @@ def _client_frames(made: Mapping[str, Schema]) -> dict[str, Schema]:
     fields: dict[str, tuple[Schema, list[str]]] = {
         "message": ({name: made["NewMessage"]["properties"][name] for name in names}, ["message"]),
         "call": (acts, ["call_action"]),
-        "signal": (made["NewSignal"]["properties"], ["call_id", "data"]),
+        "signal": (made["NewSignal"]["properties"] | _said(made), ["call_id", "data"]),
         "typing": (made["Typing"]["properties"], ["on"]),
         "delivered": (receipt, ["seq"]),
         "read": (receipt, ["seq"]),
@@ -198,6 +198,11 @@ def _client_frames(made: Mapping[str, Schema]) -> dict[str, Schema]:
         }
         for action, (own, required) in fields.items()
     }
+
+
+def _said(made: Mapping[str, Schema]) -> Schema:
+    """What devices say in `signal`, which is what the others hear."""
+    return {"data": made["SignalPushed"]["properties"]["data"]}
 
 
 def _operation(action: str, text: str, answer: str | None) -> Schema:

@@ -6,6 +6,7 @@ It shows that the page is enough to write one, so it takes nothing from the clie
 import asyncio
 import json
 import math
+import re
 import secrets
 import threading
 from array import array
@@ -55,6 +56,7 @@ class Voice:
         self._session, self._theirs = secrets.token_hex(16), None
         self._offer, self._answered = 0, 0
         self._early: list[dict[str, Any]] = []
+        self._said: list[str] = []
         self._negotiation = asyncio.Lock()
         self.heard = 0
         self._listening: set[asyncio.Task[None]] = set()
@@ -74,6 +76,7 @@ class Voice:
 
     async def take(self, data: dict[str, Any]) -> None:
         """Takes what the other side's device says."""
+        self._said.append(json.dumps(data))
         async with self._negotiation:
             if data["session"] != self._theirs:
                 known, self._theirs = self._theirs, data["session"]
@@ -104,10 +107,9 @@ class Voice:
             task.cancel()
         await self.connection.close()
 
-    def addresses(self) -> list[str]:
-        """The kinds of the addresses that this end shows: host, srflx, relay."""
-        lines = self.connection.localDescription.sdp.splitlines()
-        return [line.split(" typ ")[1].split()[0] for line in lines if line.startswith("a=candidate:")]
+    def shown(self) -> set[str]:
+        """The kinds of addresses that both ends have shown each other: host, srflx, relay."""
+        return set(re.findall(r" typ (\w+)", "".join([self.connection.localDescription.sdp, *self._said])))
 
     def _build(self) -> RTCPeerConnection:
         connection = RTCPeerConnection(self._configuration)

@@ -1,12 +1,16 @@
 """A phone that was written from docs/protocol.md alone talks with the console."""
 
 import re
+from pathlib import Path
 
 from playwright.sync_api import expect
 
 from local.stack import Stack
+from tests.browser import relay
+from tests.browser.conftest import Open
 from tests.browser.console import Console, Phone
 from tests.browser.peer import Peer
+from tests.running import running
 
 
 def talk(phone: Phone, peer: Peer) -> None:
@@ -42,3 +46,20 @@ def test_a_peer_calls_the_console_and_both_hear_each_other(console: Console, sta
         talk(console.passenger, peer)
         peer.hang_up()
         expect(console.passenger.messages.last).to_contain_text("Call ended")
+
+
+def test_with_the_policy_relay_both_talk_through_the_turn_server_and_show_no_other_address(
+    open_console: Open, tmp_path: Path
+) -> None:
+    with (
+        relay.turn_server(tmp_path) as url,
+        running(tmp_path / "stack", "--parameters", str(relay.parameters(tmp_path, url))) as (_, stack),
+    ):
+        console = open_console(at=stack.url).ready()
+        with Peer(stack.websocket_url, console.booking, "passenger") as peer:
+            console.driver.call()
+            peer.wait("it rings", lambda: peer.state == "ringing")
+            peer.answer()
+            talk(console.driver, peer)
+            assert peer.voice
+            assert peer.voice.shown() == {"relay"}

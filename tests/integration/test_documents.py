@@ -134,7 +134,7 @@ def test_every_frame_of_a_call_is_as_documented(both: World) -> None:
     both.socket(make_call, "p1", {"action": "call", "call_action": "accept", "call_id": call_id})
     frame(both, "p1", "CallAck")
     frame(both, "d1", "CallPushed")
-    both.socket(make_call, "d1", {"action": "signal", "call_id": call_id, "data": {"sdp": "…"}})
+    both.socket(make_call, "d1", {"action": "signal", "call_id": call_id, "data": {"session": "a", "hello": True}})
     frame(both, "p1", "SignalPushed")
     both.socket(websocket, "d1", {"action": "ping"})
     frame(both, "d1", "Pong")
