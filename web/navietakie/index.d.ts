@@ -12,6 +12,7 @@ export type MessageId = Id<'message'>;
 export type CallId = Id<'call'>;
 /** Names an entry of the outbox, and then the message that it became: its `client_message_id`. */
 export type OutboxId = Id<'outbox'>;
+export type AttachmentId = Id<'attachment'>;
 
 /** The class of that name where the platform's types have one (lib `dom`, React Native), else `unknown`. */
 type Platform<Name extends string> = typeof globalThis extends { readonly [_ in Name]: { prototype: infer Instance } }
@@ -21,12 +22,15 @@ type Platform<Name extends string> = typeof globalThis extends { readonly [_ in 
 // --- Who, and what is kept -------------------------------------------------------------------------------------------
 
 export type Side = 'driver' | 'passenger';
-export type Sender = Side | 'system';
+/** `agent`: a person of the company. `system`: the company itself. */
+export type Sender = Side | 'agent' | 'system';
 
 /** Yours to fill, up to 4,096 bytes of JSON. The fields that are named here are checked by the server. */
 export interface Metadata {
   readonly location?: { readonly lat: number; readonly lng: number };
   readonly quick_reply_id?: string;
+  /** `chat.attach` sends it, `chat.attachmentUrl` shows it. The server adds what was uploaded. */
+  readonly attachment?: { readonly id: AttachmentId; readonly content_type?: string; readonly bytes?: number };
   readonly [field: string]: unknown;
 }
 
@@ -40,7 +44,10 @@ interface Stored {
   readonly sender: Sender;
   /** The `sub` of the sender's token. */
   readonly sender_id: string | null;
+  /** Empty where there is an attachment alone, and where it was redacted. */
   readonly message: string;
+  /** When its content was taken out. */
+  readonly redacted_at: string | null;
   readonly client_message_id: string | null;
 }
 
@@ -73,7 +80,8 @@ export type EndReason =
   | 'no_answer'
   | 'connection_lost'
   | 'max_duration'
-  | 'booking_closed';
+  | 'booking_closed'
+  | 'revoked';
 
 interface AnyCall {
   readonly call_id: CallId;
@@ -132,6 +140,10 @@ export interface VoiceStats {
   readonly bytesReceived: number;
   readonly bytesSent: number;
   readonly packetsLost: number;
+  readonly packetsReceived: number;
+  readonly jitterMs: number;
+  /** Whether the sound goes through a TURN server; not known before there is a connection. */
+  readonly relayed?: boolean | undefined;
   readonly roundTripMs: number | null;
   /** How loud the other side is, 0 to 1. */
   readonly level: number;
@@ -145,6 +157,8 @@ export interface Voice {
   readonly stream: Platform<'MediaStream'> | null;
   /** Set it. */
   muted: boolean;
+  /** `lost` from where it went away until there is another. */
+  readonly microphone: 'live' | 'lost';
   stats(): Promise<VoiceStats>;
 }
 
@@ -152,9 +166,13 @@ export interface Voice {
 export interface Calls {
   readonly phase: Phase;
   readonly call: Call | null;
-  /** While it rings: until when, in milliseconds since 1970 by this device's clock. */
+  /** While it rings: until when, in milliseconds since 1970 by this device's clock. Then it ends, with or without a frame. */
   readonly ringsUntil: number | null;
-  /** How many connections of the other side took the frame of the last action. */
+  /** When it was answered, in milliseconds since 1970 by this device's clock. */
+  readonly talkingSince: number | null;
+  /** There is a call, and it was not hung up here. */
+  readonly live: boolean;
+  /** How many present connections of the other side took the frame of the last action. */
   readonly reached: number | null;
   /** While `talking`, where the platform has WebRTC. */
   readonly voice: Voice | null;
@@ -162,7 +180,7 @@ export interface Calls {
   start(): Promise<void>;
   /** Answers the call that rings here; otherwise does nothing. */
   accept(): Promise<void>;
-  /** Declines, cancels or ends the call, whichever it is by now. */
+  /** Declines, cancels or ends the call, whichever it is by now. It is remembered until the server knows it. */
   hangUp(): Promise<void>;
 }
 
@@ -230,8 +248,16 @@ export interface Marks {
 
 export type Receipts = { readonly [_ in Side]: Marks };
 
-/** Who has a connection. */
-export type Presence = { readonly [_ in Side]: boolean };
+/** Who is there: has a connection that is not away. */
+export type Presence = { readonly [_ in Side | 'agent']: boolean };
+
+/** What the company has ordered. */
+export interface Booking {
+  /** Null: it is open. */
+  readonly closed_at: string | null;
+  /** Those who may not write. */
+  readonly muted: readonly Side[];
+}
 
 export interface Position {
   /** Up to here nothing is missing on this device. */
@@ -250,18 +276,21 @@ export type ServerCode =
   | 'unauthorized'
   | 'token_expired'
   | 'forbidden'
+  | 'muted'
+  | 'refused_by_hook'
   | 'not_found'
   | 'idempotency_conflict'
   | 'illegal_transition'
   | 'call_in_progress'
   | 'booking_closed'
+  | 'connection_replaced'
   | 'too_large'
   | 'rate_limited'
   | 'unavailable'
   | 'internal';
 
 /** The client's own codes. */
-export type ClientCode = 'network' | 'timeout' | 'microphone' | 'closed';
+export type ClientCode = 'network' | 'timeout' | 'microphone' | 'upload' | 'closed';
 
 export type Code = ServerCode | ClientCode | (string & {});
 
@@ -306,6 +335,8 @@ export interface Events {
   message: Message;
   /** A message of this device is stored. */
   sent: Message;
+  /** The content of a message was taken out: the message as it is now. */
+  redacted: Message;
   /** Missed messages were fetched. */
   healed: { readonly messages: number; readonly ms: number };
   /** The server has another history: clear what you show. `ready` follows. */
@@ -330,6 +361,30 @@ export interface StorageLike {
   removeItem(key: string): void;
 }
 
+/** What the client needs of a storage that answers by promises, as React Native has it. */
+export interface AsyncStorageLike {
+  getItem(key: string): Promise<string | null> | string | null;
+  setItem(key: string, value: string): Promise<void> | void;
+  removeItem(key: string): Promise<void> | void;
+  getAllKeys(): Promise<readonly string[]> | readonly string[];
+}
+
+/** Tells the client of the device. Returns what stops it, if anything does. */
+export type Watch = (tell: {
+  /** The device woke up, or has found a network. */
+  wake: () => void;
+  /** The app is in the background, or is back. */
+  away: (on: boolean) => void;
+}) => (() => void) | void;
+
+/** A `Blob` or a `File`, or what React Native has instead. */
+export interface FileLike {
+  readonly type: string;
+  readonly size: number;
+  readonly name?: string;
+  readonly uri?: string;
+}
+
 /** Time in milliseconds, and chance. */
 export interface Clock {
   now(): number;
@@ -352,7 +407,7 @@ export interface Socket {
 /** What the client needs of `fetch`. */
 export type Fetch = (
   url: string,
-  init: { headers: Record<string, string>; signal: any },
+  init?: any,
 ) => Promise<{
   readonly ok: boolean;
   readonly status: number;
@@ -370,8 +425,12 @@ export interface Options {
   ws?: string;
   /** Tells the devices of one side apart; random by default. */
   deviceId?: string;
+  /** Whose unsent messages these are: by default the token's `sub`. */
+  user?: string;
   /** Where unsent messages survive a reload: by default `localStorage`; null: nowhere. */
-  storage?: StorageLike | null;
+  storage?: StorageLike | AsyncStorageLike | null;
+  /** Tells when the device wakes up and when the app is in the background: by default as the page shows it; null: nobody does. */
+  watch?: Watch | null;
   WebSocket?: new (url: string, protocols?: string[]) => Socket;
   fetch?: Fetch;
   /** Without one, calls have a state but no sound. */
@@ -381,11 +440,42 @@ export interface Options {
   clock?: Clock;
 }
 
+/** What `chat.getSnapshot` returns: all properties at one moment. Each is the same object until something in it changes. */
+export interface Snapshot
+  extends Readonly<
+    Pick<
+      Conversation,
+      | 'state'
+      | 'refusal'
+      | 'retryAt'
+      | 'ready'
+      | 'messages'
+      | 'outbox'
+      | 'hasOlder'
+      | 'receipts'
+      | 'unread'
+      | 'typing'
+      | 'presence'
+      | 'away'
+      | 'booking'
+      | 'position'
+      | 'deviceId'
+    >
+  > {
+  readonly calls: CallsSnapshot;
+}
+
+export interface CallsSnapshot
+  extends Pick<Calls, 'phase' | 'call' | 'ringsUntil' | 'talkingSince' | 'reached' | 'live'> {
+  readonly voice: Readonly<Pick<Voice, 'state' | 'stream' | 'muted' | 'microphone'>> | null;
+}
+
 /** One side's view of a booking. Read its properties again at each `change`. */
 export declare class Conversation {
   constructor(options: Options);
   readonly bookingCode: string;
   readonly sender: Sender;
+  /** This device's name, settled before the first connection. */
   readonly deviceId: string;
   readonly state: State;
   /** Why the server does not let us in, while `refused`. */
@@ -406,6 +496,9 @@ export declare class Conversation {
   /** Those others who are typing. */
   readonly typing: ReadonlySet<Sender>;
   readonly presence: Presence;
+  /** Whether this device says that it is in the background. */
+  readonly away: boolean;
+  readonly booking: Booking;
   readonly position: Position;
   readonly calls: Calls;
 
@@ -414,6 +507,12 @@ export declare class Conversation {
 
   /** Sends a message, now or as soon as there is a connection; it is stored once. */
   send(message: string, more?: { message_type?: 'text' | 'system'; metadata?: Metadata | null }): Sending;
+  /** Uploads a photo or a voice note and sends it with a text. Rejects with what the server says, or `upload`. */
+  attach(file: FileLike, text?: string, more?: { metadata?: Metadata | null }): Promise<Message>;
+  /** Resolves with an address of an attachment, which works for some minutes. */
+  attachmentUrl(id: AttachmentId): Promise<string>;
+  /** Takes the content of a message out of the history. Resolves with the note about it. */
+  redact(message: Message | string): Promise<Message>;
   /** Sends a failed message again. */
   retry(id: OutboxId): void;
   /** Forgets a message that failed or has not been tried; says whether it could. */
@@ -425,6 +524,14 @@ export declare class Conversation {
   /** Fetches older messages and resolves with them. */
   loadOlder(limit?: number): Promise<readonly Message[]>;
   callLog(page?: { limit?: number; cursor?: string | null }): Promise<CallLogPage>;
+  /** Says that the app is in the background, or back. */
+  setAway(on?: boolean): void;
+  /** The device woke up, or has found a network. */
+  wake(): void;
+  /** Calls `listener` at every `change`. Returns what stops it. Bound, like `getSnapshot`. */
+  readonly subscribe: (listener: () => void) => () => void;
+  /** The same object until a property changes. */
+  readonly getSnapshot: () => Snapshot;
   /** Tries now instead of later, perhaps with another token. */
   reconnect(how?: { token?: Token }): void;
   /** Ends it for good. What is not sent stays in the storage. */

@@ -13,8 +13,8 @@ import { type Same, holds } from './same.js';
 /** What the client's parts say to each other. */
 interface Inner {
   conversation: 'emit';
-  calls: 'adopt' | 'isBehind' | 'signalled' | 'lineOpened' | 'startOver' | 'close' | 'live';
-  voice: 'start' | 'receive' | 'nudge' | 'close';
+  calls: 'adopt' | 'isBehind' | 'signalled' | 'lineOpened' | 'startOver' | 'close' | 'pending' | 'recall' | 'snapshot';
+  voice: 'start' | 'receive' | 'nudge' | 'close' | 'replace' | 'report' | 'gone' | 'lose';
 }
 
 /** True where the same members can be seen of both; else those that one of them lacks. */
@@ -44,6 +44,9 @@ holds<SameMembers<noted.Message, typed.Message>>();
 holds<SameMembers<noted.Call, typed.Call>>();
 holds<SameMembers<noted.OutboxEntry, typed.OutboxEntry & typed.SentEntry>>();
 holds<SameMembers<noted.Clock, typed.Clock>>();
+holds<SameMembers<noted.Booking, typed.Booking>>();
+holds<SameMembers<noted.AsyncStorage, typed.AsyncStorageLike>>();
+holds<SameMembers<noted.CallSnapshot, typed.CallsSnapshot>>();
 
 holds<Same<never, Unfit<Conversation, typed.Conversation, 'calls' | LessSaid>>>();
 holds<Same<never, Unfit<Calls, typed.Calls, 'voice'>>>();
@@ -51,4 +54,6 @@ holds<Same<never, Unfit<Voice, typed.Voice>>>();
 holds<Same<never, Unfit<NavieTakieError, typed.NavieTakieError>>>();
 holds<Same<never, Unfit<noted.Message, typed.Message>>>();
 holds<Same<never, Unfit<noted.Call, typed.Call>>>();
+holds<Same<never, Unfit<noted.CallSnapshot, typed.CallsSnapshot>>>();
+holds<Same<never, Unfit<noted.AsyncStorage, typed.AsyncStorageLike>>>();
 holds<Same<never, Unfit<noted.Clock, typed.Clock>>>();

@@ -33,6 +33,22 @@ connect({
   RTCPeerConnection,
   getUserMedia: (constraints) => navigator.mediaDevices.getUserMedia(constraints),
 });
+connect({
+  bookingCode: 'ride-7',
+  sender: 'agent',
+  user: 'agent-3',
+  storage: {
+    getItem: async (key) => key,
+    setItem: async () => {},
+    removeItem: async () => {},
+    getAllKeys: async () => [],
+  },
+  watch: ({ wake, away }) => {
+    addEventListener('online', wake);
+    away(true);
+    return () => removeEventListener('online', wake);
+  },
+});
 connect({ bookingCode: 'ride-7', sender: 'system', token: 'a.b.c', storage: null });
 
 // Events by name, each with its own detail.
@@ -96,6 +112,28 @@ const id: OutboxId = entry.id;
 chat.retry(id);
 holds<Same<boolean, ReturnType<typeof chat.discard>>>();
 const plain: string = entry.id; // an id is a text
+
+// Attachments, redaction, the background.
+const [file] = [...(document.querySelector('input')?.files ?? [])];
+if (file) holds<Same<Message, Awaited<ReturnType<typeof chat.attach>>>>();
+if (file) await chat.attach(file, 'The parcel', { metadata: { colour: 'blue' } });
+await chat.attach({ uri: 'file:///a.jpg', type: 'image/jpeg', size: 1024, name: 'a.jpg' });
+for (const message of chat.messages) {
+  if (message.message_type !== 'text') continue;
+  if (message.metadata?.attachment) (await chat.attachmentUrl(message.metadata.attachment.id)).startsWith('https:');
+  if (message.redacted_at === null) await chat.redact(message);
+}
+chat.on('redacted', (message) => message.redacted_at?.trim());
+chat.setAway(true);
+chat.wake();
+
+// Snapshots.
+const unsubscribe = chat.subscribe(() => {});
+unsubscribe();
+const snapshot = chat.getSnapshot();
+holds<Same<typeof snapshot.messages, readonly Message[]>>();
+if (snapshot.calls.voice) holds<Same<typeof snapshot.calls.voice.stream, MediaStream | null>>();
+if (snapshot.booking.closed_at === null) snapshot.booking.muted.includes('driver');
 
 // The rest.
 chat.markRead();

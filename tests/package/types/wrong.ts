@@ -49,6 +49,14 @@ chat.discard(chat.messages[0]!.message_id);
 // @ts-expect-error one kind of id is not another
 export const other: OutboxId = chat.calls.call!.call_id;
 
+// @ts-expect-error a message is no attachment
+chat.attachmentUrl(chat.messages[0]!.message_id);
+// @ts-expect-error a name is no file
+chat.attach('photo.jpg');
+// @ts-expect-error what was said cannot be redacted by its number
+chat.redact(42);
+// @ts-expect-error a snapshot does nothing
+chat.getSnapshot().calls.start();
 // @ts-expect-error may be null
 chat.calls.voice.stream;
 // @ts-expect-error a call that may still ring has no reason
