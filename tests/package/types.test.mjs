@@ -1,6 +1,6 @@
 /** The types of the package: against its code, against the documents, and as they are used. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import ts from 'typescript';
@@ -23,6 +23,15 @@ for (const [file, what] of [
 ]) {
   test(what, () => assert.equal(complaints(join(TYPES, file)), ''));
 }
+
+test("the guide's example for React is strict TypeScript", (t) => {
+  const file = join(ROOT, 'tests', 'package', 'types', 'guide.tsx');
+  t.after(() => rmSync(file, { force: true }));
+  const blocks = [...GUIDE.matchAll(/^```tsx\n(.*?)^```/gms)].map(([, code]) => code);
+  assert.ok(blocks.length);
+  writeFileSync(file, blocks.join('\n'));
+  assert.equal(complaints(join(TYPES, 'tsconfig.react.json')), '');
+});
 
 test('every event that the code fires has its type, and no other', () => {
   const code = readFileSync(join(PACKAGE, 'conversation.js'), 'utf8');

@@ -433,8 +433,12 @@ export interface Options {
   watch?: Watch | null;
   WebSocket?: new (url: string, protocols?: string[]) => Socket;
   fetch?: Fetch;
+  /** For attachments. */
+  FormData?: new () => { append(name: string, value: any): void };
   /** Without one, calls have a state but no sound. */
   RTCPeerConnection?: new (configuration: any) => any;
+  /** Tells of microphones that come and go, and has `getUserMedia`. */
+  mediaDevices?: { getUserMedia(constraints: any): Promise<any> };
   getUserMedia?: (constraints: any) => Promise<any>;
   /** For tests. */
   clock?: Clock;

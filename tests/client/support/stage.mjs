@@ -108,6 +108,8 @@ export class Stage {
       retry: () => chat.retry(chat.outbox[value].id),
       discard: () => chat.discard(chat.outbox[value].id),
       reconnect: () => chat.reconnect(value === true ? {} : value),
+      away: () => chat.setAway(value),
+      wake: () => chat.wake(),
       close: () => chat.close(),
       call: () => chat.calls.start().catch(() => {}),
       answer: () => chat.calls.accept().catch(() => {}),

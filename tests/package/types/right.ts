@@ -30,6 +30,8 @@ connect({
   storage: localStorage,
   WebSocket,
   fetch,
+  FormData,
+  mediaDevices: navigator.mediaDevices,
   RTCPeerConnection,
   getUserMedia: (constraints) => navigator.mediaDevices.getUserMedia(constraints),
 });
