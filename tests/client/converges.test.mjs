@@ -86,7 +86,7 @@ async function noGhost(world, hungUp) {
   await world.pass(10_000);
   assert.deepEqual([...new Set(phases())], ['idle']);
   assert.equal(server.call === null || server.call.state === 'ended', true, 'nobody rings');
-  for (const { storage, deviceId } of devices) assert.equal(storage.length, 0, `${deviceId}: nothing left in its storage`);
+  for (const { storage, deviceId } of devices) assert.equal(storage.length, 0, `${deviceId}: nothing left to remember`);
 }
 
 for (let seed = FIRST; seed < FIRST + SEEDS; seed += 1) {

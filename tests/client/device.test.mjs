@@ -52,7 +52,10 @@ test('a duplicated tab is another device, and stays that one', async () => {
   const duplicate = tab(world, locks, copied(first.session));
   await world.pass(1_000);
   assert.notEqual(duplicate.chat.deviceId, first.chat.deviceId);
-  assert.deepEqual([...world.server.connections].map((each) => each.deviceId), [first, duplicate].map(({ chat }) => chat.deviceId));
+  assert.deepEqual(
+    [...world.server.connections].map((each) => each.deviceId),
+    [first, duplicate].map(({ chat }) => chat.deviceId),
+  );
   duplicate.chat.close();
   const again = tab(world, locks, duplicate.session);
   await world.pass(1_000);

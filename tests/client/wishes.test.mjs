@@ -220,6 +220,48 @@ test('a call whose answer nobody waited for is ended when it shows', async () =>
   assert.deepEqual(phases(reloaded, passenger), ['idle', 'idle']);
 });
 
+test('a page that is left before the answer to its call has the call ended when it is back', async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  world.server.loses = (frame) => frame.type === 'ack';
+  driver.chat.calls.start().catch(() => {});
+  await world.pass(100);
+  driver.chat.close();
+  world.server.loses = () => false;
+  const reloaded = scene.phone('driver', driver);
+  await world.pass(1_000);
+  assert.deepEqual(phases(reloaded, passenger), ['idle', 'idle']);
+  assert.equal(world.server.call.state, 'ended');
+  assert.equal(driver.storage.length, 0);
+});
+
+test('a page that is left before the answer to its accept talks when it is back', async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  await rings(scene);
+  world.server.loses = (frame) => frame.type === 'ack';
+  passenger.chat.calls.accept().catch(() => {});
+  await world.pass(100);
+  passenger.chat.close();
+  world.server.loses = () => false;
+  const reloaded = scene.phone('passenger', passenger);
+  await world.pass(15_000);
+  assert.deepEqual(phases(driver, reloaded), ['talking', 'talking']);
+  assert.equal(reloaded.chat.calls.voice.state, 'connected');
+});
+
+test('who calls on a dead line, after a hang-up that is not said, is told in time', async () => {
+  const scene = await pair();
+  const { world, driver } = scene;
+  await talks(scene);
+  cutOff(world, driver);
+  driver.chat.calls.hangUp();
+  const started = assert.rejects(driver.chat.calls.start(), { code: 'timeout' });
+  await world.pass(60_000);
+  await started;
+  assert.deepEqual(phases(driver), ['idle']);
+});
+
 test('a call that never reached the server does not ring after it was hung up', async () => {
   const scene = await pair();
   const { world, driver, passenger } = scene;
@@ -239,7 +281,8 @@ test("another device's call is not ended for one that was hung up here", async (
   const { world, driver, passenger } = scene;
   const tablet = scene.phone('driver');
   await world.pass(200);
-  world.server.refuse = (frame, { deviceId }) => (frame.action === 'call' && deviceId === driver.deviceId ? 'lost' : null);
+  const lost = (frame, { deviceId }) => frame.action === 'call' && deviceId === driver.deviceId;
+  world.server.refuse = (frame, connection) => (lost(frame, connection) ? 'lost' : null);
   driver.chat.calls.start();
   await world.pass(100);
   await driver.chat.calls.hangUp();

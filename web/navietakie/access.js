@@ -73,7 +73,7 @@ export class Access {
     const { ws, bookingCode, sender } = this.#options;
     const deviceId = this.#options.deviceId();
     if (!/^[ -~]{1,64}$/.test(deviceId)) {
-      const message = 'deviceId: must have 1 to 64 printable ASCII characters';
+      const message = 'deviceId: 1 to 64 printable ASCII characters';
       throw fault('invalid_request', message, { details: { field: 'device_id' } });
     }
     const token = await this.token();

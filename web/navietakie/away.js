@@ -2,7 +2,6 @@
 export class Away {
   on = false;
   #send;
-  #count = 0;
 
   constructor({ send }) {
     this.#send = send;
@@ -25,12 +24,7 @@ export class Away {
     if (on !== undefined && on !== this.on) this.#tell();
   }
 
-  /** Takes a refusal; says whether it is of ours. It is said again after the next pong. */
-  refused(id) {
-    return /^away-\d+$/.test(id ?? '');
-  }
-
   #tell() {
-    this.#send({ action: 'away', id: `away-${++this.#count}`, on: this.on });
+    this.#send({ action: 'away', id: 'away', on: this.on });
   }
 }

@@ -1,4 +1,4 @@
-import { Timer } from './clock.js';
+import { Timer, within } from './clock.js';
 import { closed, fault } from './errors.js';
 import { newId } from './ids.js';
 import { picked, same } from './same.js';
@@ -126,8 +126,13 @@ export class Calls {
     const step = this.#step;
     this.#drop();
     this.#silence();
-    if (this.live) this.#leave({ call_id: this.call.call_id, action: this.#wayOut(this.call) });
-    else if (step?.said) this.#forsake(step);
+    if (this.live) {
+      const { call_id, state, callee } = this.call;
+      const declines = state === 'ringing' && callee === this.#options.side;
+      this.#leave({ call_id, action: declines ? 'reject' : 'end' });
+    } else if (step?.said) {
+      this.#forsake(step);
+    }
     this.#options.changed();
     await this.#farewell;
   }
@@ -201,10 +206,14 @@ export class Calls {
   async #carry(step) {
     try {
       await this.#openMicrophone(step.intent.signal);
-      if (this.#step === step) await this.#farewell;
+      if (this.#step === step) await within(STEP_MS, this.#options.clock, this.#farewell);
       if (this.#step !== step) return;
-      const sent = () => (step.said = true);
-      const answer = await this.#act(step.action, step.fields, { withdrawn: step.intent.signal, patience: STEP_MS, sent });
+      const sent = () => {
+        step.said = true;
+        if (step.phase === 'dialling') this.#save(this.#part, this.#remains(step)); // should the page be left meanwhile
+      };
+      const how = { withdrawn: step.intent.signal, patience: STEP_MS, sent };
+      const answer = await this.#act(step.action, step.fields, how);
       if (this.#step !== step) {
         this.#comeTooLate(step, answer.call);
         return;
@@ -220,6 +229,7 @@ export class Calls {
       this.adopt(error.details?.call);
       throw error;
     } finally {
+      if (!this.#closed) this.#save(this.#part, this.#left);
       if (!this.#step && !['talking', 'calling'].includes(this.phase)) this.#silence();
       this.#options.changed();
     }
@@ -272,14 +282,14 @@ export class Calls {
     else if (call.caller === side) this.#leave({ call_id: call.call_id, action: 'end', name: this.#left.name });
   }
 
-  #wayOut(call) {
-    return call.state === 'ringing' && call.callee === this.#options.side ? 'reject' : 'end';
+  /** A step was said, and nobody waits for its answer any more. */
+  #forsake(step) {
+    this.#leave(this.#remains(step));
   }
 
-  /** A step was said, and nobody waits for its answer any more. */
-  #forsake({ fields: { call_id, client_call_id: name } }) {
-    if (call_id) this.#leave({ call_id, action: 'reject' });
-    else this.#leave({ name, until: this.#options.clock.now() + LAPSE_MS });
+  /** What is left of a step that was said. */
+  #remains({ fields: { call_id, client_call_id: name } }) {
+    return call_id ? { call_id, action: 'reject' } : { name, until: this.#options.clock.now() + LAPSE_MS };
   }
 
   #leave(what) {
@@ -438,6 +448,10 @@ export class Calls {
     this.#microphone = null;
   }
 
+  #save(part, left) {
+    this.#options.store.write(this.#key, part || left ? { part, left } : null);
+  }
+
   get #key() {
     const { name, deviceId } = this.#options;
     return `navietakie call ${name} ${deviceId()}`;
@@ -451,7 +465,7 @@ export class Calls {
     const { clock } = this.#options;
     this.#lapse.stop();
     if (left?.until) this.#lapse.set(Math.max(0, left.until - clock.now()), () => this.#keep(this.#part, null));
-    this.#options.store.write(this.#key, part || left ? { part, left } : null);
+    this.#save(part, left);
   }
 
   /** Whether this device has the call. Anybody may name our device; only our side can mean it. */

@@ -22,8 +22,10 @@ import { Typing } from './typing.js';
 const SENDERS = ['driver', 'passenger', 'agent', 'system'];
 
 /** The properties of a snapshot, `calls` aside. */
-const SHOWN =
-  'state refusal retryAt ready messages outbox hasOlder receipts unread typing presence away booking position deviceId'.split(' ');
+const SHOWN = (
+  'state refusal retryAt ready messages outbox hasOlder receipts unread ' +
+  'typing presence away booking position deviceId'
+).split(' ');
 
 /** What the server answers. A ping is a question of its own. */
 const ANSWERED = ['message', 'sync', 'call', 'redact', 'attach'];
@@ -79,7 +81,8 @@ export class Conversation extends Emitter {
     const name = `${platform.ws} ${bookingCode} ${sender}`;
     this.#clock = clock;
     const session = new Store(platform.session);
-    this.#device = new Device({ given: options.deviceId, key: `navietakie device ${name}`, session, clock, locks: platform.locks });
+    const { locks } = platform;
+    this.#device = new Device({ given: options.deviceId, key: `navietakie device ${name}`, session, clock, locks });
     /** What the parts have in common: each takes from it what its constructor names. */
     const common = {
       ...platform,
@@ -300,8 +303,8 @@ export class Conversation extends Emitter {
   }
 
   /**
-   * Says that this side has read everything up to `seq`: all of it by default. Own messages after the last one of another
-   * go with it, but are not said for themselves.
+   * Says that this side has read everything up to `seq`: all of it by default. Own messages after the last one of
+   * another go with it, but are not said for themselves.
    */
   markRead(seq = this.#timeline.through) {
     const { receipts } = this.#parts;
@@ -467,7 +470,8 @@ export class Conversation extends Emitter {
         typing.messaged(message);
         receipts.note('delivered', message.seq);
       }
-      if (this.#ready && isOfSystem(message) && message.metadata?.event) sync.ping(); // an order, perhaps: the pong tells what holds
+      // An order, perhaps: the pong tells what holds.
+      if (this.#ready && isOfSystem(message) && message.metadata?.event) sync.ping();
       if (this.#ready) this.emit('message', message);
     }
     outbox.shown(this.#timeline.through);
@@ -512,7 +516,7 @@ export class Conversation extends Emitter {
 
   #refused(frame) {
     const error = new NavieTakieError(frame.error ?? { code: 'internal' });
-    const { away, line, outbox, sync, requests } = this.#parts;
+    const { line, outbox, sync, requests } = this.#parts;
     if (error.code === 'token_expired' || error.code === 'unauthorized') {
       this.#shutOut(error);
       return;
@@ -529,7 +533,7 @@ export class Conversation extends Emitter {
       outbox.refused(frame.id, error) ||
       sync.refused(frame.id, error) ||
       requests.refused(frame.id, error) ||
-      away.refused(frame.id) ||
+      frame.id === 'away' || // it is said again after the next pong
       (frame.id == null && error.code === 'rate_limited') || // of a receipt, say: it is said again after the next pong
       (frame.id == null && UNREAD.includes(error.code) && outbox.disturbed(error));
     if (!known) this.emit('problem', error);

@@ -125,7 +125,7 @@ export class Outbox {
     this.#land();
   }
 
-  /** Takes the news that `message` is stored, by ack or because it was seen. Says whether that is news of one from here. */
+  /** Learns that `message` is stored, by ack or because it was seen. Says whether that is news, of one from here. */
   stored(message) {
     const entry = this.#find(message.client_message_id);
     if (!entry || entry.state === 'sent') return false;

@@ -41,7 +41,7 @@ export class Receipts {
     return moved;
   }
 
-  /** Notes that this side has got, or read, everything up to `seq`, and tells the server soon. Says whether it is news. */
+  /** Notes that this side has got, or read, all up to `seq`, and tells the server soon. Says whether it is news. */
   note(kind, seq) {
     const { side } = this.#options;
     if (seq <= this.own[kind]) return false;

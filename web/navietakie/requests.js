@@ -23,8 +23,8 @@ export class Requests {
   /**
    * Resolves with the answering frame; rejects with the server's refusal, or `timeout` where no line took it in 20 s or
    * no answer came in `patience` milliseconds. Where it was `withdrawn` before any line had taken it, it is never sent;
-   * after that it may have reached the server: it is not said again, and its answer still heard. `sent` is called when a
-   * line takes it.
+   * after that it may have reached the server: it is not said again, and its answer still heard. `sent` is called when
+   * a line takes it.
    *
    * @param {object} fields
    * @param {{withdrawn?: AbortSignal, patience?: number, sent?: () => void}} [how]

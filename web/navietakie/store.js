@@ -1,7 +1,7 @@
 /**
  * What survives a reload. A storage that answers at once (`localStorage`) is read at once; one that answers by promises
- * (React Native's `AsyncStorage`) by a promise, and what is written stays in order. A storage that fails or is forbidden
- * costs the survival, nothing else.
+ * (React Native's `AsyncStorage`) by a promise, and what is written stays in order. A storage that fails or is
+ * forbidden costs the survival, nothing else.
  */
 export class Store {
   #storage;

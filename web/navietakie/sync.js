@@ -108,7 +108,8 @@ export class Sync {
     const id = `sync-${++this.#count}`;
     const after = this.#timeline.cursor;
     if (!send({ action: 'sync', id, ...(after === undefined ? {} : { after }) })) return;
-    this.#asked = { id, after, parts: new Set(), size: null, again: false, rest: false, since: clock.now(), messages: 0 };
+    const since = clock.now();
+    this.#asked = { id, after, since, parts: new Set(), size: null, again: false, rest: false, messages: 0 };
     this.#await();
   }
 
@@ -167,7 +168,7 @@ export class Sync {
       this.#again(error.retryAfterMs ?? backoff(this.#fruitless++, this.#options.clock, 500, 10_000));
       return true;
     }
-    return /^ping-\d+$/.test(id ?? '');
+    return id === 'ping';
   }
 
   /** Takes an error that names no id: it may be of a sync or a ping. Says whether one is under way. */
@@ -187,7 +188,7 @@ export class Sync {
   /** Pings now: after sleep, say, when the line may be dead without knowing it. */
   ping() {
     const { send, dead } = this.#options;
-    if (this.#pong.due || !send({ action: 'ping', id: `ping-${++this.#count}` })) return;
+    if (this.#pong.due || !send({ action: 'ping', id: 'ping' })) return;
     this.#pong.set(PONG_MS, dead);
   }
 

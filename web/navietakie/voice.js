@@ -130,12 +130,13 @@ export class Voice {
     });
   }
 
-  /** `{bytesReceived, bytesSent, packetsLost, roundTripMs, level, …}`, as far as the platform tells; `level` is 0 to 1. */
+  /** `{bytesReceived, bytesSent, packetsLost, roundTripMs, level, …}`, as far as known; `level` is 0 to 1. */
   async stats() {
     const report = await this.#peer?.getStats();
     const all = [...(report?.values() ?? [])];
     const audio = (type) => all.find((each) => each.type === type && each.kind === 'audio') ?? {};
-    const { bytesReceived = 0, packetsLost = 0, packetsReceived = 0, jitter = 0, audioLevel = 0 } = audio('inbound-rtp');
+    const inbound = audio('inbound-rtp');
+    const { bytesReceived = 0, packetsLost = 0, packetsReceived = 0, jitter = 0, audioLevel = 0 } = inbound;
     const { bytesSent = 0 } = audio('outbound-rtp');
     const pair = all.find((each) => each.type === 'candidate-pair' && each.nominated && each.currentRoundTripTime >= 0);
     const ends = [pair?.localCandidateId, pair?.remoteCandidateId].map((id) => report?.get(id)?.candidateType);
@@ -151,7 +152,7 @@ export class Voice {
     };
   }
 
-  /** How it was, for the server's figures: the last connection, and how long there was one. What is not known is left out. */
+  /** How it was: the last connection, and how long there was one. What is not known is undefined. */
   report() {
     const { roundTripMs, jitterMs, relayed, packetsLost, packetsReceived } = this.#figures;
     this.#count();
@@ -202,7 +203,7 @@ export class Voice {
     this.#restarting = false;
     this.#enqueue(async () => {
       if (!this.#peer) return;
-      this.#peer.setConfiguration(this.#config);
+      this.#peer.setConfiguration?.(this.#config);
       if (offers) await this.#makeOffer(true);
       else this.#say({ restart: true });
     });
@@ -221,8 +222,8 @@ export class Voice {
   }
 
   /**
-   * The other end shows itself. If it is not the one we knew, our connection is of no use any more: we begin anew, but not
-   * at every word of an end that never stays the same. Says whether we listen to it.
+   * The other end shows itself. If it is not the one we knew, our connection is of no use any more: we begin anew, but
+   * not at every word of an end that never stays the same. Says whether we listen to it.
    */
   async #meet(session) {
     if (session === this.#remote) return true;

@@ -39,7 +39,7 @@ export class FakeServer {
   uploads = [];
   /** The texts that were redacted. */
   removed = [];
-  #iceCount = 0;
+  #count = 0;
   #ringEnd = 0;
   #markers = new Map();
   /** By side, the `client_call_id` with which it initiated the latest call. */
@@ -86,7 +86,7 @@ export class FakeServer {
       return answer(this.restRefusal?.status ?? 204, null);
     }
     if (this.restRefusal) return answer(this.restRefusal.status, { error: this.restRefusal });
-    if (url.includes('/attachment?')) return answer(200, { url: `http://storage/${query.get('id')}?${++this.#iceCount}` });
+    if (url.includes('/attachment?')) return answer(200, { url: `http://storage/${++this.#count}` });
     const before = query.get('before');
     const all = this.messages.filter((each) => !before || each.timestamp < before).reverse();
     const limit = Number(query.get('limit') ?? 50);
@@ -137,7 +137,8 @@ export class FakeServer {
       const through = last && whole ? (this.messages.at(-1)?.timestamp ?? null) : messages.at(-1).timestamp;
       const { head_seq, epoch } = head;
       const numbered = this.numbersParts ? { part } : {};
-      connection.post({ type: 'sync', id, ...numbered, messages, through_seq, through, head_seq, epoch, has_more: !last, ...standing });
+      const upTo = { through_seq, through, head_seq, epoch, has_more: !last };
+      connection.post({ type: 'sync', id, ...numbered, messages, ...upTo, ...standing });
     });
   }
 
@@ -170,7 +171,7 @@ export class FakeServer {
   }
 
   on_attach(connection, { id, content_type, bytes }) {
-    const attachment = { id: `a${++this.#iceCount}`, content_type, bytes };
+    const attachment = { id: `a${++this.#count}`, content_type, bytes };
     const upload = { url: 'http://storage/upload', fields: { key: `upload/${attachment.id}`, policy: 'p' } };
     connection.post({ type: 'ack', id, attachment, upload });
   }
@@ -196,7 +197,7 @@ export class FakeServer {
 
   on_call(connection, { id, call_action: action, call_id: callId, client_call_id: name }) {
     const { sender, deviceId } = connection;
-    const ice_servers = [{ urls: `stun:example.org` }];
+    const ice_servers = [{ urls: 'stun:example.org' }];
     const how = { ice_transport_policy: this.iceTransportPolicy, reached: 1 };
     if (action === 'ice' || action === 'report') {
       const fits = this.call?.call_id === callId && (this.call.state === 'ended') === (action === 'report');
@@ -236,7 +237,7 @@ export class FakeServer {
 
   /** ICE servers with credentials that nobody else got. */
   freshServers() {
-    return [{ urls: `turn:fresh-${++this.#iceCount}.example.org` }];
+    return [{ urls: `turn:fresh-${++this.#count}.example.org` }];
   }
 
   /** Moves the call on, or begins one, and tells everybody but `from`. */
