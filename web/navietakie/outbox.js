@@ -254,10 +254,9 @@ export class Outbox {
     return changed;
   }
 
-  #save({ id, message, message_type, metadata, created_at, state, error }) {
+  #save({ tries, error, ...kept }) {
     const why = error && { code: error.code, message: error.message };
-    const kept = { id, message, message_type, metadata, created_at, state, error: why };
-    this.#options.store.write(this.#key(id), kept);
+    this.#options.store.write(this.#key(kept.id), { ...kept, error: why });
   }
 
   #key(id) {

@@ -135,8 +135,7 @@ export class Voice {
     const report = await this.#peer?.getStats();
     const all = [...(report?.values() ?? [])];
     const audio = (type) => all.find((each) => each.type === type && each.kind === 'audio') ?? {};
-    const inbound = audio('inbound-rtp');
-    const { bytesReceived = 0, packetsLost = 0, packetsReceived = 0, jitter = 0, audioLevel = 0 } = inbound;
+    const { bytesReceived = 0, packetsLost = 0, packetsReceived = 0, ...inbound } = audio('inbound-rtp');
     const { bytesSent = 0 } = audio('outbound-rtp');
     const pair = all.find((each) => each.type === 'candidate-pair' && each.nominated && each.currentRoundTripTime >= 0);
     const ends = [pair?.localCandidateId, pair?.remoteCandidateId].map((id) => report?.get(id)?.candidateType);
@@ -145,10 +144,10 @@ export class Voice {
       bytesSent,
       packetsLost: Math.max(0, packetsLost),
       packetsReceived,
-      jitterMs: Math.round(jitter * 1_000),
+      jitterMs: Math.round((inbound.jitter ?? 0) * 1_000),
       roundTripMs: pair ? Math.round(pair.currentRoundTripTime * 1_000) : null,
       relayed: pair && ends.includes('relay'),
-      level: audioLevel,
+      level: inbound.audioLevel ?? 0,
     };
   }
 
