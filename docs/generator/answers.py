@@ -13,6 +13,7 @@ from navietakie.domain.conversation import ReceiptKind
 from navietakie.domain.errors import Code
 from navietakie.domain.message import BookingCode, Fields, Message, NewMessage, Participant, Sender, Side
 from send_message.receipts import Sequence
+from send_message.redacting import Redaction
 from websocket.presence import ConnectQuery
 
 # --- Request bodies: who acts, and then the function's own model ------------------------------------------------------
@@ -41,6 +42,13 @@ class SendRead(Fields):
     sender: Side | None = None
     read: Sequence
     delivered: None = None
+
+
+class SendRedaction(Redaction):
+    """A redaction, instead of a message: the content of the message with this timestamp goes."""
+
+    booking_code: BookingCode
+    sender: Sender | None = None
 
 
 class MakeCall(NewAct):

@@ -13,6 +13,7 @@ from make_call.announcing import NewSignal
 from make_call.calling import NewAct, SocketAct
 from navietakie.domain.message import ClientId, NewMessage
 from send_message.receipts import SocketReceipt
+from send_message.redacting import SocketRedaction
 from websocket.app import Typing
 
 REQUESTS: Final = (
@@ -21,6 +22,7 @@ REQUESTS: Final = (
     SocketAct,
     NewSignal,
     SocketReceipt,
+    SocketRedaction,
     SyncRequest,
     Typing,
     answers.ConnectParameters,
@@ -58,6 +60,7 @@ ACTIONS: Final[Mapping[str, tuple[str, str | None]]] = {
     "typing": ("Tell the others that typing began or stopped", None),
     "delivered": ("Tell the others that everything up to `seq` has arrived", None),
     "read": ("Tell the others that everything up to `seq` has been read", None),
+    "redact": ("Take the content out of a message, one's own as a rule", "messageAck"),
     "sync": ("Get everything that came after a message, and how things stand", "syncPart"),
     "ping": ("Ask how things stand; every 60 s, every 10 s while a call is live", "pong"),
 }
@@ -70,7 +73,16 @@ def document() -> Schema:
     made = schemas(REQUESTS, kinds)
     connect = made.pop("ConnectParameters")
     made |= _client_frames(made)
-    for name in ("NewMessage", "NewAct", "SocketAct", "NewSignal", "SocketReceipt", "SyncRequest", "Typing"):
+    for name in (
+        "NewMessage",
+        "NewAct",
+        "SocketAct",
+        "NewSignal",
+        "SocketReceipt",
+        "SocketRedaction",
+        "SyncRequest",
+        "Typing",
+    ):
         del made[name]
     messages = {
         **{f"{it}Frame": _message(f"{it}Frame", _frame_name(it), text) for it, (text, _) in ACTIONS.items()},
@@ -185,6 +197,7 @@ def _client_frames(made: Mapping[str, Schema]) -> dict[str, Schema]:
         "typing": (made["Typing"]["properties"], ["on"]),
         "delivered": (receipt, ["seq"]),
         "read": (receipt, ["seq"]),
+        "redact": (made["SocketRedaction"]["properties"], ["timestamp"]),
         "sync": (made["SyncRequest"]["properties"], []),
         "ping": ({}, []),
     }

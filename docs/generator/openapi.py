@@ -60,6 +60,7 @@ REQUESTS: Final = (
     answers.SendMessage,
     answers.SendDelivered,
     answers.SendRead,
+    answers.SendRedaction,
     answers.MakeCall,
     HistoryQuery,
     LogQuery,
@@ -172,14 +173,21 @@ def _send_message() -> Schema:
     return {
         "operationId": "sendMessage",
         "tags": ["messages"],
-        "summary": "Store a message, or a receipt, and send it to the booking's connections",
+        "summary": "Store a message or a receipt, or redact a message, and tell the booking's connections",
         "description": (
-            "A body with `message` is a message; one with `delivered` or `read` instead is a receipt. Checked in this"
-            " order: duplicate, closed, rate."
+            "A body with `message` is a message; one with `delivered` or `read` instead is a receipt, one with `redact`"
+            " a redaction. Checked in this order: duplicate, closed, muted, rate."
         ),
         "parameters": [IDEMPOTENCY_KEY, EXCLUDED],
         "requestBody": _body(
-            {"oneOf": [ref(answers.SendMessage), ref(answers.SendDelivered), ref(answers.SendRead)]},
+            {
+                "oneOf": [
+                    ref(answers.SendMessage),
+                    ref(answers.SendDelivered),
+                    ref(answers.SendRead),
+                    ref(answers.SendRedaction),
+                ]
+            },
             hello=("The least there can be", {"booking_code": "test", "message": "Hello", "sender": "driver"}),
             place=(
                 "A place, sent exactly once",
@@ -194,10 +202,10 @@ def _send_message() -> Schema:
         ),
         "responses": {
             "200": _answer(
-                "A duplicate of a message that is stored already, broadcast again; or a receipt",
+                "A repeat of what was stored before; or a receipt",
                 {"oneOf": [ref(answers.SentMessage), ref(answers.StoredReceipt)]},
             ),
-            "201": _answer("The message is stored", ref(answers.SentMessage))
+            "201": _answer("The message, or the notice of the redaction, is stored", ref(answers.SentMessage))
             | {
                 "links": {
                     "history": {

@@ -105,6 +105,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "seconds": "How long the devices were connected",
     "sender": "The role that acts",
     "sender_id": "Who that is: the token's `sub`, or what was sent where there are no tokens",
+    "redact": "The timestamp of the message whose content goes",
     "seq": "Counts the booking's messages: 1, 2, 3, … without a gap",
     "session": "Random, and new where a device begins anew: then the other one begins anew too",
     "server_time": "The server's clock",

@@ -70,6 +70,7 @@ class Place:
 
     booking_code: str
     epoch: str | None
+    redactions: int
     ascending: bool
     limit: int
     after: str | None
@@ -79,7 +80,7 @@ class Place:
 
 
 class PageCache:
-    """Full pages of the past, kept in a warm container: what lies behind the head never changes, it only expires.
+    """Full pages of the past, kept in a warm container: they change by redactions, which the head counts, or expire.
 
     They are kept as text: parsed, a page takes up to fourteen times as much memory, depending on what clients sent.
     """
@@ -142,7 +143,9 @@ class History:
         if head.seq:
             ascending = query.order == "asc"
             senders, types = frozenset[str](query.sender), frozenset[str](query.message_type)
-            place = Place(booking_code, head.epoch, ascending, query.limit, after, before, senders, types)
+            place = Place(
+                booking_code, head.epoch, head.redactions, ascending, query.limit, after, before, senders, types
+            )
             cached = self.cache.get(place, now)
             page = cached or self._read(place, now, deadline)
             if cached is None and _is_past(page, place, head):

@@ -4,23 +4,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from navietakie import settings
-from navietakie.aws import publishing
 from navietakie.aws.tables.connections import Connection
 from navietakie.aws.tables.messages import messages
 from navietakie.aws.timers import timers
-from navietakie.broadcast import Delivery
 from navietakie.domain import instants
 from navietakie.domain.errors import invalid
 from navietakie.domain.frames import message_frame
-from navietakie.domain.message import SIDES, NewMessage, Sender, Side, other_side
+from navietakie.domain.message import NewMessage
 from navietakie.domain.rate_limit import RateLimit
 from navietakie.doors.budget import Budget
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.requests import Party, Request, SocketRequest
 from navietakie.doors.rest import Response
 from navietakie.doors.serve import serve
-from navietakie.observability import count, logger
 from send_message.receipts import NewReceipt, SocketReceipt, receipt_frame, record
+from send_message.redacting import Redacting, Redaction, SocketRedaction
+from send_message.reporting import report
 from send_message.sending import Sending, Sent
 
 
@@ -50,21 +49,25 @@ def handler(event: LambdaEvent, context: Any) -> Any:
         event,
         context,
         rest={"POST /api/v1/send_message": post},
-        socket={"message": on_message, "delivered": on_receipt, "read": on_receipt},
+        socket={"message": on_message, "redact": on_redact, "delivered": on_receipt, "read": on_receipt},
         direct={"send_message": post},
         budget=budget,
     )
 
 
 def post(request: Request) -> Response:
-    """Stores a message (201, a duplicate 200) or a receipt (200)."""
+    """Stores a message or redacts one (201, a repeat 200), or stores a receipt (200)."""
     party = request.party()
     given = {name for name, value in request.fields.items() if value is not None}
     if "message" not in given and given & {"delivered", "read"}:
         return post_receipt(request, party)
-    new = NewMessage.parse({**request.fields, **_idempotency_key(request), "sender_id": party.sender_id})
     broadcast = request.broadcast()  # before the store: where a setting is missing, nothing is stored
-    sent = sending().send(party, new, now=request.now, deadline=request.deadline)
+    if "message" not in given and "redact" in given:
+        timestamp = Redaction.parse(request.fields).redact
+        sent = redacting().redact(party, timestamp, now=request.now, deadline=request.deadline)
+    else:
+        new = NewMessage.parse({**request.fields, **_idempotency_key(request), "sender_id": party.sender_id})
+        sent = sending().send(party, new, now=request.now, deadline=request.deadline)
     excluded = request.headers.get("x-exclude-connection")
 
     def receives(connection: Connection) -> bool:
@@ -81,8 +84,7 @@ def post_receipt(request: Request, party: Party) -> Response:
     new, broadcast = NewReceipt.parse(request.fields), request.broadcast()
     head, moved = record(messages(), party, new.kind, new.seq, deadline=request.deadline, field=new.kind)
     if moved:
-        ts = instants.to_text(request.now)
-        frame = receipt_frame(party, new.kind, new.seq, head, ts)
+        frame = receipt_frame(party, new.kind, new.seq, head, instants.to_text(request.now))
         broadcast.to_booking(party.booking_code, frame, request.now)
     return 200, {"receipts": head.receipts}
 
@@ -91,11 +93,20 @@ def on_message(request: SocketRequest) -> None:
     """Stores a message from a connection, which gets an `ack`; the others get the message."""
     party = request.party()
     new = NewMessage.parse({**request.fields, "client_message_id": request.id, "sender_id": party.sender_id})
-    sent = sending().send(party, new, now=request.now, deadline=request.deadline)
+    acknowledge(request, sending().send(party, new, now=request.now, deadline=request.deadline))
+
+
+def on_redact(request: SocketRequest) -> None:
+    """Redacts a message for a connection, which gets the notice as an `ack`; the others get it as a message."""
+    timestamp = SocketRedaction.parse(request.fields).timestamp
+    acknowledge(request, redacting().redact(request.party(), timestamp, now=request.now, deadline=request.deadline))
+
+
+def acknowledge(request: SocketRequest, sent: Sent) -> None:
+    """Answers a connection, and tells the others."""
+    booking_code, tell = sent.message.booking_code, message_frame(sent.message)
     ack = request.reply("ack", message=sent.message.model_dump(), duplicate=sent.duplicate)
-    delivery = request.broadcast().to_booking(
-        party.booking_code, message_frame(sent.message), request.now, answers=[(request.connection, ack)]
-    )
+    delivery = request.broadcast().to_booking(booking_code, tell, request.now, answers=[(request.connection, ack)])
     report(sent, delivery, request.now)
 
 
@@ -114,30 +125,18 @@ def on_receipt(request: SocketRequest) -> None:
 
 
 def sending() -> Sending:
-    """The service, wired to the configured tables."""
-    rate_limit = RateLimit(settings.number("MESSAGE_RATE", 5), int(settings.number("MESSAGE_BURST", 20)))
-    return Sending(messages(), timers, rate_limit, settings.retention_days())
+    """The service that stores messages, wired to the configured tables."""
+    return Sending(messages(), timers, rate_limit(), settings.retention_days())
 
 
-def report(sent: Sent, delivery: Delivery, now: int) -> None:
-    """Tells operators and the company's other systems what became of a message: ids and counts alone."""
-    message = sent.message
-    logger.append_keys(message_id=message.message_id, seq=message.seq, delivery=delivery.as_dict())
-    count("DuplicateMessages" if sent.duplicate else "MessagesStored")
-    ids: dict[str, Any] = {"message_id": message.message_id, "seq": message.seq, "sender": message.sender}
-    for side in _readers(message.sender):
-        if not delivery.reached(side):
-            event_id = f"{message.message_id}-undelivered-{side}"
-            publishing.publish("message.undelivered", message.booking_code, now, event_id=event_id, to=side, **ids)
-    if message.message_type == "system" and (message.metadata or {}).get("event") == "booking_closed":
-        publishing.publish("booking.closed", message.booking_code, now, event_id=f"{message.message_id}-closed", **ids)
+def redacting() -> Redacting:
+    """The service that redacts messages, likewise."""
+    return Redacting(messages(), rate_limit(), settings.retention_days())
 
 
-def _readers(sender: Sender) -> tuple[Side, ...]:
-    """The sides that should read a message of `sender`; nobody waits for one of `system`."""
-    if sender in SIDES:
-        return (other_side(sender),)
-    return SIDES if sender == "agent" else ()
+def rate_limit() -> RateLimit:
+    """How fast each sender may write."""
+    return RateLimit(settings.number("MESSAGE_RATE", 5), int(settings.number("MESSAGE_BURST", 20)))
 
 
 def _idempotency_key(request: Request) -> dict[str, str]:

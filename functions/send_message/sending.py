@@ -13,7 +13,8 @@ from navietakie.domain import instants
 from navietakie.domain.conversation import Head, append
 from navietakie.domain.errors import Refusal, unavailable
 from navietakie.domain.frames import check_size, message_frame
-from navietakie.domain.message import Message, MessageType, NewMessage, Sender
+from navietakie.domain.message import Message, NewMessage, Sender
+from navietakie.domain.orders import REDACTED
 from navietakie.domain.rate_limit import RateLimit
 from navietakie.doors.requests import Party
 from navietakie.retrying import tries
@@ -65,7 +66,7 @@ class Sending:
         Raises `forbidden`, `too_large`, `idempotency_conflict`, `booking_closed`, `rate_limited`, or `unavailable`
         when it was not stored by `deadline` (monotonic).
         """
-        check_author(party.sender, new.message_type)
+        check_author(party.sender, new)
         booking_code, message_id, epoch = party.booking_code, uuid.uuid4().hex, uuid.uuid4().hex
         head: Head | None = None
         for _ in tries(deadline):
@@ -115,7 +116,7 @@ class Sending:
         raise unavailable("The booking")
 
     def _original(self, booking_code: str, new: NewMessage, marker: Marker) -> Sent:
-        if marker.digest != new.digest:
+        if not marker.fits(new):
             raise Refusal(
                 "idempotency_conflict",
                 "client_message_id: another message was stored under it",
@@ -127,12 +128,14 @@ class Sending:
         return Sent(message, duplicate=True)
 
 
-def check_author(sender: Sender, message_type: MessageType) -> None:
-    """Raises `forbidden` where `sender` may not write messages of this type."""
-    if message_type == "call":
+def check_author(sender: Sender, new: NewMessage) -> None:
+    """Raises `forbidden` where `sender` may not write this message."""
+    if new.message_type == "call":
         raise Refusal("forbidden", "message_type: messages of type call are written by the server alone")
-    if message_type == "system" and sender != "system":
+    if new.message_type == "system" and sender != "system":
         raise Refusal("forbidden", "message_type: only the sender system writes messages of type system")
+    if new.event == REDACTED:
+        raise Refusal("forbidden", "metadata.event: the server alone says that a message was redacted")
 
 
 def _marker(message: Message, new: NewMessage) -> Marker | None:

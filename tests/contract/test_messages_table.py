@@ -240,3 +240,69 @@ def test_bookings_do_not_see_each_other(store: Any) -> None:
     put(store, "mine", booking_code="mine")
     assert store.head("yours") == Head()
     assert store.page("yours", now=NOW, ascending=True, limit=10).messages == []
+
+
+def redacted(store: Any, original: Message, *, marker: Marker | None = None, before: Head | None = None) -> Message:
+    head = store.head("test") if before is None else before
+    notice, after = append(
+        head,
+        NewMessage(message="Message removed", message_type="system", metadata={"event": "message_redacted"}),
+        booking_code="test",
+        sender="system",
+        now=NOW,
+        message_id=f"notice-of-{original.message_id}",
+        epoch="the-epoch",
+        rate_limit=NO_LIMIT,
+    )
+    after = replace(after, redactions=head.redactions + 1)
+    how: Any = {"before": head, "after": after, "expires_at": LATER, "token": f"redact-{original.message_id}"}
+    store.redact(original, notice, **how, marker=marker)
+    return notice
+
+
+def test_a_redaction_takes_the_content_out_and_stores_the_notice(store: Any) -> None:
+    original = put(store, metadata={"a": 1}, client_message_id="m1")
+    marker = store.marker("test", "driver", "m1", NOW)
+    notice = redacted(store, original, marker=marker)
+    blank = original.model_copy(update={"message": "", "metadata": None, "redacted_at": notice.timestamp})
+    assert store.message("test", original.timestamp) == blank
+    assert store.page("test", now=NOW, ascending=True, limit=10).messages == [blank, notice]
+    assert (store.head("test").seq, store.head("test").redactions) == (2, 1)
+    forgotten = store.marker("test", "driver", "m1", NOW)
+    assert forgotten == replace(marker, digest="")
+    assert forgotten.fits(NewMessage(message="whatever"))
+
+
+def test_a_redaction_behind_another_message_changes_nothing(store: Any) -> None:
+    original = put(store)
+    before = store.head("test")
+    put(store, "quicker")
+    with pytest.raises(HeadMoved) as moved:
+        redacted(store, original, before=before)
+    assert moved.value.head == store.head("test")
+    assert store.message("test", original.timestamp) == original
+    assert texts(store.page("test", now=NOW, ascending=True, limit=10)) == ["Hello", "quicker"]
+
+
+def test_a_message_is_redacted_once(store: Any) -> None:
+    original = put(store)
+    redacted(store, original)
+    head = store.head("test")
+    with pytest.raises(HeadMoved):
+        redacted(store, original.model_copy(update={"message_id": "another"}))
+    with pytest.raises(HeadMoved):
+        redacted(store, original, before=head, marker=None)
+    assert store.head("test") == head
+
+
+def test_a_redaction_with_a_marker_that_is_gone_changes_nothing(store: Any) -> None:
+    original = put(store)
+    with pytest.raises(HeadMoved):
+        redacted(store, original, marker=Marker("driver", "m1", original.timestamp, "digest"))
+    assert store.message("test", original.timestamp) == original
+
+
+def test_a_message_that_has_expired_is_not_found_by_who_says_when_it_is(store: Any) -> None:
+    original = put(store, expires_at=instants.to_seconds(NOW) + 10)
+    assert store.message("test", original.timestamp, now=NOW) == original
+    assert store.message("test", original.timestamp, now=NOW + 10 * instants.SECOND) is None

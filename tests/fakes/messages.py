@@ -3,7 +3,7 @@
 from dataclasses import replace
 from threading import Lock
 
-from navietakie.aws.tables.messages import MARKER_LIFE, AlreadyStored, HeadMoved, Marker, Page
+from navietakie.aws.tables.messages import ANY_CONTENT, MARKER_LIFE, AlreadyStored, HeadMoved, Marker, Page
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head, ReceiptKind
 from navietakie.domain.message import Message, Sender, Side
@@ -55,10 +55,42 @@ class FakeMessages:
             kept = self.markers.get((booking_code, sender, client_message_id))
             return kept[0] if kept and kept[1] > instants.to_seconds(now) else None
 
-    def message(self, booking_code: str, timestamp: str) -> Message | None:
+    def redact(
+        self,
+        original: Message,
+        notice: Message,
+        *,
+        before: Head,
+        after: Head,
+        expires_at: int,
+        token: str,
+        marker: Marker | None = None,
+    ) -> None:
+        with self._lock:
+            head = self.heads.get(notice.booking_code, Head())
+            history = self.messages.setdefault(notice.booking_code, {})
+            there = history.get(notice.timestamp)
+            if there and there[0].message_id == notice.message_id:
+                return
+            stored = history.get(original.timestamp)
+            moved = (head.seq, head.epoch) != (before.seq, before.epoch)
+            changed = stored is None or stored[0].message_id != original.message_id or stored[0].redacted_at is not None
+            key = (original.booking_code, original.sender, original.client_message_id or "")
+            kept = self.markers.get(key)
+            gone = marker is not None and (kept is None or kept[0].timestamp != marker.timestamp)
+            if there or moved or changed or gone or stored is None:
+                raise HeadMoved(head if moved else None)
+            blank = {"message": "", "metadata": None, "redacted_at": notice.timestamp}
+            history[original.timestamp] = (stored[0].model_copy(update=blank), stored[1])
+            history[notice.timestamp] = (notice, expires_at)
+            if marker is not None and kept is not None:
+                self.markers[key] = (replace(kept[0], digest=ANY_CONTENT), kept[1])
+            self.heads[notice.booking_code] = replace(after, receipt_seqs=head.receipt_seqs)
+
+    def message(self, booking_code: str, timestamp: str, *, now: int | None = None) -> Message | None:
         with self._lock:
             there = self.messages.get(booking_code, {}).get(timestamp)
-            return there[0] if there else None
+            return there[0] if there and (now is None or there[1] > instants.to_seconds(now)) else None
 
     def page(
         self,

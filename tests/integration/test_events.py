@@ -28,7 +28,7 @@ SEEN: dict[str, Any] = {
     "ws-message": ["ack"],
     "ws-delivered": [],
     "ws-read": [],
-    "ws-redact": ["invalid_request"],
+    "ws-redact": ["not_found"],
     "ws-attach": ["invalid_request"],
     "ws-call": ["ack"],
     "ws-signal": ["not_found"],

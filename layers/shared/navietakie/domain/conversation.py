@@ -57,6 +57,13 @@ def next_timestamp(head: Head, now: int) -> str:
     return instants.to_text(max(now, instants.from_text(head.timestamp) + 1) if head.timestamp else now)
 
 
+def admitted(head: Head, sender: Sender, now: int, rate_limit: RateLimit) -> Mapping[str, int]:
+    """The head's allowances after one more act of `sender`; raises `rate_limited`, but never for `system`."""
+    if sender == "system" or rate_limit.rate <= 0:
+        return head.allowances
+    return {**head.allowances, sender: rate_limit.admit(head.allowances.get(sender, 0), now)}
+
+
 def append(
     head: Head,
     new: NewMessage,
@@ -71,13 +78,11 @@ def append(
     """The message as it will be stored behind `head`, and the head after it.
 
     `epoch` is used if this is the first message. Raises `booking_closed`, `muted` or `rate_limited`, in this order, but
-    not for messages from `system`; `invalid_request` or `forbidden` for an order that is none.
+    not for messages from `system`; `invalid_request` for an order that is none.
     """
     order = order_in(new)
     head.rights.check_writing(sender)
-    allowances = head.allowances
-    if sender != "system" and rate_limit.rate > 0:
-        allowances = {**allowances, sender: rate_limit.admit(allowances.get(sender, 0), now)}
+    allowances = admitted(head, sender, now, rate_limit)
     message = Message(
         message_id=message_id,
         booking_code=booking_code,

@@ -134,6 +134,11 @@ class Message(BaseModel):
     client_message_id: str | None = None
     metadata: dict[str, Any] | None = None
 
+    @property
+    def event(self) -> Any:
+        """What a system message says of the booking, if anything."""
+        return (self.metadata or {}).get("event") if self.message_type == "system" else None
+
 
 def compact(value: Any) -> bytes:
     """`value` as JSON in UTF-8 without a spare byte; keys sorted, so that equal values give equal bytes."""

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, cast, get_args
 
 from navietakie.domain import instants
 from navietakie.domain.errors import Refusal, invalid
-from navietakie.domain.message import PARTICIPANTS, SIDES, NewMessage, Participant, Sender, Side
+from navietakie.domain.message import PARTICIPANTS, SIDES, Message, NewMessage, Participant, Sender, Side
 
 OrderEvent = Literal["booking_closed", "booking_opened", "side_muted", "side_unmuted", "tokens_revoked"]
 
@@ -21,7 +21,8 @@ NO_TOKEN: Final = 2**63
 """Stands for `iat` where no token was asked for: nothing that was issued can be revoked."""
 _LATEST: Final = 253_402_300_000
 """Almost the end of the year 9999, the last that a timestamp can name."""
-_REDACTED: Final = "message_redacted"
+REDACTED: Final = "message_redacted"
+"""The event by which the server says that a message was redacted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +102,9 @@ class Order:
 def order_in(new: NewMessage) -> Order | None:
     """The order that a message of type `system` gives; None where it gives none, or one that is not known here.
 
-    Raises `invalid_request` for a malformed order, or `forbidden` for what only the server may say.
+    Raises `invalid_request` for a malformed order.
     """
     event = new.event
-    if event == _REDACTED:
-        raise Refusal("forbidden", "metadata.event: the server alone says that a message was redacted")
     if not isinstance(event, str) or event not in get_args(OrderEvent):
         return None
     if event in ("booking_closed", "booking_opened"):
@@ -115,3 +114,9 @@ def order_in(new: NewMessage) -> Order | None:
     if side not in concerned:
         raise invalid("metadata.side", f"must be one of {', '.join(concerned)}")
     return Order(cast(OrderEvent, event), side)
+
+
+def says_what_happened(message: Message) -> bool:
+    """Whether a stored message is part of the booking's record rather than somebody's words: it can't be redacted."""
+    event = message.event
+    return message.message_type == "call" or event == REDACTED or event in get_args(OrderEvent)

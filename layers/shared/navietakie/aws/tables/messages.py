@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from navietakie import settings
 from navietakie.aws.tables import dynamo, keys
@@ -11,13 +11,15 @@ from navietakie.aws.tables.dynamo import ConditionFailed, Contended, translated
 from navietakie.aws.tables.keys import Item
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head, ReceiptKind
-from navietakie.domain.message import PARTICIPANTS, SIDES, Message, Sender, Side
+from navietakie.domain.message import PARTICIPANTS, SIDES, Message, NewMessage, Sender, Side
 from navietakie.domain.orders import Rights
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 MARKER_LIFE = instants.DAY
+ANY_CONTENT: Final = ""
+"""The digest of a redacted message: whatever comes under its id is a repeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,10 @@ class Marker:
     client_message_id: str
     timestamp: str
     digest: str
+
+    def fits(self, new: NewMessage) -> bool:
+        """Whether `new` is a repeat of what was stored."""
+        return self.digest in (ANY_CONTENT, new.digest)
 
 
 class HeadMoved(Exception):
@@ -90,6 +96,42 @@ class Messages:
         writes = self.writes(message, before=before, after=after, expires_at=expires_at)
         if marker is not None:
             writes.append({"Put": self._marker_put(message.booking_code, marker, now)})
+        found = self._commit(message, writes, token)
+        if found is None:
+            return
+        if marker is not None and found[2] is not None:
+            raise AlreadyStored(_marker_of(found[2]) if found[2] else None)
+        raise HeadMoved(head_of(found[1]) if found[1] else None)
+
+    def redact(
+        self,
+        original: Message,
+        notice: Message,
+        *,
+        before: Head,
+        after: Head,
+        expires_at: int,
+        token: str,
+        marker: Marker | None = None,
+    ) -> None:
+        """Takes the content out of `original` and stores `notice`, which says so, in one transaction, or nothing.
+
+        `marker` is the original's, if it still has one: from then on any repeat of its id finds the original. Raises
+        HeadMoved, also where the original or its marker is no longer as it was read, or Contended.
+        """
+        writes = self.writes(notice, before=before, after=after, expires_at=expires_at)
+        writes.append({"Update": self._content_out(original, notice.timestamp)})
+        if marker is not None:
+            writes.append({"Update": self._digest_out(original.booking_code, marker)})
+        found = self._commit(notice, writes, token)
+        if found is not None:
+            raise HeadMoved(head_of(found[1]) if found[1] else None)
+
+    def _commit(self, message: Message, writes: list[Item], token: str) -> list[Item | None] | None:
+        """Writes all of it, of which `message` comes first, or nothing; what stood in the way, None if it is written.
+
+        Raises Contended. Written counts also what an earlier try wrote whose answer was lost.
+        """
         try:
             with translated():
                 self._client.transact_write_items(TransactItems=cast(Any, writes), ClientRequestToken=token)
@@ -97,12 +139,9 @@ class Messages:
             if not contended.retried or self.message(message.booking_code, message.timestamp) != message:
                 raise
         except ConditionFailed as failure:
-            found = failure.found
-            if found[0] and found[0].get("message_id") == {"S": message.message_id}:
-                return  # our own earlier try, whose answer was lost
-            if marker is not None and found[2] is not None:
-                raise AlreadyStored(_marker_of(found[2]) if found[2] else None) from failure
-            raise HeadMoved(head_of(found[1]) if found[1] else None) from failure
+            mine = failure.found[0] and failure.found[0].get("message_id") == {"S": message.message_id}
+            return None if mine else failure.found
+        return None
 
     def writes(self, message: Message, *, before: Head, after: Head, expires_at: int) -> list[Item]:
         """The two writes that append `message`: for a transaction that holds more."""
@@ -142,14 +181,16 @@ class Messages:
             return None
         return _marker_of(item)
 
-    def message(self, booking_code: str, timestamp: str) -> Message | None:
-        """One message, strongly consistent."""
+    def message(self, booking_code: str, timestamp: str, *, now: int | None = None) -> Message | None:
+        """One message, strongly consistent; None where there is none, or it has expired by `now`."""
         with translated():
             answer = self._client.get_item(
                 TableName=self.table, Key=keys.in_booking(booking_code, timestamp), ConsistentRead=True
             )
         item = answer.get("Item")
-        return message_of(item) if item else None
+        if not item or (now is not None and int(item["expires_at"].get("N", "0")) <= instants.to_seconds(now)):
+            return None
+        return message_of(item)
 
     def page(
         self,
@@ -252,6 +293,31 @@ class Messages:
             "UpdateExpression": f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(removes)}" if removes else ""),
             "ConditionExpression": condition,
             "ExpressionAttributeValues": values,
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+
+    def _content_out(self, original: Message, at: str) -> Item:
+        return {
+            "TableName": self.table,
+            "Key": keys.in_booking(original.booking_code, original.timestamp),
+            "UpdateExpression": "SET #message = :nothing, redacted_at = :at REMOVE metadata",
+            "ConditionExpression": "message_id = :message_id AND attribute_not_exists(redacted_at)",
+            "ExpressionAttributeNames": {"#message": "message"},
+            "ExpressionAttributeValues": {
+                ":nothing": {"S": ""},
+                ":at": {"S": at},
+                ":message_id": {"S": original.message_id},
+            },
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+
+    def _digest_out(self, booking_code: str, marker: Marker) -> Item:
+        return {
+            "TableName": self.table,
+            "Key": keys.in_booking(booking_code, keys.marker(marker.sender, marker.client_message_id)),
+            "UpdateExpression": "SET digest = :any",
+            "ConditionExpression": "stored_at = :stored_at",
+            "ExpressionAttributeValues": {":any": {"S": ANY_CONTENT}, ":stored_at": {"S": marker.timestamp}},
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
 

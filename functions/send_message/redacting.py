@@ -1,0 +1,143 @@
+"""Redacting: a message's content leaves the history, and a notice in the sequence says so.
+
+In one transaction the content goes, a message "Message removed" is appended, and the head counts one redaction more.
+The count is part of a cached page's name, so that no warm container serves the old text afterwards.
+"""
+
+import time
+import uuid
+from dataclasses import dataclass, replace
+from typing import Annotated, Final, Protocol
+
+from pydantic import AfterValidator
+
+from navietakie.aws.tables.dynamo import Contended
+from navietakie.aws.tables.messages import HeadMoved, Marker
+from navietakie.domain import instants
+from navietakie.domain.conversation import Head, admitted, append
+from navietakie.domain.errors import Refusal, unavailable
+from navietakie.domain.message import Fields, Message, NewMessage, Sender
+from navietakie.domain.orders import REDACTED, says_what_happened
+from navietakie.domain.rate_limit import RateLimit
+from navietakie.doors.requests import Party
+from navietakie.retrying import tries
+from send_message.sending import Sent
+
+Timestamp = Annotated[str, AfterValidator(instants.normalized)]
+NO_LIMIT: Final = RateLimit(0, 1)
+
+
+class Redaction(Fields):
+    """By REST and direct invocation: which message is to be redacted, by its timestamp."""
+
+    redact: Timestamp
+
+
+class SocketRedaction(Fields):
+    """By WebSocket, where `redact` is the frame's action."""
+
+    timestamp: Timestamp
+
+
+class RedactableStore(Protocol):
+    """Where messages are kept: `tables.messages.Messages`."""
+
+    def head(self, booking_code: str) -> Head: ...
+
+    def message(self, booking_code: str, timestamp: str, *, now: int | None = None) -> Message | None: ...
+
+    def marker(self, booking_code: str, sender: Sender, client_message_id: str, now: int) -> Marker | None: ...
+
+    def redact(
+        self,
+        original: Message,
+        notice: Message,
+        *,
+        before: Head,
+        after: Head,
+        expires_at: int,
+        token: str,
+        marker: Marker | None = None,
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Redacting:
+    """Redacts messages in `store`; a redaction counts as a message of its sender."""
+
+    store: RedactableStore
+    rate_limit: RateLimit
+    retention_days: int
+
+    def redact(self, party: Party, timestamp: str, *, now: int, deadline: float) -> Sent:
+        """Takes the content out of the message at `timestamp`; the notice that says so, a duplicate for a repeat.
+
+        Raises `not_found`, `forbidden`, `booking_closed`, `muted`, `rate_limited`, or `unavailable` when it was not
+        done by `deadline` (monotonic).
+        """
+        booking_code, notice_id, epoch = party.booking_code, uuid.uuid4().hex, uuid.uuid4().hex
+        for _ in tries(deadline):
+            head = self.store.head(booking_code)
+            original = self.store.message(booking_code, timestamp, now=now)
+            if original is None:
+                raise Refusal("not_found", "There is no such message")
+            check_redactable(party, original)
+            if original.redacted_at is not None:
+                return self._repeat(original)
+            head.rights.check_writing(party.sender)
+            allowances = admitted(head, party.sender, now, self.rate_limit)
+            notice, after = append(
+                head,
+                notice_of(original, party.sender),
+                booking_code=booking_code,
+                sender="system",
+                now=now,
+                message_id=notice_id,
+                epoch=epoch,
+                rate_limit=NO_LIMIT,
+            )
+            after = replace(after, allowances=allowances, redactions=head.redactions + 1)
+            marker = self._marker(original, now)
+            if time.monotonic() >= deadline:
+                break  # what took so long may leave the store no time either
+            try:
+                self.store.redact(
+                    original,
+                    notice,
+                    before=head,
+                    after=after,
+                    expires_at=instants.to_seconds(now) + self.retention_days * 86_400,
+                    token=str(uuid.uuid4()),
+                    marker=marker,
+                )
+                return Sent(notice, duplicate=False)
+            except (HeadMoved, Contended):
+                continue
+        raise unavailable("The booking")
+
+    def _repeat(self, original: Message) -> Sent:
+        notice = self.store.message(original.booking_code, original.redacted_at or "")
+        if notice is None:
+            raise Refusal("not_found", "The message was redacted, and the notice of it has expired since")
+        return Sent(notice, duplicate=True)
+
+    def _marker(self, original: Message, now: int) -> Marker | None:
+        if original.client_message_id is None:
+            return None
+        marker = self.store.marker(original.booking_code, original.sender, original.client_message_id, now)
+        return marker if marker is not None and marker.timestamp == original.timestamp else None
+
+
+def check_redactable(party: Party, original: Message) -> None:
+    """Raises `forbidden` where this party may not redact this message, or nobody may."""
+    if says_what_happened(original):
+        raise Refusal("forbidden", "redact: calls, orders and notices of redactions stay on the record")
+    others = None not in (party.sender_id, original.sender_id) and party.sender_id != original.sender_id
+    if party.sender != "system" and (party.sender != original.sender or others):
+        raise Refusal("forbidden", "redact: the message was sent by somebody else")
+
+
+def notice_of(original: Message, by: Sender) -> NewMessage:
+    """The message that tells everybody, clients that keep the history included, what was redacted and by whom."""
+    metadata = {"event": REDACTED, "seq": original.seq, "timestamp": original.timestamp, "by": by}
+    return NewMessage(message="Message removed", message_type="system", metadata=metadata)
