@@ -63,3 +63,4 @@ def test_with_the_policy_relay_both_talk_through_the_turn_server_and_show_no_oth
             talk(console.driver, peer)
             assert peer.voice
             assert peer.voice.shown() == {"relay"}
+        console.page.close()  # before its stack stops

@@ -23,6 +23,10 @@ def fields(*interfaces: str) -> set[str]:
     return {field for body in bodies for field in re.findall(r"^  readonly (\w+)\??:", body, re.MULTILINE)}
 
 
+def test_the_package_has_the_projects_licence() -> None:
+    assert (ROOT / "web" / "navietakie" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+
+
 def test_the_types_know_every_code_of_the_server() -> None:
     assert set(openapi()["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]) <= union("ServerCode")
 
