@@ -41,7 +41,7 @@ test("React's hook shows what is there, what comes and what is sent, and opens o
   await pass(500);
   assert.match(place.textContent, /passenger: Where are you\?/);
 
-  await act(() => place.querySelector('button').click());
+  await act(async () => place.querySelector('button').click());
   assert.match(place.textContent, /I am here/);
   await pass(500);
   assert.match(place.textContent, /driver: I am here/);
@@ -51,7 +51,7 @@ test("React's hook shows what is there, what comes and what is sent, and opens o
   await pass(500);
   assert.match(place.textContent, /Answer/);
 
-  await act(() => root.unmount());
+  await act(async () => root.unmount());
   await pass(100);
   assert.equal(world.server.connections.size, 0);
 });
@@ -80,7 +80,7 @@ test('React draws what has not changed no second time', async () => {
   const [before, now] = [seen[drawn - 1], seen.at(-1)];
   assert.deepEqual([[...before.typing], [...now.typing]], [[], ['passenger']]);
   for (const name of ['messages', 'outbox', 'receipts', 'presence', 'calls']) assert.equal(now[name], before[name], name);
-  await act(() => root.unmount());
+  await act(async () => root.unmount());
 });
 
 test("Vue's composable shows what comes, and closes the line with its scope", async () => {
