@@ -45,13 +45,15 @@ RIDE: Final[Mapping[str, int]] = {
     "message by WebSocket": 20,
     "receipt by WebSocket": 40,
     "typing": 20,
+    "away": 8,
     "call: initiate": 1,
     "call: signal": 12,
     "call: accept": 1,
     "call: end": 1,
+    "call: report": 2,
     "disconnect": 2,
 }
-"""Thirty minutes, two phones: twenty messages, each delivered and read, and one call."""
+"""Thirty minutes, two phones: twenty messages, each delivered and read, each app twice in the background, one call."""
 RIDE_MINUTES: Final = 60
 
 
@@ -74,7 +76,7 @@ def ride() -> float:
 
 
 def call() -> float:
-    """Dollars per million calls, with the twelve signals that set up their sound."""
+    """Dollars per million calls, with the twelve signals that set up their sound, and both devices' reports."""
     return sum(operation(name) * RIDE[name] for name in RIDE if name.startswith("call"))
 
 
@@ -130,7 +132,7 @@ twice, and there are two of them. With a key there are three: the marker is what
 | --- | ---: |
 | messages by REST | {operation("message by REST"):.2f} |
 | messages by WebSocket | {operation("message by WebSocket"):.2f} |
-| calls, with twelve signals each | {call():.2f} |
+| calls, with twelve signals and two reports each | {call():.2f} |
 | rides of 30 minutes: {", ".join(f"{times} × {name}" for name, times in RIDE.items())}; 60 connection minutes \
 | {ride():.2f} |
 

@@ -222,7 +222,7 @@ class Answering(Pushed):
 
 
 class Presence(TypedDict):
-    """Who has a connection."""
+    """Who has a present connection: one whose app is not in the background."""
 
     driver: bool
     passenger: bool
@@ -294,7 +294,7 @@ class ReceiptPushed(Pushed):
 
 
 class PresencePushed(Pushed):
-    """A side or the agent has come, or its last connection has gone."""
+    """A side or the agent has become present, or has no present connection any more."""
 
     type: Literal["presence"]
     sender: Participant
@@ -337,6 +337,7 @@ class Pong(Answering):
     call: CallGlance | None
     presence: Presence
     booking: BookingState
+    away: bool
     server_time: str
     connection_id: str
 

@@ -14,7 +14,7 @@ from make_call.calling import NewAct, SocketAct
 from navietakie.domain.message import ClientId, NewMessage
 from send_message.receipts import SocketReceipt
 from send_message.redacting import SocketRedaction
-from websocket.app import Typing
+from websocket.app import Away, Typing
 
 REQUESTS: Final = (
     NewMessage,
@@ -25,6 +25,7 @@ REQUESTS: Final = (
     SocketRedaction,
     SyncRequest,
     Typing,
+    Away,
     answers.ConnectParameters,
 )
 
@@ -58,6 +59,7 @@ ACTIONS: Final[Mapping[str, tuple[str, str | None]]] = {
     "call": ("Initiate, accept, reject or end a call; the others get `call`, but not of `ice` and `report`", "callAck"),
     "signal": ("Pass WebRTC's offer, answer or candidate to the other side of a live call", None),
     "typing": ("Tell the others that typing began or stopped", None),
+    "away": ("Say that the app went to the background, or came back; `presence` follows if it changes", None),
     "delivered": ("Tell the others that everything up to `seq` has arrived", None),
     "read": ("Tell the others that everything up to `seq` has been read", None),
     "redact": ("Take the content out of a message, one's own as a rule", "messageAck"),
@@ -82,6 +84,7 @@ def document() -> Schema:
         "SocketRedaction",
         "SyncRequest",
         "Typing",
+        "Away",
     ):
         del made[name]
     messages = {
@@ -195,6 +198,7 @@ def _client_frames(made: Mapping[str, Schema]) -> dict[str, Schema]:
         "call": (acts, ["call_action"]),
         "signal": (made["NewSignal"]["properties"] | _said(made), ["call_id", "data"]),
         "typing": (made["Typing"]["properties"], ["on"]),
+        "away": (made["Away"]["properties"], ["on"]),
         "delivered": (receipt, ["seq"]),
         "read": (receipt, ["seq"]),
         "redact": (made["SocketRedaction"]["properties"], ["timestamp"]),

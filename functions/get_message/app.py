@@ -52,10 +52,9 @@ def on_sync(request: SocketRequest) -> None:
     broadcast = request.broadcast()
     head = messages().head(booking_code)
     call = calls().latest_as_seen(booking_code, now)
-    here = [request.connection, *broadcast.connections.of_booking(booking_code, now)]
     state = {
         "call": call.model_dump() if call else None,
-        "presence": presence(here),
+        "presence": presence(broadcast.connections.of_booking(booking_code, now), request.connection),
         "receipts": head.receipts,
         "booking": head.rights.booking,
     }

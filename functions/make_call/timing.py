@@ -99,6 +99,7 @@ class Timing:
     def left(self, timer: Left, deadline: float) -> None:
         """Ends the connected call if this side has been without a connection for 30 s since, or since the answer.
 
+        It ended when the side left: what is counted is talk. Of two sides that are gone the first to leave counts.
         While it rings it looks every 30 s, so that it looks in time after an answer.
         """
         booking_code, side, now = timer.booking_code, timer.side, self.clock()
@@ -111,9 +112,11 @@ class Timing:
             wait = -(-(since + AWAY - now) // instants.SECOND)
             self.timers().queue("left", booking_code, wait, call_id=timer.call_id, side=side, left_at=left_at)
             return
-        if any(connection.sender == side for connection in self.rows.of_booking(booking_code, now)):
+        here = {connection.sender for connection in self.rows.of_booking(booking_code, now)}
+        if side in here:
             return
-        self._end(booking_code, Act("lost"), deadline, lambda latest: latest.call_id == call.call_id)
+        talked_until = min(left for each, left in call.left_at.items() if each not in here)
+        self._end(booking_code, Act("lost"), deadline, lambda latest: latest.call_id == call.call_id, talked_until)
 
     def closing(self, timer: Closing, deadline: float) -> None:
         """Ends a live call once the booking is closed; looks again each second until then, for 30 s."""
@@ -129,10 +132,12 @@ class Timing:
                 return self.leavings.leave(timer.booking_code, timer.call_id, timer.side, left_at)
         raise unavailable("The call")
 
-    def _end(self, booking_code: str, act: Act, deadline: float, concerns: Callable[[Call], bool]) -> None:
+    def _end(
+        self, booking_code: str, act: Act, deadline: float, concerns: Callable[[Call], bool], at: int | None = None
+    ) -> None:
         def decide(latest: Call | None, now: int) -> Call | None:
             if latest is None or latest.state == "ended" or not concerns(latest):
                 return latest
-            return moved(latest, act, now)
+            return moved(latest, act, now if at is None else at)
 
         self.calling.advance(booking_code, decide, deadline)

@@ -31,7 +31,7 @@ def handler(event: LambdaEvent, context: Any) -> Any:
         event,
         context,
         lifecycle={"$connect": on_connect, "$disconnect": on_disconnect},
-        socket={"typing": on_typing, "ping": on_ping},
+        socket={"typing": on_typing, "away": on_away, "ping": on_ping},
         budget=budget,
     )
 
@@ -70,21 +70,34 @@ def on_typing(request: SocketRequest) -> None:
     )
 
 
+class Away(Fields):
+    """Whether the sender's app is in the background."""
+
+    on: bool
+
+
+def on_away(request: SocketRequest) -> None:
+    """Notes it; the others are told if it changes whether the side is present. Of two frames the later one counts."""
+    away, own = Away.parse(request.fields).on, request.connection
+    at = int(request.event["requestContext"].get("requestTimeEpoch") or request.now // 1_000)
+    Presence(connections(), request.broadcast()).set_away(own, away=away, at=at, now=request.now)
+
+
 def on_ping(request: SocketRequest) -> None:
     """Answers with how things stand, so that a client sees what it has missed."""
     booking_code, now = request.connection.booking_code, request.now
     broadcast = request.broadcast()
     head = messages().head(booking_code)
     call = calls().latest_as_seen(booking_code, now)
-    here = [request.connection, *broadcast.connections.of_booking(booking_code, now)]
     pong = request.reply(
         "pong",
         head_seq=head.seq,
         epoch=head.epoch,
         receipts=head.receipts,
         call=call.model_dump(include={"call_id", "state", "version", "ring_ms_left"}) if call else None,
-        presence=presence(here),
+        presence=presence(broadcast.connections.of_booking(booking_code, now), request.connection),
         booking=head.rights.booking,
+        away=request.connection.away,
         server_time=instants.to_text(now),
         connection_id=request.connection.connection_id,  # for X-Exclude-Connection; nothing else tells a client its own
     )

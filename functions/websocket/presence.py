@@ -1,7 +1,7 @@
 """Connecting and leaving: the row of a connection, and what the others are told."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from navietakie.aws.tables.connections import LIFE, Connection, presence
@@ -39,6 +39,8 @@ class Rows(Protocol):
     def record(self, connection: Connection) -> bool: ...
 
     def get(self, connection_id: str) -> Connection | None: ...
+
+    def set_away(self, connection_id: str, *, away: bool, at: int) -> bool | None: ...
 
     def remove(self, connection_id: str, now: int) -> None: ...
 
@@ -88,16 +90,28 @@ class Presence:
     broadcast: Broadcast
 
     def join(self, connection: Connection, now: int) -> None:
-        """Records a connection and tells the others; the new one cannot be posted to yet.
+        """Records a connection and tells the others if its side was not present; the new one cannot be posted to yet.
 
         Raises `not_found` for one that has ended already, or `unavailable`.
         """
         if not self.rows.record(connection):
             raise Refusal("not_found", "The connection has ended already")
-        self._tell(connection, now, online=True)
+        self._tell(None, connection, now)
+
+    def set_away(self, connection: Connection, *, away: bool, at: int, now: int) -> None:
+        """Notes that an app went to the background, or came back, at `at` (milliseconds); an earlier word is dropped.
+
+        The others are told if it was its side's only present connection, or is now. Raises `unavailable`.
+        """
+        was_away = self.rows.set_away(connection.connection_id, away=away, at=at)
+        if was_away is (not away):
+            self._tell(replace(connection, away=was_away), replace(connection, away=away), now)
 
     def leave(self, connection_id: str, now: int, calls: LatestCall, timers: Callable[[], Timers]) -> None:
-        """Forgets a connection. The others are told when it was its side's last; a live call starts to look for it."""
+        """Forgets a connection, and a live call starts to look for its side.
+
+        The others are told if it was its side's last present one.
+        """
         left = self.rows.get(connection_id)
         if left is not None and left.sender in SIDES:
             logger.append_keys(booking_code=left.booking_code)
@@ -107,21 +121,23 @@ class Presence:
                 timers().queue("left", left.booking_code, 0, call_id=call.call_id, side=left.sender, left_at=now)
         self.rows.remove(connection_id, now)
         if left is not None:
-            self._tell(left, now, online=False)
+            self._tell(left, None, now)
 
-    def _tell(self, connection: Connection, now: int, *, online: bool) -> None:
-        if connection.sender not in PARTICIPANTS:
+    def _tell(self, before: Connection | None, after: Connection | None, now: int) -> None:
+        """Tells the others of a change of one connection, if that changes whether its side is present."""
+        changed = after or before
+        if changed is None or changed.sender not in PARTICIPANTS:
             return
-        own, booking_code = connection.connection_id, connection.booking_code
+        sender, booking_code = changed.sender, changed.booking_code
         try:
-            others = [each for each in self.rows.of_booking(booking_code, now) if each.connection_id != own]
+            found = self.rows.of_booking(booking_code, now)
         except Refusal:  # presence heals by the next ping
             return
-        here = presence([*others, connection] if online else others)
-        if not online and here[connection.sender]:
-            return
-        change = frame("presence", booking_code, instants.to_text(now), sender=connection.sender, online=online)
-        self.broadcast.to_connections(others, change | {"presence": here}, now)
+        others = [each for each in found if each.connection_id != changed.connection_id]
+        was, here = presence(others, before), presence(others, after)
+        if was[sender] != here[sender]:
+            change = frame("presence", booking_code, instants.to_text(now), sender=sender, online=here[sender])
+            self.broadcast.to_connections(others, change | {"presence": here}, now)
 
 
 def typing_frame(connection: Connection, ts: str, *, on: bool) -> Frame:

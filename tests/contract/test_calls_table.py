@@ -1,6 +1,6 @@
 """What every store of calls promises: the fake and the DynamoDB adapter (on moto) alike."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import boto3
@@ -13,7 +13,7 @@ from navietakie.domain import instants
 from navietakie.domain.call import Act, Call, begun, moved
 from navietakie.domain.conversation import Head, append
 from navietakie.domain.errors import Refusal
-from navietakie.domain.message import NewMessage
+from navietakie.domain.message import NewMessage, Side
 from navietakie.domain.rate_limit import RateLimit
 from tests.fakes import tables
 from tests.fakes.calls import FakeCalls
@@ -124,6 +124,19 @@ def test_the_names_of_both_sides_initiates_stay_with_the_call_and_leave_with_it(
     assert store.calls.latest("test").initiates == {}
 
 
+def test_who_left_stays_with_the_call_through_its_changes_and_leaves_with_it(store: Store) -> None:
+    ringing = store.ring()
+    left = store.calls.leave("test", ringing.call_id, "driver", NOW + 5)
+    assert left.left_at == store.calls.latest("test").left_at == {"driver": NOW + 5}
+    store.answer(ringing)
+    assert store.calls.leave("test", ringing.call_id, "driver", NOW + 4) is None
+    connected = store.calls.leave("test", ringing.call_id, "passenger", NOW + 9)
+    assert connected.left_at == {"driver": NOW + 5, "passenger": NOW + 9}
+    store.end(connected)
+    store.ring(NOW + 10, entropy="b" * 18)
+    assert store.calls.latest("test").left_at == {}
+
+
 def test_a_second_call_loses_against_a_live_one(store: Store) -> None:
     first = begun(None, "driver", "a", booking_code="test", now=NOW, ring_seconds=45, entropy="b" * 18)
     second = begun(None, "passenger", "b", booking_code="test", now=NOW, ring_seconds=45, entropy="c" * 18)
@@ -191,11 +204,17 @@ def test_a_closed_booking_lets_no_call_begin_or_be_answered(store: Store) -> Non
 
 def test_the_newest_leaving_of_each_side_is_kept(store: Store) -> None:
     call = store.ring()
-    assert store.calls.leave("test", call.call_id, "driver", NOW + 5) == call
-    assert store.calls.leave("test", call.call_id, "driver", NOW + 4) is None
-    assert store.calls.leave("test", call.call_id, "passenger", NOW + 4) == call
-    assert store.calls.leave("test", call.call_id, "driver", NOW + 5) == call
-    assert store.calls.leave("test", call.call_id, "driver", NOW + 6) == call
+
+    def left(side: Side, at: int) -> Mapping[Side, int] | None:
+        noted = store.calls.leave("test", call.call_id, side, NOW + at)
+        assert noted is None or noted.model_copy(update={"left_at": {}}) == call
+        return noted.left_at if noted else None
+
+    assert left("driver", 5) == {"driver": NOW + 5}
+    assert left("driver", 4) is None
+    assert left("passenger", 4) == {"driver": NOW + 5, "passenger": NOW + 4}
+    assert left("driver", 5) == {"driver": NOW + 5, "passenger": NOW + 4}
+    assert left("driver", 6) == {"driver": NOW + 6, "passenger": NOW + 4}
 
 
 def test_a_leaving_outlives_the_answer_and_is_forgotten_with_its_call(store: Store) -> None:
@@ -207,7 +226,7 @@ def test_a_leaving_outlives_the_answer_and_is_forgotten_with_its_call(store: Sto
     assert store.calls.leave("test", ringing.call_id, "driver", NOW + 6) is None
     next_call = store.ring(NOW + 10, entropy="b" * 18)
     assert store.calls.leave("test", ringing.call_id, "driver", NOW + 7) is None
-    assert store.calls.leave("test", next_call.call_id, "driver", NOW + 1) == next_call
+    assert store.calls.leave("test", next_call.call_id, "driver", NOW + 1) is not None
 
 
 def test_nobody_leaves_where_there_is_no_call(store: Store) -> None:

@@ -21,7 +21,7 @@ class FakeCalls:
 
     def latest(self, booking_code: str) -> Call | None:
         with self._lock:
-            return self.kept.get(booking_code)
+            return self._with_leavings(self.kept.get(booking_code))
 
     def logged(self, booking_code: str, call_id: str, now: int) -> Call | None:
         with self._lock:
@@ -65,7 +65,14 @@ class FakeCalls:
             if call is None or call.call_id != call_id or call.state == "ended" or (known or left_at) > left_at:
                 return None
             self.leavings[call_id, side] = left_at
-            return call
+            return self._with_leavings(call)
+
+    def _with_leavings(self, call: Call | None) -> Call | None:
+        """The call as it is read: who has left is noted beside what a transition writes."""
+        if call is None:
+            return None
+        left_at = {side: at for (call_id, side), at in self.leavings.items() if call_id == call.call_id}
+        return call.model_copy(update={"left_at": left_at})
 
     def _check(self, before: Call | None, booking_code: str) -> None:
         there = self.kept.get(booking_code)

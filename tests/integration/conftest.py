@@ -58,9 +58,19 @@ class World:
         return answer["statusCode"], json.loads(answer["body"]) if answer["body"] else None, answer["headers"]
 
     def socket(
-        self, handler: Any, connection_id: str, frame: Any = None, *, raw: str | None = None, base64: bool = False
+        self,
+        handler: Any,
+        connection_id: str,
+        frame: Any = None,
+        *,
+        raw: str | None = None,
+        base64: bool = False,
+        sent_at: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Calls a handler with a frame from a connection; the frames that this connection has got since."""
+        """Calls a handler with a frame from a connection; the frames that this connection has got since.
+
+        `sent_at`: when API Gateway took the frame, in milliseconds; now, if it is not said.
+        """
         had = len(self.gateway.frames[connection_id])
         event = {
             "requestContext": {
@@ -68,6 +78,7 @@ class World:
                 "eventType": "MESSAGE",
                 "connectionId": connection_id,
                 "requestId": "socket-request",
+                "requestTimeEpoch": time.time_ns() // 1_000_000 if sent_at is None else sent_at,
                 "domainName": "example.invalid",
                 "stage": "local",
             },

@@ -123,6 +123,8 @@ def test_every_frame_is_as_documented(both: World) -> None:
     frame(both, "d1", "ReceiptPushed")
     both.socket(websocket, "d1", {"action": "nonsense", "id": "3"})
     frame(both, "d1", "ErrorAnswer")
+    both.socket(websocket, "p1", {"action": "away", "on": True})
+    frame(both, "d1", "PresencePushed")
     both.lifecycle(websocket, "$connect", "p2", {"booking_code": "test", "sender": "passenger"})
     frame(both, "d1", "PresencePushed")
 

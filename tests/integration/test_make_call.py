@@ -642,6 +642,25 @@ def test_a_disconnect_during_a_call_is_looked_after(world: World, later: Callabl
     assert world.gateway.types("p1")[-1] == "message"
 
 
+def test_who_is_away_is_not_reached_and_keeps_its_side_in_the_call(
+    world: World, later: Callable[[float], None]
+) -> None:
+    world.connect("d1", "driver")
+    for name in ("p1", "p2"):
+        world.connect(name, "passenger")
+    away = {"action": "away", "on": True}
+    world.socket(websocket, "p1", away)
+    status, body = act(world, "driver", "initiate")
+    assert (status, body["reached"], world.gateway.types("p1")) == (200, 1, ["call"])
+    done(world, "passenger", "accept", body["call"]["call_id"])
+    world.queued()
+    world.lifecycle(websocket, "$disconnect", "p2")
+    (left,) = world.queued()
+    later(30.1)
+    assert deliver(handler, left) == []
+    assert act(world, "driver", "ice", body["call"]["call_id"])[1]["call"]["state"] == "connected"
+
+
 def test_a_connection_that_turns_out_to_be_gone_counts_as_left(world: World) -> None:
     for name, sender in (("d1", "driver"), ("p1", "passenger"), ("p2", "passenger")):
         world.connect(name, sender)

@@ -91,13 +91,17 @@ def test_every_operation_makes_the_requests_that_it_is_said_to_make(
     found["disconnect"] = counted(lambda: world.lifecycle(websocket.handler, "$disconnect", "p1"))
     world.connect("p1", "passenger")
     found["typing"] = counted(lambda: frame(websocket.handler, "d1", action="typing", on=True))
+    found["away"] = counted(lambda: frame(websocket.handler, "d1", action="away", on=True))
+    frame(websocket.handler, "d1", action="away", on=False)
     found["ping"] = counted(lambda: frame(websocket.handler, "d1", action="ping"))
     found["sync"] = counted(lambda: frame(get_message.handler, "d1", action="sync"))
     found["call: initiate"] = counted(lambda: ringing.append(call("d1", "initiate")["call"]["call_id"]))
     found["call: signal"] = counted(
         lambda: frame(make_call.handler, "d1", action="signal", call_id=ringing[0], data={"candidate": "x"})
     )
+    found["call: ice"] = counted(lambda: call("d1", "ice", call_id=ringing[0]))
     found["call: accept"] = counted(lambda: call("p1", "accept", call_id=ringing[0]))
     found["call: end"] = counted(lambda: call("d1", "end", call_id=ringing[0]))
+    found["call: report"] = counted(lambda: call("d1", "report", call_id=ringing[0], report={"seconds": 1}))
     found["call log"] = counted(lambda: rest(make_call.handler, "GET", "/api/v1/calls", {"booking_code": "test"}))
     assert found == REQUESTS

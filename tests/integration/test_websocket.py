@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from navietakie.aws.tables.calls import calls
+from navietakie.aws.tables.connections import connections
 from navietakie.aws.tables.messages import messages
 from navietakie.observability import logger
 from tests.integration.conftest import World
@@ -125,6 +126,73 @@ def test_typing_goes_to_the_others(world: World) -> None:
     for connection_id in ("d2", "p1"):
         (frame,) = world.gateway.frames[connection_id]
         assert (frame["type"], frame["sender"], frame["on"]) == ("typing", "driver", True)
+
+
+def away(world: World, connection_id: str, on: bool, **how: Any) -> None:
+    assert world.socket(handler, connection_id, {"action": "away", "on": on}, **how) == []
+
+
+def pong(world: World, connection_id: str) -> Any:
+    (frame,) = world.socket(handler, connection_id, {"action": "ping"})
+    return frame
+
+
+def test_an_app_in_the_background_is_not_present_and_gets_every_frame(world: World) -> None:
+    world.connect("d1", "driver")
+    world.connect("p1", "passenger")
+    away(world, "p1", True)
+    (frame,) = world.gateway.frames["d1"]
+    assert (frame["type"], frame["sender"], frame["online"]) == ("presence", "passenger", False)
+    assert frame["presence"] == pong(world, "p1")["presence"]
+    assert (frame["presence"]["driver"], frame["presence"]["passenger"]) == (True, False)
+    assert (pong(world, "p1")["away"], pong(world, "d1")["away"]) == (True, False)
+    world.socket(handler, "d1", {"action": "typing", "on": True})
+    assert world.gateway.types("p1")[-1] == "typing"
+    away(world, "p1", False)
+    assert world.gateway.frames["d1"][-1]["online"] is True
+    assert pong(world, "p1")["away"] is False
+
+
+def test_presence_is_told_only_where_it_changes(world: World) -> None:
+    world.connect("d1", "driver")
+    for name in ("p1", "p2"):
+        world.connect(name, "passenger")
+    away(world, "p1", True)
+    away(world, "p1", True)
+    assert world.gateway.frames["d1"] == []
+    away(world, "p2", True)
+    assert [frame["online"] for frame in world.gateway.frames["d1"]] == [False]
+    disconnect(world, "p2")
+    assert len(world.gateway.frames["d1"]) == 1
+    assert connect(world, "p3", {"booking_code": "test", "sender": "passenger"}) == 200
+    assert connect(world, "p4", {"booking_code": "test", "sender": "passenger"}) == 200
+    assert [frame["online"] for frame in world.gateway.frames["d1"]] == [False, True]
+
+
+def test_the_later_word_counts_however_they_arrive(world: World) -> None:
+    world.connect("d1", "driver")
+    world.connect("p1", "passenger")
+    away(world, "p1", False, sent_at=2_000)
+    away(world, "p1", True, sent_at=1_000)
+    assert (pong(world, "p1")["away"], world.gateway.frames["d1"]) == (False, [])
+    away(world, "p1", True, sent_at=3_000)
+    assert pong(world, "p1")["away"] is True
+
+
+def test_away_is_written_only_where_there_is_a_row(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.connect("p1", "passenger")
+    row = connections().get("p1")
+    disconnect(world, "p1")
+    monkeypatch.setattr("navietakie.aws.tables.connections.Connections.get", lambda self, connection_id: row)
+    away(world, "p1", True)
+    assert world.connection_ids() == set()
+
+
+@pytest.mark.parametrize("fields", [{}, {"on": None}, {"on": 1}, {"on": "true"}])
+def test_away_says_yes_or_no(world: World, fields: Any) -> None:
+    world.connect("d1", "driver")
+    (error,) = world.socket(handler, "d1", {"action": "away", **fields})
+    assert (error["error"]["code"], error["error"]["details"]) == ("invalid_request", {"field": "on"})
 
 
 def test_a_ping_is_answered_with_how_things_stand(world: World) -> None:

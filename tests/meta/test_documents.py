@@ -113,9 +113,9 @@ def test_every_path_of_the_template_is_documented_and_no_other() -> None:
 def test_every_websocket_route_of_the_template_is_documented() -> None:
     (api,) = [it for it in template()["Resources"].values() if it["Type"] == "AWS::Serverless::WebSocketApi"]
     routes = {route for route in api["Properties"]["Routes"] if not route.startswith("$")}
-    # Those two come by $default.
+    # Those three come by $default.
     actions = {name for name, it in asyncapi()["operations"].items() if it["action"] == "receive"}
-    assert actions == (routes - (ACTIONS_NOT_ANSWERED_YET - actions)) | {"typing", "ping"}
+    assert actions == (routes - (ACTIONS_NOT_ANSWERED_YET - actions)) | {"typing", "away", "ping"}
 
 
 def test_every_error_code_is_documented_under_its_status() -> None:

@@ -80,7 +80,9 @@ class Tour:
             assert handler(invocations.timers(timer), invocations.Context()) == {"batchItemFailures": []}
         self.frame(handler, "nobody", action="call", call_action="initiate")
         (call,) = self.calls()
+        self.frame(handler, "driver", action="call", call_action="ice", call_id=call["call_id"])
         self.frame(handler, "driver", action="call", call_action="end", call_id=call["call_id"])
+        self.frame(handler, "driver", action="call", call_action="report", call_id=call["call_id"], report={})
         assert self.calls()[0]["state"] == "ended"
 
     def calls(self) -> Any:
@@ -102,6 +104,7 @@ class Tour:
         assert handler(invocations.connect("driver", query), context)["statusCode"] == 200
         self.join("passenger", "passenger")
         self.frame(handler, "driver", action="ping")
+        self.frame(handler, "driver", action="away", on=True)
         self.frame(handler, "nobody", action="ping")
         self.rest(make_call.app.handler, "make_call", "driver", {"booking_code": "test", "action": "initiate"})
         for connection_id in ("driver", "never"):

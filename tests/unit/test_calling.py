@@ -526,6 +526,55 @@ def test_a_side_that_stays_away_for_thirty_seconds_ends_the_call(world: World) -
     world.check_log("connection_lost")
 
 
+def test_what_is_counted_is_talk(world: World) -> None:
+    connected_over_sockets(world)
+    world.passes(2)
+    world.goes("driver")
+    left = world.now
+    world.passes(60)
+    assert (world.call.duration_seconds, world.call.ended_at) == (2, instants.to_text(left))
+    assert [message.message for message in world.history()] == ["Call ended, 0:02"]
+
+
+def test_of_two_sides_that_are_gone_the_first_to_leave_ended_the_talk(world: World) -> None:
+    connected_over_sockets(world)
+    world.passes(5)
+    world.goes("passenger")
+    world.passes(6)
+    world.comes("passenger")
+    world.passes(1)
+    world.goes("driver")
+    world.passes(4)
+    world.goes("passenger")
+    world.passes(60)
+    world.check_log("connection_lost")
+    assert world.call.duration_seconds == 12
+
+
+def test_a_side_that_is_back_did_not_end_the_talk(world: World) -> None:
+    connected_over_sockets(world)
+    world.passes(5)
+    world.goes("passenger")
+    world.passes(6)
+    world.goes("driver")
+    world.comes("passenger")
+    world.passes(60)
+    assert (world.call.end_reason, world.call.duration_seconds) == ("connection_lost", 11)
+
+
+def test_a_caller_who_vanished_while_it_rang_leaves_no_talk(world: World) -> None:
+    world.comes("driver")
+    ringing = world.ring()
+    world.passes(3)
+    world.goes("driver")
+    world.passes(5)
+    world.act("passenger", "accept", ringing, "tablet")
+    world.passes(60)
+    assert (world.call.end_reason, world.call.duration_seconds) == ("connection_lost", 0)
+    assert world.call.ended_at == world.call.answered_at
+    assert [message.message for message in world.history()] == ["Call ended, 0:00"]
+
+
 def test_a_side_that_comes_back_goes_on_talking(world: World) -> None:
     connected_over_sockets(world)
     world.goes("driver")

@@ -35,8 +35,9 @@ class Delivery:
         return sum(1 for _, each in self.outcomes if each == outcome)
 
     def reached(self, sender: Sender) -> int:
-        """How many connections of `sender` took the frame."""
-        return sum(1 for connection, each in self.outcomes if each == "delivered" and connection.sender == sender)
+        """How many present connections of `sender` took the frame: one that is away takes it, and shows nobody."""
+        taken = (connection for connection, each in self.outcomes if each == "delivered" and not connection.away)
+        return sum(1 for connection in taken if connection.sender == sender)
 
     def gone(self, sender: Sender) -> list[Connection]:
         """The connections of `sender` that turned out to be gone."""

@@ -65,8 +65,9 @@ class Call(BaseModel):
     """A call. Timestamps are RFC 3339 text; a field that has no value yet, or no more, is None.
 
     `version` counts the changes; `rings_until` and `ring_ms_left` are there while it rings. Not shown are `act`, what
-    brought about the present state; `initiates`, the `client_call_id` of the `initiate` by which a side came to it; and
-    `history`, the timestamp of the ended call's message.
+    brought about the present state; `initiates`, the `client_call_id` of the `initiate` by which a side came to it;
+    `history`, the timestamp of the ended call's message; and `left_at`, when a connection of a side last ended while
+    the call was live, in microseconds.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -88,6 +89,7 @@ class Call(BaseModel):
     act: Act = Field(exclude=True)
     initiates: Mapping[Side, str] = Field(default={}, exclude=True)
     history: str | None = Field(default=None, exclude=True)
+    left_at: Mapping[Side, int] = Field(default={}, exclude=True)
 
 
 def begun(

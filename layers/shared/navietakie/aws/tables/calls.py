@@ -132,7 +132,7 @@ class Calls:
                     ConditionExpression=(
                         "call_id = :call_id AND #state <> :ended AND (attribute_not_exists(#left) OR #left <= :left)"
                     ),
-                    ExpressionAttributeNames={"#left": f"{side}_left_at", "#state": "state"},
+                    ExpressionAttributeNames={"#left": _left_at_of(side), "#state": "state"},
                     ExpressionAttributeValues={
                         ":left": {"N": str(left_at)},
                         ":call_id": {"S": call_id},
@@ -234,11 +234,16 @@ def _call_of(item: Mapping[str, Any]) -> Call:
         act=Act(text["event"], text.get("actor"), text.get("device")),
         initiates={side: text[name] for side in SIDES if (name := _initiate_of(side)) in text},
         history=text.get("history"),
+        left_at={side: int(item[name]["N"]) for side in SIDES if (name := _left_at_of(side)) in item},
     )
 
 
 def _initiate_of(side: Side) -> str:
     return f"{side}_client_call_id"
+
+
+def _left_at_of(side: Side) -> str:
+    return f"{side}_left_at"
 
 
 def calls() -> Calls:

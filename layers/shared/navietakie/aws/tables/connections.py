@@ -29,7 +29,8 @@ SENDERS: Final = frozenset(get_args(Sender))
 class Connection:
     """One WebSocket of a booking. `token_exp` in seconds since 1970; None without tokens.
 
-    `connected_at` is empty where the row does not say: no `$connect` of ours has written it.
+    `connected_at` is empty where the row does not say: no `$connect` of ours has written it. `away`: its app is in the
+    background. It gets every frame, and is not present.
     """
 
     connection_id: str
@@ -40,6 +41,7 @@ class Connection:
     sender_id: str | None = None
     device_id: str | None = None
     token_exp: int | None = None
+    away: bool = False
 
     def token_expired(self, now: int) -> bool:
         """Whether the token that opened it has run out; no leeway."""
@@ -50,9 +52,15 @@ class Connection:
         return self.expires_at > instants.to_seconds(now) and not self.token_expired(now)
 
 
-def presence(connections: Iterable[Connection]) -> dict[Participant, bool]:
-    """Who has a connection; `system` is never seen."""
-    here = {connection.sender for connection in connections}
+def presence(connections: Iterable[Connection], own: Connection | None = None) -> dict[Participant, bool]:
+    """Who has a present connection; `system` is never seen.
+
+    `own` counts as it is given: the index may show an older state of it.
+    """
+    known = {connection.connection_id: connection for connection in connections}
+    if own is not None:
+        known[own.connection_id] = own
+    here = {connection.sender for connection in known.values() if not connection.away}
     return {role: role in here for role in PARTICIPANTS}
 
 
@@ -107,6 +115,27 @@ class Connections:
         except ConditionFailed as failure:
             return failure.found[0] == _item_of(connection)  # an earlier try, whose answer was lost
         return True
+
+    def set_away(self, connection_id: str, *, away: bool, at: int) -> bool | None:
+        """Notes whether a connection is away, as said at `at` (milliseconds); whether it was so before.
+
+        None, and nothing written, where there is no row, or something later was said.
+        """
+        try:
+            with translated():
+                answer = self._client.update_item(
+                    TableName=self._table,
+                    Key=keys.connection(connection_id),
+                    UpdateExpression="SET away = :away, away_at = :at",
+                    ConditionExpression=(
+                        "attribute_exists(booking_code) AND (attribute_not_exists(away_at) OR away_at <= :at)"
+                    ),
+                    ExpressionAttributeValues={":away": {"BOOL": away}, ":at": {"N": str(at)}},
+                    ReturnValues="ALL_OLD",
+                )
+        except ConditionFailed:
+            return None
+        return _is_away(answer.get("Attributes") or {})
 
     def remove(self, connection_id: str, now: int) -> None:
         """Deletes the row of a connection that has ended.
@@ -188,7 +217,12 @@ def _connection_of(item: Mapping[str, Any]) -> Connection | None:
         sender_id=item.get("sender_id", {}).get("S"),
         device_id=item.get("device_id", {}).get("S"),
         token_exp=_seconds(item, "token_exp", 0) if "token_exp" in item else None,
+        away=_is_away(item),
     )
+
+
+def _is_away(item: Mapping[str, Any]) -> bool:
+    return bool(item.get("away", {}).get("BOOL"))
 
 
 def _seconds(item: Mapping[str, Any], name: str, otherwise: int) -> int:
