@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.report import Bars, Goal, Report
-from benchmarks.requests import REQUESTS
+from benchmarks.requests import REQUESTS, SWITCHED_ON
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "cost.md"
 
@@ -32,6 +32,10 @@ PRICES: Final[Mapping[str, float]] = {
     "SendMessage": QUEUED,
     "Publish": PUBLISHED,
     "post": SOCKET_MESSAGE,
+    "Invoke": INVOCATION,
+    "PublishBatch": PUBLISHED,
+    "BatchGetItem(1)": READ_UNIT,
+    "BatchGetItem(10)": 10 * READ_UNIT,
 }
 PAGES: Final = 8 * READ_UNIT
 """A page of 50 messages of 600 bytes, read consistently."""
@@ -110,6 +114,11 @@ def page() -> str:
         f"| {operation(name):.2f} |"
         for name, made in REQUESTS.items()
     )
+    switched_on = "\n".join(
+        f"| {name} | {', '.join(f'{count} {request}' for request, count in made.items())} | {requests(made):.2f} |"
+        for name, made in SWITCHED_ON.items()
+    )
+    waiting = 0.5 * 0.01 * GB_SECOND
     return f"""# What it costs
 
 Written by `make bench ONLY=cost` from the requests that [a test counts](../tests/integration/test_requests.py) and the
@@ -143,6 +152,27 @@ twice, and there are two of them. With a key there are three: the marker is what
 | operation | requests | $ requests | $ with its way in and its function |
 | --- | --- | ---: | ---: |
 {counted}
+
+## What is switched on
+
+All of this is off by default, and costs nothing then: the requests above are counted with all of it off.
+
+| | requests | $ requests |
+| --- | --- | ---: |
+{switched_on}
+
+**A hook** is one invocation of a function of yours, whose duration is on top; with an id a GetItem more looks for a
+repeat first. The message waits for it, and so does the function that sends it: each 10 ms are {waiting:.2f} $ per
+million messages with 512 MB. What it took is in the line `served`, `hook.elapsed_ms`: on the embedded AWS 5 to 10 ms
+for [the sample](samples/message_hook.py) when it is warm. On AWS it was not measured; a cold one takes some hundred.
+
+**Masking** makes no request. It takes some microseconds for a text without numbers, and some ten with
+([measured](benchmarks/masking.svg)).
+
+**Message events** wait in the table's stream, which Lambda reads for nothing, so the way of a message is as long as
+before. A batch is what was written since the last one, up to 100 messages: one invocation of send-message, a
+PublishBatch for each ten (SNS bills 64 KB as one) and with `full` a read of each message. What SNS delivers to SQS and
+Lambda is free.
 """
 
 

@@ -29,3 +29,19 @@ REQUESTS: Final[dict[str, dict[str, int]]] = {
     "call: report": {"GetItem": 2, "post": 1},
     "call log": {"GetItem": 1, "Query": 1},
 }
+
+SWITCHED_ON: Final[dict[str, dict[str, int]]] = {
+    "message by REST, with a hook": {"GetItem": 1, "Invoke": 1, "TransactWriteItems(2)": 1, "Query": 1, "post": 2},
+    "message by REST, with an id and a hook": {
+        "GetItem": 2,
+        "Invoke": 1,
+        "TransactWriteItems(3)": 1,
+        "Query": 1,
+        "post": 2,
+    },
+    "message by REST, with masking": {"GetItem": 1, "TransactWriteItems(2)": 1, "Query": 1, "post": 2},
+    "one message event, ids": {"PublishBatch": 1},
+    "one message event, full": {"BatchGetItem(1)": 1, "PublishBatch": 1},
+    "ten message events at once, full": {"BatchGetItem(10)": 1, "PublishBatch": 1},
+}
+"""The same where an operator has asked for more. A BatchGetItem is written with the number of its items."""

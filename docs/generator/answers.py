@@ -11,7 +11,16 @@ from make_call.ice import Policy, Url
 from navietakie.domain.call import Action, Call, EndReason
 from navietakie.domain.conversation import ReceiptKind
 from navietakie.domain.errors import Code
-from navietakie.domain.message import BookingCode, Fields, Message, NewMessage, Participant, Sender, Side
+from navietakie.domain.message import (
+    BookingCode,
+    Fields,
+    Message,
+    MessageType,
+    NewMessage,
+    Participant,
+    Sender,
+    Side,
+)
 from send_message.receipts import Sequence
 from send_message.redacting import Redaction
 from websocket.presence import ConnectQuery
@@ -413,6 +422,30 @@ class BookingClosed(Published):
     message_id: str
     seq: int
     sender: Sender
+
+
+class MessageEvent(Published):
+    """A message as an event. Its texts are there where `MessageEvents` is `full`, as they are when it is published."""
+
+    seq: int
+    message_id: str
+    sender: Sender
+    message_type: MessageType
+    message: NotRequired[str]
+    metadata: NotRequired[dict[str, Any] | None]
+    sender_id: NotRequired[str | None]
+
+
+class MessageStored(MessageEvent):
+    """A message was stored. `message` is empty where it was redacted, has expired or was erased since."""
+
+    type: Literal["message.stored"]
+
+
+class MessageRedacted(MessageEvent):
+    """A message was redacted: forget its text."""
+
+    type: Literal["message.redacted"]
 
 
 # --- What a backend gets in proxy mode --------------------------------------------------------------------------------

@@ -54,6 +54,11 @@ EVENTS: Final[Mapping[str, type]] = {
     "bookingClosed": answers.BookingClosed,
 }
 
+MESSAGE_EVENTS: Final[Mapping[str, type]] = {
+    "messageStored": answers.MessageStored,
+    "messageRedacted": answers.MessageRedacted,
+}
+
 ACTIONS: Final[Mapping[str, tuple[str, str | None]]] = {
     "message": ("Store a message and send it to the others; the frame's `id` is its `client_message_id`", "messageAck"),
     "call": ("Initiate, accept, reject or end a call; the others get `call`, but not of `ice` and `report`", "callAck"),
@@ -71,7 +76,7 @@ ACTIONS: Final[Mapping[str, tuple[str, str | None]]] = {
 
 def document() -> Schema:
     """The whole document."""
-    kinds = (*PUSHED.values(), *ANSWERS.values(), *EVENTS.values())
+    kinds = (*PUSHED.values(), *ANSWERS.values(), *EVENTS.values(), *MESSAGE_EVENTS.values())
     made = schemas(REQUESTS, kinds)
     connect = made.pop("ConnectParameters")
     made |= _client_frames(made)
@@ -91,7 +96,7 @@ def document() -> Schema:
         **{f"{it}Frame": _message(f"{it}Frame", _frame_name(it), text) for it, (text, _) in ACTIONS.items()},
         **{f"{name}Pushed": _of(f"{name}Pushed", kind, made) for name, kind in PUSHED.items()},
         **{name: _of(name, kind, made) for name, kind in ANSWERS.items()},
-        **{name: _of(name, kind, made) for name, kind in EVENTS.items()},
+        **{name: _of(name, kind, made) for name, kind in (EVENTS | MESSAGE_EVENTS).items()},
     }
     return {
         "asyncapi": "3.0.0",
@@ -136,7 +141,7 @@ def document() -> Schema:
                 "address": "/",
                 "title": "One WebSocket of one side of one booking",
                 "servers": [{"$ref": "#/servers/local"}, {"$ref": "#/servers/deployed"}],
-                "messages": {name: _component(name) for name in messages if name not in EVENTS},
+                "messages": {name: _component(name) for name in messages if name not in EVENTS | MESSAGE_EVENTS},
                 "bindings": {
                     "ws": {"query": {"type": "object", "properties": parameters(connect)}, "bindingVersion": "0.1.0"}
                 },
@@ -147,6 +152,13 @@ def document() -> Schema:
                 "parameters": {"environment": {"enum": ["local", "staging", "production"]}},
                 "servers": [{"$ref": "#/servers/topic"}],
                 "messages": {name: _component(name) for name in EVENTS},
+            },
+            "messageEvents": {
+                "address": "navietakie-message-events-{environment}",
+                "title": "Every message, where `MessageEvents` is `ids` or `full`; `type` is a message attribute too",
+                "parameters": {"environment": {"enum": ["local", "staging", "production"]}},
+                "servers": [{"$ref": "#/servers/topic"}],
+                "messages": {name: _component(name) for name in MESSAGE_EVENTS},
             },
         },
         "operations": {
@@ -162,6 +174,12 @@ def document() -> Schema:
                 "channel": {"$ref": "#/channels/events"},
                 "summary": "What the company's other systems may want to know; repeats have one `event_id`",
                 "messages": [_in_channel("events", name) for name in EVENTS],
+            },
+            "publishMessages": {
+                "action": "send",
+                "channel": {"$ref": "#/channels/messageEvents"},
+                "summary": "Every message, at least once: order by `seq`, drop repeats by `event_id`",
+                "messages": [_in_channel("messageEvents", name) for name in MESSAGE_EVENTS],
             },
         },
         "components": {

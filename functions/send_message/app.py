@@ -1,26 +1,24 @@
 """The doors of send_message: a message or a receipt by REST, WebSocket or direct invocation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from navietakie import settings
 from navietakie.aws.tables.connections import Connection
 from navietakie.aws.tables.messages import messages
-from navietakie.aws.timers import timers
 from navietakie.domain import instants
 from navietakie.domain.errors import invalid
 from navietakie.domain.frames import message_frame
 from navietakie.domain.message import NewMessage
-from navietakie.domain.rate_limit import RateLimit
 from navietakie.doors.budget import Budget
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.requests import Party, Request, SocketRequest
 from navietakie.doors.rest import Response
 from navietakie.doors.serve import serve
 from send_message.receipts import NewReceipt, SocketReceipt, receipt_frame, record
-from send_message.redacting import Redacting, Redaction, SocketRedaction
+from send_message.redacting import Redaction, SocketRedaction
 from send_message.reporting import report
-from send_message.sending import Sending, Sent
+from send_message.sending import Sent
+from send_message.wiring import redacting, sending
 
 
 def cost_of_post(fields: Mapping[str, Any]) -> int:
@@ -52,6 +50,7 @@ def handler(event: LambdaEvent, context: Any) -> Any:
         socket={"message": on_message, "redact": on_redact, "delivered": on_receipt, "read": on_receipt},
         direct={"send_message": post},
         budget=budget,
+        stream=on_changes,
     )
 
 
@@ -124,19 +123,11 @@ def on_receipt(request: SocketRequest) -> None:
         )
 
 
-def sending() -> Sending:
-    """The service that stores messages, wired to the configured tables."""
-    return Sending(messages(), timers, rate_limit(), settings.retention_days())
+def on_changes(changes: Sequence[Mapping[str, Any]], now: int, deadline: float) -> None:
+    """Publishes what the stream of the messages table tells."""
+    from send_message.telling import telling  # only where every message is an event
 
-
-def redacting() -> Redacting:
-    """The service that redacts messages, likewise."""
-    return Redacting(messages(), rate_limit(), settings.retention_days())
-
-
-def rate_limit() -> RateLimit:
-    """How fast each sender may write."""
-    return RateLimit(settings.number("MESSAGE_RATE", 5), int(settings.number("MESSAGE_BURST", 20)))
+    telling().tell(changes, now, deadline)
 
 
 def _idempotency_key(request: Request) -> dict[str, str]:

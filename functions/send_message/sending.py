@@ -13,7 +13,7 @@ from navietakie.domain import instants
 from navietakie.domain.conversation import Head, append
 from navietakie.domain.errors import Refusal, unavailable
 from navietakie.domain.frames import check_size, message_frame
-from navietakie.domain.message import Message, NewMessage, Sender
+from navietakie.domain.message import SIDES, Message, NewMessage, Sender
 from navietakie.domain.orders import REDACTED
 from navietakie.domain.rate_limit import RateLimit
 from navietakie.doors.requests import Party
@@ -50,6 +50,12 @@ class Sent:
     duplicate: bool
 
 
+type Mask = Callable[[str, str], str]
+"""A text and its booking's code to what is stored of it: `masking.masked`."""
+type Screen = Callable[[Message, NewMessage], NewMessage]
+"""A message as it would be stored, and what it was made from, to what it is to be made from: `hook.Hook.screened`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sending:
     """Stores messages in `store`, as fast as `rate_limit` allows, for `retention_days`."""
@@ -59,36 +65,50 @@ class Sending:
     """Reached for only by the message that closes a booking."""
     rate_limit: RateLimit
     retention_days: int
+    mask: Mask | None = None
+    """What hides phone numbers and addresses in a side's text; None: they stay."""
+    hook: Screen | None = None
+    """Asked last, once for each message of a person; None: nobody is."""
 
     def send(self, party: Party, new: NewMessage, *, now: int, deadline: float) -> Sent:
         """Stores `new`, or finds it stored already under its `client_message_id`.
 
-        Raises `forbidden`, `too_large`, `idempotency_conflict`, `booking_closed`, `rate_limited`, or `unavailable`
-        when it was not stored by `deadline` (monotonic).
+        Raises `forbidden`, `too_large`, `idempotency_conflict`, `booking_closed`, `rate_limited`, `refused_by_hook`, or
+        `unavailable` when it was not stored by `deadline` (monotonic).
         """
         check_author(party.sender, new)
         booking_code, message_id, epoch = party.booking_code, uuid.uuid4().hex, uuid.uuid4().hex
+        content = self._masked(party, new)
+        hook = None if party.sender == "system" else self.hook
+
+        def behind(head: Head) -> tuple[Message, Head]:
+            return append(
+                head,
+                content,
+                booking_code=booking_code,
+                sender=party.sender,
+                now=now,
+                message_id=message_id,
+                epoch=epoch,
+                rate_limit=self.rate_limit,
+            )
+
         head: Head | None = None
         for _ in tries(deadline):
             head = head or self.store.head(booking_code)
             try:
-                message, after = append(
-                    head,
-                    new,
-                    booking_code=booking_code,
-                    sender=party.sender,
-                    now=now,
-                    message_id=message_id,
-                    epoch=epoch,
-                    rate_limit=self.rate_limit,
-                )
+                message, after = behind(head)
             except Refusal:
-                if new.client_message_id is not None:
-                    marker = self.store.marker(booking_code, party.sender, new.client_message_id, now)
-                    if marker is not None:
-                        return self._original(booking_code, new, marker)
+                if (repeated := self._repeated(party, new, now)) is not None:
+                    return repeated
                 raise
             check_size(message_frame(message), "message")
+            if hook is not None:
+                # A repeat is not asked about: the hook may decide otherwise today, and nobody pays for it twice.
+                if (repeated := self._repeated(party, new, now)) is not None:
+                    return repeated
+                content, hook = hook(message, content), None
+                message, after = behind(head)
             if new.event == "booking_closed":
                 # Before the close is written: dying right after it must not leave a call alive.
                 self.timers().queue("closing", booking_code, 0, queued_at=now)
@@ -114,6 +134,18 @@ class Sending:
             except Contended:
                 head = None
         raise unavailable("The booking")
+
+    def _masked(self, party: Party, new: NewMessage) -> NewMessage:
+        if self.mask is None or party.sender not in SIDES:
+            return new
+        return new.model_copy(update={"message": self.mask(new.message, party.booking_code)})
+
+    def _repeated(self, party: Party, new: NewMessage, now: int) -> Sent | None:
+        """The original of a message that is stored already; None where it is not, or has no id to tell."""
+        if new.client_message_id is None:
+            return None
+        marker = self.store.marker(party.booking_code, party.sender, new.client_message_id, now)
+        return None if marker is None else self._original(party.booking_code, new, marker)
 
     def _original(self, booking_code: str, new: NewMessage, marker: Marker) -> Sent:
         if not marker.fits(new):

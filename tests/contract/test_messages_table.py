@@ -8,7 +8,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from navietakie.aws.tables.messages import AlreadyStored, HeadMoved, Marker, Messages
+from navietakie.aws.tables.messages import AlreadyStored, HeadMoved, Marker, Messages, message_of
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head, append
 from navietakie.domain.message import Message, NewMessage
@@ -306,3 +306,14 @@ def test_a_message_that_has_expired_is_not_found_by_who_says_when_it_is(store: A
     original = put(store, expires_at=instants.to_seconds(NOW) + 10)
     assert store.message("test", original.timestamp, now=NOW) == original
     assert store.message("test", original.timestamp, now=NOW + 10 * instants.SECOND) is None
+
+
+def test_items_are_read_anew_a_hundred_at_once_and_what_is_not_there_is_left_out(store: Any) -> None:
+    said = [put(store, f"message {number}", booking_code=f"b{number % 3}") for number in range(120)]
+    wanted = [("b0", "2026-01-01T00:00:00.000000Z"), *((each.booking_code, each.timestamp) for each in said)]
+    found, left = store.anew(wanted)
+    assert len(found) == 99
+    assert left == wanted[100:]
+    more, left = store.anew(left)
+    assert left == []
+    assert {message_of(item).message for item in (found | more).values()} == {message.message for message in said}

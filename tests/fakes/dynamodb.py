@@ -51,6 +51,11 @@ class DynamoDb:
         item = self._find(fields, fields["Key"])
         return {} if item is None else {"Item": item}
 
+    def _batch_get_item(self, fields: Values) -> Values:
+        ((table, wanted),) = fields["RequestItems"].items()
+        found = [self._find({"TableName": table}, key) for key in wanted["Keys"]]
+        return {"Responses": {table: [item for item in found if item is not None]}, "UnprocessedKeys": {}}
+
     def _put_item(self, fields: Values) -> Values:
         self._check(fields, fields["Item"])
         self._apply("Put", fields)
@@ -132,6 +137,7 @@ _OPERATIONS: dict[str, Callable[[DynamoDb, Values], Values]] = {
     "CreateTable": DynamoDb._create_table,
     "DeleteTable": DynamoDb._delete_table,
     "GetItem": DynamoDb._get_item,
+    "BatchGetItem": DynamoDb._batch_get_item,
     "PutItem": DynamoDb._put_item,
     "UpdateItem": DynamoDb._update_item,
     "DeleteItem": DynamoDb._delete_item,

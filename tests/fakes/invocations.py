@@ -18,6 +18,11 @@ class Context:
         return 30_000
 
 
+def sample(name: str) -> dict[str, Any]:
+    """An event of `events/` as it is."""
+    return copy.deepcopy(_event(name))
+
+
 @cache
 def _event(name: str) -> dict[str, Any]:
     return json.loads((FOLDER / f"{name}.json").read_text())
@@ -62,5 +67,24 @@ def timers(*bodies: dict[str, Any]) -> dict[str, Any]:
     record = event["Records"][0]
     event["Records"] = [
         {**record, "messageId": f"timer-{number}", "body": json.dumps(body)} for number, body in enumerate(bodies)
+    ]
+    return event
+
+
+def changes(*images: dict[str, Any], name: str = "INSERT") -> dict[str, Any]:
+    """A batch from the stream of the messages table: these items were written."""
+    event = copy.deepcopy(_event("stream-stored"))
+    record = event["Records"][0]
+    event["Records"] = [
+        {
+            **record,
+            "eventName": name,
+            "dynamodb": {
+                **record["dynamodb"],
+                "Keys": {key: image[key] for key in record["dynamodb"]["Keys"] if key in image},
+                "NewImage": image,
+            },
+        }
+        for image in images
     ]
     return event

@@ -1,9 +1,11 @@
 """The messages table in memory: every method is one atomic step, as in DynamoDB."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from threading import Lock
+from typing import Any
 
-from navietakie.aws.tables.messages import ANY_CONTENT, MARKER_LIFE, AlreadyStored, HeadMoved, Marker, Page
+from navietakie.aws.tables.messages import ANY_CONTENT, MARKER_LIFE, AlreadyStored, HeadMoved, Marker, Page, item_of
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head, ReceiptKind
 from navietakie.domain.message import Message, Sender, Side
@@ -91,6 +93,14 @@ class FakeMessages:
         with self._lock:
             there = self.messages.get(booking_code, {}).get(timestamp)
             return there[0] if there and (now is None or there[1] > instants.to_seconds(now)) else None
+
+    def anew(
+        self, wanted: Collection[tuple[str, str]]
+    ) -> tuple[dict[tuple[str, str], dict[str, Any]], list[tuple[str, str]]]:
+        now, later = list(wanted)[:100], list(wanted)[100:]
+        with self._lock:
+            there = {key: self.messages.get(key[0], {}).get(key[1]) for key in now}
+        return {key: item_of(*found) for key, found in there.items() if found}, later
 
     def page(
         self,

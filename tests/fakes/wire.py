@@ -25,6 +25,7 @@ from navietakie.aws.tables import dynamo
 from tests.fakes import tables
 from tests.fakes.dynamodb import DynamoDb, Refused
 
+DEAD_LETTERS = "https://sqs.us-east-1.amazonaws.com/000000000000/message-events-dlq"
 SECRET = "what every secret of the tests holds, in more than 32 bytes"
 
 
@@ -53,11 +54,17 @@ def straight(_: Asked, carry: Carry) -> AWSResponse:
 
 @dataclass
 class Wire:
-    """What went over it: `queued` timers as (delay in seconds, body), `published` events."""
+    """What went over it: `queued` timers as (delay in seconds, body), `published` events.
+
+    Of message events those `told`, and the `letters` of dead ones; `hook` answers what the message hook is asked.
+    """
 
     way: Way = straight
     queued: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     published: list[dict[str, Any]] = field(default_factory=list)
+    told: list[dict[str, Any]] = field(default_factory=list)
+    letters: list[dict[str, Any]] = field(default_factory=list)
+    hook: Callable[[dict[str, Any]], dict[str, Any]] = lambda _: {"action": "allow"}
     dynamodb: DynamoDb | None = None
     """None: the requests go on to their endpoint."""
     _onward: URLLib3Session = field(default_factory=URLLib3Session)
@@ -82,12 +89,21 @@ class Wire:
     def _carried(self, request: AWSPreparedRequest, asked: Asked) -> AWSResponse:
         if asked.name.startswith("dynamodb."):
             return self._onward.send(request) if self.dynamodb is None else self.carried(asked)
+        if asked.name == "sqs.SendMessage" and asked.fields["QueueUrl"] == DEAD_LETTERS:
+            self.letters.append(json.loads(asked.fields["MessageBody"]))
+            return answer(200, {"MessageId": str(uuid.uuid4())})
         if asked.name == "sqs.SendMessage":
             self.queued.append((asked.fields["DelaySeconds"], json.loads(asked.fields["MessageBody"])))
             return answer(200, {"MessageId": str(uuid.uuid4())})
         if asked.name == "sns.Publish":
             self.published.append(json.loads(asked.fields["Message"]))
             return AWSResponse(request.url, 200, {}, _Raw(b"<PublishResponse><PublishResult/></PublishResponse>"))
+        if asked.name == "sns.PublishBatch":
+            told = (value for name, value in asked.fields.items() if name.endswith(".Message"))
+            self.told += map(json.loads, told)
+            return AWSResponse(request.url, 200, {}, _Raw(b"<R><PublishBatchResult/></R>"))
+        if asked.name == "lambda.Invoke":
+            return answer(200, self.hook(asked.fields))
         if asked.name == "secrets-manager.GetSecretValue":
             return answer(200, {"SecretString": SECRET})
         raise AssertionError(f"nobody answers {asked.name} at {urlsplit(request.url).netloc}")
@@ -99,6 +115,9 @@ class _Raw:
 
     def stream(self, *_: Any, **__: Any) -> Generator[bytes]:
         yield self._content
+
+    def read(self, *_: Any) -> bytes:
+        return self._content
 
 
 def answer(status: int, fields: dict[str, Any]) -> AWSResponse:

@@ -4,15 +4,19 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import boto3
 import pytest
 from moto.core.botocore_stubber import BotocoreStubber
 
-from benchmarks.requests import REQUESTS
+from benchmarks.requests import REQUESTS, SWITCHED_ON
 from get_message import app as get_message
 from get_message.history import PageCache
 from make_call import app as make_call
+from navietakie.aws.tables.messages import messages
 from send_message import app as send_message
-from tests.integration.conftest import World
+from tests.fakes.invocations import changes
+from tests.fakes.peer import answer, peer
+from tests.integration.conftest import Context, World
 from websocket import app as websocket
 
 BOOKING = {"booking_code": "test", "sender": "driver"}
@@ -28,6 +32,8 @@ def counted(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable
         operation = event_name.rpartition(".")[2]
         if operation == "TransactWriteItems":
             operation += f"({request.body.count(b'TableName')})"
+        if operation == "BatchGetItem":
+            operation += f"({request.body.count(b'booking_code')})"
         requests[operation] += 1
         return answer(self, event_name, request, **how)
 
@@ -105,3 +111,39 @@ def test_every_operation_makes_the_requests_that_it_is_said_to_make(
     found["call: report"] = counted(lambda: call("d1", "report", call_id=ringing[0], report={"seconds": 1}))
     found["call log"] = counted(lambda: rest(make_call.handler, "GET", "/api/v1/calls", {"booking_code": "test"}))
     assert found == REQUESTS
+
+
+def test_what_is_switched_on_makes_the_requests_that_it_is_said_to_make(
+    world: World, counted: Callable[[Callable[[], Any]], dict[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.connect("d1", "driver")
+    world.connect("p1", "passenger")
+    found: dict[str, dict[str, int]] = {}
+
+    def say(**fields: Any) -> Any:
+        body = {**BOOKING, "message": "Call 0170 1234567", **fields}
+        status, answered, _ = world.rest(send_message.handler, "POST", "/api/v1/send_message", body)
+        assert status == 201, answered
+        return answered["message"]
+
+    def told(number: int) -> Callable[[], Any]:
+        said = [say() for _ in range(number)]
+        items = messages().anew([(each["booking_code"], each["timestamp"]) for each in said])[0].values()
+        return lambda: send_message.handler(changes(*items), Context())
+
+    with peer() as lambdas, monkeypatch.context() as patch:
+        lambdas.answers["invocations"] = [answer(200, b'{"action": "allow"}')]
+        patch.setenv("AWS_ENDPOINT_URL_LAMBDA", f"http://127.0.0.1:{lambdas.port}")
+        patch.setenv("MESSAGE_HOOK_ARN", "arn:aws:lambda:us-east-1:123456789012:function:hook")
+        found["message by REST, with a hook"] = counted(say)
+        found["message by REST, with an id and a hook"] = counted(lambda: say(client_message_id="a"))
+    monkeypatch.setenv("MASK_CONTACTS", "on")
+    found["message by REST, with masking"] = counted(say)
+    monkeypatch.setenv("MESSAGE_EVENTS_TOPIC_ARN", boto3.client("sns").create_topic(Name="message-events")["TopicArn"])
+    monkeypatch.setenv("MESSAGE_EVENTS_DEAD_LETTER_QUEUE_URL", "message-events-dlq")
+    monkeypatch.setenv("MESSAGE_EVENTS", "ids")
+    found["one message event, ids"] = counted(told(1))
+    monkeypatch.setenv("MESSAGE_EVENTS", "full")
+    found["one message event, full"] = counted(told(1))
+    found["ten message events at once, full"] = counted(told(10))
+    assert found == SWITCHED_ON

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from docs.generator.asyncapi import ANSWERS, EVENTS, PUSHED
+from docs.generator.asyncapi import ANSWERS, EVENTS, MESSAGE_EVENTS, PUSHED
 from docs.generator.schemas import ref
 from tests.documents import ROOT, asyncapi, openapi
 
@@ -54,7 +54,8 @@ def examples() -> Iterator[Any]:
 
 def schema_of(example: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """The document and the schema that an example ought to keep to: told by the fields that only it has."""
-    kinds = {kind.__annotations__["type"].__args__[0]: kind for kind in (*PUSHED.values(), *EVENTS.values())}
+    pushed = (*PUSHED.values(), *EVENTS.values(), *MESSAGE_EVENTS.values())
+    kinds = {kind.__annotations__["type"].__args__[0]: kind for kind in pushed}
     answers = {"ack": "CallAck" if "call" in example else "MessageAck", "sync": "SyncPart", "pong": "Pong"}
     if "v" in example:
         kind = example["type"]

@@ -49,9 +49,12 @@ def _request(params: dict[str, Any], model: Any, **_: Any) -> None:
         case "dynamodb":
             grant = f"dynamodb:{model.name}", _table(params)
         case "sqs":
-            grant = f"sqs:{model.name}", "call-timers"
+            grant = f"sqs:{model.name}", params["QueueUrl"].rpartition("/")[2]
         case "sns":
-            grant = f"sns:{model.name}", "events"
+            # One action allows both.
+            grant = f"sns:{model.name.removesuffix('Batch')}", params["TopicArn"].rpartition(":")[2]
+        case "lambda":
+            grant = f"lambda:{model.name}Function", "hook"
         case "secretsmanager":
             grant = f"secretsmanager:{model.name}", _secret(params["SecretId"])
         case other:
@@ -60,6 +63,9 @@ def _request(params: dict[str, Any], model: Any, **_: Any) -> None:
 
 
 def _table(params: dict[str, Any]) -> str:
+    if "RequestItems" in params:
+        (name,) = params["RequestItems"]
+        return _table({"TableName": name})
     (table,) = (table for table in TABLES if table in params["TableName"])
     return f"{table}/{params['IndexName']}" if "IndexName" in params else table
 

@@ -9,6 +9,7 @@ from tests.policies.recording import Grant
 from tests.template.stack import FUNCTIONS, Stack
 
 ROLES = (*FUNCTIONS, "proxy")
+HOOK = "arn:aws:lambda:eu-central-1:123456789012:function:hook"
 TURN_SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:turn"
 NAMES = {
     "<MessagesTable.Arn>": "messages",
@@ -20,6 +21,9 @@ NAMES = {
     "<TokenSecret.Id>": "TOKEN_SECRET_ARN",
     "<ProxySecret.Id>": "PROXY_SECRET_ARN",
     TURN_SECRET: "TURN_SECRET_ARN",
+    HOOK: "hook",
+    "<MessageEventsTopic>": "message-events",
+    "<MessageEventsDeadLetterQueue.Arn>": "message-events-dlq",
 }
 LAMBDAS_OWN = {
     "logs:CreateLogStream",
@@ -29,14 +33,19 @@ LAMBDAS_OWN = {
     "sqs:ReceiveMessage",
     "sqs:DeleteMessage",
     "sqs:GetQueueAttributes",
+    "dynamodb:DescribeStream",
+    "dynamodb:GetRecords",
+    "dynamodb:GetShardIterator",
+    "dynamodb:ListStreams",
 }
-"""What Lambda does itself in the function's name: its log, its traces, and fetching from the queue for it."""
+"""What Lambda does itself in the function's name: its log, its traces, and fetching from queue and stream for it."""
 
 
 def granted(name: str) -> set[Grant]:
     """What a role allows its function's code."""
     proxied = {"BackendUrl": "https://backend.example.com"} if name == "proxy" else {}
-    stack = Stack(Environment="staging", TurnSecretArn=TURN_SECRET, **proxied)
+    switched_on = {"TurnSecretArn": TURN_SECRET, "MessageHookArn": HOOK, "MessageEvents": "full"}
+    stack = Stack(Environment="staging", **switched_on, **proxied)
     return {
         (action, _name(statement["Resource"]))
         for statement in stack.statements("websocket" if name == "proxy" else name)

@@ -21,9 +21,9 @@ from navietakie.aws.tables.connections import Connection, connections
 from navietakie.domain import instants
 from tests.fakes import invocations
 from tests.fakes.gateway import Gateway, gateway
-from tests.fakes.wire import SECRET, Wire, restart, wired
+from tests.fakes.wire import DEAD_LETTERS, SECRET, Wire, restart, wired
 from tests.policies import recording
-from tests.policies.roles import ROLES, TURN_SECRET, excess, granted
+from tests.policies.roles import HOOK, ROLES, TURN_SECRET, excess, granted
 
 
 class Tour:
@@ -65,6 +65,18 @@ class Tour:
         self.frame(handler, "nobody", action="message", message="Hi")
         closed = {"message_type": "system", "message": "Closed", "metadata": {"event": "booking_closed"}}
         self.rest(handler, "send_message", "system", {"booking_code": "test", **closed})
+
+    def look_before_and_tell_after(self) -> None:
+        handler = send_message.app.handler
+        self.patch.setenv("MESSAGE_HOOK_ARN", HOOK)
+        self.patch.setenv("MESSAGE_EVENTS", "full")
+        self.patch.setenv("MESSAGE_EVENTS_TOPIC_ARN", "arn:aws:sns:us-east-1:000000000000:message-events")
+        self.patch.setenv("MESSAGE_EVENTS_DEAD_LETTER_QUEUE_URL", DEAD_LETTERS)
+        self.rest(handler, "send_message", "driver", {"booking_code": "test", "message": "Hello"})
+        broken = {"booking_code": {"S": "test"}, "timestamp": {"S": "2026"}}
+        stored = invocations.sample("stream-stored")["Records"][0]["dynamodb"]["NewImage"]
+        assert handler(invocations.changes(broken, stored), invocations.Context()) is None
+        assert (len(self.wire.told), len(self.wire.letters)) == (1, 1)
 
     def make_calls(self) -> None:
         handler = make_call.app.handler
@@ -152,7 +164,14 @@ def backend() -> Generator[str]:
 @pytest.fixture(scope="module", autouse=True)
 def tour() -> None:
     """Asks for everything that there is to ask for."""
-    for each in (Tour.send_messages, Tour.make_calls, Tour.get_messages, Tour.come_and_go, Tour.pass_on):
+    for each in (
+        Tour.send_messages,
+        Tour.look_before_and_tell_after,
+        Tour.make_calls,
+        Tour.get_messages,
+        Tour.come_and_go,
+        Tour.pass_on,
+    ):
         with pytest.MonkeyPatch.context() as patch, wired(patch) as wire, gateway() as there:
             patch.setenv("AUTH_MODE", "jwt")
             patch.setenv("TOKEN_SECRET_ARN", "the tokens'")

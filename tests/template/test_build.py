@@ -136,7 +136,7 @@ import botocore.session, jwt, navietakie, {package}
 for ours in (navietakie, {package}):
     for module in pkgutil.walk_packages(ours.__path__, ours.__name__ + "."):
         importlib.import_module(module.name)
-for service in ("dynamodb", "secretsmanager", "sns", "sqs"):
+for service in ("dynamodb", "lambda", "secretsmanager", "sns", "sqs"):
     client = botocore.session.get_session().create_client(service, region_name="eu-west-1")
     assert client.meta.endpoint_url.startswith("https://")
 assert not [path for path in sys.path if path.endswith("site-packages")]

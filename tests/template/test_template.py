@@ -392,10 +392,11 @@ def test_only_send_message_reads_the_stream_and_publishes_to_the_topic_of_messag
         "<MessageEventsTopic>": {"sns:Publish"},
         "<MessageEventsDeadLetterQueue.Arn>": {"sqs:SendMessage"},
     }
-    assert {name: grants(stack, name) for name in FUNCTIONS} == {
-        **GRANTS,
-        "send-message": GRANTS["send-message"] | extra,
-    }
+    own = GRANTS["send-message"]
+    table = {"<MessagesTable.Arn>": own["<MessagesTable.Arn>"] | {"dynamodb:BatchGetItem"}}
+    assert {name: grants(stack, name) for name in FUNCTIONS} == {**GRANTS, "send-message": own | extra | table}
+    stack = Stack(**{**EVENTED, "Environment": "staging", "MessageEvents": "ids"})
+    assert grants(stack, "send-message") == own | extra, "ids alone need no item"
 
 
 @pytest.mark.parametrize("parameters", STACKS)

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from navietakie.aws.tables.dynamo import Contended
+from navietakie.aws.tables.messages import HeadMoved
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head
 from navietakie.domain.errors import Refusal, unavailable
 from navietakie.domain.message import Message, NewMessage
 from navietakie.domain.rate_limit import RateLimit
 from navietakie.doors.requests import Party
-from send_message.sending import Sending, Sent
+from send_message.sending import Mask, Screen, Sending, Sent
 from tests.fakes.messages import FakeMessages
 
 NOW = instants.from_text("2026-03-01T10:00:00.000000Z")
@@ -55,9 +56,11 @@ def send(
     seconds: float = 5,
     rate_limit: RateLimit = NO_LIMIT,
     timers: Callable[[], Any] = Timers,
+    mask: Mask | None = None,
+    hook: Screen | None = None,
     **fields: Any,
 ) -> Sent:
-    service = Sending(store, timers, rate_limit, 90)
+    service = Sending(store, timers, rate_limit, 90, mask, hook)
     new = NewMessage.parse({"message": text, **fields})
     return service.send(party, new, now=now, deadline=time.monotonic() + seconds)
 
@@ -236,3 +239,136 @@ def test_a_store_that_could_not_be_answered_in_time_is_not_begun(monkeypatch: py
     with pytest.raises(Refusal, match="not available"):
         send(store, seconds=30)
     assert FakeMessages.head(store, "test").seq == 0
+
+
+# --- What a message goes through before it is stored -----------------------------------------------------------------
+
+
+def shout(text: str, booking_code: str) -> str:
+    return f"{text.upper()} in {booking_code}"
+
+
+class Hook:
+    """Answers with a text, or raises; keeps what it was asked."""
+
+    def __init__(self, text: str | None = None, refusal: Refusal | None = None) -> None:
+        self.asked: list[Message] = []
+        self.text, self.refusal = text, refusal
+        self.meanwhile: Callable[[], Any] = lambda: None
+
+    def __call__(self, message: Message, new: NewMessage) -> NewMessage:
+        self.asked.append(message)
+        self.meanwhile()
+        if self.refusal:
+            raise self.refusal
+        return new if self.text is None else new.model_copy(update={"message": self.text})
+
+
+DENIED = Refusal("refused_by_hook", "no")
+
+
+@pytest.mark.parametrize(
+    ("sender", "stored"), [("driver", "HI in test"), ("passenger", "HI in test"), ("system", "hi")]
+)
+def test_the_texts_of_sides_alone_are_masked(sender: Any, stored: str) -> None:
+    assert send(FakeMessages(), "hi", party=Party("test", sender, None), mask=shout).message.message == stored
+
+
+def test_the_hook_sees_the_masked_text_and_has_the_last_word() -> None:
+    hook = Hook("from the hook")
+    sent = send(FakeMessages(), "hi", mask=shout, hook=hook, client_message_id="a", metadata={"a": 1})
+    (asked,) = hook.asked
+    assert (asked.message, asked.metadata, asked.client_message_id) == ("HI in test", {"a": 1}, "a")
+    assert sent.message.message == "from the hook"
+
+
+def test_a_repeat_is_what_the_client_sent_before_and_nobody_is_asked_again() -> None:
+    store, hook = FakeMessages(), Hook("from the hook")
+    first = send(store, "hi", mask=shout, hook=hook, client_message_id="a")
+    again = send(store, "hi", mask=shout, hook=Hook(refusal=DENIED), client_message_id="a")
+    assert (again.duplicate, again.message) == (True, first.message)
+    with pytest.raises(Refusal) as refused:
+        send(store, "from the hook", mask=shout, hook=hook, client_message_id="a")
+    assert refused.value.code == "idempotency_conflict"
+    assert len(hook.asked) == 1
+
+
+def test_what_the_hook_refuses_is_not_stored() -> None:
+    store, hook = FakeMessages(), Hook(refusal=DENIED)
+    for _ in range(2):
+        with pytest.raises(Refusal) as refused:
+            send(store, client_message_id="a", hook=hook)
+        assert refused.value is DENIED
+    assert history(store) == []
+    assert store.markers == {}
+    assert len(hook.asked) == 2
+
+
+def test_messages_of_the_system_are_not_asked_about() -> None:
+    store = FakeMessages()
+    send(store, party=Party("test", "system", None), hook=Hook(refusal=DENIED))
+    closed = {"message_type": "system", "metadata": {"event": "booking_closed"}}
+    send(store, party=Party("test", "system", None), hook=Hook(refusal=DENIED), **closed)
+    assert len(history(store)) == 2
+
+
+def test_the_verdict_is_kept_over_lost_races() -> None:
+    store, hook = Faulty([Contended(), HeadMoved(None), Contended()]), Hook("from the hook")
+    sent = send(store, hook=hook)
+    assert len(hook.asked) == 1
+    assert (sent.message.seq, sent.message.message) == (1, "from the hook")
+
+
+def test_a_message_that_was_stored_while_the_hook_thought_comes_before() -> None:
+    store, hook = FakeMessages(), Hook()
+    hook.meanwhile = lambda: send(store, "meanwhile", party=Party("test", "passenger", None), now=NOW + 900)
+    sent = send(store, hook=hook)
+    assert [message.message for message in history(store)] == ["meanwhile", "Hello"]
+    assert sent.message.seq == 2
+    assert sent.message.timestamp > history(store)[0].timestamp
+
+
+def test_a_booking_that_closes_while_the_hook_thinks_refuses_the_message() -> None:
+    store, hook = FakeMessages(), Hook()
+    closed = {"message_type": "system", "metadata": {"event": "booking_closed"}}
+    hook.meanwhile = lambda: send(store, party=Party("test", "system", None), **closed)
+    with pytest.raises(Refusal) as refused:
+        send(store, hook=hook)
+    assert refused.value.code == "booking_closed"
+    assert len(history(store)) == 1
+
+
+def test_what_is_refused_anyway_is_not_asked_about() -> None:
+    store, hook = FakeMessages(), Hook()
+    send(store, rate_limit=RateLimit(1, 1))
+    with pytest.raises(Refusal) as refused:
+        send(store, rate_limit=RateLimit(1, 1), hook=hook)
+    assert refused.value.code == "rate_limited"
+    send(store, party=Party("test", "system", None), message_type="system", metadata={"event": "booking_closed"})
+    with pytest.raises(Refusal) as refused:
+        send(store, hook=hook)
+    assert refused.value.code == "booking_closed"
+    with pytest.raises(Refusal) as refused:
+        send(store, hook=hook, message_type="call")
+    assert refused.value.code == "forbidden"
+    with pytest.raises(Refusal) as refused:
+        send(FakeMessages(), "\x01" * 5_000, hook=hook, metadata={"a": "\x01" * 600})
+    assert refused.value.code == "too_large"
+    assert hook.asked == []
+
+
+def test_a_masked_text_that_is_too_long_for_a_frame_is_refused() -> None:
+    with pytest.raises(Refusal) as refused:
+        send(FakeMessages(), mask=lambda text, _: "\x01" * 5_000, metadata={"a": "\x01" * 600})
+    assert refused.value.code == "too_large"
+
+
+def test_without_mask_and_hook_no_marker_is_read() -> None:
+    class Unread(FakeMessages):
+        def marker(self, *_: Any) -> Any:
+            raise AssertionError("a request more")
+
+    store = Unread()
+    send(store, client_message_id="a")
+    send(store, "hi", client_message_id="b", mask=shout)
+    assert send(store, "hi", client_message_id="b", mask=shout).duplicate

@@ -14,7 +14,7 @@ import boto3
 import boto3.session
 import botocore
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.utils import get_environ_proxies
 
 from navietakie import settings
@@ -23,6 +23,9 @@ from navietakie.warm import kept
 
 AUTHORITIES: Final = Path(__file__).parents[2] / "authorities"
 """The folder of hashed certificates beside the package, which the layer's build makes of botocore's own list."""
+
+Failed: Final = (ClientError, BotoCoreError)
+"""What a request raises that AWS refused or did not answer; `name_of` says which of them it was."""
 
 
 @kept
@@ -44,8 +47,11 @@ def trust() -> ssl.SSLContext:
     return context
 
 
-def client(service: str, *, connect_timeout: float, read_timeout: float, attempts: int) -> Any:
-    """A new client of an AWS service; its callers keep it for the warm invocations. Time-outs in seconds."""
+def client(service: str, *, connect_timeout: float, read_timeout: float, attempts: int, in_all: bool = False) -> Any:
+    """A new client of an AWS service; its callers keep it for the warm invocations. Time-outs in seconds.
+
+    With `in_all`, `read_timeout` is for connecting and the answer together.
+    """
     config = Config(
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
@@ -64,7 +70,7 @@ def client(service: str, *, connect_timeout: float, read_timeout: float, attempt
     if urlsplit(endpoint).scheme not in get_environ_proxies(endpoint):  # through a proxy botocore finds its way alone
         # There is no other place where it could be told how to speak HTTP.
         made._endpoint.http_session = HttpSession(
-            connect_timeout=connect_timeout, read_timeout=read_timeout, trust=trust
+            connect_timeout=connect_timeout, read_timeout=read_timeout, trust=trust, in_all=in_all
         )
     return made
 

@@ -30,12 +30,21 @@ ANSWER_BYTES: Final = 32 * 1024 * 1024
 class HttpSession:
     """Sends requests as `botocore.httpsession.URLLib3Session` does. Threads may share one. Time-outs in seconds.
 
-    `read_timeout` is for the whole answer. What it raises, botocore's retries know as passing.
+    `read_timeout` is for the whole answer, with `in_all` for connecting too. What it raises, botocore's retries know as
+    passing.
     """
 
-    def __init__(self, *, connect_timeout: float, read_timeout: float, trust: Callable[[], ssl.SSLContext]) -> None:
-        self._connect_timeout = connect_timeout
+    def __init__(
+        self,
+        *,
+        connect_timeout: float,
+        read_timeout: float,
+        trust: Callable[[], ssl.SSLContext],
+        in_all: bool = False,
+    ) -> None:
+        self._connect_timeout = read_timeout if in_all else connect_timeout
         self._read_timeout = read_timeout
+        self._in_all = in_all
         self._trust = trust
         self._endpoints: dict[tuple[str, str], Endpoint] = {}
 
@@ -76,7 +85,8 @@ class HttpSession:
             while True:
                 events = next(steps)
                 if connection.established != opened:
-                    opened, deadline = True, time.monotonic() + self._read_timeout
+                    opened = True
+                    deadline = deadline if self._in_all else time.monotonic() + self._read_timeout
                 poll = select.poll()
                 poll.register(connection.fileno(), events)
                 if not poll.poll(max(0.0, deadline - time.monotonic()) * 1_000):
@@ -87,10 +97,14 @@ class HttpSession:
 
 
 class _Body:
-    """An answer's body as botocore reads it."""
+    """An answer's body as botocore reads it: at once, or what streams (what a Lambda function returned) by `read`."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
+
+    def read(self, amt: int | None = None) -> bytes:
+        part, self._content = self._content[:amt], b"" if amt is None else self._content[amt:]
+        return part
 
     def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
         yield self._content

@@ -12,11 +12,13 @@ from navietakie.doors import direct as direct_door
 from navietakie.doors import lambda_event
 from navietakie.doors import queue as queue_door
 from navietakie.doors import rest as rest_door
+from navietakie.doors import stream as stream_door
 from navietakie.doors import websocket as websocket_door
 from navietakie.doors.budget import NO_BUDGET, Budget
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.queue import QueueRoute
 from navietakie.doors.rest import Route
+from navietakie.doors.stream import StreamRoute
 from navietakie.doors.websocket import LifecycleRoute, SocketRoute
 from navietakie.observability import flush, logger
 from navietakie.warm import seed_after_restore
@@ -38,6 +40,7 @@ def serve(
     direct: Mapping[str, Route] | None = None,
     lifecycle: Mapping[str, LifecycleRoute] | None = None,
     queue: QueueRoute | None = None,
+    stream: StreamRoute | None = None,
     budget: Budget = NO_BUDGET,
 ) -> Any:
     """Answers one invocation.
@@ -71,6 +74,10 @@ def serve(
         elif queue is not None and queue_door.is_batch(event):
             route, response = "queue", queue_door.respond(queue, event, deadline, request_id)
             outcome = f"{len(response['batchItemFailures'])} failed"
+        elif stream is not None and stream_door.is_batch(event):
+            route = "stream"
+            stream_door.respond(stream, event, now, deadline)
+            response, outcome = None, "ok"
         else:
             route = "direct"
             response = direct_door.respond(direct or {}, event, now, deadline, request_id)

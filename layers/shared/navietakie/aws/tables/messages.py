@@ -1,7 +1,7 @@
 """The messages table: a booking's history, its head, and the markers of what was already stored."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MARKER_LIFE = instants.DAY
 ANY_CONTENT: Final = ""
 """The digest of a redacted message: whatever comes under its id is a repeat."""
+_BATCH: Final = 100
+"""DynamoDB gives out so many items at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,19 @@ class Messages:
         if not item or (now is not None and int(item["expires_at"].get("N", "0")) <= instants.to_seconds(now)):
             return None
         return message_of(item)
+
+    def anew(self, wanted: Collection[tuple[str, str]]) -> tuple[dict[tuple[str, str], Item], list[tuple[str, str]]]:
+        """The items under these bookings and timestamps, strongly consistent, as far as they are there.
+
+        One request; the second value is what it did not get to.
+        """
+        keys_wanted = [keys.in_booking(*key) for key in wanted]
+        asked = {"Keys": keys_wanted[:_BATCH], "ConsistentRead": True}
+        with translated():
+            answer = self._client.batch_get_item(RequestItems={self.table: cast(Any, asked)})
+        found = {_key_of(item): item for item in cast(list[Item], answer["Responses"].get(self.table, []))}
+        left = cast(Item, answer.get("UnprocessedKeys") or {}).get(self.table, {}).get("Keys", [])
+        return found, [_key_of(key) for key in (*left, *keys_wanted[_BATCH:])]
 
     def page(
         self,
@@ -371,6 +386,10 @@ def _rights_of(texts: Mapping[str, str]) -> Rights:
         muted={side: at for side in SIDES if (at := texts.get(f"{side}_muted_at"))},
         revoked={role: at for role in PARTICIPANTS if (at := texts.get(f"{role}_revoked_at"))},
     )
+
+
+def _key_of(item: Mapping[str, Any]) -> tuple[str, str]:
+    return item["booking_code"]["S"], item["timestamp"]["S"]
 
 
 def item_of(message: Message, expires_at: int) -> Item:

@@ -1,0 +1,36 @@
+"""The services of send_message, wired to what is configured. What is not switched on costs a cold start nothing."""
+
+from navietakie import settings
+from navietakie.aws.tables.messages import messages
+from navietakie.aws.timers import timers
+from navietakie.domain.rate_limit import RateLimit
+from send_message.redacting import Redacting
+from send_message.sending import Mask, Screen, Sending
+
+
+def sending() -> Sending:
+    """The service that stores messages, wired to the configured tables."""
+    return Sending(messages(), timers, rate_limit(), settings.retention_days(), *before_storing())
+
+
+def redacting() -> Redacting:
+    """The service that redacts messages, likewise."""
+    return Redacting(messages(), rate_limit(), settings.retention_days())
+
+
+def rate_limit() -> RateLimit:
+    """How fast each sender may write."""
+    return RateLimit(settings.number("MESSAGE_RATE", 5), int(settings.number("MESSAGE_BURST", 20)))
+
+
+def before_storing() -> tuple[Mask | None, Screen | None]:
+    """What masks a side's text, and who is asked about a message of a person; None where nothing does and nobody is."""
+    mask: Mask | None = None
+    screen: Screen | None = None
+    if settings.optional("MASK_CONTACTS") == "on":
+        from send_message.masking import masked as mask
+    if settings.optional("MESSAGE_HOOK_ARN"):
+        from send_message import hook
+
+        screen = hook.configured().screened
+    return mask, screen

@@ -1,0 +1,219 @@
+"""Messages as events: what a record of the stream becomes, and what happens where something does not answer."""
+
+import json
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from navietakie.aws.tables.messages import item_of
+from navietakie.domain import instants
+from navietakie.domain.errors import Refusal, unavailable
+from navietakie.domain.message import Message
+from send_message.telling import Event, Key, Telling
+from send_message.topic import BATCH_BYTES, _batches
+
+NOW = instants.from_text("2026-03-01T10:00:00.000000Z")
+EXPIRES_AT = instants.to_seconds(NOW) + 1_000
+
+
+def message(seq: int = 1, **fields: Any) -> Message:
+    return Message(
+        message_id=f"id-{seq}",
+        booking_code="test",
+        seq=seq,
+        timestamp=instants.to_text(NOW + seq),
+        sender="driver",
+        message_type="text",
+        **{"sender_id": "driver-1", "message": f"Privately {seq}", "metadata": {"a": seq}, **fields},
+    )
+
+
+def item(seq: int = 1, **fields: Any) -> dict[str, Any]:
+    return item_of(message(seq, **fields), EXPIRES_AT)
+
+
+def redacted(seq: int = 1) -> dict[str, Any]:
+    return item(seq, message="", metadata=None) | {"redacted_at": {"S": instants.to_text(NOW + 99)}}
+
+
+def change(image: Mapping[str, Any], name: str = "INSERT") -> dict[str, Any]:
+    keys = {key: image[key] for key in ("booking_code", "timestamp") if key in image}
+    record = {"Keys": keys, "NewImage": image, "SequenceNumber": "77"}
+    return {"eventSource": "aws:dynamodb", "eventName": name, "dynamodb": record}
+
+
+class World:
+    """The topic, the queue and the table; each may be out of order."""
+
+    def __init__(self) -> None:
+        self.published: list[Event] = []
+        self.letters: list[Mapping[str, Any]] = []
+        self.items: dict[Key, Any] = {}
+        self.refused: dict[str, str] = {}
+        self.topic_is_gone = self.queue_is_gone = self.table_is_gone = False
+        self.at_once = 100
+        self.read: list[Collection[Key]] = []
+
+    def publish(self, events: Sequence[Event], deadline: float) -> Mapping[str, str]:
+        if self.topic_is_gone:
+            raise unavailable("The topic")
+        self.published += [event for event in events if event["event_id"] not in self.refused]
+        return self.refused
+
+    def put(self, letter: Mapping[str, Any]) -> None:
+        if self.queue_is_gone:
+            raise unavailable("The queue")
+        self.letters.append(letter)
+
+    def anew(self, wanted: Collection[Key]) -> tuple[Mapping[Key, Any], Collection[Key]]:
+        if self.table_is_gone:
+            raise unavailable("The database")
+        self.read.append(wanted)
+        now, later = list(wanted)[: self.at_once], list(wanted)[self.at_once :]
+        return {key: self.items[key] for key in now if key in self.items}, later
+
+    def keep(self, *items: dict[str, Any]) -> None:
+        self.items |= {(it["booking_code"]["S"], it["timestamp"]["S"]): it for it in items}
+
+    def tell(self, *changes: dict[str, Any], full: bool = False, seconds: float = 5) -> None:
+        Telling(self, self, self if full else None).tell(changes, NOW, time.monotonic() + seconds)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+IDS = {
+    "event_id": "id-1-stored",
+    "type": "message.stored",
+    "booking_code": "test",
+    "timestamp": instants.to_text(NOW + 1),
+    "seq": 1,
+    "message_id": "id-1",
+    "sender": "driver",
+    "message_type": "text",
+}
+
+
+def test_a_stored_message_is_told_of_by_its_ids(world: World) -> None:
+    world.tell(change(item()))
+    assert world.published == [IDS]
+    assert world.read == []
+
+
+def test_in_full_it_is_read_anew_and_told_with_its_content(world: World) -> None:
+    world.keep(item())
+    world.tell(change(item()), full=True)
+    assert world.published == [{**IDS, "message": "Privately 1", "metadata": {"a": 1}, "sender_id": "driver-1"}]
+
+
+def test_a_redaction_is_an_event_of_its_own(world: World) -> None:
+    world.keep(redacted())
+    world.tell(change(redacted(), "MODIFY"), full=True)
+    told = {**IDS, "event_id": "id-1-redacted", "type": "message.redacted"}
+    assert world.published == [{**told, "message": "", "metadata": None, "sender_id": "driver-1"}]
+
+
+def test_what_was_redacted_since_is_told_without_its_text(world: World) -> None:
+    world.keep(redacted())
+    world.tell(change(item()), change(redacted(), "MODIFY"), full=True)
+    assert [event["type"] for event in world.published] == ["message.stored", "message.redacted"]
+    assert "Privately" not in json.dumps(world.published)
+    assert [len(wanted) for wanted in world.read] == [1], "the same item is asked for once"
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["erased", "expired"])
+def test_what_is_gone_since_is_told_without_content(world: World, gone: bool) -> None:
+    if not gone:
+        world.keep(item() | {"expires_at": {"N": str(instants.to_seconds(NOW))}})
+    world.tell(change(item()), full=True)
+    assert world.published == [{**IDS, "message": "", "metadata": None, "sender_id": None}]
+
+
+def test_the_head_the_markers_and_what_expires_are_no_events(world: World) -> None:
+    head = {"booking_code": {"S": "test"}, "timestamp": {"S": "#head"}, "seq": {"N": "1"}}
+    removed = change(item(), "REMOVE")
+    del removed["dynamodb"]["NewImage"]
+    world.tell(change(head), change(head, "MODIFY"), removed, change(item(), "MODIFY"))
+    assert (world.published, world.letters) == ([], [])
+
+
+BROKEN: dict[str, Any] = {
+    "no message at all": {"booking_code": {"S": "test"}, "timestamp": {"S": "2026"}, "note": {"S": "Privately"}},
+    "no seq": {name: value for name, value in item().items() if name != "seq"},
+    "a seq that is none": item() | {"seq": {"S": "Privately"}},
+    "an empty id": item() | {"message_id": {"S": ""}},
+    "a sender that is no text": item() | {"sender": {"N": "7"}},
+}
+
+
+@pytest.mark.parametrize("image", BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_record_leaves_its_ids_and_those_behind_it_go_on(world: World, image: dict[str, Any]) -> None:
+    world.tell(change(item(2)), change(image), change(item(3)))
+    assert [event["seq"] for event in world.published] == [2, 3]
+    key = {"booking_code": "test", "timestamp": image["timestamp"]["S"], "sequence_number": "77"}
+    assert world.letters == [{"reason": "it is no message", **key}]
+
+
+@pytest.mark.parametrize("record", [{}, None, {"Keys": None}, {"Keys": {"timestamp": None}}, {"Keys": {}}])
+def test_a_record_without_anything_leaves_what_there_is(world: World, record: Any) -> None:
+    world.tell({"eventSource": "aws:dynamodb", "dynamodb": record}, change(item()))
+    assert len(world.published) == len(world.letters) == 1
+
+
+def test_an_item_that_cannot_be_read_any_more_leaves_its_ids(world: World) -> None:
+    world.keep(item(1) | {"metadata": {"S": "no JSON, privately"}}, item(2))
+    world.tell(change(item(1)), change(item(2)), full=True)
+    assert [event["seq"] for event in world.published] == [2]
+    (letter,) = world.letters
+    assert letter["event_id"] == "id-1-stored"
+    assert "privately" not in json.dumps(letter)
+
+
+def test_what_the_topic_will_never_take_leaves_its_ids(world: World) -> None:
+    world.refused = {"id-1-stored": "InvalidParameter"}
+    world.keep(item(1), item(2))
+    world.tell(change(item(1)), change(item(2)), full=True)
+    assert [event["seq"] for event in world.published] == [2]
+    ids = {name: IDS[name] for name in ("event_id", "type", "booking_code", "timestamp", "seq", "message_id")}
+    assert world.letters == [{"reason": "InvalidParameter", **ids}]
+
+
+@pytest.mark.parametrize("gone", ["topic_is_gone", "queue_is_gone", "table_is_gone"])
+def test_what_does_not_answer_brings_the_whole_batch_again(world: World, gone: str) -> None:
+    setattr(world, gone, True)
+    world.keep(item(1))
+    batch = [change(item(1)), change(BROKEN["no seq"])]
+    for _ in range(2):
+        with pytest.raises(Refusal) as failed:
+            world.tell(*batch, full=True)
+        assert failed.value.code == "unavailable"
+    assert world.letters == [], "no letter before all others are published: each try would leave one"
+    setattr(world, gone, False)
+    world.tell(*batch, full=True)
+    assert {event["event_id"] for event in world.published} == {"id-1-stored"}
+    assert len(world.letters) == 1
+
+
+def test_a_table_that_gives_out_a_part_is_asked_again(world: World) -> None:
+    world.at_once = 2
+    world.keep(*map(item, range(5)))
+    world.tell(*[change(item(seq)) for seq in range(5)], full=True)
+    assert [event["message"] for event in world.published] == [f"Privately {seq}" for seq in range(5)]
+    world.at_once = 0
+    with pytest.raises(Refusal):
+        world.tell(change(item(1)), full=True, seconds=0.05)
+
+
+def test_batches_are_what_the_topic_takes_at_once() -> None:
+    small = [{"n": number} for number in range(25)]
+    assert [len(batch) for batch in _batches(small)] == [10, 10, 5]
+    large = [{"text": "x" * 31_000} for _ in range(10)]
+    batches = list(_batches(large))
+    assert sum(map(len, batches)) == 10
+    assert all(len(json.dumps(batch)) <= BATCH_BYTES for batch in batches)
+    assert [len(batch) for batch in _batches([{"text": "x" * 300_000}, {}, {}])] == [1, 2]
+    assert list(_batches([])) == []
