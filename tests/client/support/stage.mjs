@@ -23,7 +23,8 @@ export class Stage {
   /** How things stand on the server, as far as it has told. */
   #stands = { head: 0, epoch: null, call: null, receipts: receipts(), presence: presence() };
 
-  constructor({ sender = 'driver', pings = 'answered', ignores = ['delivered', 'away'], ...options }) {
+  constructor({ sender = 'driver', pings = 'answered', ignores = ['delivered', 'away'], tokens, ...options }) {
+    if (tokens) options.token = () => (tokens.length > 1 ? tokens.shift() : tokens[0]);
     this.#given = { sender, pings, ignores, options };
     this.#open();
   }
@@ -183,7 +184,7 @@ export class Stage {
 
   #hear(frame) {
     if (frame.action === 'ping' && this.#given.pings === 'answered') {
-      this.#deliver(this.#whole({ type: 'pong', id: frame.id }));
+      queueMicrotask(() => this.#deliver(this.#whole({ type: 'pong', id: frame.id }))); // not within its `send`
     } else if (!this.#given.ignores.includes(frame.action)) {
       this.#said.push(frame);
     }
