@@ -113,16 +113,18 @@ class EmbeddedAws:
         """Whether its process still runs."""
         return self._process is not None and self._process.poll() is None
 
-    def stop(self) -> None:
-        """Ends it with its state saved."""
-        if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
+    def stop(self) -> bool:
+        """Ends it; whether its state is saved. (If not, the last one that was is untouched.)"""
+        if self._process is None:
+            return True
+        self._process.terminate()
+        try:
+            status = self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
+        self._process = None
+        return status == 0
 
     def _new_scratch_folder(self) -> Path:
         """Where it unpacks functions. What earlier runs left, many small files, goes while this one already works."""

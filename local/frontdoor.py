@@ -33,6 +33,7 @@ from aiohttp import (
 from multidict import CIMultiDict
 from yarl import URL
 
+from local.descriptors import EXHAUSTED
 from local.guard import FRONT_DOOR
 
 SUBPROTOCOL = "navietakie.v1"
@@ -164,7 +165,12 @@ class FrontDoor:
                 del refused.headers["access-control-allow-origin"]  # not even that is a foreign page's to read
                 return refused
             return web.Response(status=403, text=f"{reason}\n")
-        return await handler(request)
+        try:
+            return await handler(request)
+        except OSError as failure:
+            if failure.errno not in EXHAUSTED:
+                raise
+            return web.Response(status=503, text="Too many connections are open\n", headers={"retry-after": "1"})
 
     def _foreign(self, request: web.Request) -> str | None:
         """Why a request is not from here; None where it is."""

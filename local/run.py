@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import fcntl
 import hashlib
+import math
 import os
 import re
 import signal
@@ -14,8 +15,9 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from local import deploy, logs, parameters
+from local import deploy, descriptors, logs, parameters
 from local.access import REGION, Access
 from local.aws import hide_accounts
 from local.embedded import DidNotStart, EmbeddedAws
@@ -38,6 +40,9 @@ Send the passenger a message, and read the conversation:
 
 Ctrl-C stops it and keeps the data. What the functions log:
 """
+NOT_SAVED = """It could not be saved, and {log} may say why.
+What was stored since the start is lost; what was there at the start is there at the next one."""
+SAY_AGAIN_SECONDS = 60
 AUTHORIZATION = '-H "authorization: Bearer $(make -s token BOOKING=test ROLE=driver)" '
 
 
@@ -87,8 +92,8 @@ async def run(options: Options) -> None:
         building.cancel()
         await asyncio.gather(building, return_exceptions=True)
         say("\nSaving and stopping")
-        await asyncio.to_thread(aws.stop)
-        say("Stopped")
+        saved = await asyncio.to_thread(aws.stop)
+        say("Stopped" if saved else f"Stopped. {NOT_SAVED.format(log=aws.log)}")
 
 
 async def serve(
@@ -147,7 +152,7 @@ async def watch(aws: EmbeddedAws) -> None:
     """Raises DidNotStart when the embedded AWS has died."""
     while aws.alive():
         await asyncio.sleep(1)
-    raise DidNotStart(f"The embedded AWS has stopped; its log is {aws.log}")
+    raise DidNotStart("The embedded AWS has stopped by itself")
 
 
 @contextlib.contextmanager
@@ -166,9 +171,25 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
+class Complaints:
+    """Says in a line what would be a trace a second: that no more connections can be opened."""
+
+    def __init__(self) -> None:
+        self._said = -math.inf
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        failure = context.get("exception")
+        if not isinstance(failure, OSError) or failure.errno not in descriptors.EXHAUSTED:
+            loop.default_exception_handler(context)
+        elif time.monotonic() - self._said > SAY_AGAIN_SECONDS:
+            self._said = time.monotonic()
+            say(f"No more connections can be opened ({failure.strerror}): new ones wait until others end")
+
+
 async def until_told(options: Options) -> None:
     """Runs until Ctrl-C, SIGTERM, or the terminal is closed."""
     running = asyncio.create_task(run(options))
+    asyncio.get_running_loop().set_exception_handler(Complaints())
 
     def stop_once() -> None:
         if not running.cancelling():  # a second Ctrl-C must not cut the saving short
@@ -222,6 +243,7 @@ def main() -> int:
     options.home.mkdir(parents=True, exist_ok=True)
     options.home.chmod(0o700)
     hide_accounts()
+    descriptors.allow_all()
     with (options.home / "run.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

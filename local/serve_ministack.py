@@ -10,10 +10,13 @@ import hashlib
 import hmac
 import importlib
 import json
+import logging
 import os
-import resource
 import secrets
+import shutil
+import signal
 import socket
+import sys
 import threading
 from collections.abc import Generator
 from contextvars import ContextVar
@@ -22,6 +25,7 @@ from typing import Any
 
 import uvicorn
 
+from local import descriptors
 from local.access import Access
 from local.guard import Application, Credential, Guard, Message, Receive, Send
 
@@ -44,13 +48,6 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             print(f"Running on http://{self.config.host}:{self.config.port}", flush=True)
-
-
-def allow_open_files() -> None:
-    """As many as the system grants: each connection is one, each worker three, and a Mac begins at 256."""
-    with contextlib.suppress(OSError, ValueError):
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextlib.contextmanager
@@ -136,6 +133,71 @@ def want_signed_forms() -> None:
     s3._enforce_post_policy_size = refused  # of unsigned forms MiniStack checks that alone
 
 
+class Failures(logging.Handler):
+    """Notes what MiniStack could not save: it logs that, and goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.notes: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.notes.append(record.getMessage())
+
+
+def save_all_or_nothing() -> list[str]:
+    """Has MiniStack save its services' states together, or leave the last ones: half of each would fit nothing.
+
+    Returns the list in which it will find why it has saved nothing.
+    """
+    application: Any = importlib.import_module("ministack.app")
+    persistence: Any = importlib.import_module("ministack.core.persistence")
+    save_all, failures = application.save_all, Failures()
+    logging.getLogger("persistence").addHandler(failures)
+
+    def saved(services: dict[str, Any]) -> None:
+        failures.notes.clear()
+        try:
+            begin_save(kept := Path(persistence.STATE_DIR))
+            save_all(services)
+            if failures.notes:
+                restore_last(kept)
+            else:
+                end_save(kept)
+        except OSError as failure:
+            failures.notes.append(str(failure))
+
+    application.save_all = saved
+    return failures.notes
+
+
+def begin_save(kept: Path) -> None:
+    """Puts the last state aside. It costs no room: MiniStack changes no file, it writes new ones."""
+    new = kept.with_name(f"{kept.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.copytree(kept, new, copy_function=os.link)
+    new.rename(last_of(kept))
+
+
+def end_save(kept: Path) -> None:
+    """From here on the new state counts: the last one is gone with the rename."""
+    gone = kept.with_name(f"{kept.name}.gone")
+    shutil.rmtree(gone, ignore_errors=True)
+    last_of(kept).rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def restore_last(kept: Path) -> None:
+    """Puts the last state back, if one was put aside: a save has failed, or was killed."""
+    if last_of(kept).exists():
+        shutil.rmtree(kept, ignore_errors=True)
+        last_of(kept).rename(kept)
+
+
+def last_of(kept: Path) -> Path:
+    """Where the last state is while a new one is being saved."""
+    return kept.with_name(f"{kept.name}.last")
+
+
 def in_base64(receive: Receive) -> Receive:
     """The same, with binary frames as text."""
 
@@ -163,7 +225,7 @@ def showing_status(send: Send) -> Send:
 
 def main() -> None:
     """Serves until SIGTERM; MiniStack saves its state when the server shuts its lifespan down."""
-    allow_open_files()
+    descriptors.allow_all()
     port = int(os.environ["GATEWAY_PORT"])
     access = Access.read(Path(os.environ.pop("STACK")))
     # To MiniStack this key is root's. What its workers inherit has their roles' in its place, and their own modules.
@@ -173,8 +235,14 @@ def main() -> None:
         "PYTHONPATH": str(WORKER),
     }
 
+    unsaved: list[str] = []
+    if folder := os.environ.get("STATE_DIR"):
+        restore_last(Path(folder))
+
     def guarded() -> Guard:
+        nonlocal unsaved
         application = ministack()
+        unsaved = save_all_or_nothing()
         want_signed_forms()
         return Guard(application, access, roles())
 
@@ -197,8 +265,14 @@ def main() -> None:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=3,
     )
+    # uvicorn raises the signal once more when it has shut down; what it would end must say whether all was saved.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit())
     with locked(port):
-        Server(config).run()
+        try:
+            Server(config).run()
+        finally:
+            if unsaved:
+                sys.exit("\n".join(["Nothing was saved:", *unsaved]))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 The embedded AWS drops what WebSocket invocations log, so its CloudWatch Logs have the half of it.
 """
 
+import contextlib
 import os
 import sys
 from typing import TextIO
@@ -20,8 +21,9 @@ class Copied:
     def write(self, text: str) -> int:
         *lines, self._begun = (self._begun + text).split("\n")
         if lines:
-            self._file.write("".join(f"{self._name}\t{line}\n" for line in lines))
-            self._file.flush()
+            with contextlib.suppress(OSError):  # the disk is full: a request does not fail for its log
+                self._file.write("".join(f"{self._name}\t{line}\n" for line in lines))
+                self._file.flush()
         return self._stream.write(text)
 
     def __getattr__(self, attribute: str) -> object:

@@ -4,11 +4,13 @@ import http.client
 import io
 import json
 import os
+import resource
 import signal
 import socket
 import time
 import zipfile
 from collections.abc import Generator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -136,3 +138,66 @@ def test_one_alone_holds_the_state_of_a_folder_as_long_as_it_lives(served: tuple
                 break
             time.sleep(0.05)
         assert not is_held(reader)
+
+
+def table(access: Access) -> Any:
+    """DynamoDB with a table; whoever is asked twice has it already."""
+    client: Any = boto3.client("dynamodb", **cast(Any, access.client))
+    if "kept" not in client.list_tables()["TableNames"]:
+        key = {"AttributeName": "key", "KeyType": "HASH"}
+        attribute = {"AttributeName": "key", "AttributeType": "S"}
+        client.create_table(
+            TableName="kept", KeySchema=[key], AttributeDefinitions=[attribute], BillingMode="PAY_PER_REQUEST"
+        )
+    return client
+
+
+def kept(access: Access) -> list[str]:
+    """What is in the table."""
+    return sorted(item["key"]["S"] for item in table(access).scan(TableName="kept")["Items"])
+
+
+def keep(access: Access, key: str) -> None:
+    table(access).put_item(TableName="kept", Item={"key": {"S": key}, "filling": {"S": "x" * 4_000}})
+
+
+def persistent(folder: Path) -> AbstractContextManager[Access]:
+    state = folder / "state" / "services"
+    state.mkdir(parents=True, exist_ok=True)
+    (folder / "aws.ini").unlink(missing_ok=True)
+    return serving(folder, PERSIST_STATE="1", STATE_DIR=str(state))
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Linux alone limits another process")
+def test_a_state_that_cannot_be_saved_leaves_the_last_one_whole_and_says_so(tmp_path: Path) -> None:
+    with persistent(tmp_path) as access:
+        keep(access, "first")
+    log, lock = tmp_path / "log", tmp_path / "lock"
+    assert "Nothing was saved" not in log.read_text()
+    before = {file.name: file.read_bytes() for file in (tmp_path / "state" / "services").iterdir()}
+    assert b"first" in before["dynamodb.json"]
+
+    with persistent(tmp_path) as access:
+        for number in range(50):
+            keep(access, f"second-{number}")
+        # No file may grow beyond this any more: as on a full disk, small ones are written and others fail.
+        resource.prlimit(json.loads(lock.read_text())["pid"], resource.RLIMIT_FSIZE, (100_000, 100_000))
+    assert "Nothing was saved" in log.read_text()
+    assert {file.name: file.read_bytes() for file in (tmp_path / "state" / "services").iterdir()} == before
+
+    with persistent(tmp_path) as access:
+        assert kept(access) == ["first"]
+
+
+@pytest.mark.parametrize("left", ["half of it", "nothing", "all of it"])
+def test_a_save_that_was_killed_is_as_if_it_had_never_begun(tmp_path: Path, left: str) -> None:
+    with persistent(tmp_path) as access:
+        keep(access, "first")
+    state = tmp_path / "state" / "services"
+    state.rename(state.with_name("services.last"))
+    if left != "nothing":
+        state.mkdir()
+        (state / "dynamodb.json").write_text('{"__ministack_format__": 2, "payl' if left == "half of it" else "{}")
+    with persistent(tmp_path) as access:
+        assert kept(access) == ["first"]
+    assert [file.name for file in state.parent.iterdir()] == ["services"]

@@ -1,0 +1,188 @@
+"""What happens to a running stack when the machine fails it: what is lost, and what is said."""
+
+import json
+import os
+import random
+import resource
+import signal
+import socket
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from local.embedded import LOCK
+from local.stack import Stack
+from tests.running import Run, running, start
+
+BOOKING = "faults"
+LOST = "What was stored since the start is lost"
+
+
+class Senders:
+    """Four at once, each a message after the other. `acknowledged` are those that were answered with a success.
+
+    `patient` ones try again with the same id where they are told to: what a client does.
+    """
+
+    def __init__(self, stack: Stack, name: str, each: int, *, patient: bool = False) -> None:
+        self._patient = patient
+        self.acknowledged: list[str] = []
+        self.statuses: list[int] = []
+        self.news = threading.Condition()
+        self._threads = [threading.Thread(target=self._send, args=(stack, f"{name}-{n}", each)) for n in range(4)]
+
+    def _send(self, stack: Stack, name: str, each: int) -> None:
+        with httpx.Client(timeout=60) as client:
+            for n in range(each):
+                text = f"{name}-{n}"
+                # From `system`, which has no rate limit.
+                fields = {"booking_code": BOOKING, "message": text, "sender": "system", "client_message_id": text}
+                try:
+                    while not self._noted(text, client.post(f"{stack.url}/api/v1/send_message", json=fields)):
+                        time.sleep(0.2)
+                except httpx.TransportError:  # the front door has closed
+                    return
+
+    def _noted(self, text: str, answer: httpx.Response) -> bool:
+        """Whether it has succeeded, or nobody tries it again."""
+        with self.news:
+            self.statuses.append(answer.status_code)
+            if answer.is_success:
+                self.acknowledged.append(text)
+            self.news.notify_all()
+            return answer.is_success or not self._patient
+
+    @contextmanager
+    def working(self) -> Generator[None]:
+        """From the first message to the last."""
+        for each in self._threads:
+            each.start()
+        try:
+            yield
+        finally:
+            for each in self._threads:
+                each.join()
+
+    def wait(self, count: int) -> None:
+        """Returns when so many are acknowledged."""
+        with self.news:
+            assert self.news.wait_for(lambda: len(self.acknowledged) >= count, 120)
+
+
+def stored(stack: Stack) -> list[str]:
+    """The texts of the booking in order; their numbers have no hole."""
+    messages: list[Any] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        query = {"booking_code": BOOKING, "order": "asc", "limit": "100", **({"cursor": cursor} if cursor else {})}
+        page = httpx.get(f"{stack.url}/api/v1/get_message", params=query, timeout=60).json()
+        messages += page["messages"]
+        cursor = page["next_cursor"]
+    assert [message["seq"] for message in messages] == list(range(1, len(messages) + 1))
+    return [message["message"] for message in messages]
+
+
+def embedded(run: Run) -> int:
+    """The process of the embedded AWS."""
+    return json.loads((run.home / LOCK).read_text())["pid"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("faults")
+
+
+@pytest.fixture(scope="module")
+def saved(home: Path) -> list[str]:
+    """What is in the booking after a clean stop."""
+    with running(home) as (run, stack):
+        senders = Senders(stack, "saved", 5)
+        with senders.working():
+            pass
+        texts = stored(stack)
+        assert sorted(texts) == sorted(senders.acknowledged)
+        assert run.stop() == 0
+        assert LOST not in run.said()
+    return texts
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_killed_under_load_it_loses_what_came_since_the_start_says_so_and_keeps_the_rest(
+    home: Path, saved: list[str], seed: int
+) -> None:
+    with running(home) as (run, stack):
+        assert stored(stack) == saved
+        senders = Senders(stack, f"lost-{seed}", 1_000)
+        with senders.working():
+            senders.wait(random.Random(seed).randint(1, 80))
+            os.kill(embedded(run), signal.SIGKILL)
+        assert run.process.wait(60) == 1
+        assert set(senders.statuses) <= {201, 502, 503}
+        assert "The embedded AWS has stopped by itself" in run.said()
+        assert LOST in run.said()
+    with running(home) as (_, stack):
+        assert stored(stack) == saved
+
+
+def test_an_embedded_aws_that_hangs_for_ten_seconds_delays_messages_and_loses_none(
+    home: Path, saved: list[str]
+) -> None:
+    with running(home) as (run, stack):
+        before = stored(stack)
+        senders = Senders(stack, "delayed", 15, patient=True)
+        with senders.working():
+            senders.wait(10)
+            os.kill(embedded(run), signal.SIGSTOP)
+            time.sleep(10)  # this is the fault
+            os.kill(embedded(run), signal.SIGCONT)
+        assert set(senders.statuses) <= {200, 201, 503, 504}
+        assert len(senders.acknowledged) == 60
+        assert sorted(stored(stack)) == sorted([*before, *senders.acknowledged])
+        saved[:] = stored(stack)
+        assert run.stop() == 0
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Linux alone limits another process")
+def test_without_descriptors_new_connections_wait_which_is_said_and_then_are_served(
+    home: Path, saved: list[str]
+) -> None:
+    with running(home) as (run, stack):
+        assert stored(stack) == saved
+        hard = resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE)[1]
+        used = len(list(Path(f"/proc/{run.process.pid}/fd").iterdir()))
+        resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE, (used + 20, hard))
+        taking = [socket.create_connection(("127.0.0.1", urlsplit(stack.url).port or 0)) for _ in range(60)]
+        end = time.monotonic() + 60
+        while "No more connections can be opened" not in run.said():
+            assert time.monotonic() < end, run.said()
+            time.sleep(0.1)
+        for each in taking:
+            each.close()
+        assert stored(stack) == saved
+        assert "Traceback" not in run.said()
+        assert run.stop() == 0
+
+
+def test_killed_while_it_deploys_for_the_first_time_the_next_start_is_as_good_as_the_first(tmp_path: Path) -> None:
+    run = start(tmp_path, "--port", "0")
+    end = time.monotonic() + 240
+    while "Deploy …" not in run.said():
+        assert time.monotonic() < end, run.said()
+        time.sleep(0.05)
+    end = time.monotonic() + random.Random(4).uniform(1, 10)
+    while time.monotonic() < end and run.process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(run.process.pid, signal.SIGKILL)
+    run.process.wait()
+    with running(tmp_path) as (_, stack):
+        senders = Senders(stack, "after", 1)
+        with senders.working():
+            pass
+        assert len(senders.acknowledged) == 4
