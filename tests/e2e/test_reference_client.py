@@ -40,6 +40,10 @@ def test_a_call_through_the_client_survives_a_cut_and_is_logged(stack: Stack) ->
     node(SCRIPTS / "call.mjs", stack.url)
 
 
+def test_redactions_and_orders_reach_every_client(stack: Stack) -> None:
+    node(SCRIPTS / "company.mjs", stack.url)
+
+
 def test_a_client_whose_token_runs_out_comes_back_with_another(jwt_run: tuple[Run, Stack]) -> None:
     run, stack = jwt_run
     secret = DeployedSecret("local", home=run.home).current()
