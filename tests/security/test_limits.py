@@ -20,11 +20,12 @@ BUDGETS = {
 }
 
 
-def exhaust(stack: Stack, booking_code: str = "mine", role: str = "driver", units: int = UNITS_AT_ONCE) -> None:
-    """Takes all that a role may ask of each function at once."""
-    now = time.time_ns() // 1_000 + 1_500_000  # so that no unit has come back by the next request
+def exhaust(stack: Stack, booking_code: str = "mine", role: str = "driver", left: int = 0) -> None:
+    """Takes what a role may ask of each function at once, but for the units that are to be `left`."""
+    ahead = 0 if left else 1_500_000  # no unit is to have come back by the next request
+    now = time.time_ns() // 1_000 + ahead
     for budget in BUDGETS.values():
-        for _ in range(units):
+        for _ in range(UNITS_AT_ONCE - left):
             budget.take("unknown", {}, booking_code, role, now)
 
 
@@ -74,20 +75,20 @@ def test_the_other_side_another_ride_and_the_company_go_on(stack: Stack) -> None
 
 
 def test_a_forged_token_takes_nothing_from_its_booking(stack: Stack) -> None:
-    exhaust(stack, units=UNITS_AT_ONCE - 1)
+    exhaust(stack, left=1)
     for _ in range(3):
         assert stack.ask("GET /api/v1/calls", {"booking_code": "mine"}, stack.token("forged--" * 8))[0] == 401
     assert stack.ask("GET /api/v1/calls", {"booking_code": "mine"}, stack.token())[0] == 200
 
 
 def test_frames_that_nobody_can_read_cost_as_well(stack: Stack) -> None:
-    exhaust(stack, units=UNITS_AT_ONCE - 1)
+    exhaust(stack, left=1)
     codes = [stack.world.socket(websocket.app.handler, "d1", raw="{")[-1]["error"]["code"] for _ in range(2)]
     assert codes == ["invalid_request", "rate_limited"]
 
 
 def test_messages_have_a_limit_of_their_own_and_take_nothing_while_they_are_stored(stack: Stack) -> None:
-    exhaust(stack, units=UNITS_AT_ONCE - 1)
+    exhaust(stack, left=1)
     hello: dict[str, Any] = {"action": "message", "message": "Hello"}
     told = [stack.say("d1", frame)[-1] for frame in (hello, hello, hello | {"message": ""}, hello)]
     assert [frame["type"] for frame in told] == ["ack", "ack", "error", "error"]
