@@ -34,6 +34,7 @@ def handler(event: LambdaEvent, context: Any) -> Any:
         rest={"GET /api/v1/get_message": get},
         socket={"sync": on_sync},
         direct={"get_message": get},
+        lists=("sender", "message_type"),
         budget=budget,
     )
 

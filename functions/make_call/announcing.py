@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, get_args
+from typing import Any, Final, Self, get_args
+
+from pydantic import model_validator
 
 from navietakie.aws import publishing
 from navietakie.aws.tables.connections import Connection
@@ -12,7 +14,7 @@ from navietakie.domain import instants
 from navietakie.domain.call import Action, Call, CallId, as_stored
 from navietakie.domain.errors import Refusal
 from navietakie.domain.frames import Frame, check_size, frame, message_frame
-from navietakie.domain.message import SIDES, Fields, Message, Side, other_side
+from navietakie.domain.message import SIDES, Fields, Message, Side, other_side, refuse_large_integers
 from navietakie.observability import count_by, logger
 
 _ACTIONS: Final = frozenset(get_args(Action))
@@ -23,6 +25,11 @@ class NewSignal(Fields):
 
     call_id: CallId
     data: Any
+
+    @model_validator(mode="after")
+    def _data_is_readable(self) -> Self:
+        refuse_large_integers(self.data, "data")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ def on_connect(event: LambdaEvent, now: int) -> Mapping[str, Any]:
     check_origin(headers.get("origin"), settings.allowed_origins())
     bearer = identity.of_connect(headers, query)
     joining = connection(event["requestContext"]["connectionId"], query, bearer, now)
-    logger.append_keys(booking_code=joining.booking_code)
+    logger.append_keys(booking_code=joining.booking_code, role=joining.sender)
     budget.take("$connect", query, joining.booking_code, joining.sender, now)
     Presence(connections(), requests.broadcast(event)).join(joining, now)
     return {"statusCode": 200, "headers": identity.selected_subprotocol(headers)}

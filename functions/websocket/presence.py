@@ -73,6 +73,7 @@ def connection(connection_id: str, query: Mapping[str, Any], identity: Identity 
         sender_id=identity.sub if identity else asked.sender_id,
         device_id=asked.device_id,
         token_exp=identity.exp if identity else None,
+        who=identity.who if identity else None,
     )
 
 

@@ -78,7 +78,8 @@ def on_connect(event: LambdaEvent, now: int) -> Mapping[str, Any]:
     if bearer is not None:
         bearer.check(str(booking_code), asked.sender)
         query.pop("token", None)
-        registration["claims"] = {**asdict(bearer), "aud": identity.AUDIENCE}
+        claims = {name: value for name, value in asdict(bearer).items() if name != "who"}
+        registration["claims"] = {**claims, "aud": identity.AUDIENCE}
     answer = _ask_while_surely_not_taken(_signed(event, now, "register", encode(registration)))
     if answer.ok:
         return {"statusCode": 200, "headers": identity.selected_subprotocol(headers)}

@@ -176,9 +176,25 @@ def test_a_direct_limit_is_a_whole_number(world: World, limit: Any) -> None:
 
 def test_a_query_that_comes_in_lists_alone_is_read(world: World) -> None:
     write(3)
-    query = {"booking_code": ["test"], "limit": ["3", "1"]}
+    query = {"booking_code": ["test"], "limit": ["1"]}
     event = {"httpMethod": "GET", "resource": PATH, "multiValueQueryStringParameters": query}
     assert seqs(json.loads(handler(event, None)["body"])) == [3]
+
+
+def test_a_query_parameter_that_is_given_twice_is_refused_and_senders_and_types_add_up(world: World) -> None:
+    write(3)
+
+    def ask(query: dict[str, list[str]]) -> Any:
+        last = {name: values[-1] for name, values in query.items()}
+        event = {"httpMethod": "GET", "resource": PATH, "queryStringParameters": last}
+        return handler({**event, "multiValueQueryStringParameters": query}, None)
+
+    for name, values in (("booking_code", ["test", "test"]), ("limit", ["3", "1"]), ("unheard_of", ["1", "2"])):
+        answer = ask({"booking_code": ["test"], name: values})
+        error = json.loads(answer["body"])["error"]
+        assert (answer["statusCode"], error["code"], error["details"]) == (400, "invalid_request", {"field": name})
+    sides = {"booking_code": ["test"], "sender": ["driver", "passenger"], "message_type": ["text,call", "system"]}
+    assert seqs(json.loads(ask(sides)["body"])) == [3, 2, 1]
 
 
 def test_a_missing_booking_code_is_named(world: World) -> None:

@@ -102,6 +102,8 @@ def test_a_direct_invocation_is_held_to_the_same_limits(stack: Stack) -> None:
             ({"metadata": {"a": "\ud800"}}, 400),
             ({"metadata": {"\0": 1}}, 400),
             ({"padding": "é" * 16_384}, 413),
+            ({"metadata": {"a": 2**53}}, 400),
+            ({"message": "\u200b \u2800"}, 400),
             ({"booking_code": "mine#head"}, 400),
         ):
             assert handler({**good, **bad}, None)["statusCode"] == status

@@ -1,7 +1,9 @@
 """An attacker's afternoon, first part: tokens that should not open a door, by every door that takes one."""
 
 import base64
+import hashlib
 import hmac
+import io
 import json
 import time
 from collections.abc import Callable
@@ -13,8 +15,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+import websocket.app
 from navietakie import warm
-from tests.security.conftest import FRAMES, REQUESTS, Stack
+from navietakie.observability import logger
+from tests.security.conftest import FRAMES, HANDLERS, REQUESTS, Stack
 
 
 def _by_hand(header: dict[str, Any], payload: dict[str, Any], key: bytes | None) -> str:
@@ -205,3 +209,121 @@ def test_a_secret_that_is_not_to_be_had_opens_nothing_and_says_when_to_come_back
         assert (status, body["error"]["code"]) == (503, "unavailable")
         assert "nobody" not in json.dumps(body)
         assert stack.connect({"booking_code": "mine", "token": stack.token()}) == 503
+
+
+def test_a_token_that_would_be_good_for_more_than_ten_years_opens_nothing(stack: Stack) -> None:
+    now = int(time.time())
+    for exp in (2**53, (now + 3600) * 1_000, now + 3_654 * 86_400):
+        token = stack.token(exp=exp)
+        with stack.untouched():
+            status, body = stack.ask("POST /api/v1/send_message", {"booking_code": "mine", "message": "x"}, token)
+            assert (status, body["error"]["code"]) == (401, "unauthorized")
+            assert stack.connect({"booking_code": "mine", "token": token}) == 401
+    assert (
+        stack.ask("GET /api/v1/get_message", {"booking_code": "mine"}, stack.token(exp=now + 3_650 * 86_400))[0] == 200
+    )
+
+
+def test_tokens_that_differ_on_one_request_open_nothing_however_they_are_carried(stack: Stack) -> None:
+    mine, also_mine = stack.token(), stack.token(sub="somebody-else")
+    bearer = {"Authorization": f"Bearer {mine}"}
+    offered = {"Sec_WebSocket_Protocol": f"navietakie.v1, bearer.{also_mine}"}
+    with stack.untouched():
+        assert stack.connect({"booking_code": "mine", "token": also_mine}, **bearer) == 401
+        assert stack.connect({"booking_code": "mine"}, **bearer, **offered) == 401
+        assert stack.connect({"booking_code": "mine", "token": mine}, **offered) == 401
+        both = {"Sec_WebSocket_Protocol": f"bearer.{mine}, bearer.{also_mine}"}
+        assert stack.connect({"booking_code": "mine"}, **both) == 401
+        assert stack.connect({"booking_code": "mine", "token": mine}, Authorization="Basic x") == 401
+    same = {"Sec_WebSocket_Protocol": f"navietakie.v1, bearer.{mine}"}
+    assert stack.connect({"booking_code": "mine", "token": mine}, **bearer, **same) == 200
+
+
+def test_two_authorization_headers_that_differ_open_nothing(stack: Stack) -> None:
+    def ask(*tokens: str) -> int:
+        event = {
+            "httpMethod": "GET",
+            "resource": "/api/v1/get_message",
+            "queryStringParameters": {"booking_code": "mine"},
+            "headers": {"Authorization": f"Bearer {tokens[-1]}"},
+            "multiValueHeaders": {"Authorization": [f"Bearer {token}" for token in tokens]},
+        }
+        return HANDLERS["GET /api/v1/get_message"](event, None)["statusCode"]
+
+    assert ask(stack.token("forged--" * 8), stack.token()) == 401
+    assert ask(stack.token(), stack.token()) == 200
+
+
+@pytest.mark.parametrize("name", ["booking_code", "sender", "token", "unheard_of"])
+def test_a_parameter_that_is_given_twice_is_refused_at_the_handshake_too(stack: Stack, name: str) -> None:
+    query = {"booking_code": ["mine"], "token": [stack.token()]}
+    event: dict[str, Any] = {
+        "requestContext": {"routeKey": "$connect", "eventType": "CONNECT", "connectionId": "new"},
+        "queryStringParameters": {name: values[-1] for name, values in query.items()},
+        "multiValueQueryStringParameters": query | {name: [*query.get(name, ["driver"]), "driver"]},
+    }
+    with stack.untouched():
+        assert websocket.app.handler(event, None)["statusCode"] == 400
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    log = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", log)
+    return log
+
+
+def test_the_log_knows_a_person_by_role_and_by_a_hash_that_the_token_secret_keys(
+    stack: Stack, log: io.StringIO
+) -> None:
+    def served() -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in log.getvalue().splitlines()]
+        log.truncate(0)
+        log.seek(0)
+        return [line for line in lines if line["message"] == "served"]
+
+    def ask(**changes: Any) -> dict[str, Any]:
+        stack.ask("GET /api/v1/get_message", {"booking_code": "mine"}, stack.token(**changes))
+        (line,) = served()
+        return line
+
+    mine = ask()
+    assert (mine["role"], len(mine["who"])) == ("driver", 16)
+    assert ask()["who"] == mine["who"]
+    assert ask(sub="somebody-else")["who"] != mine["who"]
+    assert stack.connect({"booking_code": "mine", "token": stack.token()}) == 200
+    (connected,) = served()
+    stack.say("new", {"action": "ping"})
+    (pinged,) = served()
+    assert [line["who"] for line in (connected, pinged)] == [mine["who"]] * 2
+    assert [line["role"] for line in (connected, pinged)] == ["driver"] * 2
+    assert "driver-7" not in json.dumps([mine, connected, pinged])
+    unkeyed = hashlib.sha256(b"driver-7").hexdigest()
+    assert not unkeyed.startswith(mine["who"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"exp": 1}, "expired"),
+        ({"aud": "another"}, "audience"),
+        ({"role": "boss"}, "claims"),
+        ({"secret": "forged--" * 8}, "signature"),
+        ({"exp": 2**53}, "too_long"),
+        ({"nbf": 4_102_444_800}, "not_yet"),
+    ],
+)
+def test_the_log_says_why_a_token_was_refused_and_holds_none(
+    stack: Stack,
+    log: io.StringIO,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
+    reason: str,
+) -> None:
+    token = stack.token(**changes)
+    assert stack.ask("GET /api/v1/get_message", {"booking_code": "mine"}, token)[0] == 401
+    assert f'"refused_because":"{reason}"' in log.getvalue()
+    printed = log.getvalue() + capsys.readouterr().out
+    assert token not in printed
+    assert token.split(".")[1] not in printed
+    assert ("TokensRefused" in printed) is (reason != "expired")

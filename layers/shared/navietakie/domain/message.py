@@ -3,10 +3,20 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, Self
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, Literal, Self, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from navietakie.domain.errors import Refusal, invalid
 
@@ -25,7 +35,25 @@ ClientId = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,64}$")]
 """1 to 64 printable ASCII characters, chosen by the client."""
 Label = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,128}$")]
 """A name that a client or a token brings, of a person or a device: 1 to 128 characters, none of them a control."""
-Text = Annotated[str, StringConstraints(min_length=1, max_length=5_000)]
+LARGEST_INTEGER: Final = 2**53 - 1
+"""Beyond it a receiver whose numbers are doubles, as JavaScript's are, reads another number (RFC 8259, section 6)."""
+_INVISIBLE: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and symbols by their category, and blank."""
+
+
+def _visible(text: str) -> str:
+    """`text`; ValueError where nobody could see anything of it."""
+    if not any(map(_is_visible, text)):
+        raise ValueError("holds nothing that can be seen")
+    return text
+
+
+def _is_visible(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category[0] != "Z" and category not in ("Cc", "Cf") and character not in _INVISIBLE
+
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=5_000), AfterValidator(_visible)]
 
 
 def _number(value: Any) -> Any:
@@ -97,6 +125,7 @@ class NewMessage(Fields):
             return self
         if len(compact(self.metadata)) > METADATA_BYTES:
             raise Refusal("too_large", f"metadata: more than {METADATA_BYTES} bytes", details={"field": "metadata"})
+        refuse_large_integers(self.metadata, "metadata")
         try:
             Metadata.model_validate(self.metadata)
         except ValidationError as error:
@@ -138,6 +167,16 @@ class Message(BaseModel):
     def event(self) -> Any:
         """What a system message says of the booking, if anything."""
         return (self.metadata or {}).get("event") if self.message_type == "system" else None
+
+
+def refuse_large_integers(value: Any, field: str) -> None:
+    """Raises `invalid_request` for a whole number in `value` that not every receiver can read."""
+    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        raise invalid(field, "holds a whole number beyond 2^53 - 1")
+    inside = cast(dict[str, Any], value).values() if isinstance(value, dict) else value
+    if isinstance(value, dict | list):
+        for each in cast(Iterable[Any], inside):
+            refuse_large_integers(each, field)
 
 
 def compact(value: Any) -> bytes:

@@ -1,8 +1,9 @@
 """Who asks: a JWT (RFC 7519, HS256) that binds its bearer to one booking and one role."""
 
+import hmac
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
 from pydantic import Field
@@ -12,12 +13,16 @@ from navietakie.aws import secrets
 from navietakie.aws.secrets import Secret
 from navietakie.domain.errors import Refusal
 from navietakie.domain.message import BookingCode, Fields, Label, Sender
+from navietakie.observability import count, logger
 
 AUDIENCE: Final = "navietakie"
 CLAIMS: Final = ["sub", "booking_code", "role", "exp", "aud"]
 TOKEN_BYTES: Final = 4 * 1024
 NBF_LEEWAY_SECONDS: Final = 60
 """An issuer's clock may be so far ahead of ours: of `nbf` alone, `exp` has no leeway."""
+LONGEST_DAYS: Final = 3_653
+"""Ten years: no token is good for longer. One with its `exp` in milliseconds would never run out."""
+WHO_DIGITS: Final = 16
 SUBPROTOCOL: Final = "navietakie.v1"
 
 
@@ -29,6 +34,8 @@ class Identity:
     booking_code: str
     role: Sender
     exp: int
+    who: str = field(default="", compare=False)
+    """Stands for `sub` in the log: the same for the same person, and nobody without the token secret can say whose."""
 
     def check(self, booking_code: str, sender: str | None = None) -> None:
         """Raises `forbidden` for another booking or another role than the token's."""
@@ -52,19 +59,24 @@ class _Claims(Fields):
 def verify(token: str, secret: Secret) -> Identity:
     """The identity in `token`; raises `unauthorized` or `token_expired`."""
     if len(token) > TOKEN_BYTES:
-        raise Refusal("unauthorized", "The token is too long")
+        raise _refused("too_large", "The token is too long")
     claims = _signed_claims(token, secret.versions())
     if claims is None and secret.renew():
         claims = _signed_claims(token, secret.versions())
     if claims is None:
-        raise Refusal("unauthorized", "The token is not valid")
+        raise _refused("signature")
     try:
         it = _Claims.parse(claims)
     except Refusal:
-        raise Refusal("unauthorized", "The token's claims are not valid") from None
-    if it.nbf > time.time() + NBF_LEEWAY_SECONDS:
-        raise Refusal("unauthorized", "The token is not valid yet")
-    return Identity(it.sub, it.booking_code, it.role, int(it.exp))
+        raise _refused("claims", "The token's claims are not valid") from None
+    now = time.time()
+    if it.nbf > now + NBF_LEEWAY_SECONDS:
+        raise _refused("not_yet", "The token is not valid yet")
+    if it.exp > now + LONGEST_DAYS * 86_400:
+        raise _refused("too_long", "The token is good for more than ten years; exp is in seconds")
+    who = hmac.digest(secret.versions()[0].encode(), b"log:" + it.sub.encode(), "sha256").hex()[:WHO_DIGITS]
+    logger.append_keys(role=it.role, who=who)
+    return Identity(it.sub, it.booking_code, it.role, int(it.exp), who)
 
 
 def _signed_claims(token: str, secrets: list[str]) -> dict[str, Any] | None:
@@ -85,10 +97,24 @@ def _signed_claims(token: str, secrets: list[str]) -> dict[str, Any] | None:
         except jwt.InvalidSignatureError:
             continue
         except jwt.ExpiredSignatureError:
+            _note("expired")
             raise Refusal("token_expired", "The token has expired") from None
+        except jwt.InvalidAudienceError:
+            raise _refused("audience") from None
         except (jwt.PyJWTError, ValueError, TypeError, ArithmeticError):
-            raise Refusal("unauthorized", "The token is not valid") from None
+            raise _refused("malformed") from None
     return None
+
+
+def _refused(reason: str, message: str = "The token is not valid") -> Refusal:
+    """What the bearer of a token is told. The log is told the reason, nobody the token; many of them are an attack."""
+    _note(reason)
+    count("TokensRefused")
+    return Refusal("unauthorized", message)
+
+
+def _note(reason: str) -> None:
+    logger.append_keys(refused_because=reason)
 
 
 def of_rest(headers: Mapping[str, str]) -> Identity | None:
@@ -97,19 +123,28 @@ def of_rest(headers: Mapping[str, str]) -> Identity | None:
         return None
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
+        _note("missing")
         raise Refusal("unauthorized", "A bearer token is required")
     return verify(token.strip(), token_secret())
 
 
 def of_connect(headers: Mapping[str, str], query: Mapping[str, str]) -> Identity | None:
-    """The bearer of a `$connect`: by header, by subprotocol `bearer.<token>` (browsers), or by `?token=`."""
+    """The bearer of a `$connect`: by header, by subprotocol `bearer.<token>` (browsers), or by `?token=`.
+
+    Where it comes in several ways it has to be one token: which of two holds is not for their bearer to choose.
+    """
     if settings.auth_mode() == "none":
         return None
-    bearers = (each.removeprefix("bearer.") for each in _subprotocols(headers) if each.startswith("bearer."))
-    token = next(bearers, query.get("token"))
-    if token and "authorization" not in headers:
-        headers = {"authorization": f"Bearer {token}"}
-    return of_rest(headers)
+    given = [each.removeprefix("bearer.") for each in _subprotocols(headers) if each.startswith("bearer.")]
+    if "token" in query:
+        given.append(query["token"])
+    carried = {f"Bearer {token}" for token in given if token}
+    if "authorization" in headers:
+        scheme, _, token = headers["authorization"].partition(" ")
+        carried.add(f"{scheme.capitalize()} {token.strip()}")
+    if len(carried) > 1:
+        raise _refused("carriers", "The request carries tokens that differ")
+    return of_rest({"authorization": carried.pop()} if carried else {})
 
 
 def selected_subprotocol(headers: Mapping[str, str]) -> dict[str, str]:

@@ -1,10 +1,12 @@
 """What Lambda hands to a function: the parts that the events of several doors have in common."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final, cast
 
 from navietakie.domain.errors import invalid
-from navietakie.domain.parsing import refuse_odd_text
+from navietakie.domain.parsing import NAME_CHARACTERS, refuse_odd_text
+
+_SUMMED: Final = frozenset({"authorization", "sec-websocket-protocol"})
 
 LambdaEvent = Mapping[str, Any]
 """An event as Lambda hands it over: by API Gateway, from a queue, or whatever a direct invocation holds."""
@@ -17,25 +19,43 @@ def normalized(event: object) -> LambdaEvent:
 
 
 def headers_of(event: LambdaEvent) -> dict[str, str]:
-    """The headers of a request or a `$connect`, their names in lower case."""
-    return {name.lower(): value for name, value in _pairs(event, "headers", "multiValueHeaders")}
+    """The headers of a request or a `$connect`, their names in lower case.
+
+    Where one comes several times the last value counts. But those that carry tokens are a list of all their values
+    (RFC 9110, section 5.3): of two tokens none may be overlooked.
+    """
+    found: dict[str, list[str]] = {}
+    for name, values in _values(event, "headers", "multiValueHeaders"):
+        found.setdefault(name.lower(), []).extend(values)
+    return {name: ", ".join(dict.fromkeys(each)) if name in _SUMMED else each[-1] for name, each in found.items()}
 
 
-def query_of(event: LambdaEvent) -> dict[str, str]:
-    """The query string of a request or a `$connect`; raises `invalid_request` for NUL in it."""
-    query = dict(_pairs(event, "queryStringParameters", "multiValueQueryStringParameters"))
-    refuse_odd_text(query)
+def query_of(event: LambdaEvent, lists: Collection[str] = ()) -> dict[str, str]:
+    """The query string of a request or a `$connect`; what is given several times adds up where it is one of `lists`.
+
+    Raises `invalid_request` for NUL, and for any other parameter that is given twice: API Gateway and whoever else
+    stands before it may disagree about which one holds.
+    """
+    query: dict[str, str] = {}
+    for name, values in _values(event, "queryStringParameters", "multiValueQueryStringParameters"):
+        query[name] = ",".join(values)
+        refuse_odd_text({name: query[name]})
+        if len(values) > 1 and name not in lists:
+            raise invalid(name if name.isidentifier() and len(name) <= NAME_CHARACTERS else "query", "is given twice")
     return query
 
 
-def _pairs(event: LambdaEvent, single: str, multiple: str) -> Iterator[tuple[str, str]]:
-    """Names and values; where a name has several the last, as API Gateway has it, which sends them in both ways."""
-    for name, values in _mapping(event, multiple).items():
-        if isinstance(values, list) and values:
-            yield name, str(cast(list[Any], values)[-1])
-    for name, value in _mapping(event, single).items():
-        if value is not None:
-            yield name, str(value)
+def _values(event: LambdaEvent, single: str, multiple: str) -> Iterator[tuple[str, list[str]]]:
+    """Names and all their values. API Gateway sends the last value of each in one way, and all of them in another."""
+    one, many = _mapping(event, single), _mapping(event, multiple)
+    for name in dict.fromkeys((*many, *one)):
+        listed: Any = many.get(name)
+        values = [str(value) for value in cast(list[Any], listed)] if isinstance(listed, list) else []
+        if len(values) > 1 or one.get(name) is None:
+            if values:
+                yield name, values
+        else:
+            yield name, [str(one[name])]
 
 
 def _mapping(event: LambdaEvent, name: str) -> Mapping[str, Any]:

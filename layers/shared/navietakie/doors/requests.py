@@ -52,6 +52,7 @@ class Request:
         if self.identity is None:
             if claim.sender is None:
                 raise invalid("sender", "Field required")
+            logger.append_keys(role=claim.sender)
             return Party(claim.booking_code, claim.sender, claim.sender_id)
         self.identity.check(claim.booking_code, claim.sender)
         return Party(claim.booking_code, self.identity.role, self.identity.sub)

@@ -1,7 +1,7 @@
 """REST as API Gateway's proxy integration speaks it: what is in its events, and how they are answered."""
 
 import base64
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from navietakie import settings
@@ -29,6 +29,7 @@ def route_of(event: LambdaEvent, routes: Iterable[str]) -> str:
 
 def respond(
     routes: Mapping[str, Route],
+    lists: Collection[str],
     budget: Budget,
     route: str,
     event: LambdaEvent,
@@ -46,7 +47,7 @@ def respond(
         if handle is None:
             raise Refusal("not_found", "There is no such resource")
         bearer = identity.of_rest(headers)
-        fields = query_of(event) if event["httpMethod"] == "GET" else json_object(_body_of(event))
+        fields = query_of(event, lists) if event["httpMethod"] == "GET" else json_object(_body_of(event))
         with budget.taken(route, fields, *_asker(event, fields, bearer), now):
             status, body = handle(Request(fields, now, deadline, event, headers, bearer))
     except Exception as error:

@@ -38,7 +38,7 @@ def respond(routes: Mapping[str, SocketRoute], budget: Budget, event: LambdaEven
         connection = connections().get(connection_id)
         if connection is None:
             raise Refusal("not_found", "This connection is not known: connect again")
-        logger.append_keys(booking_code=connection.booking_code)
+        logger.append_keys(booking_code=connection.booking_code, role=connection.sender, who=connection.who)
         if connection.token_expired(now):
             raise Refusal("token_expired", "The token has expired: connect again with a new one")
         asker = connection.booking_code, connection.sender

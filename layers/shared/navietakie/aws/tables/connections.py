@@ -42,6 +42,8 @@ class Connection:
     device_id: str | None = None
     token_exp: int | None = None
     away: bool = False
+    who: str | None = None
+    """Stands for the person in the log, where there are tokens."""
 
     def token_expired(self, now: int) -> bool:
         """Whether the token that opened it has run out; no leeway."""
@@ -199,6 +201,8 @@ def _item_of(connection: Connection) -> Item:
         item["device_id"] = {"S": connection.device_id}
     if connection.token_exp is not None:
         item["token_exp"] = {"N": str(connection.token_exp)}
+    if connection.who is not None:
+        item["who"] = {"S": connection.who}
     return item
 
 
@@ -218,6 +222,7 @@ def _connection_of(item: Mapping[str, Any]) -> Connection | None:
         device_id=item.get("device_id", {}).get("S"),
         token_exp=_seconds(item, "token_exp", 0) if "token_exp" in item else None,
         away=_is_away(item),
+        who=item.get("who", {}).get("S"),
     )
 
 
