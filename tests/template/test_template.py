@@ -876,6 +876,13 @@ def dimensions(metric: Any) -> dict[str, str]:
     return {each["Name"]: each["Value"] for each in metric["Dimensions"]}
 
 
+def test_a_burst_of_refused_tokens_is_watched_in_every_function() -> None:
+    stack = Stack(**PRODUCTION)
+    alarm = stack.properties("TokensAlarm")
+    assert watched_together(alarm) == {("TokensRefused", f"<{stack.named(name)}>") for name in FUNCTIONS}
+    assert alarm["AlarmActions"] == ["<AlarmTopic>"]
+
+
 def test_frames_that_reach_nobody_are_watched_in_every_function_that_broadcasts() -> None:
     stack = Stack(**PRODUCTION)
     folders = {name: ROOT / "functions" / name.replace("-", "_") for name in FUNCTIONS}
