@@ -318,6 +318,7 @@ class SyncPart(Answering):
     part: int
     messages: list[Message]
     through_seq: int
+    through: str | None
     head_seq: int
     epoch: str | None
     has_more: bool

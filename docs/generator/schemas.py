@@ -113,6 +113,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "setup_ms": "From the answer to the first connection of the devices; leave it out if there was none",
     "state": "ringing → connected → ended",
     "sub": "Whom the token was made out to",
+    "through": "The timestamp of `through_seq`: what the next `sync` goes on from; null before the first message",
     "through_seq": "Everything up to here has been sent, or has expired",
     "timestamp": "RFC 3339, UTC, six digits; rises strictly within a booking",
     "to": "The side that it is for",

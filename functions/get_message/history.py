@@ -1,4 +1,4 @@
-"""Pages of a history: filled under any filter, within a bounded amount of reading."""
+"""Pages of a history: full, or as far as 1 MB of reading goes."""
 
 import json
 import time
@@ -13,12 +13,6 @@ from navietakie.domain import cursors, instants
 from navietakie.domain.conversation import Head
 from navietakie.domain.message import Fields, Limit, Message, MessageType, Sender
 
-QUERIES: Final = 10
-"""How often one request asks DynamoDB before it answers with what it has.
-
-DynamoDB reads 1 MB at most per Query, 256 units: together less than the 3,000 that a partition gives in a second.
-"""
-STEP_GROWTH: Final = 4
 CACHED_BYTES: Final = 8 * 1024 * 1024
 BYTES_AROUND: Final = 1_000
 """What keeping a page takes besides its messages."""
@@ -55,7 +49,8 @@ class Store(Protocol):
         *,
         now: int,
         ascending: bool,
-        limit: int,
+        limit: int | None,
+        most: int | None = None,
         after: str | None = None,
         through: str | None = None,
         before: str | None = None,
@@ -160,35 +155,36 @@ class History:
         }
 
     def _read(self, place: Place, now: int, deadline: float) -> Page:
-        found: list[Message] = []
-        after, before, position, expiry = place.after, place.before, None, None
-        step = (place.limit + 1) * (2 if place.senders or place.types else 1)
-        for _ in range(QUERIES):
-            part = self.store.page(
-                place.booking_code,
-                now=now,
-                ascending=place.ascending,
-                limit=step,
-                after=after,
-                before=before,
-                senders=place.senders,
-                types=place.types,
-            )
-            found += part.messages
-            position = part.position
-            if part.first_expiry is not None:
-                expiry = min(part.first_expiry, expiry or part.first_expiry)
-            if position is None or len(found) >= place.limit or time.monotonic() >= deadline:
-                break
-            if place.ascending:
-                after = position
-            else:
-                before = position
-            step *= STEP_GROWTH
+        """The page at `place`, by reading 1 MB at most: that is what one Query reads.
+
+        A second one follows only where some of what a small first one met had expired, and was not swept yet.
+        """
+        filtered = bool(place.senders or place.types)
+        page = self._query(place, now, None if filtered else place.limit + 1, place.after, place.before)
+        found, position, expiry = page.messages, page.position, page.first_expiry
+        short = position is not None and len(found) < place.limit
+        if short and not page.cut and time.monotonic() < deadline:
+            after, before = (position, place.before) if place.ascending else (place.after, position)
+            more = self._query(place, now, None, after, before)
+            found, position = [*found, *more.messages], more.position
+            expiry = min((each for each in (expiry, more.first_expiry) if each is not None), default=None)
         if len(found) > place.limit:
             found = found[: place.limit]
             position = found[-1].timestamp
         return Page(found, position, expiry)
+
+    def _query(self, place: Place, now: int, limit: int | None, after: str | None, before: str | None) -> Page:
+        return self.store.page(
+            place.booking_code,
+            now=now,
+            ascending=place.ascending,
+            limit=limit,
+            most=place.limit + 1,
+            after=after,
+            before=before,
+            senders=place.senders,
+            types=place.types,
+        )
 
 
 def _is_past(page: Page, place: Place, head: Head) -> bool:

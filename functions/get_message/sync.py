@@ -6,12 +6,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from get_message.history import Store, Timestamp, newest
+from navietakie.aws.tables.messages import QUERY_BYTES
 from navietakie.domain.conversation import Head
-from navietakie.domain.frames import FRAME_BYTES, Frame, encode, pack
+from navietakie.domain.frames import CONTENT_BYTES, FRAME_BYTES, Frame, encode, pack
 from navietakie.domain.message import Fields, Message
 
 FIRST_PAGE: Final = 50
-STEP: Final = 200
+FRAMES: Final = 8
+"""The most frames that answer one sync: 256 KB."""
+STEP: Final = (QUERY_BYTES - FRAMES * FRAME_BYTES) // CONTENT_BYTES
+"""So many messages are read at once that one sync reads 1 MB at most, even if those that do not fit are the longest."""
+
+
+Place = tuple[int, str | None]
+"""A message's number and its timestamp; 0 and None before the first."""
 
 
 class SyncRequest(Fields):
@@ -30,33 +38,40 @@ class Sync:
     def frames(
         self, booking_code: str, after: str | None, state: dict[str, Any], head: Head, *, now: int, deadline: float
     ) -> Iterator[Frame]:
-        """Numbered frames of at most 32 KB: all messages after `after` up to `head`, then `state` in the last one.
+        """Numbered frames of at most 32 KB, FRAMES at most: messages after `after`, then `state` in the last one.
 
-        Should the time run out, the last frame's `through_seq` stays behind `head_seq`, and the client syncs again.
+        Where more is left, because of its size or the time, the last frame's `through_seq` stays behind `head_seq`, and
+        the client syncs on from `through`.
         """
-        empty = self._frame(head.seq, [], head.seq, head, has_more=False)  # no part has a longer number
-        part = 0
-        through_seq = head.seq
+        empty = self._frame(head.seq, [], _end(head), head, has_more=False)  # no part has a longer number
+        part, came, goes = 0, _end(head), _end(head)
         pending: Sequence[Message] = []
         for packed in pack(self._messages(booking_code, after, head, now), empty):
             if pending:
-                yield self._frame(part, pending, pending[-1].seq, head, has_more=True)
+                came = _last(pending)
+                yield self._frame(part, pending, came, head, has_more=True)
                 part += 1
             pending = packed
-            if time.monotonic() >= deadline:
-                through_seq = packed[-1].seq
+            if part == FRAMES - 1 or time.monotonic() >= deadline:
+                goes = _last(packed)
                 break
-        last = self._frame(part, pending, through_seq, head, has_more=False) | state
+        last = self._frame(part, pending, goes, head, has_more=False) | state
         if pending and len(encode(last)) > FRAME_BYTES:
-            yield self._frame(part, pending, pending[-1].seq, head, has_more=True)
-            last = self._frame(part + 1, [], through_seq, head, has_more=False) | state
+            if part < FRAMES - 1:
+                yield self._frame(part, pending, _last(pending), head, has_more=True)
+                part += 1
+            else:
+                goes = came  # there is no frame left for both: the next sync brings the messages
+            last = self._frame(part, [], goes, head, has_more=False) | state
         yield last
 
-    def _frame(self, part: int, messages: Sequence[Message], through_seq: int, head: Head, *, has_more: bool) -> Frame:
+    def _frame(self, part: int, messages: Sequence[Message], through: Place, head: Head, *, has_more: bool) -> Frame:
+        seq, timestamp = through
         return self.envelope | {
             "part": part,
             "messages": [message.model_dump() for message in messages],
-            "through_seq": through_seq,
+            "through_seq": seq,
+            "through": timestamp,
             "head_seq": head.seq,
             "epoch": head.epoch,
             "has_more": has_more,
@@ -76,3 +91,11 @@ class Sync:
             if page.position is None:
                 return
             after = page.position
+
+
+def _last(messages: Sequence[Message]) -> Place:
+    return messages[-1].seq, messages[-1].timestamp
+
+
+def _end(head: Head) -> Place:
+    return head.seq, head.timestamp or None

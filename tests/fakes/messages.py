@@ -5,10 +5,19 @@ from dataclasses import replace
 from threading import Lock
 from typing import Any
 
-from navietakie.aws.tables.messages import ANY_CONTENT, MARKER_LIFE, AlreadyStored, HeadMoved, Marker, Page, item_of
+from navietakie.aws.tables.messages import (
+    ANY_CONTENT,
+    MARKER_LIFE,
+    QUERY_BYTES,
+    AlreadyStored,
+    HeadMoved,
+    Marker,
+    Page,
+    item_of,
+)
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head, ReceiptKind
-from navietakie.domain.message import Message, Sender, Side
+from navietakie.domain.message import Message, Sender, Side, compact
 
 
 class FakeMessages:
@@ -108,7 +117,8 @@ class FakeMessages:
         *,
         now: int,
         ascending: bool,
-        limit: int,
+        limit: int | None,
+        most: int | None = None,
         after: str | None = None,
         through: str | None = None,
         before: str | None = None,
@@ -123,7 +133,9 @@ class FakeMessages:
             if (after is None or timestamp > after)
             and (timestamp <= through if through else before is None or timestamp < before)
         ]
-        read = inside[:limit]
+        fits = self._within(QUERY_BYTES, [message for message, _ in inside[:limit]])
+        read = inside[:fits]
+        cut = fits < len(inside[:limit])
         alive = [
             (message, expires_at)
             for message, expires_at in read
@@ -131,9 +143,20 @@ class FakeMessages:
             and (not senders or message.sender in senders)
             and (not types or message.message_type in types)
         ]
-        position = read[-1][0].timestamp if len(read) == limit else None
+        position = read[-1][0].timestamp if cut or len(read) == limit else None
+        if most is not None and len(alive) > most:
+            alive = alive[:most]
+            position = alive[-1][0].timestamp
         expiries = (expires_at for _, expires_at in alive)
-        return Page([message for message, _ in alive], position, min(expiries, default=None))
+        return Page([message for message, _ in alive], position, min(expiries, default=None), cut)
+
+    def _within(self, size: int, messages: list[Message]) -> int:
+        """How many of them DynamoDB reads before it has read `size` bytes."""
+        for count, message in enumerate(messages):
+            size -= len(compact(message.model_dump()))
+            if size <= 0:
+                return count + 1
+        return len(messages)
 
     def move_receipt(self, booking_code: str, side: Side, kind: ReceiptKind, seq: int) -> tuple[Head, bool]:
         with self._lock:

@@ -9,11 +9,11 @@ import pytest
 from get_message import app
 from get_message.app import handler
 from get_message.history import PageCache
-from get_message.sync import Sync
-from navietakie.aws.tables.messages import messages
+from get_message.sync import FRAMES, STEP, Sync
+from navietakie.aws.tables.messages import QUERY_BYTES, messages
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head
-from navietakie.domain.frames import FRAME_BYTES, frame
+from navietakie.domain.frames import CONTENT_BYTES, FRAME_BYTES, frame
 from navietakie.domain.message import Message
 from tests.integration.conftest import World
 
@@ -277,6 +277,45 @@ def test_a_sync_that_runs_out_of_time_says_how_far_it_came(world: World) -> None
     assert (last["has_more"], last["call"]) == (False, None)
     assert 0 < last["through_seq"] < last["head_seq"] == 60
     assert last["through_seq"] == last["messages"][-1]["seq"]
+
+
+def caught_up(world: World) -> list[list[dict[str, Any]]]:
+    """The frames of one sync after another, until nothing is left."""
+    after, answers = START, list[list[dict[str, Any]]]()
+    while not answers or answers[-1][-1]["through_seq"] < answers[-1][-1]["head_seq"]:
+        answers.append(sync(world, after))
+        after = answers[-1][-1]["through"]
+    return answers
+
+
+@pytest.mark.parametrize("text", ["x" * 1_000, "漢" * 5_000], ids=len)
+def test_a_sync_answers_with_eight_frames_at_most_and_the_client_goes_on_from_there(world: World, text: str) -> None:
+    world.connect("d1", "driver")
+    written = write(250 if text[0] == "x" else 40, text=text)
+    answers = caught_up(world)
+    assert len(answers) > 1
+    seqs = [message["seq"] for frames in answers for frame in frames for message in frame["messages"]]
+    assert seqs == [message.seq for message in written]
+    for frames in answers:
+        assert [frame["part"] for frame in frames] == list(range(len(frames)))
+        assert [frame["has_more"] for frame in frames] == [True] * (len(frames) - 1) + [False]
+        assert len(frames) <= 8
+        assert "receipts" in frames[-1]
+    assert all(len(body) <= 32 * 1024 for body in world.gateway.bodies["d1"])
+
+
+def test_each_frame_of_a_sync_says_how_far_it_goes(world: World) -> None:
+    world.connect("d1", "driver")
+    written = write(40, text="x" * 4_000)
+    frames = sync(world, START)
+    assert len(frames) > 2
+    ends = [frame["messages"][-1] for frame in frames[:-1]] + [written[-1].model_dump()]
+    assert [(frame["through_seq"], frame["through"]) for frame in frames] == [(e["seq"], e["timestamp"]) for e in ends]
+
+
+def test_a_sync_reads_1_mb_at_most_even_if_what_does_not_fit_any_more_is_the_longest() -> None:
+    assert STEP >= 20
+    assert FRAMES * FRAME_BYTES + STEP * CONTENT_BYTES <= QUERY_BYTES
 
 
 def test_a_sync_stops_when_its_client_is_gone(world: World) -> None:

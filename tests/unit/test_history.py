@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from get_message.history import QUERIES, History, HistoryQuery, PageCache
+from get_message.history import History, HistoryQuery, PageCache
 from navietakie.aws.tables.messages import Page
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head
@@ -20,20 +20,20 @@ FOREVER = instants.to_seconds(NOW) + 10**6
 
 
 class Counting(FakeMessages):
-    """Keeps how many items were asked for, query by query. It looks at `most` in one, as DynamoDB does at 1 MB."""
+    """Keeps how many items were asked for, query by query; None: as many as one query reads."""
 
-    def __init__(self, most: int = 4_000) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.asked_for: list[int] = []
-        self._most = most
+        self.asked_for: list[int | None] = []
 
     def page(self, booking_code: str, **how: Any) -> Page:
         self.asked_for.append(how["limit"])
-        return super().page(booking_code, **how | {"limit": min(how["limit"], self._most)})
+        return super().page(booking_code, **how)
 
 
-def filled(count: int, passenger_every: int = 500, most: int = 4_000) -> Counting:
-    store = Counting(most)
+def filled(count: int, passenger_every: int = 500, text: str = "x", expired: int = 0) -> Counting:
+    """A history, of which the first `expired` are no longer to be seen."""
+    store = Counting()
     history: dict[str, tuple[Message, int]] = {}
     for seq in range(1, count + 1):
         sender: Sender = "passenger" if seq % passenger_every == 0 else "driver"
@@ -46,9 +46,9 @@ def filled(count: int, passenger_every: int = 500, most: int = 4_000) -> Countin
                 timestamp=timestamp,
                 sender=sender,
                 message_type="text",
-                message="x",
+                message=text,
             ),
-            FOREVER,
+            FOREVER if seq > expired else 0,
         )
     store.messages["test"] = history
     store.heads["test"] = Head(count, instants.to_text(NOW + count), "epoch")
@@ -61,10 +61,24 @@ def read(store: FakeMessages, cache: PageCache | None = None, seconds: float = 6
     return service.page("test", asked, now=NOW, deadline=time.monotonic() + seconds)
 
 
-def test_a_filter_that_matches_one_in_five_hundred_fills_its_page() -> None:
-    body = read(filled(30_000), sender="passenger", limit=40)
-    assert [message["seq"] for message in body["messages"]] == list(range(30_000, 10_000, -500))
+def walk(store: Counting, **query: Any) -> tuple[list[int], int]:
+    """The numbers of all messages from page to page, and the number of pages."""
+    cursor, found, pages = None, list[int](), 0
+    while cursor or not pages:
+        store.asked_for.clear()
+        body = read(store, **query, **({"cursor": cursor} if cursor else {}))
+        assert len(store.asked_for) == 1
+        found += [message["seq"] for message in body["messages"]]
+        cursor, pages = body["next_cursor"], pages + 1
+    return found, pages
+
+
+def test_a_filter_that_matches_few_fills_its_page_within_1_mb() -> None:
+    store = filled(3_000, passenger_every=100)
+    body = read(store, sender="passenger", limit=20)
+    assert [message["seq"] for message in body["messages"]] == list(range(3_000, 1_000, -100))
     assert body["next_cursor"]
+    assert store.asked_for == [None]
 
 
 def test_an_unfiltered_page_of_a_long_history_is_one_small_read() -> None:
@@ -74,32 +88,37 @@ def test_an_unfiltered_page_of_a_long_history_is_one_small_read() -> None:
     assert store.asked_for == [51]
 
 
-def test_an_unfiltered_page_of_the_longest_messages_is_full() -> None:
-    assert len(read(filled(300, most=40), limit=100)["messages"]) == 100
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_a_page_of_the_longest_messages_ends_with_1_mb_and_the_cursor_goes_on(order: str) -> None:
+    store = filled(120, text="x" * 25_000)
+    assert 35 < len(read(store, limit=100, order=order)["messages"]) < 45
+    found, pages = walk(store, limit=100, order=order)
+    assert sorted(found) == list(range(1, 121))
+    assert pages == 3
 
 
-def test_reading_is_bounded_and_the_cursor_goes_on_from_there() -> None:
-    store = filled(2_500, passenger_every=2_400, most=100)
-    cursor, found, queries = None, list[int](), list[int]()
-    while True:
-        store.asked_for.clear()
-        body = read(store, sender="passenger", limit=5, **({"cursor": cursor} if cursor else {}))
-        found += [message["seq"] for message in body["messages"]]
-        queries.append(len(store.asked_for))
-        cursor = body["next_cursor"]
-        if cursor is None:
-            break
-    assert found == [2_400]
-    assert max(queries) == QUERIES
-    assert len(queries) == 3
+def test_a_page_may_be_empty_after_1_mb_and_the_cursor_goes_on() -> None:
+    store = filled(440, passenger_every=2_000, text="x" * 25_000)
+    body = read(store, sender="passenger", limit=50)
+    assert (body["messages"], store.asked_for) == ([], [None])
+    assert body["next_cursor"]
+    found, pages = walk(store, sender="passenger", limit=50)
+    assert found == []
+    assert 10 <= pages <= 12
+
+
+def test_a_page_is_filled_past_what_has_expired_and_was_not_swept_yet() -> None:
+    store = filled(300, expired=250)
+    assert [message["seq"] for message in read(store, order="asc", limit=20)["messages"]] == list(range(251, 271))
+    assert store.asked_for == [21, None]
 
 
 def test_reading_ends_with_the_time_it_has() -> None:
-    store = filled(20_000, passenger_every=19_999)
-    body = read(store, sender="passenger", order="asc", seconds=-1)
+    store = filled(300, expired=250)
+    body = read(store, order="asc", limit=20, seconds=-1)
     assert body["messages"] == []
     assert body["next_cursor"]
-    assert len(store.asked_for) == 1
+    assert store.asked_for == [21]
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])

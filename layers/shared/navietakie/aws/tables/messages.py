@@ -22,6 +22,8 @@ ANY_CONTENT: Final = ""
 """The digest of a redacted message: whatever comes under its id is a repeat."""
 _BATCH: Final = 100
 """DynamoDB gives out so many items at once."""
+QUERY_BYTES = 1024 * 1024
+"""DynamoDB reads no more in one Query, whatever of it passes the filter: 256 read units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class Page:
     position: str | None
     first_expiry: int | None = None
     """When the first of them expires, in seconds since 1970."""
+    cut: bool = False
+    """Whether it ends where QUERY_BYTES were read."""
 
 
 class Messages:
@@ -213,7 +217,8 @@ class Messages:
         *,
         now: int,
         ascending: bool,
-        limit: int,
+        limit: int | None,
+        most: int | None = None,
         after: str | None = None,
         through: str | None = None,
         before: str | None = None,
@@ -222,6 +227,7 @@ class Messages:
     ) -> Page:
         """Looks at up to `limit` items in one request, strongly consistent, and keeps those that match and live.
 
+        DynamoDB reads QUERY_BYTES at most, with a `limit` and without. Of what matches, the first `most` are kept.
         `after` and `before` are exclusive timestamps, `through` is an inclusive upper one.
         """
         names = {"#timestamp": "timestamp"}
@@ -249,12 +255,16 @@ class Messages:
                 ExpressionAttributeValues=values,
                 ScanIndexForward=ascending,
                 ConsistentRead=True,
-                Limit=limit,
+                **cast(Any, {} if limit is None else {"Limit": limit}),
             )
         items = answer["Items"]
         position = cast(Item, answer.get("LastEvaluatedKey") or {}).get("timestamp", {}).get("S")
+        cut = position is not None and limit != answer["ScannedCount"]
+        if most is not None and len(items) > most:
+            items = items[:most]
+            position = cast(Item, items[-1])["timestamp"]["S"]
         expiries = [int(item["expires_at"].get("N", "0")) for item in items]
-        return Page([message_of(item) for item in items], position, min(expiries, default=None))
+        return Page([message_of(item) for item in items], position, min(expiries, default=None), cut)
 
     def move_receipt(self, booking_code: str, side: Side, kind: ReceiptKind, seq: int) -> tuple[Head, bool]:
         """Moves a receipt forward to `seq`; the head as it is then, and whether that moved it.
