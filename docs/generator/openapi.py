@@ -226,7 +226,8 @@ def _get_message(query: Schema) -> Schema:
         "tags": ["messages"],
         "summary": "Read a page of the history, the newest first",
         "description": (
-            "A page is filled to `limit`, or ends where 1 MB was read: it may be short, even empty, with a `next_cursor`."
+            "A page is filled to `limit`, or ends where 1 MB was read: it may be short, even empty, and have a"
+            " `next_cursor`."
         ),
         "parameters": [BOOKING, *_parameters(query)],
         "responses": {"200": _answer("A page", ref(answers.HistoryPage)), **_refusals(*OWN["getMessage"])},
