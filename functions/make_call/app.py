@@ -16,8 +16,9 @@ from navietakie.aws.tables.connections import Connection
 from navietakie.aws.tables.messages import messages
 from navietakie.aws.timers import timers
 from navietakie.broadcast import Broadcast
+from navietakie.domain.rate_limit import RateLimit
 from navietakie.doors import requests
-from navietakie.doors.budget import Budget
+from navietakie.doors.budget import Allowances, Budget
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.requests import Party, Request, SocketRequest
 from navietakie.doors.rest import Response
@@ -29,6 +30,7 @@ REST_DEVICE: Final = "rest"
 TIMER_SECONDS: Final = 2.0
 """How long a timer may go on trying; it comes again anyway."""
 
+repeats = Allowances()
 budget = Budget({"POST /api/v1/make_call": 2, "GET /api/v1/calls": 1, "call": 2, "signal": 1})
 
 
@@ -94,6 +96,8 @@ def calling(broadcast: Broadcast) -> Calling:
         entropy=lambda: secrets.token_hex(9),
         ring_seconds=min(180, max(5, int(settings.number("RING_TIMEOUT_SECONDS", 45)))),
         retention_days=settings.retention_days(),
+        call_rate=RateLimit(settings.number("CALL_RATE", 6) / 60, int(settings.number("CALL_BURST", 3)), "calls"),
+        repeats=repeats,
     )
 
 

@@ -1,7 +1,7 @@
 """Calls: what may happen is decided on the call as it is stored, and written only if it still is so."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, Protocol, Self
 
 from pydantic import Field, model_validator
@@ -13,14 +13,28 @@ from navietakie.aws.tables.dynamo import Contended
 from navietakie.aws.tables.messages import HeadMoved
 from navietakie.aws.timers import Timers
 from navietakie.domain import cursors, instants
-from navietakie.domain.call import Act, Action, Call, CallId, as_stored, begun, due_at, is_repeat, moved, timed_out
-from navietakie.domain.conversation import Head, append
+from navietakie.domain.call import (
+    Act,
+    Action,
+    Call,
+    CallId,
+    as_stored,
+    begun,
+    changed_at,
+    due_at,
+    is_repeat,
+    moved,
+    timed_out,
+)
+from navietakie.domain.conversation import TOLD_AGAIN, Head, append
 from navietakie.domain.errors import Refusal, invalid, unavailable
 from navietakie.domain.message import SIDES, ClientId, Fields, Label, Limit, Message, NewMessage, Sender, Side
-from navietakie.domain.rate_limit import RateLimit
+from navietakie.domain.rate_limit import NO_LIMIT, RateLimit
+from navietakie.doors.budget import Allowances
 from navietakie.retrying import tries
 
-NO_LIMIT: Final = RateLimit(0, 1)
+_MAY_BE_CLOSED: Final = frozenset({"illegal_transition", "call_in_progress", "rate_limited"})
+"""What an act may be refused with in a closed booking, where that is the better reason."""
 
 
 class CallStore(Protocol):
@@ -121,6 +135,10 @@ class Calling:
     entropy: Callable[[], str]
     ring_seconds: int
     retention_days: int
+    call_rate: RateLimit = NO_LIMIT
+    """How many calls a side may begin."""
+    repeats: Allowances = field(default_factory=Allowances)
+    """How many of its repeats are still told to all."""
 
     def act(
         self,
@@ -153,6 +171,7 @@ class Calling:
                     now=now,
                     ring_seconds=self.ring_seconds,
                     entropy=self.entropy(),
+                    rate_limit=self.call_rate,
                 )
             if latest is None or (action != "initiate" and latest.call_id != call_id):
                 raise self._not_the_latest(booking_code, call_id or "", now)
@@ -161,15 +180,26 @@ class Calling:
         try:
             call, reached = self.advance(booking_code, decide, deadline, origin)
         except Refusal as refusal:
-            if action in ("initiate", "accept") and refusal.code in ("illegal_transition", "call_in_progress"):
+            if action in ("initiate", "accept") and refusal.code in _MAY_BE_CLOSED:
                 self._check_open(booking_code, refusal)
             raise
         live = call.state != "ended"
         if reached is None:
-            reached = self.tell_again(call, by, origin)
+            reached = self._repeated(call, by, origin)
             live = live and self.history.head(booking_code).closed_at is None
         # What was written, even if telling of it has outlasted the ring: only who writes the end knows which it was.
         return Acted(as_stored(call, self.clock()), reached, live)
+
+    def _repeated(self, call: Call, by: Side, origin: Connection | None) -> int:
+        """Tells all of what was repeated while that may help, and not too often; else `by` alone hears of it."""
+        now = self.clock()
+        if now - changed_at(call) > TOLD_AGAIN:
+            return 0
+        try:
+            self.repeats.take(self.call_rate, call.booking_code, by, now)
+        except Refusal:
+            return 0
+        return self.tell_again(call, by, origin)
 
     def tell_again(self, call: Call, by: Side | None = None, origin: Connection | None = None) -> int:
         """Tells of the last change, since the first time may have been cut short; how many of the other side heard."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from navietakie.aws.tables.connections import Connection
 from navietakie.aws.tables.messages import messages
+from navietakie.broadcast import Delivery
 from navietakie.domain import instants
 from navietakie.domain.errors import invalid
 from navietakie.domain.frames import message_frame
@@ -72,7 +73,9 @@ def post(request: Request) -> Response:
     def receives(connection: Connection) -> bool:
         return connection.connection_id != excluded or connection.sender != party.sender
 
-    delivery = broadcast.to_booking(party.booking_code, message_frame(sent.message), request.now, to=receives)
+    delivery = Delivery()
+    if not sent.late:
+        delivery = broadcast.to_booking(party.booking_code, message_frame(sent.message), request.now, to=receives)
     report(sent, delivery, request.now)
     body = {"message": sent.message.model_dump(), "duplicate": sent.duplicate, "delivery": delivery.as_dict()}
     return (200 if sent.duplicate else 201), body
@@ -105,7 +108,11 @@ def acknowledge(request: SocketRequest, sent: Sent) -> None:
     """Answers a connection, and tells the others."""
     booking_code, tell = sent.message.booking_code, message_frame(sent.message)
     ack = request.reply("ack", message=sent.message.model_dump(), duplicate=sent.duplicate)
-    delivery = request.broadcast().to_booking(booking_code, tell, request.now, answers=[(request.connection, ack)])
+    broadcast, delivery = request.broadcast(), Delivery()
+    if sent.late:
+        broadcast.to_connection(request.connection, ack, request.now)
+    else:
+        delivery = broadcast.to_booking(booking_code, tell, request.now, answers=[(request.connection, ack)])
     report(sent, delivery, request.now)
 
 

@@ -7,7 +7,7 @@ The count is part of a cached page's name, so that no warm container serves the 
 import time
 import uuid
 from dataclasses import dataclass, replace
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Protocol
 
 from pydantic import AfterValidator
 
@@ -18,13 +18,12 @@ from navietakie.domain.conversation import Head, admitted, append
 from navietakie.domain.errors import Refusal, unavailable
 from navietakie.domain.message import Fields, Message, NewMessage, Sender
 from navietakie.domain.orders import REDACTED, says_what_happened
-from navietakie.domain.rate_limit import RateLimit
+from navietakie.domain.rate_limit import NO_LIMIT, RateLimit
 from navietakie.doors.requests import Party
 from navietakie.retrying import tries
-from send_message.sending import Sent
+from send_message.sending import Sent, is_late
 
 Timestamp = Annotated[str, AfterValidator(instants.normalized)]
-NO_LIMIT: Final = RateLimit(0, 1)
 
 
 class Redaction(Fields):
@@ -83,7 +82,7 @@ class Redacting:
                 raise Refusal("not_found", "There is no such message")
             check_redactable(party, original)
             if original.redacted_at is not None:
-                return self._repeat(original)
+                return self._repeat(original, now)
             head.rights.check_writing(party.sender)
             allowances = admitted(head, party.sender, now, self.rate_limit)
             notice, after = append(
@@ -115,11 +114,11 @@ class Redacting:
                 continue
         raise unavailable("The booking")
 
-    def _repeat(self, original: Message) -> Sent:
+    def _repeat(self, original: Message, now: int) -> Sent:
         notice = self.store.message(original.booking_code, original.redacted_at or "")
         if notice is None:
             raise Refusal("not_found", "The message was redacted, and the notice of it has expired since")
-        return Sent(notice, duplicate=True)
+        return Sent(notice, duplicate=True, late=is_late(notice, now))
 
     def _marker(self, original: Message, now: int) -> Marker | None:
         if original.client_message_id is None:

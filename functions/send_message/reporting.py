@@ -17,6 +17,8 @@ def report(sent: Sent, delivery: Delivery, now: int) -> None:
     count("DuplicateMessages" if sent.duplicate else "MessagesStored")
     if message.event == REDACTED and not sent.duplicate:
         count("MessagesRedacted")
+    if sent.late:
+        return  # all of this was published when it was stored
     ids: dict[str, Any] = {"message_id": message.message_id, "seq": message.seq, "sender": message.sender}
     for side in _readers(message.sender):
         if not delivery.reached(side):

@@ -3,19 +3,20 @@
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from navietakie.aws.tables.dynamo import Contended
 from navietakie.aws.tables.messages import AlreadyStored, HeadMoved, Marker
 from navietakie.aws.timers import Timers
 from navietakie.domain import instants
-from navietakie.domain.conversation import Head, append
+from navietakie.domain.conversation import TOLD_AGAIN, Head, append
 from navietakie.domain.errors import Refusal, unavailable
 from navietakie.domain.frames import check_size, message_frame
 from navietakie.domain.message import SIDES, Message, NewMessage, Sender
 from navietakie.domain.orders import REDACTED
 from navietakie.domain.rate_limit import RateLimit
+from navietakie.doors.budget import Allowances
 from navietakie.doors.requests import Party
 from navietakie.retrying import tries
 
@@ -44,10 +45,11 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A stored message. `duplicate`: it was stored by an earlier request."""
+    """A stored message. `duplicate`: it was stored by an earlier request. `late`: long ago, so that all were told."""
 
     message: Message
     duplicate: bool
+    late: bool = False
 
 
 type Mask = Callable[[str, str], str]
@@ -69,6 +71,8 @@ class Sending:
     """What hides phone numbers and addresses in a side's text; None: they stay."""
     hook: Screen | None = None
     """Asked last, once for each message of a person; None: nobody is."""
+    repeats: Allowances = field(default_factory=Allowances)
+    """How many repeats a sender may still send."""
 
     def send(self, party: Party, new: NewMessage, *, now: int, deadline: float) -> Sent:
         """Stores `new`, or finds it stored already under its `client_message_id`.
@@ -127,7 +131,7 @@ class Sending:
                 return Sent(message, duplicate=False)
             except AlreadyStored as already:
                 if already.marker is not None:
-                    return self._original(booking_code, new, already.marker)
+                    return self._original(booking_code, new, already.marker, now)
                 head = None
             except HeadMoved as moved:
                 head = moved.head
@@ -145,19 +149,26 @@ class Sending:
         if new.client_message_id is None:
             return None
         marker = self.store.marker(party.booking_code, party.sender, new.client_message_id, now)
-        return None if marker is None else self._original(party.booking_code, new, marker)
+        return None if marker is None else self._original(party.booking_code, new, marker, now)
 
-    def _original(self, booking_code: str, new: NewMessage, marker: Marker) -> Sent:
+    def _original(self, booking_code: str, new: NewMessage, marker: Marker, now: int) -> Sent:
+        """The message that was stored under the same id. Repeats have the rate of messages, counted by themselves."""
         if not marker.fits(new):
             raise Refusal(
                 "idempotency_conflict",
                 "client_message_id: another message was stored under it",
                 details={"client_message_id": marker.client_message_id, "timestamp": marker.timestamp},
             )
+        self.repeats.take(self.rate_limit, booking_code, marker.sender, now)
         message = self.store.message(booking_code, marker.timestamp)
         if message is None:
             raise Refusal("not_found", "The message was stored and has expired since")
-        return Sent(message, duplicate=True)
+        return Sent(message, duplicate=True, late=is_late(message, now))
+
+
+def is_late(message: Message, now: int) -> bool:
+    """Whether a repeat of what stored this message is for its sender alone."""
+    return now - instants.from_text(message.timestamp) > TOLD_AGAIN
 
 
 def check_author(sender: Sender, new: NewMessage) -> None:

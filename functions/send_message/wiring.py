@@ -4,13 +4,16 @@ from navietakie import settings
 from navietakie.aws.tables.messages import messages
 from navietakie.aws.timers import timers
 from navietakie.domain.rate_limit import RateLimit
+from navietakie.doors.budget import Allowances
 from send_message.redacting import Redacting
 from send_message.sending import Mask, Screen, Sending
+
+repeats = Allowances()
 
 
 def sending() -> Sending:
     """The service that stores messages, wired to the configured tables."""
-    return Sending(messages(), timers, rate_limit(), settings.retention_days(), *before_storing())
+    return Sending(messages(), timers, rate_limit(), settings.retention_days(), *before_storing(), repeats)
 
 
 def redacting() -> Redacting:

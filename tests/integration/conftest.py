@@ -190,6 +190,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Generator[World]:
         "CONNECTIONS_TABLE": tables.NAMES["connections"],
         "CALLS_TABLE": tables.NAMES["calls"],
         "MESSAGE_RATE": "0",
+        "CALL_RATE": "0",
     }.items():
         monkeypatch.setenv(name, value)
     for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "BACKEND_URL", "ALLOWED_ORIGINS", "TOKEN_SECRET_ARN"):

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -935,3 +936,45 @@ def test_durations_are_written_as_people_read_them() -> None:
         "1:00:00",
         "4:00:00",
     ]
+
+
+def test_a_repeat_a_minute_later_is_answered_and_told_to_nobody(world: World) -> None:
+    call = world.talk()
+    told = len(world.told)
+    world.now += 60 * SECOND
+    assert world.act("passenger", "accept", call, "tablet") == call
+    assert len(world.told) == told + 1
+    world.now += SECOND
+    assert world.act("passenger", "accept", call, "tablet") == call
+    assert len(world.told) == told + 1
+
+
+def test_a_side_begins_six_calls_a_minute_and_three_at_once_and_the_other_has_its_own(world: World) -> None:
+    world.calling = replace(world.calling, call_rate=RateLimit(6 / 60, 3, "calls"))
+    for _ in range(3):
+        world.act("driver", "end", world.ring())
+    with pytest.raises(Refusal, match="Too many calls") as refused:
+        world.ring()
+    assert (refused.value.code, refused.value.retry_after_ms) == ("rate_limited", 10_000)
+    world.act("passenger", "end", world.ring("passenger"))
+    world.now += 10 * SECOND
+    world.act("driver", "end", world.ring())
+    with pytest.raises(Refusal, match="Too many calls"):
+        world.ring()
+
+
+def test_repeats_and_answers_are_no_new_calls_but_are_told_no_more_often(world: World) -> None:
+    world.calling = replace(world.calling, call_rate=RateLimit(6 / 60, 3, "calls"))
+    ringing = [world.ring(client_call_id="one") for _ in range(10)]
+    assert {call.call_id for call in ringing} == {ringing[0].call_id}
+    assert len(world.told) == 4  # the call, and three repeats
+    assert world.ring("passenger").state == "connected"
+
+
+def test_too_many_calls_in_a_closed_booking_are_told_that_it_is_closed(world: World) -> None:
+    world.calling = replace(world.calling, call_rate=RateLimit(6 / 60, 1, "calls"))
+    world.act("driver", "end", world.ring())
+    world.close()
+    with pytest.raises(Refusal) as refused:
+        world.ring()
+    assert refused.value.code == "booking_closed"

@@ -221,7 +221,7 @@ def test_types_are_reserved_for_those_who_may_write_them(sender: Any, message_ty
 def test_a_message_that_no_frame_could_carry_is_too_large() -> None:
     store = FakeMessages()
     with pytest.raises(Refusal) as refused:
-        send(store, "\x01" * 5_000, metadata={"text": "x" * 4_000})
+        send(store, "x" + "\x01" * 4_999, metadata={"text": "x" * 4_000})
     assert refused.value.code == "too_large"
     assert history(store) == []
     assert send(store, "🚕" * 5_000).message.message == "🚕" * 5_000
@@ -372,3 +372,37 @@ def test_without_mask_and_hook_no_marker_is_read() -> None:
     send(store, client_message_id="a")
     send(store, "hi", client_message_id="b", mask=shout)
     assert send(store, "hi", client_message_id="b", mask=shout).duplicate
+
+
+def test_a_repeat_within_a_minute_is_told_to_all_again_and_a_later_one_to_its_sender_alone() -> None:
+    store = FakeMessages()
+    send(store, client_message_id="a")
+    soon = send(store, client_message_id="a", now=NOW + 60 * instants.SECOND)
+    later = send(store, client_message_id="a", now=NOW + 61 * instants.SECOND)
+    assert [(sent.duplicate, sent.late) for sent in (soon, later)] == [(True, False), (True, True)]
+
+
+def test_repeats_have_the_rate_of_messages_and_a_count_of_their_own() -> None:
+    store, slow = FakeMessages(), RateLimit(1, 3)
+    service = Sending(store, Timers, slow, 90)
+    new = NewMessage.parse({"message": "Hello", "client_message_id": "a"})
+
+    def ask(now: int, party: Party = DRIVER) -> Sent:
+        return service.send(party, new, now=now, deadline=time.monotonic() + 5)
+
+    assert [ask(NOW).duplicate for _ in range(4)] == [False, True, True, True]
+    with pytest.raises(Refusal) as refused:
+        ask(NOW)
+    assert (refused.value.code, refused.value.retry_after_ms) == ("rate_limited", 1_000)
+    assert ask(NOW + instants.SECOND).duplicate
+    assert not service.send(
+        DRIVER, NewMessage.parse({"message": "x"}), now=NOW, deadline=time.monotonic() + 5
+    ).duplicate
+
+
+def test_repeats_of_system_are_always_admitted() -> None:
+    service = Sending(FakeMessages(), Timers, RateLimit(1, 1), 90)
+    new = NewMessage.parse({"message": "Hello", "client_message_id": "a"})
+    system = Party("test", "system", None)
+    sent = [service.send(system, new, now=NOW, deadline=time.monotonic() + 5) for _ in range(10)]
+    assert [each.duplicate for each in sent] == [False] + [True] * 9

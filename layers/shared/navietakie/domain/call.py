@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from navietakie.domain import instants
 from navietakie.domain.errors import Refusal
 from navietakie.domain.message import Side, other_side
+from navietakie.domain.rate_limit import NO_LIMIT, RateLimit
 
 State = Literal["ringing", "connected", "ended"]
 EndReason = Literal[
@@ -66,8 +67,9 @@ class Call(BaseModel):
 
     `version` counts the changes; `rings_until` and `ring_ms_left` are there while it rings. Not shown are `act`, what
     brought about the present state; `initiates`, the `client_call_id` of the `initiate` by which a side came to it;
-    `history`, the timestamp of the ended call's message; and `left_at`, when a connection of a side last ended while
-    the call was live, in microseconds.
+    `history`, the timestamp of the ended call's message; `left_at`, when a connection of a side last ended while the
+    call was live, in microseconds; and `allowances`, per side the instant at which all its new calls may come at once
+    again.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -90,6 +92,7 @@ class Call(BaseModel):
     initiates: Mapping[Side, str] = Field(default={}, exclude=True)
     history: str | None = Field(default=None, exclude=True)
     left_at: Mapping[Side, int] = Field(default={}, exclude=True)
+    allowances: Mapping[Side, int] = Field(default={}, exclude=True)
 
 
 def begun(
@@ -102,8 +105,15 @@ def begun(
     now: int,
     ring_seconds: int,
     entropy: str,
+    rate_limit: RateLimit = NO_LIMIT,
 ) -> Call:
-    """The call that `caller` begins after `latest`, which is not live. `entropy`: 18 hexadecimal digits."""
+    """The call that `caller` begins after `latest`, which is not live. `entropy`: 18 hexadecimal digits.
+
+    Raises `rate_limited` where `caller` begins too many.
+    """
+    allowances: Mapping[Side, int] = latest.allowances if latest else {}
+    if rate_limit.rate > 0:
+        allowances = {**allowances, caller: rate_limit.admit(allowances.get(caller, 0), now)}
     start = max(now, instants.from_text(latest.timestamp) + 1) if latest else now
     state, _ = TABLE[None, "initiate", "caller"]
     return Call(
@@ -117,6 +127,7 @@ def begun(
         version=1,
         act=Act("initiate", caller, device),
         initiates={caller: client_call_id} if client_call_id else {},
+        allowances=allowances,
     )
 
 
@@ -160,6 +171,11 @@ def moved(call: Call, act: Act, at: int) -> Call:
         changes["ended_at"] = instants.to_text(end)
         changes["duration_seconds"] = (end - since) // instants.SECOND if since else 0
     return call.model_copy(update=changes)
+
+
+def changed_at(call: Call) -> int:
+    """The instant of its last change."""
+    return instants.from_text(call.ended_at or call.answered_at or call.timestamp)
 
 
 def started_at(call_id: str) -> int:

@@ -16,6 +16,9 @@ from navietakie.domain.rate_limit import RateLimit
 ReceiptKind = Literal["delivered", "read"]
 Receipts = dict[Side, dict[ReceiptKind, int]]
 
+TOLD_AGAIN = 60 * instants.SECOND
+"""How long a repeat is told to all again: whoever did it first may have died before. Later its sender alone hears."""
+
 
 @dataclass(frozen=True, slots=True)
 class Head:

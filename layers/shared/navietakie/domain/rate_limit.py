@@ -39,3 +39,7 @@ class RateLimit:
             wait_ms = -(-over // 1_000)
             raise Refusal("rate_limited", f"Too many {self.what} in a short time", retry_after_ms=wait_ms)
         return start + interval * cost
+
+
+NO_LIMIT = RateLimit(0, 1)
+"""Admits everything."""

@@ -24,6 +24,33 @@ Cost = int | Callable[[Mapping[str, Any]], int]
 """Units; or what tells them from the fields of a request."""
 
 
+class Allowances:
+    """What each role of each booking may still ask for under some limit, kept in this container alone."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], int] = {}
+        warm.on_forget(self._kept.clear)
+
+    def take(self, limit: RateLimit, booking_code: str, role: str, now: int, units: int = 1) -> None:
+        """Takes `units` from what `limit` leaves a role; raises `rate_limited`."""
+        if role == "system":
+            return
+        key = booking_code, role
+        after = limit.admit(self._kept.get(key, 0), now, units)
+        if after <= now:
+            return
+        self._kept[key] = after
+        if len(self._kept) > KEPT:
+            self._forget_whole(now)
+
+    def _forget_whole(self, now: int) -> None:
+        """Forgets those that may ask for everything again; where all are busy, the first that came."""
+        for key in [key for key, allowance in self._kept.items() if allowance <= now]:
+            del self._kept[key]
+        while len(self._kept) > KEPT:
+            del self._kept[next(iter(self._kept))]
+
+
 class Budget:
     """The damper of one function. `costs` by method and path, by action, or by route key.
 
@@ -33,14 +60,13 @@ class Budget:
     def __init__(self, costs: Mapping[str, Cost], limit: RateLimit = LIMIT) -> None:
         self.costs = costs
         self._limit = limit
-        self._allowances: dict[tuple[str, str], int] = {}
-        warm.on_forget(self._allowances.clear)
+        self._allowances = Allowances()
 
     def take(self, route: str, fields: Mapping[str, Any], booking_code: str, role: str, now: int) -> int:
         """Takes what a request costs, and says how much that is; raises `rate_limited`."""
         cost = self.costs.get(route, OTHERWISE)
         units = cost if isinstance(cost, int) else cost(fields)
-        self._take(units, booking_code, role, now)
+        self._allowances.take(self._limit, booking_code, role, now, units)
         return units
 
     @contextmanager
@@ -52,26 +78,8 @@ class Budget:
         except Refusal:
             if not units:
                 with suppress(Refusal):
-                    self._take(OTHERWISE, booking_code, role, now)
+                    self._allowances.take(self._limit, booking_code, role, now, OTHERWISE)
             raise
-
-    def _take(self, units: int, booking_code: str, role: str, now: int) -> None:
-        if role == "system":
-            return
-        key = booking_code, role
-        after = self._limit.admit(self._allowances.get(key, 0), now, units)
-        if after <= now:
-            return
-        self._allowances[key] = after
-        if len(self._allowances) > KEPT:
-            self._forget_whole(now)
-
-    def _forget_whole(self, now: int) -> None:
-        """Forgets those that may ask for everything again; where all are busy, the first that came."""
-        for key in [key for key, allowance in self._allowances.items() if allowance <= now]:
-            del self._allowances[key]
-        while len(self._allowances) > KEPT:
-            del self._allowances[next(iter(self._allowances))]
 
 
 NO_BUDGET: Final = Budget({}, RateLimit(0, 1))

@@ -217,6 +217,8 @@ def _item_of(call: Call, sort_key: str) -> Item:
         "history": call.history,
         **{_initiate_of(side): name for side, name in call.initiates.items()},
     }
+    if sort_key == keys.LIVE:
+        item |= {_allowance_of(side): {"N": str(instant)} for side, instant in call.allowances.items()}
     return item | {name: {"S": value} for name, value in optional.items() if value is not None}
 
 
@@ -235,6 +237,7 @@ def _call_of(item: Mapping[str, Any]) -> Call:
         initiates={side: text[name] for side in SIDES if (name := _initiate_of(side)) in text},
         history=text.get("history"),
         left_at={side: int(item[name]["N"]) for side in SIDES if (name := _left_at_of(side)) in item},
+        allowances={side: int(item[name]["N"]) for side in SIDES if (name := _allowance_of(side)) in item},
     )
 
 
@@ -244,6 +247,10 @@ def _initiate_of(side: Side) -> str:
 
 def _left_at_of(side: Side) -> str:
     return f"{side}_left_at"
+
+
+def _allowance_of(side: Side) -> str:
+    return f"{side}_call_allowance"
 
 
 def calls() -> Calls:
