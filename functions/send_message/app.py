@@ -30,16 +30,8 @@ def cost_of_post(fields: Mapping[str, Any]) -> int:
     return 5 if "attach" in given else 3 if "redact" in given else 1
 
 
-budget = Budget(
-    {
-        "POST /api/v1/send_message": cost_of_post,
-        "message": 0,
-        "delivered": 1,
-        "read": 1,
-        "redact": 3,
-        "attach": 5,
-    }
-)
+SOCKET_COSTS = {"message": 0, "delivered": 1, "read": 1, "redact": 3, "attach": 5}
+budget = Budget({"POST /api/v1/send_message": cost_of_post, **SOCKET_COSTS})
 
 
 def handler(event: LambdaEvent, context: Any) -> Any:
