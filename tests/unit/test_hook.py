@@ -126,7 +126,7 @@ NONSENSE: dict[str, Any] = {
     "a place beyond the Earth": {"action": "replace", "metadata": {"location": {"lat": 91, "lng": 0}}},
     "an event": {"action": "replace", "metadata": {"event": "booking_closed"}},
     "an attachment": {"action": "replace", "metadata": ATTACHED},
-    "a frame that is too long": {"action": "replace", "message": "\x01" * 5_000, "metadata": {"x": "\x01" * 650}},
+    "a frame that is too long": {"action": "replace", "message": "x" + "\x01" * 4_999, "metadata": {"x": "\x01" * 650}},
 }
 
 

@@ -352,14 +352,14 @@ def test_what_is_refused_anyway_is_not_asked_about() -> None:
         send(store, hook=hook, message_type="call")
     assert refused.value.code == "forbidden"
     with pytest.raises(Refusal) as refused:
-        send(FakeMessages(), "\x01" * 5_000, hook=hook, metadata={"a": "\x01" * 600})
+        send(FakeMessages(), "x" + "\x01" * 4_999, hook=hook, metadata={"a": "\x01" * 600})
     assert refused.value.code == "too_large"
     assert hook.asked == []
 
 
 def test_a_masked_text_that_is_too_long_for_a_frame_is_refused() -> None:
     with pytest.raises(Refusal) as refused:
-        send(FakeMessages(), mask=lambda text, _: "\x01" * 5_000, metadata={"a": "\x01" * 600})
+        send(FakeMessages(), mask=lambda text, _: "x" + "\x01" * 4_999, metadata={"a": "\x01" * 600})
     assert refused.value.code == "too_large"
 
 
