@@ -305,7 +305,9 @@ GRANTS: dict[str, dict[str, set[str]]] = {
     "websocket": {
         **TELL,
         **READ_TOKEN_SECRET,
-        "<ConnectionsTable.Arn>": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"},
+        "<ConnectionsTable.Arn>": {
+            *("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"),
+        },
         "<MessagesTable.Arn>": {"dynamodb:GetItem"},
         "<CallsTable.Arn>": {"dynamodb:GetItem"},
         "<CallTimerQueue.Arn>": {"sqs:SendMessage"},
@@ -546,13 +548,9 @@ GIVEN_BY_LAMBDA = {"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_LAMBDA_INITIALIZATIO
 OTHER_NAMES = {"API_GATEWAY_ENDPOINT"}
 OF_AWS_SDKS = {"AWS_CA_BUNDLE"}
 READ_BY_POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL"}
-NOT_READ_YET = {
-    "send-message": {
-        *("MASK_CONTACTS", "MESSAGE_HOOK_ARN", "MESSAGE_HOOK_TIMEOUT_MS", "MESSAGE_HOOK_ON_FAILURE"),
-        *("MESSAGE_EVENTS", "MESSAGE_EVENTS_TOPIC_ARN", "MESSAGE_EVENTS_DEAD_LETTER_QUEUE_URL"),
-        *("ATTACHMENTS_BUCKET", "MAX_ATTACHMENT_BYTES"),
-    },
-    "make-call": {"ICE_TRANSPORT_POLICY", "CALL_RATE", "CALL_BURST"},
+NOT_READ_YET: dict[str, set[str]] = {
+    "send-message": {"ATTACHMENTS_BUCKET", "MAX_ATTACHMENT_BYTES"},
+    "make-call": {"CALL_RATE", "CALL_BURST"},
     "get-message": {"ATTACHMENTS_BUCKET"},
     "websocket": {"CONNECTIONS_PER_SIDE"},
 }
