@@ -180,6 +180,8 @@ def _views(booking: Booking, events: list[Event]) -> Problems:
             expected = [stored[seq] for seq in range(event.floor + 1, booking.head_seq + 1) if seq in stored]
             if [_of(message, STORED) for message in event.messages] != expected:
                 yield f"{event.client} rests with {len(event.messages)} messages behind {event.floor}, of {len(stored)}"
+            if event.away != event.hidden:
+                yield f"{event.client} rests with its app hidden: {event.hidden}, and is away: {event.away}"
             if event.receipts != booking.receipts:
                 yield f"{event.client} rests with the receipts {event.receipts}, which are {booking.receipts}"
             last = booking.calls[-1] if booking.calls else None

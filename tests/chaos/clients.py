@@ -41,6 +41,7 @@ class Phone:
         self._pinged = ""
         self._looks: dict[str, int] = {}
         self._away_until = 0
+        self._hidden = self._shown_away = False
         self._messages = 0
         self._others = 0
 
@@ -203,6 +204,9 @@ class Phone:
             self._pinged = ""
         if (number := self._looks.pop(frame["id"], None)) is not None:
             self.world.answered(self, number, None, frame)
+        self._shown_away = frame["away"]
+        if self._shown_away != self._hidden:
+            self._say_away()
         if self.view.floor is None or self._is_another_life(frame):
             return
         if self.view.stands(frame):
@@ -222,7 +226,7 @@ class Phone:
         """Does this many things, one after the other."""
         doings: list[tuple[int, Callable[[], None]]] = [
             (40, self.say),
-            (14, self.mark),
+            (14, self.move_receipt),
             (14, self.act_on_call),
             (6, self.leaf_through),
             (5, self.sync),
@@ -233,6 +237,7 @@ class Phone:
             (3, self.say_otherwise),
             (3, self.signal),
             (2, self.type),
+            (2, self.hide),
         ]
         weights = [weight for weight, _ in doings]
         for _ in range(operations):
@@ -291,6 +296,9 @@ class Phone:
             if call["state"] == "connected" and self.world.happens(0.6):
                 self.signal()
                 return
+            if call["state"] == "connected" and self.world.happens(0.2):
+                self.call("ice", {"call_id": call["call_id"]})
+                return
         action = (
             usual if self.world.happens(0.85) else self.world.random.choice(("initiate", "accept", "reject", "end"))
         )
@@ -333,6 +341,15 @@ class Phone:
             frame = {"action": "signal", "call_id": self.view.call["call_id"], "data": {"candidate": self.name}}
             self.world.send(self._line, frame)
 
+    def hide(self) -> None:
+        """Goes to the background, or comes back."""
+        self._hidden = not self._hidden
+        self._say_away()
+
+    def _say_away(self) -> None:
+        if self._line is not None:
+            self.world.send(self._line, {"action": "away", "on": self._hidden})
+
     def type(self) -> None:
         """Types."""
         if self._line is not None:
@@ -348,7 +365,15 @@ class Phone:
                 scheduler.pause(0.5)
         self.over = True
         it = self.view
-        self._note(Rested, floor=it.floor or 0, messages=tuple(it.messages), receipts=it.receipts, call=it.call)
+        self._note(
+            Rested,
+            floor=it.floor or 0,
+            messages=tuple(it.messages),
+            receipts=it.receipts,
+            call=it.call,
+            hidden=self._hidden,
+            away=self._shown_away,
+        )
 
     def _by_socket(self, kind: str, fields: Fields, *, id: str) -> str | None:
         line, strand = self._line, self.world.scheduler.current

@@ -92,6 +92,9 @@ class Rested(Event):
     messages: tuple[Fields, ...]
     receipts: Fields
     call: Fields | None
+    hidden: bool = False
+    away: bool = False
+    """Whether its app is in the background, and whether the server knows it so."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -131,6 +131,7 @@ def test_tables_that_are_not_as_promised_are_seen(changes: dict[str, Any], said:
         ([event(Rested, 99, floor=0, messages=(HELLO,), receipts=NOTHING, call=CALL)], "rests with 1 messages"),
         ([event(Rested, 99, floor=4, messages=(), receipts={}, call=CALL)], "rests with the receipts"),
         ([event(Rested, 99, floor=4, messages=(), receipts=NOTHING, call=RINGING)], "rests with the call"),
+        ([event(Rested, 99, floor=4, messages=(), receipts=NOTHING, call=CALL, hidden=True)], "is away: False"),
         ([event(Disowned, 99, connection="line")], "was disowned"),
         ([event(Heard, 99, frame={"type": "error", "error": {"code": "internal"}})], "heard"),
         (acted(99, 10, "passenger", "end", {**CALL, "version": 4, "state": "connected"}), "from ended to connected"),

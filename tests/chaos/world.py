@@ -163,6 +163,7 @@ class World:
         if line.state == "open":
             function = ROUTES.get(frame["action"], "websocket")
             event = invocations.frame(line.id, frame)
+            event["requestContext"]["requestTimeEpoch"] = self.scheduler.now // 1_000
             self.scheduler.start(partial(self._take, line, function, event, number), self._latency())
 
     def cut(self, line: Line) -> None:

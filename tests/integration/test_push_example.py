@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -11,7 +11,9 @@ import httpx
 import pytest
 
 from docs.examples.push import MESSAGE_SECONDS, Device, NotTaken, Subscriber, to_fcm
+from docs.generator.schemas import ref
 from navietakie.domain import instants
+from tests.documents import asyncapi, check
 
 BOOKING = "ride-7"
 CALL = "0660d8af7210bfc70119767a843fc2b3"
@@ -139,6 +141,12 @@ def test_an_undelivered_message_notifies_without_its_text(world: World) -> None:
     assert headers["apns-topic"] == "com.example.rides"
     assert body["aps"] == {"alert": {"loc-key": "NEW_MESSAGE"}, "mutable-content": 1, "thread-id": BOOKING}
     assert (body["message_id"], body["seq"]) == ("m", 7)
+
+
+@pytest.mark.parametrize("make", [ringing, undelivered])
+def test_the_sample_is_tried_with_events_as_they_are_published(make: Callable[[], dict[str, Any]]) -> None:
+    schema = {ringing: "CallRinging", undelivered: "MessageUndelivered"}[make]
+    check(asyncapi(), ref(schema), make())
 
 
 def test_an_event_that_comes_twice_is_sent_once(world: World) -> None:

@@ -441,6 +441,17 @@ def test_a_message_that_reaches_nobody_on_the_other_side_is_published_without_it
     assert (event["event_id"], event["to"]) == (f"{body['message']['message_id']}-undelivered-passenger", "passenger")
 
 
+def test_an_app_in_the_background_takes_the_message_and_a_push_is_asked_for_until_it_is_back(world: World) -> None:
+    world.connect("p1", "passenger")
+    world.socket(websocket, "p1", {"action": "away", "on": True}, sent_at=1_000)
+    assert post(world)[1]["delivery"] == {"connections": 1, "delivered": 1, "gone": 0, "failed": 0}
+    assert world.gateway.types("p1") == ["message"]
+    assert [(event["type"], event["to"]) for event in world.published()] == [("message.undelivered", "passenger")]
+    world.socket(websocket, "p1", {"action": "away", "on": False}, sent_at=2_000)
+    post(world)
+    assert world.published() == []
+
+
 def test_a_message_of_an_agent_is_missed_by_each_side_that_it_does_not_reach(world: World) -> None:
     world.connect("d1", "driver")
     world.connect("a1", "agent")
