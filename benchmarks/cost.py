@@ -33,7 +33,6 @@ PRICES: Final[Mapping[str, float]] = {
     "Publish": PUBLISHED,
     "post": SOCKET_MESSAGE,
     "Invoke": INVOCATION,
-    "PublishBatch": PUBLISHED,
     "BatchGetItem(1)": READ_UNIT,
     "BatchGetItem(10)": 10 * READ_UNIT,
 }
@@ -170,9 +169,8 @@ for [the sample](samples/message_hook.py) when it is warm. On AWS it was not mea
 ([measured](benchmarks/masking.svg)).
 
 **Message events** wait in the table's stream, which Lambda reads for nothing, so the way of a message is as long as
-before. A batch is what was written since the last one, up to 100 messages: one invocation of send-message, a
-PublishBatch for each ten (SNS bills 64 KB as one) and with `full` a read of each message. What SNS delivers to SQS and
-Lambda is free.
+before. A batch is what was written since the last one, up to 100 messages: one invocation of send-message, a Publish
+for each message, and with `full` a read of each. What SNS delivers to SQS and Lambda is free.
 """
 
 

@@ -40,8 +40,8 @@ SWITCHED_ON: Final[dict[str, dict[str, int]]] = {
         "post": 2,
     },
     "message by REST, with masking": {"GetItem": 1, "TransactWriteItems(2)": 1, "Query": 1, "post": 2},
-    "one message event, ids": {"PublishBatch": 1},
-    "one message event, full": {"BatchGetItem(1)": 1, "PublishBatch": 1},
-    "ten message events at once, full": {"BatchGetItem(10)": 1, "PublishBatch": 1},
+    "one message event, ids": {"Publish": 1},
+    "one message event, full": {"BatchGetItem(1)": 1, "Publish": 1},
+    "ten message events at once, full": {"BatchGetItem(10)": 1, "Publish": 10},
 }
 """The same where an operator has asked for more. A BatchGetItem is written with the number of its items."""

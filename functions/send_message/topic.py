@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from navietakie.aws import clients
 from navietakie.domain.errors import unavailable
@@ -14,12 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
-BATCH: Final = 10
-BATCH_BYTES: Final = 240 * 1024
-"""SNS takes ten messages or 256 KB at once, attributes included."""
-NEVER: Final = frozenset(
-    {"BatchRequestTooLong", "InvalidParameter", "InvalidParameterException", "InvalidParameterValue", "ValidationError"}
-)
+NEVER: Final = frozenset({"InvalidParameter", "InvalidParameterException", "InvalidParameterValue", "ValidationError"})
 """What is wrong with a message itself: it will be wrong again the next time."""
 
 
@@ -37,51 +32,22 @@ class MessageTopic:
         be published then.
         """
         refused: dict[str, str] = {}
-        for batch in _batches(events):
+        for event in events:
             if time.monotonic() >= deadline:
                 raise unavailable("The topic of message events")
-            refused |= self._publish(batch)
+            try:
+                # One by one: the embedded AWS asks for an action of PublishBatch's own, which IAM does not know.
+                self._client.publish(
+                    TopicArn=self._arn,
+                    Message=encode(event).decode(),
+                    MessageAttributes={"type": {"DataType": "String", "StringValue": event["type"]}},
+                )
+            except clients.Failed as error:
+                code = clients.name_of(error)
+                if code not in NEVER:
+                    raise unavailable("The topic of message events") from error
+                refused[event["event_id"]] = code
         return refused
-
-    def _publish(self, batch: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
-        entries = [
-            {
-                "Id": str(index),
-                "Message": encode(event).decode(),
-                "MessageAttributes": {"type": {"DataType": "String", "StringValue": event["type"]}},
-            }
-            for index, event in enumerate(batch)
-        ]
-        try:
-            answer = self._client.publish_batch(TopicArn=self._arn, PublishBatchRequestEntries=cast(Any, entries))
-        except clients.Failed as error:
-            code = clients.name_of(error)
-            if code not in NEVER:
-                raise unavailable("The topic of message events") from error
-            if len(batch) == 1:
-                return {batch[0]["event_id"]: code}
-            return {id: why for event in batch for id, why in self._publish([event]).items()}  # which of them was it?
-        refused: dict[str, str] = {}
-        for failed in answer.get("Failed") or []:
-            if failed["Code"] not in NEVER:
-                raise unavailable("The topic of message events")
-            refused[batch[int(failed["Id"])]["event_id"]] = failed["Code"]
-        return refused
-
-
-def _batches(events: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, Any]]]:
-    """The events in turn, as many at once as SNS takes; one that is too long for it comes alone."""
-    batch: list[Mapping[str, Any]] = []
-    room = BATCH_BYTES
-    for event in events:
-        size = len(encode(event)) + 100
-        if batch and (len(batch) == BATCH or size > room):
-            yield batch
-            batch, room = [], BATCH_BYTES
-        batch.append(event)
-        room -= size
-    if batch:
-        yield batch
 
 
 class DeadLetters:

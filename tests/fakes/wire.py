@@ -96,12 +96,9 @@ class Wire:
             self.queued.append((asked.fields["DelaySeconds"], json.loads(asked.fields["MessageBody"])))
             return answer(200, {"MessageId": str(uuid.uuid4())})
         if asked.name == "sns.Publish":
-            self.published.append(json.loads(asked.fields["Message"]))
+            events = self.told if asked.fields["TopicArn"].endswith(":message-events") else self.published
+            events.append(json.loads(asked.fields["Message"]))
             return AWSResponse(request.url, 200, {}, _Raw(b"<PublishResponse><PublishResult/></PublishResponse>"))
-        if asked.name == "sns.PublishBatch":
-            told = (value for name, value in asked.fields.items() if name.endswith(".Message"))
-            self.told += map(json.loads, told)
-            return AWSResponse(request.url, 200, {}, _Raw(b"<R><PublishBatchResult/></R>"))
         if asked.name == "lambda.Invoke":
             return answer(200, self.hook(asked.fields))
         if asked.name == "secrets-manager.GetSecretValue":

@@ -51,8 +51,7 @@ def _request(params: dict[str, Any], model: Any, **_: Any) -> None:
         case "sqs":
             grant = f"sqs:{model.name}", params["QueueUrl"].rpartition("/")[2]
         case "sns":
-            # One action allows both.
-            grant = f"sns:{model.name.removesuffix('Batch')}", params["TopicArn"].rpartition(":")[2]
+            grant = f"sns:{model.name}", params["TopicArn"].rpartition(":")[2]
         case "lambda":
             grant = f"lambda:{model.name}Function", "hook"
         case "secretsmanager":

@@ -12,7 +12,6 @@ from navietakie.domain import instants
 from navietakie.domain.errors import Refusal, unavailable
 from navietakie.domain.message import Message
 from send_message.telling import Event, Key, Telling
-from send_message.topic import BATCH_BYTES, _batches
 
 NOW = instants.from_text("2026-03-01T10:00:00.000000Z")
 EXPIRES_AT = instants.to_seconds(NOW) + 1_000
@@ -206,14 +205,3 @@ def test_a_table_that_gives_out_a_part_is_asked_again(world: World) -> None:
     world.at_once = 0
     with pytest.raises(Refusal):
         world.tell(change(item(1)), full=True, seconds=0.05)
-
-
-def test_batches_are_what_the_topic_takes_at_once() -> None:
-    small = [{"n": number} for number in range(25)]
-    assert [len(batch) for batch in _batches(small)] == [10, 10, 5]
-    large = [{"text": "x" * 31_000} for _ in range(10)]
-    batches = list(_batches(large))
-    assert sum(map(len, batches)) == 10
-    assert all(len(json.dumps(batch)) <= BATCH_BYTES for batch in batches)
-    assert [len(batch) for batch in _batches([{"text": "x" * 300_000}, {}, {}])] == [1, 2]
-    assert list(_batches([])) == []
