@@ -162,8 +162,9 @@ All of this is off by default, and costs nothing then: the requests above are co
 
 **A hook** is one invocation of a function of yours, whose duration is on top; with an id a GetItem more looks for a
 repeat first. The message waits for it, and so does the function that sends it: each 10 ms are {waiting:.2f} $ per
-million messages with 512 MB. What it took is in the line `served`, `hook.elapsed_ms`: on the embedded AWS 5 to 10 ms
-for [the sample](samples/message_hook.py) when it is warm. On AWS it was not measured; a cold one takes some hundred.
+million messages with 512 MB. What it took is in the line `served`, `hook.elapsed_ms`: on the embedded AWS 54 to 76 ms
+for [the sample](samples/message_hook.py) when it is warm, of which 50 are the emulator's wait for a log line, and 600
+to 1,100 when it is cold. On AWS it was not measured.
 
 **Masking** makes no request. It takes some microseconds for a text without numbers, and some ten with
 ([measured](benchmarks/masking.svg)).
