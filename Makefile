@@ -44,12 +44,15 @@ gate: .local/tools/ready ## Let a bare `sam local` in Docker reach what `make ru
 
 # --- Talking to it (ENV=local, or a deployed one) ------------------------------------------------------------------
 
-.PHONY: chat token smoke config rotate-secret erase mcp
+.PHONY: chat token order smoke config rotate-secret erase mcp
 chat: .local/tools/ready ## A conversation in the terminal (BOOKING=test ROLE=passenger ENV=local)
 	@exec env $(CLIENT) clients.chat
 
 token: .local/tools/ready ## Print a token (BOOKING=… ROLE=… TTL=3600 ENV=local)
 	@$(CLIENT) clients.tokens mint
+
+order: .local/tools/ready ## Steer a booking (BOOKING=… EVENT=side_muted SIDE=driver ENV=local)
+	@$(CLIENT) clients.orders
 
 smoke: .local/tools/ready ## A short end-to-end check of a deployment (ENV=local)
 	@$(CLIENT) clients.smoke

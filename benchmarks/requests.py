@@ -15,10 +15,10 @@ REQUESTS: Final[dict[str, dict[str, int]]] = {
     "receipt known already": {"GetItem": 1, "UpdateItem": 1},
     "newest page": {"GetItem": 1, "Query": 1},
     "past page, again": {"GetItem": 1},
-    "connect": {"PutItem": 1, "Query": 1, "post": 1},
+    "connect": {"PutItem": 1, "GetItem": 1, "Query": 1, "post": 1},
     "disconnect": {"GetItem": 2, "DeleteItem": 1, "Query": 1, "post": 1},
-    "typing": {"GetItem": 1, "Query": 1, "post": 1},
-    "away": {"GetItem": 1, "UpdateItem": 1, "Query": 1, "post": 1},
+    "typing": {"GetItem": 2, "Query": 1, "post": 1},
+    "away": {"GetItem": 2, "UpdateItem": 1, "Query": 1, "post": 1},
     "ping": {"GetItem": 3, "Query": 1, "post": 1},
     "sync": {"GetItem": 3, "Query": 2, "post": 1},
     "call: initiate": {"GetItem": 2, "SendMessage": 1, "TransactWriteItems(2)": 1, "Query": 1, "post": 2, "Publish": 1},
@@ -26,8 +26,8 @@ REQUESTS: Final[dict[str, dict[str, int]]] = {
     "call: ice": {"GetItem": 3, "post": 1},
     "call: accept": {"GetItem": 2, "TransactWriteItems(2)": 1, "Query": 1, "post": 2},
     "call: end": {"GetItem": 3, "TransactWriteItems(4)": 1, "Query": 2, "post": 4, "Publish": 1},
-    "call: report": {"GetItem": 2, "post": 1},
-    "call log": {"GetItem": 1, "Query": 1},
+    "call: report": {"GetItem": 3, "post": 1},
+    "call log": {"GetItem": 2, "Query": 1},
 }
 
 SWITCHED_ON: Final[dict[str, dict[str, int]]] = {

@@ -40,6 +40,7 @@ def token(secret: str, wanted: Wanted, now: float) -> str:
         "sub": wanted.sub,
         "booking_code": wanted.booking,
         "role": wanted.role,
+        "iat": int(now),
         "exp": int(now) + wanted.ttl,
         "aud": AUDIENCE,
     }

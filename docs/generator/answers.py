@@ -459,6 +459,7 @@ class TokenClaims(TypedDict):
     booking_code: str
     role: Sender
     exp: int
+    iat: int | None
     aud: str
 
 

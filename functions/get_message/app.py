@@ -6,7 +6,7 @@ from typing import Any
 from get_message.history import History, HistoryQuery, PageCache
 from get_message.sync import Sync, SyncRequest
 from navietakie.aws.tables.calls import calls
-from navietakie.aws.tables.connections import presence
+from navietakie.aws.tables.connections import presence, without_revoked
 from navietakie.aws.tables.messages import messages
 from navietakie.doors.budget import Budget
 from navietakie.doors.lambda_event import LambdaEvent
@@ -43,7 +43,8 @@ def get(request: Request) -> Response:
     """A page of the history."""
     booking_code = request.booking_code()
     query = HistoryQuery.parse(request.fields)
-    return 200, History(messages(), pages).page(booking_code, query, now=request.now, deadline=request.deadline)
+    history = History(messages(), pages)
+    return 200, history.page(booking_code, query, now=request.now, deadline=request.deadline, allowed=request.check)
 
 
 def on_sync(request: SocketRequest) -> None:
@@ -52,10 +53,13 @@ def on_sync(request: SocketRequest) -> None:
     after = SyncRequest.parse(request.fields).after
     broadcast = request.broadcast()
     head = messages().head(booking_code)
+    request.check(head.rights)
     call = calls().latest_as_seen(booking_code, now)
     state = {
         "call": call.model_dump() if call else None,
-        "presence": presence(broadcast.connections.of_booking(booking_code, now), request.connection),
+        "presence": presence(
+            without_revoked(broadcast.connections.of_booking(booking_code, now), head.rights), request.connection
+        ),
         "receipts": head.receipts,
         "booking": head.rights.booking,
     }

@@ -3,6 +3,7 @@
 import json
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, Protocol
 
@@ -12,6 +13,7 @@ from navietakie.aws.tables.messages import Page
 from navietakie.domain import cursors, instants
 from navietakie.domain.conversation import Head
 from navietakie.domain.message import Fields, Limit, Message, MessageType, Sender
+from navietakie.domain.orders import Rights
 
 CACHED_BYTES: Final = 8 * 1024 * 1024
 BYTES_AROUND: Final = 1_000
@@ -124,8 +126,19 @@ class History:
     store: Store
     cache: PageCache
 
-    def page(self, booking_code: str, query: HistoryQuery, *, now: int, deadline: float) -> dict[str, Any]:
-        """The answer of `GET /api/v1/get_message`; raises `invalid_request` for a foreign cursor, or `unavailable`."""
+    def page(
+        self,
+        booking_code: str,
+        query: HistoryQuery,
+        *,
+        now: int,
+        deadline: float,
+        allowed: Callable[[Rights], None] = lambda _: None,
+    ) -> dict[str, Any]:
+        """The answer of `GET /api/v1/get_message`; raises `invalid_request` for a foreign cursor, or `unavailable`.
+
+        `allowed` raises where the booking's rights keep the page from whoever asks.
+        """
         after, before = query.after, query.before
         if query.cursor is not None:
             position = cursors.decode(booking_code, query.cursor)
@@ -134,6 +147,7 @@ class History:
             else:
                 before = min(position, before or position)
         head = self.store.head(booking_code)
+        allowed(head.rights)
         page = Page([], None)
         if head.seq:
             ascending = query.order == "asc"

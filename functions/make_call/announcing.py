@@ -15,6 +15,7 @@ from navietakie.domain.call import Action, Call, CallId, as_stored
 from navietakie.domain.errors import Refusal
 from navietakie.domain.frames import Frame, check_size, frame, message_frame
 from navietakie.domain.message import SIDES, Fields, Message, Side, other_side, refuse_large_integers
+from navietakie.domain.orders import Rights
 from navietakie.observability import count_by, logger
 
 _ACTIONS: Final = frozenset(get_args(Action))
@@ -48,19 +49,24 @@ class Announcing:
         origin: Connection | None = None,
         repeat: bool = False,
         by: Side | None = None,
+        rights: Rights | None = None,
     ) -> int:
         """Tells all but `origin` of a change, and of the `message` that it left; how many of the other side it reached.
 
         A `repeat` is told again, since the first time may have been cut short, but counted once. `by` is the side that
-        asks, if it is another than the one that made the change.
+        asks, if it is another than the one that made the change, `rights` what the head says, if that was read.
         """
         own = origin.connection_id if origin else None
         delivery = self.broadcast.to_booking(
-            call.booking_code, call_frame(call, now), now, to=lambda connection: connection.connection_id != own
+            call.booking_code,
+            call_frame(call, now),
+            now,
+            to=lambda connection: connection.connection_id != own,
+            rights=rights,
         )
         self._note_gone(call, delivery, now)
         if message is not None:
-            self.broadcast.to_booking(call.booking_code, message_frame(message), now)
+            self.broadcast.to_booking(call.booking_code, message_frame(message), now, rights=rights)
         self._publish(call, now)
         if call.end_reason is not None and not repeat:
             count_by("CallsEnded", "end_reason", call.end_reason)

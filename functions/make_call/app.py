@@ -12,7 +12,7 @@ from make_call.reporting import Report
 from make_call.timing import Timing
 from navietakie import settings
 from navietakie.aws.tables.calls import calls
-from navietakie.aws.tables.connections import Connection
+from navietakie.aws.tables.connections import Connection, connections
 from navietakie.aws.tables.messages import messages
 from navietakie.aws.timers import timers
 from navietakie.broadcast import Broadcast
@@ -56,6 +56,7 @@ def get(request: Request) -> Response:
     """A page of the call log."""
     booking_code = request.booking_code()
     query = LogQuery.parse(request.fields)
+    request.check(messages().head(booking_code).rights)
     return 200, calling(request.broadcast()).log(booking_code, query, request.deadline)
 
 
@@ -73,15 +74,15 @@ def on_signal(request: SocketRequest) -> None:
     party = request.party()
     side, new = calling_side(party.sender), NewSignal.parse(request.fields)
     broadcast = request.broadcast()
-    call = calling(broadcast).live(party.booking_code, new.call_id, request.deadline)
+    call = calling(broadcast).signalled(party.booking_code, new.call_id, side, party.iat, request.deadline)
     Announcing(broadcast, timers).signal(call, side, new.data, request.now)
 
 
 def on_timer(timer: Mapping[str, Any], again: bool, deadline: float) -> None:
     """Acts on a timer."""
-    logger.append_keys(**{name: timer.get(name) for name in ("kind", "booking_code", "call_id")})
+    logger.append_keys(**{name: timer.get(name) for name in ("kind", "booking_code", "call_id", "event")})
     broadcast = requests.broadcast({})
-    timing = Timing(calling(broadcast), calls(), broadcast.connections, messages(), timers, wall_clock)
+    timing = Timing(calling(broadcast), calls(), connections(), broadcast.poster, messages(), timers, wall_clock)
     timing.on(timer, min(deadline, time.monotonic() + TIMER_SECONDS), again=again)
 
 
@@ -113,6 +114,7 @@ def done(
     side, booking_code, deadline = calling_side(party.sender), party.booking_code, request.deadline
     service = calling(broadcast)
     if new.action == "report":
+        service.rights(booking_code, side, party.iat)
         call = service.ended(booking_code, new.call_id or "", deadline)
         reporting.record(call, side, new.report or Report())
         return {"call": call.model_dump()}
@@ -120,7 +122,7 @@ def done(
     talks = new.action in ("initiate", "accept", "ice")
     policy, servers = ice.policy(), ice.configured(booking_code, request.now) if talks else []
     if new.action == "ice":
-        call = service.open(booking_code, new.call_id or "", deadline)
+        call = service.open(booking_code, new.call_id or "", side, party.iat, deadline)
         return {"call": call.model_dump(), "ice_servers": servers, "ice_transport_policy": policy}
     acted = service.act(
         booking_code,
@@ -129,6 +131,7 @@ def done(
         new.action,
         call_id=new.call_id,
         client_call_id=new.client_call_id,
+        iat=party.iat,
         deadline=deadline,
         origin=origin,
     )

@@ -29,6 +29,7 @@ from navietakie.domain.call import (
 from navietakie.domain.conversation import TOLD_AGAIN, Head, append
 from navietakie.domain.errors import Refusal, invalid, unavailable
 from navietakie.domain.message import SIDES, ClientId, Fields, Label, Limit, Message, NewMessage, Sender, Side
+from navietakie.domain.orders import NO_TOKEN, Rights
 from navietakie.domain.rate_limit import NO_LIMIT, RateLimit
 from navietakie.doors.budget import Allowances
 from navietakie.retrying import tries
@@ -46,7 +47,7 @@ class CallStore(Protocol):
 
     def log(self, booking_code: str, *, now: int, limit: int, before: str | None = None) -> LogPage: ...
 
-    def open(self, before: Call | None, after: Call) -> None: ...
+    def open(self, before: Call | None, after: Call, iat: int | None = NO_TOKEN) -> None: ...
 
     def end(
         self, before: Call, after: Call, message: Message, *, head: Head, head_after: Head, expires_at: int
@@ -73,6 +74,7 @@ class Announcer(Protocol):
         origin: Connection | None = None,
         repeat: bool = False,
         by: Side | None = None,
+        rights: Rights | None = None,
     ) -> int: ...
 
 
@@ -149,13 +151,15 @@ class Calling:
         *,
         call_id: str | None = None,
         client_call_id: str | None = None,
+        iat: int | None = NO_TOKEN,
         deadline: float,
         origin: Connection | None = None,
     ) -> Acted:
         """Does what a party asks for. `call_id` is the call that it means; an `initiate` means none.
 
-        `origin` is the connection that asks, which is not told. Raises `illegal_transition`, `call_in_progress`,
-        `booking_closed`, `not_found`, or `unavailable` when nothing could be decided by `deadline` (monotonic).
+        `iat` is when its token was issued, `origin` the connection that asks, which is not told. Raises `unauthorized`,
+        `illegal_transition`, `call_in_progress`, `booking_closed`, `muted`, `not_found`, or `unavailable` when nothing
+        could be decided by `deadline` (monotonic).
         """
         act = Act(action, by, device, client_call_id)
 
@@ -178,19 +182,31 @@ class Calling:
             return moved(latest, act, now)
 
         try:
-            call, reached = self.advance(booking_code, decide, deadline, origin)
+            call, reached = self.advance(booking_code, decide, deadline, origin, iat)
         except Refusal as refusal:
-            if action in ("initiate", "accept") and refusal.code in _MAY_BE_CLOSED:
-                self._check_open(booking_code, refusal)
+            may_be_closed = refusal.code in _MAY_BE_CLOSED
+            if may_be_closed or refusal.code == "not_found":
+                rights = self.rights(booking_code, by, iat)
+                if may_be_closed and action in ("initiate", "accept"):
+                    _explain(refusal, rights)
+                if action == "initiate":
+                    rights.check_heard(by)
             raise
         live = call.state != "ended"
         if reached is None:
-            reached = self._repeated(call, by, origin)
-            live = live and self.history.head(booking_code).closed_at is None
+            rights = self.rights(booking_code, by, iat)
+            reached = self._repeated(call, by, origin, rights)
+            live = live and rights.closed_at is None
         # What was written, even if telling of it has outlasted the ring: only who writes the end knows which it was.
         return Acted(as_stored(call, self.clock()), reached, live)
 
-    def _repeated(self, call: Call, by: Side, origin: Connection | None) -> int:
+    def rights(self, booking_code: str, by: Sender, iat: int | None) -> Rights:
+        """What the orders leave the booking's parties; raises `unauthorized` where the token of `by` is revoked."""
+        rights = self.history.head(booking_code).rights
+        rights.check_token(by, iat)
+        return rights
+
+    def _repeated(self, call: Call, by: Side, origin: Connection | None, rights: Rights) -> int:
         """Tells all of what was repeated while that may help, and not too often; else `by` alone hears of it."""
         now = self.clock()
         if now - changed_at(call) > TOLD_AGAIN:
@@ -199,12 +215,14 @@ class Calling:
             self.repeats.take(self.call_rate, call.booking_code, by, now)
         except Refusal:
             return 0
-        return self.tell_again(call, by, origin)
+        return self.tell_again(call, by, origin, rights)
 
-    def tell_again(self, call: Call, by: Side | None = None, origin: Connection | None = None) -> int:
+    def tell_again(
+        self, call: Call, by: Side | None = None, origin: Connection | None = None, rights: Rights | None = None
+    ) -> int:
         """Tells of the last change, since the first time may have been cut short; how many of the other side heard."""
         message = self.history.message(call.booking_code, call.history) if call.history else None
-        return self.announcer.tell(call, self.clock(), message, origin=origin, repeat=True, by=by)
+        return self.announcer.tell(call, self.clock(), message, origin=origin, repeat=True, by=by, rights=rights)
 
     def look(self, booking_code: str, deadline: float) -> Call | None:
         """The latest call, ended and told of where its time was up."""
@@ -219,15 +237,29 @@ class Calling:
             raise _ended(call)
         return call
 
-    def open(self, booking_code: str, call_id: str, deadline: float) -> Call:
-        """The live call with this id in an open booking; raises as `live` does, or `booking_closed`."""
+    def signalled(self, booking_code: str, call_id: str, by: Side, iat: int | None, deadline: float) -> Call:
+        """The live call that a signal is for; raises as `live` does, `booking_closed` or `unauthorized`.
+
+        That the call is live is enough: an order that takes it from its sides ends it within seconds.
+        """
+        try:
+            return self.live(booking_code, call_id, deadline)
+        except Refusal as refusal:
+            rights = self.rights(booking_code, by, iat)
+            if refusal.code == "illegal_transition":
+                _explain(refusal, rights)
+            raise
+
+    def open(self, booking_code: str, call_id: str, by: Side, iat: int | None, deadline: float) -> Call:
+        """The live call with this id in an open booking; raises as `live` does, `booking_closed` or `unauthorized`."""
+        rights = self.rights(booking_code, by, iat)
         try:
             call = self.live(booking_code, call_id, deadline)
         except Refusal as refusal:
             if refusal.code == "illegal_transition":
-                self._check_open(booking_code, refusal)
+                _explain(refusal, rights)
             raise
-        self._check_open(booking_code)
+        rights.check_open()
         return as_stored(call, self.clock())
 
     def ended(self, booking_code: str, call_id: str, deadline: float) -> Call:
@@ -265,6 +297,7 @@ class Calling:
         decide: Callable[[Call | None, int], After],
         deadline: float,
         origin: Connection | None = None,
+        iat: int | None = NO_TOKEN,
     ) -> tuple[After | Call, int | None]:
         """Writes what `decide` lets follow the latest call, and tells of it; after a lost race it decides again.
 
@@ -283,26 +316,38 @@ class Calling:
                 after = decide(latest, now)
                 if after is None or after is latest:
                     return after, None
-                return self._change(latest, after, now, origin)
+                return self._change(latest, after, now, origin, iat)
             except VersionConflict as conflict:
                 latest = conflict.call
             except (Contended, HeadMoved):
                 known = False
         raise unavailable("The call")
 
-    def _change(self, before: Call | None, after: Call, now: int, origin: Connection | None = None) -> tuple[Call, int]:
+    def _change(
+        self,
+        before: Call | None,
+        after: Call,
+        now: int,
+        origin: Connection | None = None,
+        iat: int | None = NO_TOKEN,
+    ) -> tuple[Call, int]:
         """Writes a change and tells of it; the call as written, and how many of the other side were told."""
-        written, message = self._write(before, after, now)
-        return written, self.announcer.tell(written, now, message, origin=origin)
+        written, message, rights = self._write(before, after, now, iat)
+        return written, self.announcer.tell(written, now, message, origin=origin, rights=rights)
 
-    def _write(self, before: Call | None, after: Call, now: int) -> tuple[Call, Message | None]:
+    def _write(
+        self, before: Call | None, after: Call, now: int, iat: int | None
+    ) -> tuple[Call, Message | None, Rights | None]:
+        """Writes a change; the call as written, the message that it left, and the rights if they were read."""
         if before is None or after.state != "ended":
             if after.state == "ringing":
                 # First the timer: a call that nobody ends would be worse than a timer without its call.
                 self.timers().queue("ring", after.booking_code, seconds_left(after, now), call_id=after.call_id)
-            self.calls.open(before, after)
-            return after, None
+            self.calls.open(before, after, iat)
+            return after, None, None
         head = self.history.head(after.booking_code)
+        if after.act.by is not None:
+            head.rights.check_token(after.act.by, iat)
         message, head_after = append(
             head,
             summary(after),
@@ -316,14 +361,7 @@ class Calling:
         after = after.model_copy(update={"history": message.timestamp})
         expires_at = instants.to_seconds(now) + self.retention_days * 86_400
         self.calls.end(before, after, message, head=head, head_after=head_after, expires_at=expires_at)
-        return after, message
-
-    def _check_open(self, booking_code: str, refusal: Refusal | None = None) -> None:
-        """Raises `booking_closed` in a closed booking: of what stands in the way, that is what no retry changes."""
-        closed_at = self.history.head(booking_code).closed_at
-        if closed_at is not None:
-            details = {**(refusal.details if refusal else {}), "closed_at": closed_at}
-            raise Refusal("booking_closed", "The booking is closed", details=details) from refusal
+        return after, message, head.rights
 
     def _not_the_latest(self, booking_code: str, call_id: str, now: int) -> Refusal:
         """Why a call that is not the latest one cannot be acted on."""
@@ -360,3 +398,10 @@ def seconds_left(call: Call, now: int) -> int:
 
 def _ended(call: Call) -> Refusal:
     return Refusal("illegal_transition", "The call has ended", details={"call": call.model_dump()})
+
+
+def _explain(refusal: Refusal, rights: Rights) -> None:
+    """Raises `booking_closed` in a closed booking: of what stands in the way, that is what no retry changes."""
+    if rights.closed_at is not None:
+        details = {**refusal.details, "closed_at": rights.closed_at}
+        raise Refusal("booking_closed", "The booking is closed", details=details) from refusal

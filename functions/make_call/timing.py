@@ -4,9 +4,11 @@ A timer promises nothing but a second look, so that it may come late, early, twi
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Annotated, Any, Final, Literal, Protocol
+
+from pydantic import Field
 
 from make_call.calling import Calling, History, seconds_left
 from navietakie.aws.tables.connections import Connection
@@ -14,14 +16,17 @@ from navietakie.aws.tables.dynamo import Contended
 from navietakie.aws.timers import Timers
 from navietakie.domain import instants
 from navietakie.domain.call import Act, Call, CallId, moved
-from navietakie.domain.errors import invalid, unavailable
-from navietakie.domain.message import BookingCode, Fields, Side
+from navietakie.domain.errors import Refusal, invalid, unavailable
+from navietakie.domain.message import SIDES, BookingCode, Fields, Side
+from navietakie.domain.orders import Rights
+from navietakie.observability import logger
 from navietakie.retrying import tries
+from navietakie.wire.connections_api import Outcome
 
 AWAY: Final = 30 * instants.SECOND
 """How long a side may be without a connection."""
-CLOSING: Final = 30 * instants.SECOND
-"""How long the close that was announced may take to show."""
+LOOKS: Final = (1, 2, 4, 8, 15)
+"""Seconds between the looks after an order. They are few: Lambda stops a chain of about 16 as a loop without an end."""
 
 
 class Ring(Fields):
@@ -40,11 +45,12 @@ class Left(Fields):
     left_at: int
 
 
-class Closing(Fields):
-    """At `queued_at` somebody was about to close the booking."""
+class Ordered(Fields):
+    """Somebody was about to write an order that ends or cuts something; this is the look with this number."""
 
     booking_code: BookingCode
-    queued_at: int
+    event: Literal["booking_closed", "tokens_revoked"] = "booking_closed"
+    look: Annotated[int, Field(ge=0, le=len(LOOKS))] = 0
 
 
 class Leavings(Protocol):
@@ -58,6 +64,14 @@ class Rows(Protocol):
 
     def of_booking(self, booking_code: str, now: int) -> list[Connection]: ...
 
+    def take_back(self, connection_id: str) -> None: ...
+
+
+class Closer(Protocol):
+    """What ends connections: `ConnectionsApi`."""
+
+    def close_all(self, connection_ids: Sequence[str]) -> list[Outcome]: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -66,6 +80,7 @@ class Timing:
     calling: Calling
     leavings: Leavings
     rows: Rows
+    closer: Closer
     history: History
     timers: Callable[[], Timers]
     clock: Callable[[], int]
@@ -80,8 +95,8 @@ class Timing:
             self.ring(Ring.parse(timer), deadline)
         elif kind == "left":
             self.left(Left.parse(timer), deadline)
-        elif kind == "closing":
-            self.closing(Closing.parse(timer), deadline)
+        elif kind in ("order", "closing"):  # the second while a version may still run that queues it
+            self.order(Ordered.parse(timer), deadline)
         else:
             raise invalid("kind", "is not known")
         if again:
@@ -118,13 +133,39 @@ class Timing:
         talked_until = min(left for each, left in call.left_at.items() if each not in here)
         self._end(booking_code, Act("lost"), deadline, lambda latest: latest.call_id == call.call_id, talked_until)
 
-    def closing(self, timer: Closing, deadline: float) -> None:
-        """Ends a live call once the booking is closed; looks again each second until then, for 30 s."""
-        booking_code, now = timer.booking_code, self.clock()
-        if self.history.head(booking_code).closed_at is not None:
-            self._end(booking_code, Act("closed"), deadline, lambda latest: True)
-        elif now < timer.queued_at + CLOSING:
-            self.timers().queue("closing", booking_code, 1, queued_at=timer.queued_at)
+    def order(self, timer: Ordered, deadline: float) -> None:
+        """Does what the orders on the head demand; looks again, with growing pauses, for 30 s.
+
+        The order may not be written yet, and the index of connections lags. A look that fails is made up by the next.
+        """
+        booking_code, failed = timer.booking_code, None
+        try:
+            rights = self.history.head(booking_code).rights
+            if rights.closed_at is not None:
+                self._end(booking_code, Act("closed"), deadline, lambda latest: True)
+                if timer.event == "booking_closed":
+                    return
+            self._cut(booking_code, rights)
+            self._end(booking_code, Act("revoked"), deadline, lambda latest: _is_revoked(latest, rights))
+        except Refusal as refusal:
+            failed = refusal
+        if timer.look < len(LOOKS):
+            fields: dict[str, Any] = {"event": timer.event, "look": timer.look + 1}
+            self.timers().queue("order", booking_code, LOOKS[timer.look], **fields)
+        elif failed is not None:
+            raise failed
+
+    def _cut(self, booking_code: str, rights: Rights) -> None:
+        """Closes the connections whose tokens are revoked; of one that is not open yet, the row goes."""
+        if not rights.revoked:
+            return
+        cut = [each for each in self.rows.of_booking(booking_code, self.clock()) if each.revoked(rights)]
+        outcomes = self.closer.close_all([each.connection_id for each in cut])
+        for connection, outcome in zip(cut, outcomes, strict=True):
+            if outcome == "gone":
+                self.rows.take_back(connection.connection_id)
+        if cut:
+            logger.info("revoked connections were closed", extra={"closed": len(cut), "gone": outcomes.count("gone")})
 
     def _leave(self, timer: Left, left_at: int, deadline: float) -> Call | None:
         for _ in tries(deadline):
@@ -141,3 +182,9 @@ class Timing:
             return moved(latest, act, now if at is None else at)
 
         self.calling.advance(booking_code, decide, deadline)
+
+
+def _is_revoked(call: Call, rights: Rights) -> bool:
+    """Whether a call began with a token that is revoked: before the order, or at its time by another clock."""
+    began = instants.to_seconds(instants.from_text(call.timestamp))
+    return any(rights.revokes(side, began) for side in SIDES)

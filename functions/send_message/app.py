@@ -67,7 +67,8 @@ def post(request: Request) -> Response:
 
     delivery = Delivery()
     if not sent.late:
-        delivery = broadcast.to_booking(party.booking_code, message_frame(sent.message), request.now, to=receives)
+        frame = message_frame(sent.message)
+        delivery = broadcast.to_booking(party.booking_code, frame, request.now, to=receives, rights=sent.rights)
     report(sent, delivery, request.now)
     body = {"message": sent.message.model_dump(), "duplicate": sent.duplicate, "delivery": delivery.as_dict()}
     return (200 if sent.duplicate else 201), body
@@ -79,7 +80,7 @@ def post_receipt(request: Request, party: Party) -> Response:
     head, moved = record(messages(), party, new.kind, new.seq, deadline=request.deadline, field=new.kind)
     if moved:
         frame = receipt_frame(party, new.kind, new.seq, head, instants.to_text(request.now))
-        broadcast.to_booking(party.booking_code, frame, request.now)
+        broadcast.to_booking(party.booking_code, frame, request.now, rights=head.rights)
     return 200, {"receipts": head.receipts}
 
 
@@ -104,7 +105,8 @@ def acknowledge(request: SocketRequest, sent: Sent) -> None:
     if sent.late:
         broadcast.to_connection(request.connection, ack, request.now)
     else:
-        delivery = broadcast.to_booking(booking_code, tell, request.now, answers=[(request.connection, ack)])
+        answers = [(request.connection, ack)]
+        delivery = broadcast.to_booking(booking_code, tell, request.now, answers=answers, rights=sent.rights)
     report(sent, delivery, request.now)
 
 
@@ -118,7 +120,11 @@ def on_receipt(request: SocketRequest) -> None:
         frame = receipt_frame(party, kind, seq, head, instants.to_text(request.now))
         own = request.connection.connection_id
         request.broadcast().to_booking(
-            party.booking_code, frame, request.now, to=lambda connection: connection.connection_id != own
+            party.booking_code,
+            frame,
+            request.now,
+            to=lambda connection: connection.connection_id != own,
+            rights=head.rights,
         )
 
 

@@ -47,7 +47,9 @@ class SocketReceipt(Fields):
 class ReceiptStore(Protocol):
     """Where receipts are kept: `tables.messages.Messages`."""
 
-    def move_receipt(self, booking_code: str, side: Side, kind: ReceiptKind, seq: int) -> tuple[Head, bool]: ...
+    def move_receipt(
+        self, booking_code: str, side: Side, kind: ReceiptKind, seq: int, iat: int | None
+    ) -> tuple[Head, bool]: ...
 
 
 def record(
@@ -55,16 +57,18 @@ def record(
 ) -> tuple[Head, bool]:
     """Moves the party's receipt forward; the head then, and whether it moved (it never moves back).
 
-    Raises `invalid_request` for a message that does not exist yet, or `unavailable` where the head, which every message
-    moves, was busy until `deadline` (monotonic).
+    Raises `unauthorized` for a revoked token, `invalid_request` for a message that does not exist yet, or `unavailable`
+    where the head, which every message moves, was busy until `deadline` (monotonic).
     """
     if party.sender not in SIDES:
         raise Refusal("forbidden", "sender: only driver and passenger have receipts")
     for _ in tries(deadline):
         try:
-            head, moved = marks.move_receipt(party.booking_code, party.sender, kind, seq)
+            head, moved = marks.move_receipt(party.booking_code, party.sender, kind, seq, party.iat)
         except Contended:
             continue
+        if not moved:
+            head.rights.check_token(party.sender, party.iat)
         if seq > head.seq:
             raise invalid(field, f"the last message is {head.seq}")
         return head, moved

@@ -17,7 +17,7 @@ from navietakie.domain import instants
 from navietakie.domain.conversation import Head, admitted, append
 from navietakie.domain.errors import Refusal, unavailable
 from navietakie.domain.message import Fields, Message, NewMessage, Sender
-from navietakie.domain.orders import REDACTED, says_what_happened
+from navietakie.domain.orders import REDACTED, Rights, says_what_happened
 from navietakie.domain.rate_limit import NO_LIMIT, RateLimit
 from navietakie.doors.requests import Party
 from navietakie.retrying import tries
@@ -71,18 +71,19 @@ class Redacting:
     def redact(self, party: Party, timestamp: str, *, now: int, deadline: float) -> Sent:
         """Takes the content out of the message at `timestamp`; the notice that says so, a duplicate for a repeat.
 
-        Raises `not_found`, `forbidden`, `booking_closed`, `muted`, `rate_limited`, or `unavailable` when it was not
-        done by `deadline` (monotonic).
+        Raises `unauthorized`, `not_found`, `forbidden`, `booking_closed`, `muted`, `rate_limited`, or `unavailable`
+        when it was not done by `deadline` (monotonic).
         """
         booking_code, notice_id, epoch = party.booking_code, uuid.uuid4().hex, uuid.uuid4().hex
         for _ in tries(deadline):
             head = self.store.head(booking_code)
+            head.rights.check_token(party.sender, party.iat)
             original = self.store.message(booking_code, timestamp, now=now)
             if original is None:
                 raise Refusal("not_found", "There is no such message")
             check_redactable(party, original)
             if original.redacted_at is not None:
-                return self._repeat(original, now)
+                return self._repeat(original, now, head.rights)
             head.rights.check_writing(party.sender)
             allowances = admitted(head, party.sender, now, self.rate_limit)
             notice, after = append(
@@ -109,16 +110,16 @@ class Redacting:
                     token=str(uuid.uuid4()),
                     marker=marker,
                 )
-                return Sent(notice, duplicate=False)
+                return Sent(notice, duplicate=False, rights=after.rights)
             except (HeadMoved, Contended):
                 continue
         raise unavailable("The booking")
 
-    def _repeat(self, original: Message, now: int) -> Sent:
+    def _repeat(self, original: Message, now: int, rights: Rights) -> Sent:
         notice = self.store.message(original.booking_code, original.redacted_at or "")
         if notice is None:
             raise Refusal("not_found", "The message was redacted, and the notice of it has expired since")
-        return Sent(notice, duplicate=True, late=is_late(notice, now))
+        return Sent(notice, duplicate=True, rights=rights, late=is_late(notice, now))
 
     def _marker(self, original: Message, now: int) -> Marker | None:
         if original.client_message_id is None:

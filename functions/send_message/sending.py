@@ -14,7 +14,7 @@ from navietakie.domain.conversation import TOLD_AGAIN, Head, append
 from navietakie.domain.errors import Refusal, unavailable
 from navietakie.domain.frames import check_size, message_frame
 from navietakie.domain.message import SIDES, Message, NewMessage, Sender
-from navietakie.domain.orders import REDACTED
+from navietakie.domain.orders import REDACTED, Rights, order_in
 from navietakie.domain.rate_limit import RateLimit
 from navietakie.doors.budget import Allowances
 from navietakie.doors.requests import Party
@@ -45,10 +45,14 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A stored message. `duplicate`: it was stored by an earlier request. `late`: long ago, so that all were told."""
+    """A stored message. `duplicate`: it was stored by an earlier request. `late`: long ago, so that all were told.
+
+    `rights`: what the head said then.
+    """
 
     message: Message
     duplicate: bool
+    rights: Rights
     late: bool = False
 
 
@@ -64,7 +68,7 @@ class Sending:
 
     store: Store
     timers: Callable[[], Timers]
-    """Reached for only by the message that closes a booking."""
+    """Reached for only by an order that ends or cuts something."""
     rate_limit: RateLimit
     retention_days: int
     mask: Mask | None = None
@@ -77,10 +81,11 @@ class Sending:
     def send(self, party: Party, new: NewMessage, *, now: int, deadline: float) -> Sent:
         """Stores `new`, or finds it stored already under its `client_message_id`.
 
-        Raises `forbidden`, `too_large`, `idempotency_conflict`, `booking_closed`, `rate_limited`, `refused_by_hook`, or
-        `unavailable` when it was not stored by `deadline` (monotonic).
+        Raises `forbidden`, `invalid_request`, `too_large`, `unauthorized`, `idempotency_conflict`, `booking_closed`,
+        `muted`, `rate_limited`, `refused_by_hook`, or `unavailable` when it was not stored by `deadline` (monotonic).
         """
         check_author(party.sender, new)
+        order = order_in(new)
         booking_code, message_id, epoch = party.booking_code, uuid.uuid4().hex, uuid.uuid4().hex
         content = self._masked(party, new)
         hook = None if party.sender == "system" else self.hook
@@ -100,22 +105,23 @@ class Sending:
         head: Head | None = None
         for _ in tries(deadline):
             head = head or self.store.head(booking_code)
+            head.rights.check_token(party.sender, party.iat)
             try:
                 message, after = behind(head)
             except Refusal:
-                if (repeated := self._repeated(party, new, now)) is not None:
+                if (repeated := self._repeated(party, new, now, head)) is not None:
                     return repeated
                 raise
             check_size(message_frame(message), "message")
             if hook is not None:
                 # A repeat is not asked about: the hook may decide otherwise today, and nobody pays for it twice.
-                if (repeated := self._repeated(party, new, now)) is not None:
+                if (repeated := self._repeated(party, new, now, head)) is not None:
                     return repeated
                 content, hook = hook(message, content), None
                 message, after = behind(head)
-            if new.event == "booking_closed":
-                # Before the close is written: dying right after it must not leave a call alive.
-                self.timers().queue("closing", booking_code, 0, queued_at=now)
+            if order is not None and order.cuts:
+                # Before the order is written: dying right after it must leave no call and no connection alive.
+                self.timers().queue("order", booking_code, 0, event=order.event, look=0)
             if time.monotonic() >= deadline:
                 break  # what took so long may leave the store no time either
             try:
@@ -128,10 +134,10 @@ class Sending:
                     token=str(uuid.uuid4()),
                     marker=_marker(message, new),
                 )
-                return Sent(message, duplicate=False)
+                return Sent(message, duplicate=False, rights=after.rights)
             except AlreadyStored as already:
                 if already.marker is not None:
-                    return self._original(booking_code, new, already.marker, now)
+                    return self._original(booking_code, new, already.marker, now, head.rights)
                 head = None
             except HeadMoved as moved:
                 head = moved.head
@@ -144,14 +150,14 @@ class Sending:
             return new
         return new.model_copy(update={"message": self.mask(new.message, party.booking_code)})
 
-    def _repeated(self, party: Party, new: NewMessage, now: int) -> Sent | None:
+    def _repeated(self, party: Party, new: NewMessage, now: int, head: Head) -> Sent | None:
         """The original of a message that is stored already; None where it is not, or has no id to tell."""
         if new.client_message_id is None:
             return None
         marker = self.store.marker(party.booking_code, party.sender, new.client_message_id, now)
-        return None if marker is None else self._original(party.booking_code, new, marker, now)
+        return None if marker is None else self._original(party.booking_code, new, marker, now, head.rights)
 
-    def _original(self, booking_code: str, new: NewMessage, marker: Marker, now: int) -> Sent:
+    def _original(self, booking_code: str, new: NewMessage, marker: Marker, now: int, rights: Rights) -> Sent:
         """The message that was stored under the same id. Repeats have the rate of messages, counted by themselves."""
         if not marker.fits(new):
             raise Refusal(
@@ -163,7 +169,7 @@ class Sending:
         message = self.store.message(booking_code, marker.timestamp)
         if message is None:
             raise Refusal("not_found", "The message was stored and has expired since")
-        return Sent(message, duplicate=True, late=is_late(message, now))
+        return Sent(message, duplicate=True, rights=rights, late=is_late(message, now))
 
 
 def is_late(message: Message, now: int) -> bool:

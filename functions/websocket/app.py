@@ -5,7 +5,7 @@ from typing import Any
 
 from navietakie import settings
 from navietakie.aws.tables.calls import calls
-from navietakie.aws.tables.connections import connections, presence
+from navietakie.aws.tables.connections import connections, presence, without_revoked
 from navietakie.aws.tables.messages import messages
 from navietakie.aws.timers import timers
 from navietakie.domain import instants
@@ -44,7 +44,7 @@ def on_connect(event: LambdaEvent, now: int) -> Mapping[str, Any]:
     joining = connection(event["requestContext"]["connectionId"], query, bearer, now)
     logger.append_keys(booking_code=joining.booking_code, role=joining.sender)
     budget.take("$connect", query, joining.booking_code, joining.sender, now)
-    Presence(connections(), requests.broadcast(event)).join(joining, now)
+    Presence(connections(), requests.broadcast(event)).join(joining, now, messages())
     return {"statusCode": 200, "headers": identity.selected_subprotocol(headers)}
 
 
@@ -63,10 +63,17 @@ class Typing(Fields):
 
 def on_typing(request: SocketRequest) -> None:
     """Tells the others."""
-    own = request.connection
-    typing = typing_frame(own, instants.to_text(request.now), on=Typing.parse(request.fields).on)
+    own, on = request.connection, Typing.parse(request.fields).on
+    rights = messages().head(own.booking_code).rights
+    request.check(rights)
+    rights.check_open()
+    rights.check_heard(own.sender)
     request.broadcast().to_booking(
-        own.booking_code, typing, request.now, to=lambda other: other.connection_id != own.connection_id
+        own.booking_code,
+        typing_frame(own, instants.to_text(request.now), on=on),
+        request.now,
+        to=lambda other: other.connection_id != own.connection_id,
+        rights=rights,
     )
 
 
@@ -80,7 +87,9 @@ def on_away(request: SocketRequest) -> None:
     """Notes it; the others are told if it changes whether the side is present. Of two frames the later one counts."""
     away, own = Away.parse(request.fields).on, request.connection
     at = int(request.event["requestContext"].get("requestTimeEpoch") or request.now // 1_000)
-    Presence(connections(), request.broadcast()).set_away(own, away=away, at=at, now=request.now)
+    rights = messages().head(own.booking_code).rights
+    request.check(rights)
+    Presence(connections(), request.broadcast()).set_away(own, rights, away=away, at=at, now=request.now)
 
 
 def on_ping(request: SocketRequest) -> None:
@@ -88,6 +97,7 @@ def on_ping(request: SocketRequest) -> None:
     booking_code, now = request.connection.booking_code, request.now
     broadcast = request.broadcast()
     head = messages().head(booking_code)
+    request.check(head.rights)
     call = calls().latest_as_seen(booking_code, now)
     pong = request.reply(
         "pong",
@@ -95,7 +105,9 @@ def on_ping(request: SocketRequest) -> None:
         epoch=head.epoch,
         receipts=head.receipts,
         call=call.model_dump(include={"call_id", "state", "version", "ring_ms_left"}) if call else None,
-        presence=presence(broadcast.connections.of_booking(booking_code, now), request.connection),
+        presence=presence(
+            without_revoked(broadcast.connections.of_booking(booking_code, now), head.rights), request.connection
+        ),
         booking=head.rights.booking,
         away=request.connection.away,
         server_time=instants.to_text(now),

@@ -4,14 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from navietakie.aws.tables.connections import LIFE, Connection, presence
+from navietakie.aws.tables.connections import LIFE, Connection, presence, without_revoked
 from navietakie.aws.timers import Timers
 from navietakie.broadcast import Broadcast
 from navietakie.domain import instants
 from navietakie.domain.call import Call
+from navietakie.domain.conversation import Head
 from navietakie.domain.errors import Refusal, invalid
 from navietakie.domain.frames import Frame, frame
 from navietakie.domain.message import PARTICIPANTS, SIDES, BookingCode, Fields, Label, Sender
+from navietakie.domain.orders import Rights
 from navietakie.doors.identity import Identity
 from navietakie.observability import logger
 
@@ -44,7 +46,15 @@ class Rows(Protocol):
 
     def remove(self, connection_id: str, now: int) -> None: ...
 
+    def take_back(self, connection_id: str) -> None: ...
+
     def of_booking(self, booking_code: str, now: int) -> list[Connection]: ...
+
+
+class Heads(Protocol):
+    """Where a booking's head is found: `tables.messages.Messages`."""
+
+    def head(self, booking_code: str) -> Head: ...
 
 
 class LatestCall(Protocol):
@@ -74,6 +84,7 @@ def connection(connection_id: str, query: Mapping[str, Any], identity: Identity 
         device_id=asked.device_id,
         token_exp=identity.exp if identity else None,
         who=identity.who if identity else None,
+        token_iat=identity.iat if identity else None,
     )
 
 
@@ -90,23 +101,30 @@ class Presence:
     rows: Rows
     broadcast: Broadcast
 
-    def join(self, connection: Connection, now: int) -> None:
+    def join(self, connection: Connection, now: int, heads: Heads) -> None:
         """Records a connection and tells the others if its side was not present; the new one cannot be posted to yet.
 
-        Raises `not_found` for one that has ended already, or `unavailable`.
+        First its row, then the head: a revocation that the head does not show yet finds the row. Raises `not_found` for
+        one that has ended already, `unauthorized` where its token is revoked, or `unavailable`.
         """
         if not self.rows.record(connection):
             raise Refusal("not_found", "The connection has ended already")
-        self._tell(None, connection, now)
+        try:
+            rights = heads.head(connection.booking_code).rights
+            rights.check_token(connection.sender, connection.iat)
+        except Refusal:
+            self.rows.take_back(connection.connection_id)
+            raise
+        self._tell(None, connection, now, rights)
 
-    def set_away(self, connection: Connection, *, away: bool, at: int, now: int) -> None:
+    def set_away(self, connection: Connection, rights: Rights, *, away: bool, at: int, now: int) -> None:
         """Notes that an app went to the background, or came back, at `at` (milliseconds); an earlier word is dropped.
 
         The others are told if it was its side's only present connection, or is now. Raises `unavailable`.
         """
         was_away = self.rows.set_away(connection.connection_id, away=away, at=at)
         if was_away is (not away):
-            self._tell(replace(connection, away=was_away), replace(connection, away=away), now)
+            self._tell(replace(connection, away=was_away), replace(connection, away=away), now, rights)
 
     def leave(self, connection_id: str, now: int, calls: LatestCall, timers: Callable[[], Timers]) -> None:
         """Forgets a connection, and a live call starts to look for its side.
@@ -122,9 +140,9 @@ class Presence:
                 timers().queue("left", left.booking_code, 0, call_id=call.call_id, side=left.sender, left_at=now)
         self.rows.remove(connection_id, now)
         if left is not None:
-            self._tell(left, None, now)
+            self._tell(left, None, now, Rights())
 
-    def _tell(self, before: Connection | None, after: Connection | None, now: int) -> None:
+    def _tell(self, before: Connection | None, after: Connection | None, now: int, rights: Rights) -> None:
         """Tells the others of a change of one connection, if that changes whether its side is present."""
         changed = after or before
         if changed is None or changed.sender not in PARTICIPANTS:
@@ -134,7 +152,7 @@ class Presence:
             found = self.rows.of_booking(booking_code, now)
         except Refusal:  # presence heals by the next ping
             return
-        others = [each for each in found if each.connection_id != changed.connection_id]
+        others = [each for each in without_revoked(found, rights) if each.connection_id != changed.connection_id]
         was, here = presence(others, before), presence(others, after)
         if was[sender] != here[sender]:
             change = frame("presence", booking_code, instants.to_text(now), sender=sender, online=here[sender])

@@ -437,7 +437,7 @@ class Company:
             self.world.scheduler.pause(self.world.random.uniform(3.0, 12.0))
             self.tell("booking_opened")
 
-    def tell(self, event: str) -> None:
+    def tell(self, event: str, **metadata: Any) -> None:
         """Sends a system message until it is stored."""
         self._ids += 1
         fields = {
@@ -445,7 +445,7 @@ class Company:
             "sender": "system",
             "message_type": "system",
             "message": event,
-            "metadata": {"event": event},
+            "metadata": {"event": event, **metadata},
             "client_message_id": f"{self.name}-m-{self._ids}",
         }
         while True:

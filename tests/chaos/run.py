@@ -50,6 +50,26 @@ def run(
 ) -> History:
     """The history that this seed makes with at least so many operations, on the DynamoDB at `endpoint` or in memory."""
     history = History(seed=seed)
+    world = stage(
+        seed,
+        lambda world: _conduct(world, history, operations, bookings),
+        endpoint=endpoint,
+        faults=faults,
+        broken=broken,
+    )
+    history.events.extend(world.events)
+    return history
+
+
+def stage(
+    seed: int,
+    act: Callable[[World], None],
+    *,
+    endpoint: str | None = None,
+    faults: Faults | None = None,
+    broken: Break = lambda _: None,
+) -> World:
+    """Runs `act` as a strand of a world of this seed, until nothing is due any more."""
     others_luck = random.getstate()
     with pytest.MonkeyPatch.context() as patch, wired(patch, endpoint) as wire, contextlib.redirect_stdout(None):
         patch.setenv("RING_TIMEOUT_SECONDS", str(RING_SECONDS))
@@ -59,13 +79,12 @@ def run(
         world = World(seed, scheduler, wire, faults or Faults())
         _depend_on_nothing_but(seed, patch, scheduler, world)
         broken(patch)
-        scheduler.start(partial(_conduct, world, history, operations, bookings))
+        scheduler.start(partial(act, world))
         try:
             scheduler.run()
         finally:
             random.setstate(others_luck)
-    history.events.extend(world.events)
-    return history
+    return world
 
 
 def _depend_on_nothing_but(seed: int, patch: pytest.MonkeyPatch, scheduler: Scheduler, world: World) -> None:
@@ -78,6 +97,7 @@ def _depend_on_nothing_but(seed: int, patch: pytest.MonkeyPatch, scheduler: Sche
     patch.setattr(secrets, "token_hex", lambda length: ids.randbytes(length).hex())
     patch.setattr(ConnectionsApi, "post", lambda _, posts: world.post(posts))
     patch.setattr(ConnectionsApi, "close", lambda _, connection_id: world.close(connection_id))
+    patch.setattr(ConnectionsApi, "close_all", lambda _, connection_ids: world.close_all(connection_ids))
     patch.setattr(get_message.app, "pages", PageCache())
     for level in ("info", "warning", "error"):
         patch.setattr(logger, level, lambda *_, **__: None)

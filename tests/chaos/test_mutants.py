@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -89,9 +90,7 @@ def take_messages_into_closed_bookings(patch: pytest.MonkeyPatch) -> None:
     real = conversation.append
 
     def append(head: Head, *how: Any, **fields: Any) -> Any:
-        return real(
-            Head(head.seq, head.timestamp, head.epoch, None, head.allowances, head.receipt_seqs), *how, **fields
-        )
+        return real(replace(head, rights=replace(head.rights, closed_at=None)), *how, **fields)
 
     patch.setattr(sending, "append", append)
 
@@ -101,7 +100,7 @@ def trust_the_clock(patch: pytest.MonkeyPatch) -> None:
 
 
 def move_receipts_back(patch: pytest.MonkeyPatch) -> None:
-    def move_receipt(self: Messages, booking_code: str, side: str, kind: str, seq: int) -> tuple[Head, bool]:
+    def move_receipt(self: Messages, booking_code: str, side: str, kind: str, seq: int, *_: Any) -> tuple[Head, bool]:
         with dynamo.translated():
             self._client.update_item(
                 TableName=self.table,

@@ -203,10 +203,28 @@ class World:
     def close(self, connection_id: str) -> None:
         """Ends a connection."""
         self.scheduler.pause(self._latency())
-        line = self._lines[connection_id]
+        self._end(self._lines[connection_id])
+
+    def close_all(self, connection_ids: Sequence[str]) -> list[Outcome]:
+        """Ends several; `gone` is one that is not open."""
+        outcomes: list[Outcome] = []
+        for connection_id in sorted(connection_ids):
+            if self.happens(self.faults.killed / 2):
+                raise Killed
+            self.scheduler.pause(self._latency())
+            outcomes.append(self._end(self._lines[connection_id]))
+        by_id = dict(zip(sorted(connection_ids), outcomes, strict=True))
+        return [by_id[connection_id] for connection_id in connection_ids]
+
+    def _end(self, line: Line) -> Outcome:
+        if line.state in ("connecting", "gone"):
+            return "gone"
         if line.state == "open":
             line.state = "gone"
             self.scheduler.call(0.001, partial(line.phone.closed, line))
+            event = invocations.disconnect(line.id)
+            self.scheduler.start(partial(self._invoke, "websocket", event), self._latency())
+        return "delivered"
 
     def _accept(self, line: Line, frame: Fields) -> Outcome:
         if line.state in ("connecting", "gone"):
@@ -294,7 +312,7 @@ class World:
         return response
 
     def _queued(self, delay: int, body: Fields) -> None:
-        if body["kind"] != "closing" and self.happens(self.faults.timer_lost):
+        if body["kind"] != "order" and self.happens(self.faults.timer_lost):
             return
         for _ in range(1 + self.happens(self.faults.timer_doubled)):
             late = self.random.uniform(0.0, 0.5) + 5.0 * self.happens(self.faults.slow)

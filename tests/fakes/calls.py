@@ -6,8 +6,8 @@ from navietakie.aws.tables.calls import LogPage, VersionConflict
 from navietakie.domain import instants
 from navietakie.domain.call import Call
 from navietakie.domain.conversation import Head
-from navietakie.domain.errors import Refusal
 from navietakie.domain.message import Message, Side
+from navietakie.domain.orders import NO_TOKEN
 from tests.fakes.messages import FakeMessages
 
 
@@ -40,11 +40,15 @@ class FakeCalls:
         ]
         return LogPage(alive[:limit], len(alive) > limit)
 
-    def open(self, before: Call | None, after: Call) -> None:
+    def open(self, before: Call | None, after: Call, iat: int | None = NO_TOKEN) -> None:
         with self._lock:
             self._check(before, after.booking_code)
-            if closed_at := self._messages.head(after.booking_code).closed_at:
-                raise Refusal("booking_closed", "The booking is closed", details={"closed_at": closed_at})
+            by, rights = after.act.by, self._messages.head(after.booking_code).rights
+            assert by is not None
+            rights.check_token(by, iat)
+            rights.check_open()
+            if after.act.event == "initiate":
+                rights.check_heard(by)
             self.kept[after.booking_code] = after
 
     def end(

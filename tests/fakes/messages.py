@@ -18,6 +18,7 @@ from navietakie.aws.tables.messages import (
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head, ReceiptKind
 from navietakie.domain.message import Message, Sender, Side, compact
+from navietakie.domain.orders import NO_TOKEN
 
 
 class FakeMessages:
@@ -158,11 +159,13 @@ class FakeMessages:
                 return count + 1
         return len(messages)
 
-    def move_receipt(self, booking_code: str, side: Side, kind: ReceiptKind, seq: int) -> tuple[Head, bool]:
+    def move_receipt(
+        self, booking_code: str, side: Side, kind: ReceiptKind, seq: int, iat: int | None = NO_TOKEN
+    ) -> tuple[Head, bool]:
         with self._lock:
             head = self.heads.get(booking_code, Head())
             mark = f"{side}_{kind}"
-            if seq > head.seq or head.receipt_seqs.get(mark, 0) >= seq:
+            if seq > head.seq or head.receipt_seqs.get(mark, 0) >= seq or head.rights.revokes(side, iat):
                 return head, False
             head = self.heads[booking_code] = replace(head, receipt_seqs={**head.receipt_seqs, mark: seq})
             return head, True

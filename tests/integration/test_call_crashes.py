@@ -119,9 +119,9 @@ STORIES: dict[str, tuple[list[Callable[[Ride], Any]], Callable[[Ride], Any]]] = 
         ],
         lambda ride: ride.timer("left", side="driver", left_at=1),
     ),
-    "closing timer": (
+    "order timer": (
         [lambda ride: ride.act("driver", "initiate"), Ride.close],
-        lambda ride: ride.timer("closing", queued_at=1),
+        lambda ride: ride.timer("order", event="booking_closed", look=5),
     ),
     "listing": ([lambda ride: ride.act("driver", "initiate"), times_up], Ride.lists),
 }

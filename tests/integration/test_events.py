@@ -43,7 +43,7 @@ SEEN: dict[str, Any] = {
     "ws-invalid": ["invalid_request"],
     "sqs-ring": {"batchItemFailures": []},
     "sqs-left": {"batchItemFailures": []},
-    "sqs-closing": {"batchItemFailures": []},
+    "sqs-order": {"batchItemFailures": []},
     "stream-stored": None,
     "stream-redacted": None,
     "direct-send_message": 201,

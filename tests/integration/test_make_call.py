@@ -692,7 +692,7 @@ def test_closing_the_booking_ends_its_call(world: World) -> None:
     )[0]
     assert status == 201
     (closing,) = world.queued()
-    assert closing["kind"] == "closing"
+    assert (closing["kind"], closing["event"], closing["look"]) == ("order", "booking_closed", 0)
     assert deliver(handler, closing) == []
     assert world.queued() == []
     assert [frame["call"]["end_reason"] for frame in world.gateway.frames["p1"] if frame["type"] == "call"][-1] == (

@@ -425,7 +425,7 @@ def test_too_many_messages_are_told_when_to_come_back(world: World, monkeypatch:
 def test_closing_queues_a_timer_publishes_and_refuses_the_sides_until_reopened(world: World) -> None:
     system = {"sender": "system", "message_type": "system"}
     assert post(world, {**system, "metadata": {"event": "booking_closed"}})[0] == 201
-    assert [(timer["kind"], timer["booking_code"]) for timer in world.queued()] == [("closing", "test")]
+    assert [(timer["kind"], timer["booking_code"]) for timer in world.queued()] == [("order", "test")]
     assert [event["type"] for event in world.published()] == ["booking.closed"]
     assert code(post(world)) == (409, "booking_closed")
     post(world, {**system, "metadata": {"event": "booking_opened"}})

@@ -8,15 +8,17 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, BinaryIO
 
+import jwt
 import pytest
 from aiohttp import ClientSession
 from websockets import ConnectionClosed, Subprotocol
 from websockets.asyncio.server import ServerConnection, serve
 
 from clients import chat as chatting
-from clients import deployment, erase, mcp_server, smoke, tokens
+from clients import deployment, erase, mcp_server, orders, smoke, tokens
 from clients.chat import chat
 from clients.deployment import Deployment
+from navietakie.domain.errors import Refusal
 
 OURS = Subprotocol(smoke.SUBPROTOCOL)
 OF_THE_GATEWAY = {"message": "Internal server error", "connectionId": "abc=", "requestId": "r-1"}
@@ -224,8 +226,8 @@ def test_the_smoke_test_says_what_api_gateway_said() -> None:
 
 @pytest.mark.parametrize(
     "main",
-    [chatting.main, deployment.main, smoke.main, erase.main, mcp_server.main, lambda: tokens.main("mint")],
-    ids=["chat", "config", "smoke", "erase", "mcp", "token"],
+    [chatting.main, deployment.main, smoke.main, erase.main, mcp_server.main, orders.main, lambda: tokens.main("mint")],
+    ids=["chat", "config", "smoke", "erase", "mcp", "order", "token"],
 )
 def test_an_environment_that_there_is_not_is_refused_before_anybody_is_asked(
     main: Callable[[], None], monkeypatch: pytest.MonkeyPatch
@@ -244,3 +246,39 @@ def test_make_token_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, given:
     missing = "ROLE" if given.get("BOOKING") else "BOOKING"
     with pytest.raises(SystemExit, match=f"^{missing} is missing\nUsage: make token"):
         tokens.main("mint")
+
+
+def test_make_token_says_when_it_was_issued() -> None:
+    wanted = tokens.Wanted(booking="test", role="driver", sub="d", ttl=60)
+    claims = jwt.decode(tokens.token("s" * 32, wanted, 1_000.7), options={"verify_signature": False})
+    assert (claims["iat"], claims["exp"]) == (1_000, 1_060)
+
+
+def answering_orders(*answers: dict[str, Any]) -> tuple[list[dict[str, Any]], orders.Invoke]:
+    took: list[dict[str, Any]] = []
+    left = iter(answers)
+
+    def invoke(payload: dict[str, Any]) -> dict[str, Any]:
+        took.append(payload)
+        return next(left)
+
+    return took, invoke
+
+
+def test_make_order_gives_its_order_under_one_id_until_it_is_answered() -> None:
+    down = {"statusCode": 503, "body": {"error": {"code": "unavailable", "message": "not now"}}}
+    took, invoke = answering_orders(down, {"statusCode": 201, "body": {"message": MESSAGE}})
+    wanted = orders.Wanted(booking="test", event="side_muted", side="driver")
+    assert orders.give(wanted, invoke) == MESSAGE
+    assert took[0] == took[1]
+    assert took[0]["metadata"] == {"event": "side_muted", "side": "driver"}
+    assert took[0]["message"] == "The driver may not write for now"
+
+
+def test_make_order_says_why_an_order_was_refused_and_asks_nobody_for_a_malformed_one() -> None:
+    took, invoke = answering_orders({"statusCode": 403, "body": {"error": {"code": "forbidden", "message": "no"}}})
+    with pytest.raises(orders.Failed, match="forbidden: no"):
+        orders.give(orders.Wanted(booking="test", event="booking_closed"), invoke)
+    with pytest.raises(Refusal, match=r"metadata\.side"):
+        orders.give(orders.Wanted(booking="test", event="side_muted", side="agent"), invoke)
+    assert len(took) == 1

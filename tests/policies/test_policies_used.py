@@ -96,6 +96,11 @@ class Tour:
         self.frame(handler, "driver", action="call", call_action="end", call_id=call["call_id"])
         self.frame(handler, "driver", action="call", call_action="report", call_id=call["call_id"], report={})
         assert self.calls()[0]["state"] == "ended"
+        revoked = {"event": "tokens_revoked", "side": "driver"}
+        order = {"booking_code": "test", "message_type": "system", "message": "Out", "metadata": revoked}
+        self.rest(send_message.app.handler, "send_message", "system", order)
+        (timer,) = [timer for _, timer in self.wire.queued if timer["kind"] == "order"]
+        assert handler(invocations.timers(timer), invocations.Context()) == {"batchItemFailures": []}
 
     def calls(self) -> Any:
         body = self.rest(make_call.app.handler, "calls", "driver", query={"booking_code": "test"})["body"]

@@ -3,7 +3,7 @@
 import itertools
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -21,7 +21,9 @@ from navietakie.domain.call import Call
 from navietakie.domain.conversation import append
 from navietakie.domain.errors import Refusal, unavailable
 from navietakie.domain.message import Message, NewMessage
+from navietakie.domain.orders import NO_TOKEN
 from navietakie.domain.rate_limit import RateLimit
+from navietakie.wire.connections_api import Outcome
 from tests.fakes.calls import FakeCalls
 from tests.fakes.messages import FakeMessages
 
@@ -37,8 +39,8 @@ class Faulty(FakeCalls):
         self.faults: list[Exception | tuple[Exception, bool]] = []
         self.before_end: Callable[[], None] | None = None
 
-    def open(self, before: Call | None, after: Call) -> None:
-        self._faulty(super().open, before, after)
+    def open(self, before: Call | None, after: Call, iat: int | None = NO_TOKEN) -> None:
+        self._faulty(super().open, before, after, iat)
 
     def end(self, before: Call, after: Call, message: Message, **how: Any) -> None:
         if self.before_end is not None:
@@ -67,6 +69,8 @@ class World:
         self.waiting: list[tuple[int, int, dict[str, Any]]] = []
         self.delivered = delivered
         self.timers_down = False
+        self.cut: list[str] = []
+        self.not_open_yet: set[str] = set()
         self._numbers = itertools.count(1)
         self.calling = Calling(
             calls=self.calls,
@@ -78,7 +82,7 @@ class World:
             ring_seconds=45,
             retention_days=90,
         )
-        self.timing = Timing(self.calling, self.calls, self, self.messages, lambda: self, lambda: self.now)
+        self.timing = Timing(self.calling, self.calls, self, self, self.messages, lambda: self, lambda: self.now)
 
     def tell(
         self,
@@ -89,6 +93,7 @@ class World:
         origin: Any = None,
         repeat: bool = False,
         by: Any = None,
+        rights: Any = None,
     ) -> int:
         self.told.append((call, message, origin and origin.connection_id, repeat))
         other = call.callee if (by or call.act.by) == call.caller else call.caller
@@ -105,6 +110,13 @@ class World:
 
     def of_booking(self, booking_code: str, now: int) -> list[Connection]:
         return list(self.present.values())
+
+    def take_back(self, connection_id: str) -> None:
+        del self.present[connection_id]
+
+    def close_all(self, connection_ids: Sequence[str]) -> list[Outcome]:
+        self.cut += connection_ids
+        return ["gone" if connection_id in self.not_open_yet else "delivered" for connection_id in connection_ids]
 
     def deadline(self) -> float:
         return time.monotonic() + 0.5
@@ -709,7 +721,7 @@ def test_whatever_stands_in_the_way_of_a_call_the_close_is_what_is_told() -> Non
         details = refused("booking_closed", act).details
         assert (details["call"]["state"], details["closed_at"]) == ("connected", world.messages.head("test").closed_at)
     refused("illegal_transition", lambda: world.act("passenger", "reject", call))
-    world.queue("closing", "test", 0, queued_at=world.now)
+    world.queue("order", "test", 0, event="booking_closed", look=0)
     world.passes(1)
     assert refused("booking_closed", late[1]).details["call"]["end_reason"] == "booking_closed"
     refused("illegal_transition", lambda: world.act("driver", "end", call))
@@ -721,13 +733,13 @@ def test_closing_ends_a_live_call(world: World, talks: bool) -> None:
         world.talk()
     else:
         world.ring()
-    world.queue("closing", "test", 0, queued_at=world.now)
+    world.queue("order", "test", 0, event="booking_closed", look=0)
     world.passes(5.5)  # the close is slow to come
     assert world.call.state != "ended"
     world.close()
-    world.passes(1)
+    world.passes(2)
     world.check_log("booking_closed")
-    assert world.history()[-1].message == ("Call ended, 0:06" if talks else "Missed call")
+    assert world.history()[-1].message == ("Call ended, 0:07" if talks else "Missed call")
     world.passes(60)
     assert world.waiting == []
 
@@ -735,7 +747,7 @@ def test_closing_ends_a_live_call(world: World, talks: bool) -> None:
 def test_a_close_that_never_comes_is_waited_for_half_a_minute(world: World) -> None:
     world.talk()
     world.waiting.clear()
-    world.queue("closing", "test", 0, queued_at=world.now)
+    world.queue("order", "test", 0, event="booking_closed", look=0)
     world.passes(29.5)
     assert world.waiting
     world.passes(5)
@@ -747,7 +759,7 @@ def test_a_close_that_never_comes_is_waited_for_half_a_minute(world: World) -> N
 
 def test_closing_does_nothing_without_a_live_call(world: World) -> None:
     world.close()
-    world.queue("closing", "test", 0, queued_at=world.now)
+    world.queue("order", "test", 0, event="booking_closed", look=0)
     world.passes(60)
     assert (world.told, world.waiting) == ([], [])
 
@@ -866,7 +878,7 @@ def test_timers_in_any_order_and_number_end_a_call_once() -> None:
         call = connected_over_sockets(world)
         world.goes("driver")
         world.close()
-        world.queue("closing", "test", 0, queued_at=world.now)
+        world.queue("order", "test", 0, event="booking_closed", look=0)
         timers = [timer for _, _, timer in world.waiting] * 5
         timers += [{"kind": "left", "booking_code": "test", "call_id": call.call_id, "side": "driver", "left_at": NOW}]
         order.shuffle(timers)
@@ -978,3 +990,141 @@ def test_too_many_calls_in_a_closed_booking_are_told_that_it_is_closed(world: Wo
     with pytest.raises(Refusal) as refused:
         world.ring()
     assert refused.value.code == "booking_closed"
+
+
+# --- Orders: a muted side, revoked tokens ----------------------------------------------------------------------------
+
+
+def order(world: World, **metadata: Any) -> None:
+    world.say(f"ordered at {world.now}", message_type="system", metadata=metadata)
+
+
+def test_a_muted_side_answers_calls_and_begins_none(world: World) -> None:
+    order(world, event="side_muted", side="driver")
+    refused("muted", world.ring)
+    ringing = world.ring("passenger")
+    refused("muted", lambda: world.ring("driver"))  # its glare is no answer
+    assert world.call.state == "ringing"
+    world.act("driver", "accept", ringing)
+    refused("muted", lambda: world.ring("driver"))
+    world.act("driver", "end", ringing)
+    world.check_log("completed")
+    order(world, event="side_unmuted", side="driver")
+    assert world.ring().state == "ringing"
+
+
+def test_a_repeat_of_what_was_done_before_the_mute_is_answered(world: World) -> None:
+    ringing = world.ring(client_call_id="c")
+    order(world, event="side_muted", side="driver")
+    assert world.ring(client_call_id="c").call_id == ringing.call_id
+
+
+def test_a_revoked_token_does_nothing_to_a_call(world: World) -> None:
+    old = instants.to_seconds(world.now) - 60
+    ringing = world.ring("driver")
+    order(world, event="tokens_revoked", side="passenger")
+    for iat in (None, old, old + 65):
+        for action in ("accept", "reject", "end", "initiate"):
+            refused("unauthorized", lambda action=action, iat=iat: world.act("passenger", action, ringing, iat=iat))  # type: ignore[misc]
+    assert world.call.state == "ringing"
+    assert world.act("passenger", "accept", ringing, iat=old + 66).state == "connected"
+    refused("unauthorized", lambda: world.act("passenger", "accept", ringing, iat=old))  # not even a repeat
+
+
+@pytest.mark.parametrize("side", ["driver", "passenger"])
+@pytest.mark.parametrize("talks", [True, False])
+def test_revoking_a_sides_tokens_ends_its_call(world: World, talks: bool, side: str) -> None:
+    if talks:
+        world.talk()
+    else:
+        world.ring()
+    world.queue("order", "test", 0, event="tokens_revoked", look=0)
+    world.passes(2)
+    assert world.call.state != "ended"
+    order(world, event="tokens_revoked", side=side)
+    world.passes(2)
+    world.check_log("revoked")
+    world.passes(60)
+    assert world.waiting == []
+
+
+def test_a_revocation_ends_no_call_that_began_long_after_it(world: World) -> None:
+    order(world, event="tokens_revoked", side="driver")
+    world.queue("order", "test", 0, event="tokens_revoked", look=0)
+    world.passes(10)
+    world.ring()
+    world.passes(30)
+    assert world.call.state == "ringing"
+
+
+def test_the_revoked_connections_of_a_side_are_cut_and_no_others() -> None:
+    world = World()
+    for name, side in (("old", "driver"), ("opening", "driver"), ("other", "passenger")):
+        world.comes(side, name)
+    world.not_open_yet = {"opening"}
+    world.queue("order", "test", 0, event="tokens_revoked", look=0)
+    world.passes(0.5)
+    assert world.cut == []
+    order(world, event="tokens_revoked", side="driver")
+    world.passes(0.6)
+    assert sorted(world.cut) == ["old", "opening"]
+    assert sorted(world.present) == ["old", "other"], "what is not open yet loses its row, the rest leaves by itself"
+    world.goes("driver", "old")
+    world.passes(8)
+    world.comes("driver", "new")
+    world.passes(60)
+    assert sorted(world.cut) == ["old", "opening"]
+
+
+def test_a_look_that_fails_is_made_up_by_the_next() -> None:
+    world = World()
+    world.comes("driver", "old")
+    order(world, event="tokens_revoked", side="driver")
+    real = world.of_booking
+    failing = [unavailable("The database")]
+
+    def of_booking(booking_code: str, now: int) -> list[Connection]:
+        if failing:
+            raise failing.pop()
+        return real(booking_code, now)
+
+    world.of_booking = of_booking  # type: ignore[method-assign]
+    world.queue("order", "test", 0, event="tokens_revoked", look=0)
+    world.passes(1.5)
+    assert world.cut == ["old"]
+
+
+def test_the_last_look_after_an_order_comes_again_if_it_fails() -> None:
+    world = World()
+    order(world, event="tokens_revoked", side="driver")
+
+    def of_booking(booking_code: str, now: int) -> list[Connection]:
+        raise unavailable("The database")
+
+    world.of_booking = of_booking  # type: ignore[method-assign]
+    timer = {"kind": "order", "booking_code": "test", "event": "tokens_revoked", "look": 5}
+    with pytest.raises(Refusal, match="database"):
+        world.timing.on(timer, world.deadline())
+
+
+def test_no_timer_queues_itself_often_enough_to_look_like_a_loop() -> None:
+    """Lambda's recursive loop detection stops a chain of about 16 invocations."""
+    world = World()
+    hops: dict[str, int] = {}
+    real = world.queue
+
+    def queue(kind: str, booking_code: str, delay_seconds: int, **fields: Any) -> None:
+        hops[kind] = hops.get(kind, 0) + 1
+        real(kind, booking_code, delay_seconds, **fields)
+
+    world.queue = queue  # type: ignore[method-assign]
+    world.comes("driver")
+    world.comes("passenger")
+    world.queue("order", "test", 0, event="tokens_revoked", look=0)
+    ringing = world.ring()
+    world.goes("passenger")
+    world.passes(40)
+    world.act("passenger", "accept", ringing)
+    world.passes(200)
+    assert {"order", "ring", "left"} <= hops.keys()
+    assert max(hops.values()) < 16, hops

@@ -19,7 +19,7 @@ class Busy:
     def __init__(self, times: int) -> None:
         self.times = times
 
-    def move_receipt(self, booking_code: str, side: str, kind: str, seq: int) -> tuple[Head, bool]:
+    def move_receipt(self, booking_code: str, side: str, kind: str, seq: int, iat: int | None) -> tuple[Head, bool]:
         self.times -= 1
         if self.times >= 0:
             raise Contended

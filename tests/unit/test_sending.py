@@ -26,10 +26,10 @@ NO_LIMIT = RateLimit(0, 1)
 
 class Timers:
     def __init__(self) -> None:
-        self.queued: list[tuple[str, str, int]] = []
+        self.queued: list[tuple[str, str, str]] = []
 
     def queue(self, kind: str, booking_code: str, delay_seconds: int, **fields: Any) -> None:
-        self.queued.append((kind, booking_code, fields["queued_at"]))
+        self.queued.append((kind, booking_code, fields["event"]))
 
 
 class Faulty(FakeMessages):
@@ -193,7 +193,7 @@ def test_the_timer_of_a_close_is_queued_before_the_close_is_written() -> None:
 
     timers = Watching()
     close(store, lambda: timers)
-    assert timers.queued == [("closing", "test", NOW)]
+    assert timers.queued == [("order", "test", "booking_closed")]
     assert store.head("test").closed_at is not None
 
 

@@ -11,6 +11,7 @@ from navietakie.aws.tables.connections import Connection
 from navietakie.domain.errors import Refusal
 from navietakie.domain.frames import Frame, encode
 from navietakie.domain.message import Sender
+from navietakie.domain.orders import Rights
 from navietakie.observability import count, logger
 from navietakie.wire.connections_api import Outcome, Poster
 
@@ -68,8 +69,11 @@ class Broadcast:
         *,
         to: Callable[[Connection], bool] = lambda _: True,
         answers: Iterable[tuple[Connection, Frame]] = (),
+        rights: Rights | None = None,
     ) -> Delivery:
         """Posts `frame` to every connection of the booking that `to` accepts, and `answers` along with it.
+
+        Who has read the head passes its `rights`: what is revoked gets nothing.
 
         Never raises: what was stored before stays stored. `answers` go to their own connections (and only they do),
         and are not part of the Delivery.
@@ -82,6 +86,8 @@ class Broadcast:
             if time.monotonic() >= self.deadline:
                 raise Refusal("unavailable", "No time was left to look for connections")
             found = self.connections.of_booking(booking_code, now)
+            if rights is not None:
+                found = [each for each in found if not each.revoked(rights)]
             receivers = [each for each in found if each.connection_id not in excluded and to(each)]
         except Exception as error:  # whatever it is, the answers below still have to be posted
             complete = False

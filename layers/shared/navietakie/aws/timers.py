@@ -6,8 +6,8 @@ nothing; one that comes early queues the rest of its time.
 - `ring` (`call_id`): the call may have rung long enough. Queued before the call is written.
 - `left` (`call_id`, `side`, `left_at` in microseconds): a connection of that side ended during the live call.
   make-call notes it and looks 30 s later whether the side has a connection.
-- `closing` (`queued_at` in microseconds): somebody is about to close the booking. Queued before that is written;
-  make-call looks for 30 s whether it was, and then ends a live call.
+- `order` (`event`, `look`): an order that ends a call or cuts connections is about to be written. Queued before that;
+  make-call looks on the head what is ordered, six times within 30 s, and does what the order demands.
 """
 
 import json

@@ -16,12 +16,13 @@ from navietakie.domain.rate_limit import NO_LIMIT, RateLimit
 
 State = Literal["ringing", "connected", "ended"]
 EndReason = Literal[
-    "declined", "cancelled", "no_answer", "completed", "connection_lost", "max_duration", "booking_closed"
+    "declined", "cancelled", "no_answer", "completed", "connection_lost", "max_duration", "booking_closed", "revoked"
 ]
 Action = Literal["initiate", "accept", "reject", "end"]
 """What a party may ask for."""
-CallEvent = Action | Literal["timeout", "lost", "closed"]
-"""What may happen to a call: an action; its time is up; a side stays away; the booking closes."""
+CallEvent = Action | Literal["timeout", "lost", "closed", "revoked"]
+"""What may happen to a call: an action; its time is up; a side stays away; the booking closes, or a side's tokens
+are revoked."""
 Role = Literal["caller", "callee", "server"]
 
 TABLE: Final[Mapping[tuple[State | None, CallEvent, Role], tuple[State, EndReason | None]]] = {
@@ -32,11 +33,13 @@ TABLE: Final[Mapping[tuple[State | None, CallEvent, Role], tuple[State, EndReaso
     ("ringing", "end", "caller"): ("ended", "cancelled"),
     ("ringing", "timeout", "server"): ("ended", "no_answer"),
     ("ringing", "closed", "server"): ("ended", "booking_closed"),
+    ("ringing", "revoked", "server"): ("ended", "revoked"),
     ("connected", "end", "caller"): ("ended", "completed"),
     ("connected", "end", "callee"): ("ended", "completed"),
     ("connected", "lost", "server"): ("ended", "connection_lost"),
     ("connected", "timeout", "server"): ("ended", "max_duration"),
     ("connected", "closed", "server"): ("ended", "booking_closed"),
+    ("connected", "revoked", "server"): ("ended", "revoked"),
 }
 """State, event and who is behind it → the next state, and why the call has ended if it has. None: no live call."""
 

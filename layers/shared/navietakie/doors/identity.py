@@ -13,6 +13,7 @@ from navietakie.aws import secrets
 from navietakie.aws.secrets import Secret
 from navietakie.domain.errors import Refusal
 from navietakie.domain.message import BookingCode, Fields, Label, Sender
+from navietakie.domain.orders import REVOKED_AHEAD, Rights
 from navietakie.observability import count, logger
 
 AUDIENCE: Final = "navietakie"
@@ -28,12 +29,13 @@ SUBPROTOCOL: Final = "navietakie.v1"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a valid token says of its bearer. `exp` in seconds since 1970."""
+    """What a valid token says of its bearer. `exp` and `iat`, when it was issued, in seconds since 1970."""
 
     sub: str
     booking_code: str
     role: Sender
     exp: int
+    iat: int | None = None
     who: str = field(default="", compare=False)
     """Stands for `sub` in the log: the same for the same person, and nobody without the token secret can say whose."""
 
@@ -43,6 +45,10 @@ class Identity:
             raise Refusal("forbidden", "booking_code: the token is for another booking")
         if sender is not None and sender != self.role:
             raise Refusal("forbidden", "sender: the token is for another role")
+
+    def check_rights(self, rights: Rights) -> None:
+        """Raises `unauthorized` where the token is revoked."""
+        rights.check_token(self.role, self.iat)
 
 
 type _NumericDate = Annotated[float, Field(ge=0, le=2**53)]  # RFC 7519, section 2: it may have a fraction
@@ -54,6 +60,7 @@ class _Claims(Fields):
     role: Sender
     exp: _NumericDate
     nbf: _NumericDate = 0
+    iat: _NumericDate | None = None
 
 
 def verify(token: str, secret: Secret) -> Identity:
@@ -72,11 +79,14 @@ def verify(token: str, secret: Secret) -> Identity:
     now = time.time()
     if it.nbf > now + NBF_LEEWAY_SECONDS:
         raise _refused("not_yet", "The token is not valid yet")
+    if it.iat is not None and it.iat > now + REVOKED_AHEAD:
+        # One from the future would outlive every revocation.
+        raise _refused("not_yet", "The token says that it is issued in the future")
     if it.exp > now + LONGEST_DAYS * 86_400:
         raise _refused("too_long", "The token is good for more than ten years; exp is in seconds")
     who = hmac.digest(secret.versions()[0].encode(), b"log:" + it.sub.encode(), "sha256").hex()[:WHO_DIGITS]
     logger.append_keys(role=it.role, who=who)
-    return Identity(it.sub, it.booking_code, it.role, int(it.exp), who)
+    return Identity(it.sub, it.booking_code, it.role, int(it.exp), None if it.iat is None else int(it.iat), who)
 
 
 def _signed_claims(token: str, secrets: list[str]) -> dict[str, Any] | None:
@@ -90,8 +100,7 @@ def _signed_claims(token: str, secrets: list[str]) -> dict[str, Any] | None:
                 secret,
                 algorithms=["HS256"],
                 audience=AUDIENCE,
-                # An `iat` ahead of our clock is no reason to refuse (RFC 7519, section 4.1.6). PyJWT has one leeway for
-                # `nbf` and `exp`: `verify` looks at `nbf` itself.
+                # PyJWT has one leeway for all times: `verify` looks at `iat` and `nbf` itself.
                 options={"require": CLAIMS, "verify_iat": False, "verify_nbf": False},
             )
         except jwt.InvalidSignatureError:

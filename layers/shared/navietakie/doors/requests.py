@@ -13,6 +13,7 @@ from navietakie.domain import instants
 from navietakie.domain.errors import Refusal, invalid
 from navietakie.domain.frames import Frame, frame
 from navietakie.domain.message import BookingCode, Fields, Label, Sender
+from navietakie.domain.orders import NO_TOKEN, Rights
 from navietakie.doors.identity import Identity
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.observability import logger
@@ -21,11 +22,12 @@ from navietakie.wire.connections_api import ConnectionsApi
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """Who acts in which booking, checked against the token where there is one."""
+    """Who acts in which booking, checked against the token where there is one. `iat`: when that was issued."""
 
     booking_code: str
     sender: Sender
     sender_id: str | None
+    iat: int | None = NO_TOKEN
 
 
 class _Claim(Fields):
@@ -55,7 +57,7 @@ class Request:
             logger.append_keys(role=claim.sender)
             return Party(claim.booking_code, claim.sender, claim.sender_id)
         self.identity.check(claim.booking_code, claim.sender)
-        return Party(claim.booking_code, self.identity.role, self.identity.sub)
+        return Party(claim.booking_code, self.identity.role, self.identity.sub, self.identity.iat)
 
     def booking_code(self) -> str:
         """The booking that is asked about, allowed by the token where there is one."""
@@ -64,6 +66,11 @@ class Request:
         if self.identity is not None:
             self.identity.check(booking_code)
         return booking_code
+
+    def check(self, rights: Rights) -> None:
+        """Raises `unauthorized` where the token is revoked; who needs none has none that could be."""
+        if self.identity is not None:
+            self.identity.check_rights(rights)
 
     def broadcast(self) -> Broadcast:
         """The way to the booking's connections."""
@@ -91,7 +98,11 @@ class SocketRequest:
         for name, recorded in (("booking_code", own.booking_code), ("sender", own.sender)):
             if self.fields.get(name) not in (None, recorded):
                 raise Refusal("forbidden", f"{name}: this connection belongs to another booking or role")
-        return Party(own.booking_code, own.sender, own.sender_id)
+        return Party(own.booking_code, own.sender, own.sender_id, own.iat)
+
+    def check(self, rights: Rights) -> None:
+        """Raises `unauthorized` where the connection's token is revoked."""
+        rights.check_token(self.connection.sender, self.connection.iat)
 
     def broadcast(self) -> Broadcast:
         """The way to the booking's connections."""

@@ -50,6 +50,10 @@ class Poster(Protocol):
         """Ends a connection, if it is still there. Never raises."""
         ...
 
+    def close_all(self, connection_ids: Sequence[str]) -> list[Outcome]:
+        """Ends all of them in parallel; one outcome each, in order. Never raises."""
+        ...
+
 
 class ConnectionsApi:
     """The @connections API of one WebSocket stage. `keys` is called for every batch, so that they refresh."""
@@ -83,7 +87,11 @@ class ConnectionsApi:
 
     def close(self, connection_id: str) -> None:
         """Ends a connection, if it is still there. Never raises."""
-        self._ask("DELETE", [(connection_id, b"")])
+        self.close_all([connection_id])
+
+    def close_all(self, connection_ids: Sequence[str]) -> list[Outcome]:
+        """Ends all of them in parallel; one outcome each, in order; `gone` too: not open yet. Never raises."""
+        return self._ask("DELETE", [(connection_id, b"") for connection_id in connection_ids])
 
     def _ask(self, method: str, posts: Sequence[Post]) -> list[Outcome]:
         if not posts:

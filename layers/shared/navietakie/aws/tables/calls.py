@@ -12,8 +12,8 @@ from navietakie.aws.tables.messages import HeadMoved, Messages, head_of, message
 from navietakie.domain import instants
 from navietakie.domain.call import Act, Call, as_seen, started_at
 from navietakie.domain.conversation import Head
-from navietakie.domain.errors import Refusal
 from navietakie.domain.message import SIDES, Message, Side, other_side
+from navietakie.domain.orders import NO_TOKEN
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -85,21 +85,26 @@ class Calls:
         alive = [item for item in answer["Items"] if not _has_expired(item, now)]
         return LogPage([_call_of(item) for item in alive[:limit]], more=len(alive) > limit)
 
-    def open(self, before: Call | None, after: Call) -> None:
-        """Writes a call that begins or is answered, on condition that the booking is not closed.
+    def open(self, before: Call | None, after: Call, iat: int | None = NO_TOKEN) -> None:
+        """Writes a call that begins or is answered, on condition that its side may do that.
 
-        `before` is the latest call as it was read. Raises VersionConflict, Contended or the Refusal `booking_closed`.
+        `before` is the latest call as it was read, `iat` when the side's token was issued. Raises VersionConflict,
+        Contended, or the Refusal `unauthorized`, `booking_closed` or `muted`.
         """
+        by, speaks = cast(Side, after.act.by), after.act.event == "initiate"
         if before is not None and before.call_id == after.call_id:
             write = {"Update": self._change(before, after)}
         else:
             write = {"Put": self._begin(before, after)}
         try:
-            self._transact([write, self._messages.open_check(after.booking_code)])
+            self._transact([write, self._messages.rights_check(after.booking_code, by, iat, speaks=speaks)])
         except ConditionFailed as failure:
             _raise_version_conflict(failure)
-            closed_at = (failure.found[1] or {}).get("closed_at", {}).get("S")
-            raise Refusal("booking_closed", "The booking is closed", details={"closed_at": closed_at}) from failure
+            rights = head_of(failure.found[1] or {}).rights
+            rights.check_token(by, iat)
+            rights.check_open()
+            rights.check_heard(by)
+            raise
 
     def end(
         self, before: Call, after: Call, message: Message, *, head: Head, head_after: Head, expires_at: int

@@ -10,6 +10,7 @@ from navietakie.aws.tables.dynamo import ConditionFailed, translated
 from navietakie.aws.tables.keys import Item
 from navietakie.domain import instants
 from navietakie.domain.message import PARTICIPANTS, Participant, Sender
+from navietakie.domain.orders import Rights
 from navietakie.observability import logger
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ SENDERS: Final = frozenset(get_args(Sender))
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One WebSocket of a booking. `token_exp` in seconds since 1970; None without tokens.
+    """One WebSocket of a booking. `token_exp` and `token_iat` in seconds since 1970; None without tokens.
 
     `connected_at` is empty where the row does not say: no `$connect` of ours has written it. `away`: its app is in the
     background. It gets every frame, and is not present.
@@ -44,6 +45,21 @@ class Connection:
     away: bool = False
     who: str | None = None
     """Stands for the person in the log, where there are tokens."""
+    token_iat: int | None = None
+
+    @property
+    def iat(self) -> int | None:
+        """When its token was issued, None where that is not known; without tokens it counts as issued on the way in."""
+        if self.token_exp is not None:
+            return self.token_iat
+        try:
+            return instants.to_seconds(instants.from_text(self.connected_at))
+        except ValueError:
+            return None
+
+    def revoked(self, rights: Rights) -> bool:
+        """Whether its token is revoked."""
+        return bool(rights.revoked) and rights.revokes(self.sender, self.iat)
 
     def token_expired(self, now: int) -> bool:
         """Whether the token that opened it has run out; no leeway."""
@@ -52,6 +68,11 @@ class Connection:
     def receives(self, now: int) -> bool:
         """Whether frames may still be sent to it."""
         return self.expires_at > instants.to_seconds(now) and not self.token_expired(now)
+
+
+def without_revoked(connections: Iterable[Connection], rights: Rights) -> list[Connection]:
+    """Those whose tokens are not revoked."""
+    return [connection for connection in connections if not connection.revoked(rights)]
 
 
 def presence(connections: Iterable[Connection], own: Connection | None = None) -> dict[Participant, bool]:
@@ -174,6 +195,10 @@ class Connections:
             return False
         return True
 
+    def take_back(self, connection_id: str) -> None:
+        """Deletes the row of a connection that must not be in the booking, however young it is."""
+        self._delete(connection_id)
+
     def _delete(self, connection_id: str) -> bool:
         try:
             with translated():
@@ -203,6 +228,8 @@ def _item_of(connection: Connection) -> Item:
         item["token_exp"] = {"N": str(connection.token_exp)}
     if connection.who is not None:
         item["who"] = {"S": connection.who}
+    if connection.token_iat is not None:
+        item["token_iat"] = {"N": str(connection.token_iat)}
     return item
 
 
@@ -223,6 +250,7 @@ def _connection_of(item: Mapping[str, Any]) -> Connection | None:
         token_exp=_seconds(item, "token_exp", 0) if "token_exp" in item else None,
         away=_is_away(item),
         who=item.get("who", {}).get("S"),
+        token_iat=_seconds(item, "token_iat", 0) if "token_iat" in item else None,
     )
 
 

@@ -12,7 +12,7 @@ from navietakie.aws.tables.keys import Item
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head, ReceiptKind
 from navietakie.domain.message import PARTICIPANTS, SIDES, Message, NewMessage, Sender, Side
-from navietakie.domain.orders import Rights
+from navietakie.domain.orders import NO_TOKEN, Rights, revoked_before
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -163,13 +163,21 @@ class Messages:
             {"Update": self._head_update(message.booking_code, before, after)},
         ]
 
-    def open_check(self, booking_code: str) -> Item:
-        """The condition that the booking is not closed: for a transaction that must not happen in a closed one."""
+    def rights_check(self, booking_code: str, side: Side, iat: int | None, *, speaks: bool) -> Item:
+        """The condition that the booking is open, the token of `side` is not revoked and, where it `speaks`, not muted.
+
+        For a transaction on something that must not happen otherwise.
+        """
+        valid, values = _not_revoked(side, iat)
+        conditions = ["attribute_not_exists(closed_at)", valid]
+        if speaks:
+            conditions.append(f"attribute_not_exists({side}_muted_at)")
         return {
             "ConditionCheck": {
                 "TableName": self.table,
                 "Key": keys.in_booking(booking_code, keys.HEAD),
-                "ConditionExpression": "attribute_not_exists(closed_at)",
+                "ConditionExpression": " AND ".join(conditions),
+                **({"ExpressionAttributeValues": values} if values else {}),
                 "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
             }
         }
@@ -266,21 +274,25 @@ class Messages:
         expiries = [int(item["expires_at"].get("N", "0")) for item in items]
         return Page([message_of(item) for item in items], position, min(expiries, default=None), cut)
 
-    def move_receipt(self, booking_code: str, side: Side, kind: ReceiptKind, seq: int) -> tuple[Head, bool]:
+    def move_receipt(
+        self, booking_code: str, side: Side, kind: ReceiptKind, seq: int, iat: int | None = NO_TOKEN
+    ) -> tuple[Head, bool]:
         """Moves a receipt forward to `seq`; the head as it is then, and whether that moved it.
 
-        It does not move where it stands at `seq` or beyond, or where `seq` was not given out yet.
+        It does not move where it stands at `seq` or beyond, where `seq` was not given out yet, or where the side's
+        token, issued at `iat`, is revoked.
         """
         mark = f"{side}_{kind}"
+        valid, values = _not_revoked(side, iat)
         try:
             with translated():
                 answer = self._client.update_item(
                     TableName=self.table,
                     Key=keys.in_booking(booking_code, keys.HEAD),
                     UpdateExpression="SET #mark = :seq",
-                    ConditionExpression="seq >= :seq AND (attribute_not_exists(#mark) OR #mark < :seq)",
+                    ConditionExpression=f"seq >= :seq AND (attribute_not_exists(#mark) OR #mark < :seq) AND {valid}",
                     ExpressionAttributeNames={"#mark": mark},
-                    ExpressionAttributeValues={":seq": {"N": str(seq)}},
+                    ExpressionAttributeValues={":seq": {"N": str(seq)}, **values},
                     ReturnValues="ALL_NEW",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
@@ -379,6 +391,14 @@ def head_of(item: Mapping[str, Any]) -> Head:
         allowances={name.removesuffix("_allowance"): n for name, n in numbers.items() if name.endswith("_allowance")},
         receipt_seqs={name: n for name, n in numbers.items() if name.endswith(("_delivered", "_read"))},
     )
+
+
+def _not_revoked(side: Side, iat: int | None) -> tuple[str, Item]:
+    """The condition on a head that the token of `side`, issued at `iat`, is not revoked, and its values."""
+    revoked_at = f"{side}_revoked_at"
+    if iat is None:
+        return f"attribute_not_exists({revoked_at})", {}
+    return f"(attribute_not_exists({revoked_at}) OR {revoked_at} < :iat)", {":iat": {"S": revoked_before(iat)}}
 
 
 def _attributes_of(rights: Rights) -> dict[str, str]:

@@ -1,0 +1,111 @@
+"""`make order BOOKING=… EVENT=side_muted SIDE=driver`: an order to a booking of a local or a deployed stack.
+
+It goes by direct invocation, so IAM decides who may give one. It is sent again under one id until it is answered: it is
+stored once.
+"""
+
+import json
+import os
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, cast
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from clients.deployment import NotFound, environment
+from clients.tokens import aws_of, required
+from local.stack import HOME
+from navietakie.domain.errors import Refusal
+from navietakie.domain.message import BookingCode, Fields, NewMessage, Participant
+from navietakie.domain.orders import OrderEvent, order_in
+
+TRIES: Final = 3
+WORDS: Final[dict[OrderEvent, str]] = {
+    "booking_closed": "The conversation is closed",
+    "booking_opened": "The conversation is open again",
+    "side_muted": "The {side} may not write for now",
+    "side_unmuted": "The {side} may write again",
+    "tokens_revoked": "The {side} has been signed out",
+}
+"""What everybody in the booking reads, unless TEXT says something else."""
+
+
+class Failed(Exception):
+    """The order was refused; the text says why."""
+
+
+Invoke = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class Wanted(Fields):
+    """What is to be ordered."""
+
+    booking: BookingCode
+    event: OrderEvent
+    side: Participant | None = None
+    text: str | None = None
+
+    def payload(self, id: str) -> dict[str, Any]:
+        """The order as send_message takes it; raises `invalid_request` for one that does not say whom it concerns."""
+        text = self.text or WORDS[self.event].format(side=self.side)
+        metadata = {"event": self.event, **({"side": self.side} if self.side else {})}
+        order_in(NewMessage(message=text, message_type="system", metadata=metadata))
+        return {
+            "function_type": "send_message",
+            "booking_code": self.booking,
+            "sender": "system",
+            "message_type": "system",
+            "message": text,
+            "client_message_id": id,
+            "metadata": metadata,
+        }
+
+
+def give(wanted: Wanted, invoke: Invoke) -> dict[str, Any]:
+    """Gives the order; the stored message. Raises Failed with what the function answered."""
+    payload = wanted.payload(f"order-{uuid.uuid4().hex}")
+    for attempt in range(1, TRIES + 1):
+        answer = invoke(payload)
+        body = cast(dict[str, Any], answer.get("body") or {})
+        if answer.get("statusCode") in (200, 201):
+            return body["message"]
+        error = cast(dict[str, Any], body.get("error") or {"code": "internal", "message": "the function failed"})
+        if error["code"] not in ("unavailable", "internal") or attempt == TRIES:
+            raise Failed(f"{error['code']}: {error['message']}")
+    raise AssertionError
+
+
+def invoker(environment: str, home: Path = HOME) -> Invoke:
+    """Invokes send_message of an environment."""
+    patient = Config(connect_timeout=5, read_timeout=40, retries={"total_max_attempts": 3})
+    functions: Any = boto3.client("lambda", config=patient, **cast(Any, aws_of(environment, home)))
+
+    def invoke(payload: dict[str, Any]) -> dict[str, Any]:
+        name = f"navietakie-send-message-{environment}"
+        return json.loads(functions.invoke(FunctionName=name, Payload=json.dumps(payload))["Payload"].read())
+
+    return invoke
+
+
+def main(home: Path = HOME) -> None:
+    """Gives the order that the environment variables name."""
+    try:
+        where = environment()
+        given = {"booking": required("BOOKING"), "event": required("EVENT")}
+        optional = {"side": os.environ.get("SIDE") or None, "text": os.environ.get("TEXT") or None}
+        wanted = Wanted.parse({**given, **optional})
+        stored = give(wanted, invoker(where, home))
+        print(f"{wanted.event} is message {stored['seq']} of {wanted.booking}, {stored['timestamp']}")
+    except (NotFound, Refusal, Failed) as reason:
+        usage = f"make order BOOKING=test EVENT={'|'.join(WORDS)} [SIDE=driver|passenger|agent] [TEXT=…] [ENV=…]"
+        sys.exit(f"{reason}\nUsage: {usage}")
+    except (BotoCoreError, ClientError) as error:
+        sys.exit(f"AWS says: {error}")
+
+
+if __name__ == "__main__":
+    main()
