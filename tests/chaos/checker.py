@@ -16,6 +16,7 @@ from tests.chaos.history import (
     Fields,
     Heard,
     History,
+    Opened,
     Rested,
     Synced,
 )
@@ -26,8 +27,8 @@ STATES: Mapping[str | None, set[str]] = {
     "connected": {"ended"},
     "ended": set(),
 }
-UNANSWERED = {"declined", "cancelled", "no_answer", "booking_closed"}
-ANSWERED = {"completed", "connection_lost", "booking_closed"}
+UNANSWERED = {"declined", "cancelled", "no_answer", "booking_closed", "revoked"}
+ANSWERED = {"completed", "connection_lost", "booking_closed", "revoked"}
 STORED = ("seq", "message_id", "timestamp", "sender", "message_type", "message", "client_message_id", "metadata")
 SETTLED = ("call_id", "caller", "state", "end_reason", "answered_by", "answered_at", "ended_at", "version")
 
@@ -46,11 +47,12 @@ def problems(history: History) -> list[str]:
             _nothing_else_stored(booking, events, tries, answers),
             _in_real_time(tries, answers),
             _closed_is_closed(booking),
+            _muted_is_mute(booking),
             _views(booking, events),
             _receipts(booking, tries, answers),
             _calls(booking, events, answers),
             _reasons(booking, events, tries),
-            _connections(events),
+            _connections(booking, events),
         ):
             found += [f"{name}: {problem}" for problem in check]
     return found
@@ -156,11 +158,28 @@ def _closed_is_closed(booking: Booking) -> Problems:
     """Between a close and the next opening neither side has a message."""
     closed = False
     for message in booking.messages:
-        event = (message["metadata"] or {}).get("event") if message["message_type"] == "system" else None
-        if event is not None:
+        event = _event_of(message)
+        if event in ("booking_closed", "booking_opened"):
             closed = event == "booking_closed"
         elif closed and message["sender"] != "system":
             yield f"seq {message['seq']} was stored in the closed booking"
+
+
+def _muted_is_mute(booking: Booking) -> Problems:
+    """Between the order that mutes a side and the one that lets it speak again it has no message."""
+    muted: set[str] = set()
+    for message in booking.messages:
+        event = _event_of(message)
+        if event == "side_muted":
+            muted.add(message["metadata"]["side"])
+        elif event == "side_unmuted":
+            muted.discard(message["metadata"]["side"])
+        elif message["sender"] in muted:
+            yield f"seq {message['seq']} was stored while its side was muted"
+
+
+def _event_of(message: Fields) -> Any:
+    return (message["metadata"] or {}).get("event") if message["message_type"] == "system" else None
 
 
 def _views(booking: Booking, events: list[Event]) -> Problems:
@@ -267,6 +286,7 @@ def _reasons(booking: Booking, events: list[Event], tries: Mapping[int, Asked]) 
             "completed": bool(given & {f"end by {caller}", f"end by {callee}"}),
             "booking_closed": closed,
             "connection_lost": bool(cut),
+            "revoked": any(_event_of(message) == "tokens_revoked" for message in booking.messages),
             "no_answer": call["ended_at"] > call["timestamp"],
         }
         if not holds.get(call["end_reason"], False):
@@ -275,11 +295,15 @@ def _reasons(booking: Booking, events: list[Event], tries: Mapping[int, Asked]) 
             yield f"call {call['call_id']} was answered, and nobody answered it"
 
 
-def _connections(events: list[Event]) -> Problems:
-    """Nobody is disowned whose connection nothing has happened to."""
+def _connections(booking: Booking, events: list[Event]) -> Problems:
+    """Nobody is disowned whose connection nothing has happened to, nor been ordered for its side."""
+    revoked = {it["metadata"]["side"] for it in booking.messages if _event_of(it) == "tokens_revoked"}
+    senders = {event.connection: event.sender for event in events if isinstance(event, Opened)}
     cut = {event.connection for event in events if isinstance(event, Cut)}
     for event in events:
         if isinstance(event, Disowned) and event.connection not in cut:
+            if senders.get(event.connection) in revoked:
+                continue
             yield f"{event.client} was disowned on {event.connection}, to which nothing had happened"
 
 

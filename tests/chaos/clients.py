@@ -430,12 +430,19 @@ class Company:
         self._ids = 0
 
     def live(self, times: int) -> None:
-        """Closes and opens the booking so many times, and leaves it open."""
+        """Closes and opens the booking, mutes a side for a while, revokes its tokens, so many times; leaves it open."""
         for _ in range(times):
             self.world.scheduler.pause(self.world.random.uniform(5.0, 40.0))
             self.tell("booking_closed")
             self.world.scheduler.pause(self.world.random.uniform(3.0, 12.0))
             self.tell("booking_opened")
+            side = self.world.random.choice(("driver", "passenger"))
+            self.world.scheduler.pause(self.world.random.uniform(1.0, 8.0))
+            self.tell("side_muted", side=side)
+            self.world.scheduler.pause(self.world.random.uniform(2.0, 8.0))
+            self.tell("side_unmuted", side=side)
+            self.world.scheduler.pause(self.world.random.uniform(1.0, 8.0))
+            self.tell("tokens_revoked", side=side)
 
     def tell(self, event: str, **metadata: Any) -> None:
         """Sends a system message until it is stored."""
