@@ -1,11 +1,15 @@
+import { consent } from './consent.js';
 import { h, icon, say, set } from './dom.js';
 import { Phone } from './phone.js';
-import { SIDES, address, isServer, keepToken, readSettings, tokenOf } from './settings.js';
+import { narrow } from './policy.js';
+import { BOOKING, SIDES, address, isBooking, isServer, keepToken, readSettings, tokenOf, trust } from './settings.js';
+import { quoted } from './shell.js';
 import { NAMES } from './texts.js';
 import { Wire } from './wire.js';
 
 const THEMES = { auto: 'as the system', light: 'light', dark: 'dark' };
-const settings = readSettings();
+const settings = await consent(readSettings());
+narrow(settings);
 const oneAtATime = matchMedia('(max-width: 759px)');
 const api = settings.api ?? location.origin;
 
@@ -123,17 +127,25 @@ function settingsDialog() {
     input.oninput();
     return { input, element };
   };
-  const pattern = '[A-Za-z0-9][A-Za-z0-9_\\-]{0,63}';
   const title = 'Letters, digits, _ and -: 64 at most, and first a letter or a digit';
+  const code = settings.wrong.booking ?? settings.booking;
   const fields = {
-    booking: field('Booking code', null, { value: settings.booking, required: true, pattern, title }),
+    booking: field('Booking code', null, { value: code, required: true, pattern: BOOKING, title }),
     api: server('api', 'REST address', 'What comes before /api/v1/. Empty: this server.'),
     ws: server('ws', 'WebSocket address', 'Empty: /ws on this server.'),
   };
-  const tokens = SIDES.map((side) => {
-    const value = tokenOf(settings.booking, side) ?? '';
-    return { side, ...field(`Token of the ${side}`, null, { value, type: 'password' }) };
-  });
+  const chosen = () =>
+    Object.fromEntries(Object.entries(fields).map(([name, { input }]) => [name, input.value.trim()]));
+  const tokens = SIDES.map((side) => ({ side, ...field(`Token of the ${side}`, null, { type: 'password' }) }));
+  const showKept = () => {
+    const { booking, api, ws } = chosen();
+    const known = isBooking(booking) && isServer('api', api) && isServer('ws', ws);
+    for (const { side, input } of tokens)
+      if (!input.dataset.typed) input.value = (known && tokenOf(chosen(), side)) || '';
+  };
+  for (const { input } of tokens) input.addEventListener('input', () => (input.dataset.typed = 'yes'));
+  for (const { input } of Object.values(fields)) input.addEventListener('input', showKept);
+  showKept();
   const close = h('button', { class: 'button', type: 'button', onclick: () => dialog.close() }, 'Cancel');
   const actions = h('div', { class: 'actions' }, close, h('button', { class: 'button main', type: 'submit' }, 'Open'));
   const all = [...Object.values(fields), ...tokens].map((each) => each.element);
@@ -146,16 +158,18 @@ function settingsDialog() {
   form.append(...all, actions);
   form.onsubmit = (event) => {
     event.preventDefault();
-    const chosen = Object.fromEntries(Object.entries(fields).map(([name, { input }]) => [name, input.value.trim()]));
-    for (const { side, input } of tokens) keepToken(chosen.booking, side, input.value);
-    location.assign(address({ ...chosen, phone: settings.phone }));
+    const next = chosen();
+    trust(next);
+    for (const { side, input } of tokens) keepToken(next, side, input.value);
+    location.assign(address({ ...next, phone: settings.phone }));
   };
   return h('dialog', { 'aria-labelledby': 'settings' }, form);
 }
 
 function curlLine() {
   const body = JSON.stringify({ booking_code: settings.booking, message: 'Hello from a terminal', sender: 'driver' });
-  const lines = [`curl -X POST ${api}/api/v1/send_message`, `-H 'content-type: application/json'`];
-  if (tokenOf(settings.booking, 'driver')) lines.push('-H "authorization: Bearer $TOKEN"');
-  return [...lines, `-d '${body}'`].join(' \\\n  ');
+  const url = `${new URL(api, location.href).href.replace(/\/+$/, '')}/api/v1/send_message`;
+  const lines = [`curl -X POST ${quoted(url)}`, `-H 'content-type: application/json'`];
+  if (tokenOf(settings, 'driver')) lines.push('-H "authorization: Bearer $TOKEN"');
+  return [...lines, `-d ${quoted(body)}`].join(' \\\n  ');
 }

@@ -6,7 +6,8 @@ import { Composer } from './composer.js';
 import { CuttableLine } from './cuttable.js';
 import { h, icon, keep, say, set } from './dom.js';
 import { Messages } from './messages.js';
-import { deviceOf, keepToken, tokenOf } from './settings.js';
+import { deviceOf, keepToken, storageFor, tokenOf } from './settings.js';
+import { quoted } from './shell.js';
 import { NAMES, count, endInWords, inWords, timeOfDay } from './texts.js';
 
 const NEWS_MS = 6_000;
@@ -17,6 +18,7 @@ export class Phone {
   side;
   chat;
   #peer;
+  #settings;
   #line = new CuttableLine();
   #attended = false;
   #news = null;
@@ -35,6 +37,7 @@ export class Phone {
    */
   constructor(side, settings, changed) {
     this.side = side;
+    this.#settings = settings;
     this.#peer = side === 'driver' ? 'passenger' : 'driver';
     this.#changed = changed;
     this.chat = new Conversation({
@@ -42,8 +45,9 @@ export class Phone {
       sender: side,
       api: settings.api,
       ws: settings.ws,
-      token: tokenOf(settings.booking, side),
+      token: tokenOf(settings, side),
       deviceId: deviceOf(side, newId),
+      storage: storageFor(settings),
       WebSocket: this.#line.WebSocket,
       fetch: this.#line.fetch,
     });
@@ -231,17 +235,17 @@ export class Phone {
 
   #refusal() {
     const { refusal, bookingCode } = this.chat;
-    const missing = refusal.code === 'unauthorized' && !tokenOf(bookingCode, this.side);
+    const missing = refusal.code === 'unauthorized' && !tokenOf(this.#settings, this.side);
     const words = missing ? 'A token is needed here' : inWords(refusal);
     if (!['unauthorized', 'token_expired', 'forbidden'].includes(refusal.code)) return { words, look: 'bad' };
     const token = h('input', { type: 'password', autocomplete: 'off', spellcheck: 'false', required: true });
     const use = h('button', { class: 'button main', type: 'submit' }, 'Connect');
-    const hint = h('small', {}, `make token BOOKING=${bookingCode} ROLE=${this.side}`);
+    const hint = h('small', {}, `make token BOOKING=${quoted(bookingCode)} ROLE=${this.side}`);
     const label = h('label', { class: 'field' }, `A token for the ${this.side}`, token, hint);
     const form = h('form', { class: 'ask-token' }, label, use);
     form.onsubmit = (event) => {
       event.preventDefault();
-      keepToken(bookingCode, this.side, token.value);
+      keepToken(this.#settings, this.side, token.value);
       this.chat.reconnect({ token: token.value.trim() });
     };
     return { words, look: 'bad', form };

@@ -4,39 +4,73 @@ import { address as serverAddress } from '../navietakie/platform.js';
  * What the page's address says: which booking, which deployment, which phones.
  *
  * `booking`, `api` (what comes before `/api/v1/`), `ws`, `phone` (`driver` or `passenger`: that one alone),
- * `driver_token`, `passenger_token`; in the query or, better for tokens, after the `#`, which no server sees. Tokens are
- * taken out of the address bar and kept for this tab. `wrong` holds what was given as `api` or `ws` and cannot be one.
+ * `driver_token`, `passenger_token`; in the query or, better for tokens, after the `#`, which no server sees. Anybody can
+ * make a link. So another server than the page's own is one only when the user has said so, a token goes to the server
+ * that it was given for and to no other, and one that is kept is not replaced without asking. Tokens are taken out of the
+ * address bar and kept for this tab. `wrong` holds what was given and cannot be.
  */
 const NAMES = ['booking', 'api', 'ws', 'phone'];
+const SERVER = /^[A-Za-z0-9._~:/[\]%-]*$/;
+const TRUSTED = 'navietakie servers';
 export const SIDES = ['driver', 'passenger'];
+export const BOOKING = '[A-Za-z0-9][A-Za-z0-9_\\-]{0,63}';
 
+/** The settings, and `tokens`: those that the link had. Nothing is kept or sent yet. */
 export function readSettings() {
   const given = new URLSearchParams(location.search);
   for (const [name, value] of new URLSearchParams(location.hash.slice(1))) given.set(name, value);
-  const booking = given.get('booking') || 'test';
-  for (const side of SIDES) {
-    if (given.has(`${side}_token`)) keepToken(booking, side, given.get(`${side}_token`));
-  }
-  const settings = { booking, wrong: {} };
+  const settings = { booking: given.get('booking') || 'test', wrong: {}, tokens: {} };
   for (const name of NAMES.slice(1)) settings[name] = given.get(name) || undefined;
-  for (const name of ['api', 'ws']) {
-    if (isServer(name, settings[name])) continue;
-    settings.wrong[name] = settings[name];
-    settings[name] = undefined;
+  for (const side of SIDES) {
+    const token = given.get(`${side}_token`)?.trim();
+    if (token) settings.tokens[side] = token;
   }
+  for (const [name, right] of [
+    ['booking', isBooking(settings.booking)],
+    ['api', isServer('api', settings.api)],
+    ['ws', isServer('ws', settings.ws)],
+  ]) {
+    if (right) continue;
+    settings.wrong[name] = settings[name];
+    settings[name] = name === 'booking' ? 'test' : undefined;
+  }
+  if (Object.keys(settings.wrong).length) settings.tokens = {}; // for whom they are is not known
   settings.phones = SIDES.includes(settings.phone) ? [settings.phone] : SIDES;
   history.replaceState(null, '', address({ ...settings, ...settings.wrong }));
   return settings;
 }
 
+export const isBooking = (code) => new RegExp(`^${BOOKING}$`).test(code);
+
 /** Whether `api` or `ws` may be at that address; nowhere means on this server. */
 export function isServer(name, value) {
   try {
-    return !value || Boolean(serverAddress(name, value));
+    return !value || (SERVER.test(value) && Boolean(serverAddress(name, value)));
   } catch {
     return false;
   }
 }
+
+/** Where requests and frames go: the origins of `api` and `ws`. */
+export function originsOf({ api, ws }) {
+  const http = (name, value) => new URL(serverAddress(name, value).replace(/^ws/, 'http')).origin;
+  return { api: api ? http('api', api) : location.origin, ws: ws ? http('ws', ws) : location.origin };
+}
+
+const nameOf = (server) => Object.values(originsOf(server)).join(' ');
+
+/** Whether nobody but the link has named this server. */
+export function isForeign(settings) {
+  if (Object.values(originsOf(settings)).every((origin) => origin === location.origin)) return false;
+  return !trusted().includes(nameOf(settings));
+}
+
+/** Remembers for this tab that the user wants to talk to this server. */
+export function trust(settings) {
+  sessionStorage.setItem(TRUSTED, JSON.stringify([...new Set([...trusted(), nameOf(settings)])]));
+}
+
+const trusted = () => JSON.parse(sessionStorage.getItem(TRUSTED) ?? '[]');
 
 /** The page's address with these settings, without tokens. */
 export function address(settings) {
@@ -45,14 +79,16 @@ export function address(settings) {
   return location.pathname + (query ? `?${query}` : '');
 }
 
-export function tokenOf(booking, side) {
-  return sessionStorage.getItem(`navietakie token ${booking} ${side}`) ?? undefined;
+const tokenKey = (settings, side) => `navietakie token ${nameOf(settings)} ${settings.booking} ${side}`;
+
+/** The token that was given for this booking and side at this very server. */
+export function tokenOf(settings, side) {
+  return sessionStorage.getItem(tokenKey(settings, side)) ?? undefined;
 }
 
-export function keepToken(booking, side, token) {
-  const name = `navietakie token ${booking} ${side}`;
-  if (token) sessionStorage.setItem(name, token.trim());
-  else sessionStorage.removeItem(name);
+export function keepToken(settings, side, token) {
+  if (token) sessionStorage.setItem(tokenKey(settings, side), token.trim());
+  else sessionStorage.removeItem(tokenKey(settings, side));
 }
 
 /** The id of this tab's phone: the same after a reload, another in another tab. */
@@ -60,4 +96,20 @@ export function deviceOf(side, newId) {
   const name = `navietakie device ${side}`;
   if (!sessionStorage.getItem(name)) sessionStorage.setItem(name, `${side}-${newId().slice(0, 12)}`);
   return sessionStorage.getItem(name);
+}
+
+/** Where unsent messages are kept: what was written for one server is not sent to another. */
+export function storageFor(settings) {
+  if (!Object.values(originsOf(settings)).some((origin) => origin !== location.origin)) return undefined;
+  const prefix = `${nameOf(settings)} `;
+  const own = () => Object.keys(localStorage).filter((key) => key.startsWith(prefix));
+  return {
+    get length() {
+      return own().length;
+    },
+    key: (index) => own()[index]?.slice(prefix.length) ?? null,
+    getItem: (key) => localStorage.getItem(prefix + key),
+    setItem: (key, value) => localStorage.setItem(prefix + key, value),
+    removeItem: (key) => localStorage.removeItem(prefix + key),
+  };
 }
