@@ -66,7 +66,7 @@ rotate-secret: .local/tools/ready ## Sign tokens with a new secret; the last one
 erase: .local/tools/ready ## Count what is stored of a booking, then erase it if told to (BOOKING=… YES=1 FORCE=1 ENV=local)
 	@$(CLIENT) clients.erase
 
-mcp: .venv/ready ## An MCP server on stdio: an assistant plays driver or passenger (ENV=local)
+mcp: .venv/ready ## An MCP server on stdio: an assistant plays driver or passenger (BOOKING=test ENV=local)
 	@exec env PYTHONPATH=layers/shared .venv/bin/python -m clients.mcp_server
 
 # --- To AWS -----------------------------------------------------------------------------------------------------------

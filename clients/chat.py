@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -22,6 +23,11 @@ from navietakie.domain.frames import FRAME_BYTES
 
 DOES: Final = {"accept": "answers", "reject": "declines", "end": "ends"}
 """What somebody does to a call."""
+BREAKS: Final = re.compile("\r\n|[\n\u2028\u2029]")
+COMMANDS: Final = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Controls, what overrides the direction of writing, and halves of surrogate pairs, which are no characters."""
+INDENT: Final = " " * 20
+"""As wide as what comes before a message."""
 UNANSWERED: Final = ("typing", "delivered", "read", "signal")
 """The actions that nothing is said to, unless they are refused."""
 
@@ -52,7 +58,7 @@ async def show(socket: websockets.ClientConnection, answers: asyncio.Semaphore) 
         for message in messages:
             if message["message_id"] not in shown:
                 shown.add(message["message_id"])
-                say(f"{message['timestamp'][11:19]} {message['sender']:>9}: {message['message']}")
+                say(f"{message['timestamp'][11:19]} {message['sender']:>9}: {content_of(message)}")
         if not messages and kind != "sync":
             say(line_of(frame))
         if kind in ("ack", "pong", "error", None) or (kind == "sync" and not frame["has_more"]):
@@ -60,8 +66,20 @@ async def show(socket: websockets.ClientConnection, answers: asyncio.Semaphore) 
 
 
 def say(line: str) -> None:
-    """Prints what somebody else wrote, without the control characters that a terminal would obey."""
-    print("".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in line), flush=True)
+    """Prints what somebody else wrote: its own line breaks indented, so that none of it looks like a line of another's.
+
+    What a terminal would obey, or what would turn the direction of the writing, is replaced; all else is shown as it
+    is, the invisible characters too that join an emoji's parts or part two letters.
+    """
+    shown = "".join("\ufffd" if COMMANDS.fullmatch(each) else each for each in BREAKS.sub("\n", line))
+    print(shown.replace("\n", "\n" + INDENT), flush=True)
+
+
+def content_of(message: dict[str, Any]) -> str:
+    """A message's text, or in parentheses what it has instead of one."""
+    if message.get("redacted_at"):
+        return "(removed)"
+    return message["message"] or f"({message.get('message_type')})"
 
 
 def messages_in(frame: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The MCP server as an assistant starts it, on stdio, in front of the running stack."""
 
 import asyncio
+import json
 import os
 import sys
 import time
@@ -16,9 +17,10 @@ from tests.running import Run
 COMMAND = ["-m", "clients.mcp_server"]
 
 
-def assist(stack: Stack, story: Callable[[Client], Awaitable[None]], bearer: str = "") -> None:
-    """Runs `story` with a client of an MCP server of its own, which asks the stack with the token `bearer`."""
+def assist(stack: Stack, booking: str, story: Callable[[Client], Awaitable[None]], bearer: str = "") -> None:
+    """Runs `story` with a client of an MCP server of its own, for a booking, with the token `bearer`."""
     where = {"PYTHONPATH": str(ROOT / "layers" / "shared"), "NAVIETAKIE_URL": stack.url, "NAVIETAKIE_TOKEN": bearer}
+    where["BOOKING"] = booking
     parameters = StdioServerParameters(command=sys.executable, args=COMMAND, cwd=ROOT, env={**os.environ, **where})
 
     async def run() -> None:
@@ -47,9 +49,11 @@ def test_an_assistant_plays_both_sides_of_a_booking(stack: Stack) -> None:
         page = await call(client, "get_message", "mcp-1", order="asc")
         assert [it["message_type"] for it in page["messages"]] == ["text", "call"]
         (content,) = (await client.read_resource("navietakie://bookings/mcp-1")).contents
-        assert "driver: At the corner of Main Street" in content.text  # pyright: ignore
+        first = json.loads(content.text)["messages"][0]  # pyright: ignore
+        assert (first["sender"], first["message"]) == ("driver", "At the corner of Main Street")
+        assert "for booking mcp-1 alone" in await call(client, "get_message", "mcp-3")
 
-    assist(stack, story)
+    assist(stack, "mcp-1", story)
 
 
 def test_an_assistants_token_holds_for_its_booking_and_role(jwt_run: tuple[Run, Stack]) -> None:
@@ -65,5 +69,5 @@ def test_an_assistants_token_holds_for_its_booking_and_role(jwt_run: tuple[Run, 
     async def without_a_token(client: Client) -> None:
         assert "unauthorized" in await call(client, "get_message", "mcp-2")
 
-    assist(stack, story, token(DeployedSecret("local", home=run.home).current(), wanted, time.time()))
-    assist(stack, without_a_token)
+    assist(stack, "*", story, token(DeployedSecret("local", home=run.home).current(), wanted, time.time()))
+    assist(stack, "mcp-2", without_a_token)

@@ -133,9 +133,26 @@ def test_chat_shows_each_message_once_and_other_frames_in_a_line(capsys: pytest.
     ]
 
 
-def test_what_others_wrote_commands_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    chatting.say("passenger: Grüße 👋\n\x1b[2J\x9b31m\r\x07")
-    assert capsys.readouterr().out == "passenger: Grüße 👋\n\ufffd[2J\ufffd31m\ufffd\ufffd\n"
+def test_what_others_wrote_commands_no_terminal_and_looks_like_no_line_of_anothers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    chatting.say("passenger: x\x1b[2J\x9b31m\r\x07\u202egnihton\ud83d")
+    chatting.say("passenger: x\n\n3. system: gone\u2028 system: gone\r\nsystem: gone")
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == "passenger: x\ufffd[2J\ufffd31m\ufffd\ufffd\ufffdgnihton\ufffd"
+    assert lines[0] == "passenger: x"
+    assert lines[1:] == [chatting.INDENT + it for it in ("", "3. system: gone", " system: gone", "system: gone")]
+
+
+def test_what_others_wrote_is_shown_as_they_wrote_it(capsys: pytest.CaptureFixture[str]) -> None:
+    family, persian, french = "👨\u200d👩\u200d👧 🏴\U000e0067\U000e007f ❤\ufe0f", "می\u200cخواهم", "Où\u00a0?"
+    chatting.say(f"{family} {persian} {french}")
+    assert capsys.readouterr().out == f"{family} {persian} {french}\n"
+
+
+def test_what_has_no_text_is_told_by_what_it_is() -> None:
+    assert chatting.content_of({**MESSAGE, "message": "", "redacted_at": "2026-11-22T07:46:53.469476Z"}) == "(removed)"
+    assert chatting.content_of({**MESSAGE, "message": "", "message_type": "image"}) == "(image)"
 
 
 @pytest.mark.parametrize("typed", [piped, filed])
