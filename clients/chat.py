@@ -11,16 +11,25 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, Final
 from urllib.parse import urlencode
 
 import websockets
 
-from clients.deployment import Deployment, NotFound, environment
+from clients.command import Command, Failed, Option
+from clients.deployment import Deployment
 from clients.tokens import DeployedSecret, Wanted, token
-from navietakie.domain.errors import Refusal
 from navietakie.domain.frames import FRAME_BYTES
 
+COMMAND: Final = Command(
+    "chat",
+    "A booking in the terminal: what is typed is sent, what comes is shown.",
+    (
+        Option("booking", "test", "names the conversation", "test"),
+        Option("role", "passenger|driver", "whom to be", "passenger"),
+    ),
+)
 DOES: Final = {"accept": "answers", "reject": "declines", "end": "ends"}
 """What somebody does to a call."""
 BREAKS: Final = re.compile("\r\n|[\n\u2028\u2029]")
@@ -167,18 +176,20 @@ def is_answered(frame: str) -> bool:
         return True
 
 
-def main() -> None:
-    """Connects as the environment variables BOOKING, ROLE and ENV say; ends with 1 unless the user left."""
-    try:
-        deployment = Deployment.find(environment())
-        booking, role = os.environ.get("BOOKING") or "test", os.environ.get("ROLE") or "passenger"
-        wanted = Wanted.parse({"booking": booking, "role": role, "sub": role, "ttl": 7200})
-        subprotocols = [websockets.Subprotocol("navietakie.v1")]
-        if deployment.auth_mode == "jwt":
-            minted = token(DeployedSecret(deployment.environment).current(), wanted, time.time())
-            subprotocols.append(websockets.Subprotocol(f"bearer.{minted}"))
-    except (NotFound, Refusal) as reason:
-        sys.exit(f"{reason}\nUsage: make chat BOOKING=test ROLE=passenger|driver [ENV=local|staging|production]")
+def main(argv: Sequence[str] = ()) -> None:
+    """Connects as BOOKING, ROLE and ENV say; ends with 1 unless the user left."""
+    COMMAND.run(argv, converse)
+
+
+def converse(told: Mapping[str, str]) -> None:
+    """Chats until the user leaves; raises Failed where the connection ends first."""
+    deployment = Deployment.find(told["env"])
+    role = told["role"]
+    wanted = Wanted.parse({"booking": told["booking"], "role": role, "sub": role, "ttl": 7200})
+    subprotocols = [websockets.Subprotocol("navietakie.v1")]
+    if deployment.auth_mode == "jwt":
+        minted = token(DeployedSecret(deployment.environment).current(), wanted, time.time())
+        subprotocols.append(websockets.Subprotocol(f"bearer.{minted}"))
     url = f"{deployment.websocket_url}?{urlencode({'booking_code': wanted.booking, 'sender': wanted.role})}"
     try:
         # Not sys.stdin: at its end Python closes that, and dies if a thread still reads it.
@@ -186,10 +197,10 @@ def main() -> None:
     except KeyboardInterrupt:
         pass
     except websockets.ConnectionClosed as closed:
-        sys.exit(f"The connection ended: {f'code {closed.rcvd}' if closed.rcvd else 'it broke'}")
+        raise Failed(f"The connection ended: {f'code {closed.rcvd}' if closed.rcvd else 'it broke'}") from None
     except (OSError, websockets.WebSocketException) as error:
-        sys.exit(f"The connection ended: {error}")
+        raise Failed(f"The connection ended: {error}") from None
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

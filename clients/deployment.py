@@ -4,18 +4,21 @@
 """
 
 import json
-import os
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Self
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from clients.command import Command, Failed
 from local.stack import Stack
 
+COMMAND = Command("config", "Prints the addresses of a deployment as JSON, for a front end.")
 
-class NotFound(Exception):
+
+class NotFound(Failed):
     """There is no such deployment, or it is not running; the text says what to do."""
 
 
@@ -44,21 +47,14 @@ class Deployment:
         return cls(environment, outputs["RestApiUrl"], outputs["WebSocketUrl"], outputs["AuthMode"])
 
 
-def environment() -> str:
-    """`local`, `staging` or `production`, as the environment variable ENV says, or `local`; raises NotFound."""
-    name = os.environ.get("ENV") or "local"
-    if name not in ("local", "staging", "production"):
-        raise NotFound(f"ENV is local, staging or production, not {name}")
-    return name
+def main(argv: Sequence[str] = ()) -> None:
+    """Prints the deployment that the option or environment variable ENV names, as JSON."""
 
+    def config(told: Mapping[str, str]) -> None:
+        print(json.dumps(asdict(Deployment.find(told["env"])), indent=2))
 
-def main() -> None:
-    """Prints the deployment that the environment variable ENV names, as JSON."""
-    try:
-        print(json.dumps(asdict(Deployment.find(environment())), indent=2))
-    except NotFound as reason:
-        sys.exit(str(reason))
+    COMMAND.run(argv, config)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

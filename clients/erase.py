@@ -5,21 +5,20 @@ stopped and run again at any time. The head goes last, and only if nothing was s
 is left without one, which the numbers of a new history would collide with.
 """
 
-import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from clients.deployment import NotFound, environment
-from clients.tokens import aws_of, required
+from clients.command import BOOKING, YES, Command, Failed, Option
+from clients.tokens import aws_of
 from local.stack import HOME
 from navietakie.aws.tables import keys
 from navietakie.aws.tables.calls import Calls
@@ -34,6 +33,12 @@ from navietakie.domain.message import BookingCode, Fields
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+COMMAND: Final = Command(
+    "erase",
+    "Counts what is stored of a booking, then erases it if told to.",
+    (BOOKING, YES, Option("force", "1", "1: erase it although it is in use")),
+    "Run it again to erase what is left.",
+)
 BATCH: Final = 25
 """The most that one BatchWriteItem takes."""
 FRUITLESS: Final = 10
@@ -176,9 +181,9 @@ def bar(done: int, total: int) -> None:
         sys.stderr.flush()
 
 
-def confirmed(booking: str) -> bool:
+def confirmed(booking: str, told: Mapping[str, str]) -> bool:
     """Whether it shall be done: YES=1 says so, or whoever sits at the terminal types the booking code."""
-    if os.environ.get("YES") == "1":
+    if told["yes"] == "1":
         return True
     if not sys.stdin.isatty():
         return False
@@ -186,11 +191,12 @@ def confirmed(booking: str) -> bool:
     return sys.stdin.readline().strip() == booking
 
 
-def main(home: Path = HOME) -> None:
-    """Erases the booking that the environment variable BOOKING names from the environment ENV; see `make help`."""
-    try:
-        where = environment()
-        booking = Wanted.parse({"booking": required("BOOKING")}).booking
+def main(argv: Sequence[str] = (), home: Path = HOME) -> None:
+    """Erases the booking that BOOKING names from the environment ENV; see `make help`."""
+
+    def look_and_erase(told: Mapping[str, str]) -> None:
+        where = told["env"]
+        booking = Wanted.parse({"booking": told["booking"]}).booking
         patient = Config(retries={"mode": "standard", "total_max_attempts": 8})
         client: DynamoDBClient = boto3.client("dynamodb", config=patient, **cast(Any, aws_of(where, home)))
         stored = Stored(client, where, booking)
@@ -200,19 +206,18 @@ def main(home: Path = HOME) -> None:
             print(f"{count:>10,} {what}")
         if not any(found.counts.values()):
             print("There is nothing to erase.")
-        elif found.in_use and os.environ.get("FORCE") != "1":
-            sys.exit(f"{found.in_use}: what is erased now may be written again. FORCE=1 erases all the same.")
-        elif confirmed(booking):
+        elif found.in_use and told["force"] != "1":
+            raise Failed(f"{found.in_use}: what is erased now may be written again. FORCE=1 erases all the same.")
+        elif confirmed(booking, told):
             print(f"Erased: {stored.erase(found, bar):,} items.")
         else:
             print("Nothing was erased. YES=1 erases it.")
-    except (NotFound, Refusal) as reason:
-        sys.exit(f"{reason}\nUsage: make erase BOOKING=test [YES=1] [FORCE=1] [ENV=local|staging|production]")
-    except (BotoCoreError, ClientError) as error:
-        sys.exit(f"AWS says: {error}\nRun it again to erase what is left.")
+
+    try:
+        COMMAND.run(argv, look_and_erase)
     except KeyboardInterrupt:
         sys.exit("\nStopped. Run it again to erase what is left.")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 import httpx
@@ -21,12 +21,19 @@ from mcp.server.mcpserver.exceptions import ResourceError, ToolError
 from mcp_types import CallToolResult, InputRequiredResult, ToolAnnotations
 from pydantic import Field, ValidationError
 
-from clients.deployment import Deployment, NotFound, environment
+from clients.command import Command, Failed, Option
+from clients.deployment import Deployment
 from clients.tokens import DeployedSecret, Wanted, token
 from navietakie.domain.call import Action
 from navietakie.domain.errors import Refusal
 from navietakie.domain.message import BookingCode, ClientId, Side
 
+COMMAND: Final = Command(
+    "mcp",
+    "An MCP server on standard input and output, for an assistant. With NAVIETAKIE_URL (and NAVIETAKIE_TOKEN) in its "
+    "environment it talks to that address.",
+    (Option("booking", "test", "the one booking that it serves; * for all", "test"),),
+)
 PATIENCE_SECONDS: Final = 30.0
 TOKEN_SECONDS: Final = 300
 TRANSCRIPT: Final = 100
@@ -97,7 +104,7 @@ class Api:
             raise Refused(f"forbidden: This server is for booking {self._booking} alone")
         try:
             url, bearer = await asyncio.to_thread(self._access, fields["booking_code"], role)
-        except (NotFound, Refusal, BotoCoreError, ClientError) as reason:
+        except (Failed, Refusal, BotoCoreError, ClientError) as reason:
             raise Refused(str(reason)) from None
         given = {name: value for name, value in fields.items() if value is not None}
         how: dict[str, Any] = {"params": given} if method == "GET" else {"json": given}
@@ -229,18 +236,18 @@ def of_url(url: str, bearer: str | None) -> Access:
     return lambda booking_code, role: (url, bearer)
 
 
-def main() -> None:
+def main(argv: Sequence[str] = ()) -> None:
     """Serves until standard input ends."""
-    booking = os.environ.get("BOOKING") or "test"
-    if url := os.environ.get("NAVIETAKIE_URL"):
-        access = of_url(url.rstrip("/"), os.environ.get("NAVIETAKIE_TOKEN"))
-    else:
-        try:
-            access = of_environment(environment())
-        except NotFound as reason:
-            sys.exit(str(reason))
-    server(Api(access, booking)).run()
+
+    def serve(told: Mapping[str, str]) -> None:
+        if url := os.environ.get("NAVIETAKIE_URL"):
+            access = of_url(url.rstrip("/"), os.environ.get("NAVIETAKIE_TOKEN"))
+        else:
+            access = of_environment(told["env"])
+        server(Api(access, told["booking"])).run()
+
+    COMMAND.run(argv, serve)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

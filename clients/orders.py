@@ -5,21 +5,18 @@ stored once.
 """
 
 import json
-import os
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
-from clients.deployment import NotFound, environment
-from clients.tokens import aws_of, required
+from clients.command import BOOKING, Command, Failed, Option
+from clients.tokens import aws_of
 from local.stack import HOME
-from navietakie.domain.errors import Refusal
 from navietakie.domain.message import BookingCode, Fields, NewMessage, Participant
 from navietakie.domain.orders import OrderEvent, order_in
 
@@ -34,9 +31,16 @@ WORDS: Final[dict[OrderEvent, str]] = {
 """What everybody in the booking reads, unless TEXT says something else."""
 
 
-class Failed(Exception):
-    """The order was refused; the text says why."""
-
+COMMAND: Final = Command(
+    "order",
+    "Gives an order to a booking.",
+    (
+        BOOKING,
+        Option("event", "|".join(WORDS), "what is ordered", None),
+        Option("side", "driver", "driver, passenger or agent: whom it concerns"),
+        Option("text", "…", "what everybody in the booking reads"),
+    ),
+)
 
 Invoke = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -91,21 +95,17 @@ def invoker(environment: str, home: Path = HOME) -> Invoke:
     return invoke
 
 
-def main(home: Path = HOME) -> None:
-    """Gives the order that the environment variables name."""
-    try:
-        where = environment()
-        given = {"booking": required("BOOKING"), "event": required("EVENT")}
-        optional = {"side": os.environ.get("SIDE") or None, "text": os.environ.get("TEXT") or None}
-        wanted = Wanted.parse({**given, **optional})
-        stored = give(wanted, invoker(where, home))
+def main(argv: Sequence[str] = (), home: Path = HOME) -> None:
+    """Gives the order that the options or environment variables name."""
+
+    def order(told: Mapping[str, str]) -> None:
+        given = {name: told[name] or None for name in ("booking", "event", "side", "text")}
+        wanted = Wanted.parse(given)
+        stored = give(wanted, invoker(told["env"], home))
         print(f"{wanted.event} is message {stored['seq']} of {wanted.booking}, {stored['timestamp']}")
-    except (NotFound, Refusal, Failed) as reason:
-        usage = f"make order BOOKING=test EVENT={'|'.join(WORDS)} [SIDE=driver|passenger|agent] [TEXT=…] [ENV=…]"
-        sys.exit(f"{reason}\nUsage: {usage}")
-    except (BotoCoreError, ClientError) as error:
-        sys.exit(f"AWS says: {error}")
+
+    COMMAND.run(argv, order)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

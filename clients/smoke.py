@@ -5,23 +5,20 @@ import json
 import sys
 import time
 import uuid
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, ClientWebSocketResponse, WSMsgType
 
-from clients.deployment import Deployment, NotFound, environment
+from clients.command import Command, Failed
+from clients.deployment import Deployment
 from clients.tokens import DeployedSecret, Wanted, token
-from navietakie.domain.errors import Refusal
 
 PATIENCE = ClientTimeout(total=30)  # a cold start in a private network takes its time
 SUBPROTOCOL = "navietakie.v1"
-
-
-class Failed(Exception):
-    """The deployment did not do what it should; the text says what."""
+COMMAND = Command("smoke", "A short ride through a deployment's real addresses, in a booking of its own.")
 
 
 @dataclass
@@ -129,10 +126,11 @@ def step(what: str) -> Generator[None]:
     print(f"  ✓ {what} ({(time.monotonic() - begin) * 1000:.0f} ms)", flush=True)
 
 
-def main() -> None:
-    """Rides through the deployment that the environment variable ENV names; ends with 1 when it is not well."""
-    try:
-        deployment = Deployment.find(environment())
+def main(argv: Sequence[str] = ()) -> None:
+    """Rides through the deployment that ENV names; ends with 1 when it is not well."""
+
+    def check(told: Mapping[str, str]) -> None:
+        deployment = Deployment.find(told["env"])
         booking = f"smoke-{uuid.uuid4().hex[:12]}"
         tokens: dict[str, str] = {}
         if deployment.auth_mode == "jwt":
@@ -142,10 +140,10 @@ def main() -> None:
                 tokens[role] = token(secret, wanted, time.time())
         print(f"{deployment.environment}: {deployment.rest_url} and {deployment.websocket_url}, booking {booking}")
         asyncio.run(ride(deployment, booking, tokens))
-    except (NotFound, Refusal, Failed) as failure:
-        sys.exit(str(failure))
-    print("All checks passed.")
+        print("All checks passed.")
+
+    COMMAND.run(argv, check)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

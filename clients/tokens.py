@@ -1,21 +1,21 @@
 """`make token` and `make rotate-secret`: tokens for a local or a deployed stack, and a new secret to sign them.
 
-What is wanted comes as environment variables, which is how make hands its own on. On standard output there is the
-result and nothing else. Whoever may read the function's settings and the secret can make tokens: nobody else.
+What is wanted comes as options, or as environment variables, which is how make hands its own on. On standard output
+there is the result and nothing else. Whoever may read the function's settings and the secret can make tokens: nobody
+else.
 """
 
-import os
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import boto3
 import jwt
-from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import Field
 
-from clients.deployment import NotFound, environment
+from clients.command import BOOKING, Command, Failed, Option
 from local.stack import HOME, Stack
 from navietakie.domain.errors import Refusal
 from navietakie.domain.message import BookingCode, Fields, Label, Sender
@@ -23,6 +23,21 @@ from navietakie.doors.identity import AUDIENCE
 
 SECRETS = {"token": "TOKEN_SECRET_ARN", "proxy": "PROXY_SECRET_ARN"}
 """The settings of the websocket function that name them; a stack has the second in proxy mode only."""
+MINT = Command(
+    "token",
+    "Prints a token.",
+    (
+        BOOKING,
+        Option("role", "driver", "driver, passenger, agent or system", None),
+        Option("ttl", "3600", "how many seconds it is good for", "3600"),
+        Option("sub", "…", "whom it is for; the role if nothing is said"),
+    ),
+)
+ROTATE = Command(
+    "rotate-secret",
+    "Signs with a new secret; the last one stays valid.",
+    (Option("secret", "proxy", "token or proxy", "token"),),
+)
 
 
 class Wanted(Fields):
@@ -94,42 +109,35 @@ def aws_of(environment: str, home: Path = HOME) -> dict[str, str]:
     return stack.access.client
 
 
-def required(name: str) -> str:
-    """What an environment variable says; raises the Refusal `invalid_request` where it is missing or empty."""
-    if not (value := os.environ.get(name)):
-        raise Refusal("invalid_request", f"{name} is missing")
-    return value
+def main(argv: Sequence[str], home: Path = HOME) -> None:
+    """Runs `mint` or `rotate`, the first argument, as the rest and the environment say."""
 
+    def mint(told: Mapping[str, str]) -> None:
+        ttl = told["ttl"]
+        wanted = Wanted.parse(
+            {
+                "booking": told["booking"],
+                "role": told["role"],
+                "sub": told["sub"] or told["role"],
+                "ttl": int(ttl) if ttl.isdecimal() else ttl,
+            }
+        )
+        print(token(DeployedSecret(told["env"], home=home).current(), wanted, time.time()))
 
-def main(command: str, home: Path = HOME) -> None:
-    """Runs `mint` or `rotate` as the environment says."""
-    try:
-        where = environment()
-        if command == "mint":
-            booking, role, ttl = required("BOOKING"), required("ROLE"), os.environ.get("TTL") or "3600"
-            wanted = Wanted.parse(
-                {
-                    "booking": booking,
-                    "role": role,
-                    "sub": os.environ.get("SUB") or role,
-                    "ttl": int(ttl) if ttl.isdecimal() else ttl,
-                }
-            )
-            print(token(DeployedSecret(where, home=home).current(), wanted, time.time()))
-        else:
-            which = "proxy" if os.environ.get("SECRET") == "proxy" else "token"
-            DeployedSecret(where, which, home=home).rotate()
-            print(
-                f"The {which} secret of {where} is a new one. What the last one signed stays valid until the "
-                "next rotation, so go on signing with that for a minute: until then a running function may not know "
-                "the new one. It forgets older ones within 15 minutes."
-            )
-    except (NotFound, Refusal) as reason:
-        usage = "make token BOOKING=test ROLE=driver [TTL=3600] [SUB=…]" if command == "mint" else "make rotate-secret"
-        sys.exit(f"{reason}\nUsage: {usage} [ENV=local|staging|production]")
-    except (BotoCoreError, ClientError) as error:
-        sys.exit(f"AWS says: {error}")
+    def rotate(told: Mapping[str, str]) -> None:
+        which = told["secret"]
+        if which not in ("token", "proxy"):
+            raise Failed(f"SECRET is token or proxy, not {which}")
+        DeployedSecret(told["env"], which, home=home).rotate()
+        print(
+            f"The {which} secret of {told['env']} is a new one. What the last one signed stays valid until the "
+            "next rotation, so go on signing with that for a minute: until then a running function may not know "
+            "the new one. It forgets older ones within 15 minutes."
+        )
+
+    command, act = {"mint": (MINT, mint), "rotate": (ROTATE, rotate)}[argv[0]]
+    command.run(argv[1:], act)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:] if sys.argv[1:2] in (["mint"], ["rotate"]) else ["mint", *sys.argv[1:]])

@@ -142,7 +142,7 @@ def test_a_rotated_secret_and_the_one_before_it_are_both_good(
     secret = DeployedSecret("local", home=run.home)
     before, first = mint("ride-g", "driver"), secret.current()
     monkeypatch.delenv("ENV", raising=False)
-    tokens.main("rotate", run.home)
+    tokens.main(["rotate"], run.home)
     try:
         after = mint("ride-g", "driver")
         assert secret.versions() == [secret.current(), first]
@@ -163,7 +163,7 @@ def test_make_token_prints_a_token_and_nothing_else(
     for name, value in {"BOOKING": "ride-h", "ROLE": "driver", "TTL": "60"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("ENV", raising=False)
-    tokens.main("mint", run.home)
+    tokens.main(["mint"], run.home)
     printed = capsys.readouterr().out
     assert printed.count("\n") == 1
     assert ask(stack, printed.strip(), "GET", "get_message", booking_code="ride-h").is_success

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
-from clients import erase
+from clients import command, erase
 from clients.erase import Stored
 from get_message.app import handler as get_message
 from make_call.app import handler as make_call
@@ -58,11 +58,10 @@ def run(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callab
         with monkeypatch.context() as patch:
             for name in ("YES", "FORCE"):
                 patch.delenv(name, raising=False)
-            for name, value in {"BOOKING": "test", **variables}.items():
+            patch.setattr(command, "ENVIRONMENTS", (*command.ENVIRONMENTS, "test"))  # as moto's tables are called
+            for name, value in {"BOOKING": "test", "ENV": "test", **variables}.items():
                 patch.setenv(name, value)
-            if "ENV" not in variables:
-                patch.setattr(erase, "environment", lambda: "test")  # as moto's tables are called
-            erase.main(tmp_path)
+            erase.main(home=tmp_path)
 
     return run
 

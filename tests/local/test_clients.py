@@ -17,6 +17,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from clients import chat as chatting
 from clients import deployment, erase, mcp_server, orders, smoke, tokens
 from clients.chat import chat
+from clients.command import BOOKING, YES, Command, Failed
 from clients.deployment import Deployment
 from navietakie.domain.errors import Refusal
 
@@ -237,13 +238,21 @@ def test_the_smoke_test_says_what_api_gateway_said() -> None:
             await socket.send_json({"action": "ping"})
             await smoke.frame(socket, "pong")
 
-    with pytest.raises(smoke.Failed, match=r"Internal server error \(request r-1\)"):
+    with pytest.raises(Failed, match=r"Internal server error \(request r-1\)"):
         asyncio.run(run())
 
 
 @pytest.mark.parametrize(
     "main",
-    [chatting.main, deployment.main, smoke.main, erase.main, mcp_server.main, orders.main, lambda: tokens.main("mint")],
+    [
+        chatting.main,
+        deployment.main,
+        smoke.main,
+        erase.main,
+        mcp_server.main,
+        orders.main,
+        lambda: tokens.main(["mint"]),
+    ],
     ids=["chat", "config", "smoke", "erase", "mcp", "order", "token"],
 )
 def test_an_environment_that_there_is_not_is_refused_before_anybody_is_asked(
@@ -262,7 +271,7 @@ def test_make_token_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, given:
         monkeypatch.setenv(name, value)
     missing = "ROLE" if given.get("BOOKING") else "BOOKING"
     with pytest.raises(SystemExit, match=f"^{missing} is missing\nUsage: make token"):
-        tokens.main("mint")
+        tokens.main(["mint"])
 
 
 def test_make_token_says_when_it_was_issued() -> None:
@@ -294,8 +303,39 @@ def test_make_order_gives_its_order_under_one_id_until_it_is_answered() -> None:
 
 def test_make_order_says_why_an_order_was_refused_and_asks_nobody_for_a_malformed_one() -> None:
     took, invoke = answering_orders({"statusCode": 403, "body": {"error": {"code": "forbidden", "message": "no"}}})
-    with pytest.raises(orders.Failed, match="forbidden: no"):
+    with pytest.raises(Failed, match="forbidden: no"):
         orders.give(orders.Wanted(booking="test", event="booking_closed"), invoke)
     with pytest.raises(Refusal, match=r"metadata\.side"):
         orders.give(orders.Wanted(booking="test", event="side_muted", side="agent"), invoke)
     assert len(took) == 1
+
+
+@pytest.mark.parametrize(
+    ("main", "says"),
+    [
+        (chatting.main, "ROLE"),
+        (deployment.main, "ENV"),
+        (smoke.main, "ENV"),
+        (erase.main, "FORCE"),
+        (orders.main, "EVENT"),
+        (mcp_server.main, "NAVIETAKIE_URL"),
+        (lambda argv: tokens.main(["mint", *argv]), "TTL"),
+        (lambda argv: tokens.main(["rotate", *argv]), "SECRET"),
+    ],
+    ids=["chat", "config", "smoke", "erase", "order", "mcp", "token", "rotate-secret"],
+)
+def test_every_command_has_help(
+    main: Callable[[list[str]], None], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["--help"])
+    assert says in capsys.readouterr().out
+
+
+def test_an_option_goes_before_the_variable_that_make_hands_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = Command("erase", "Erases", (BOOKING, YES))
+    for name in ("ENV", "YES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("BOOKING", "one")
+    assert command.read([]) == {"booking": "one", "yes": "", "env": "local"}
+    assert command.read(["--booking", "two", "--yes", "1"]) == {"booking": "two", "yes": "1", "env": "local"}
