@@ -16,7 +16,7 @@ from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.requests import SocketRequest
 from navietakie.doors.serve import serve
 from navietakie.observability import logger
-from websocket.presence import Presence, check_origin, connection, typing_frame
+from websocket.presence import Presence, check_origin, connection, look_for_other_side, typing_frame
 
 budget = Budget({"$connect": 4, "typing": 1, "away": 1, "ping": 1})
 
@@ -44,7 +44,8 @@ def on_connect(event: LambdaEvent, now: int) -> Mapping[str, Any]:
     joining = connection(event["requestContext"]["connectionId"], query, bearer, now)
     logger.append_keys(booking_code=joining.booking_code, role=joining.sender)
     budget.take("$connect", query, joining.booking_code, joining.sender, now)
-    Presence(connections(), requests.broadcast(event)).join(joining, now, messages())
+    limit = int(settings.number("CONNECTIONS_PER_SIDE", 10))
+    Presence(connections(), requests.broadcast(event), limit).join(joining, now, messages())
     return {"statusCode": 200, "headers": identity.selected_subprotocol(headers)}
 
 
@@ -99,18 +100,20 @@ def on_ping(request: SocketRequest) -> None:
     head = messages().head(booking_code)
     request.check(head.rights)
     call = calls().latest_as_seen(booking_code, now)
+    rows = broadcast.connections.of_booking(booking_code, now, expired=True)
+    here = [each for each in rows if each.receives(now)]
     pong = request.reply(
         "pong",
         head_seq=head.seq,
         epoch=head.epoch,
         receipts=head.receipts,
         call=call.model_dump(include={"call_id", "state", "version", "ring_ms_left"}) if call else None,
-        presence=presence(
-            without_revoked(broadcast.connections.of_booking(booking_code, now), head.rights), request.connection
-        ),
+        presence=presence(without_revoked(here, head.rights), request.connection),
         booking=head.rights.booking,
         away=request.connection.away,
         server_time=instants.to_text(now),
         connection_id=request.connection.connection_id,  # for X-Exclude-Connection; nothing else tells a client its own
     )
     broadcast.to_connection(request.connection, pong, now)
+    if call is not None:
+        look_for_other_side(call, request.connection, rows, now, timers)

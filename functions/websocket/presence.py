@@ -1,8 +1,9 @@
 """Connecting and leaving: the row of a connection, and what the others are told."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from navietakie.aws.tables.connections import LIFE, Connection, presence, without_revoked
 from navietakie.aws.timers import Timers
@@ -11,11 +12,15 @@ from navietakie.domain import instants
 from navietakie.domain.call import Call
 from navietakie.domain.conversation import Head
 from navietakie.domain.errors import Refusal, invalid
-from navietakie.domain.frames import Frame, frame
-from navietakie.domain.message import PARTICIPANTS, SIDES, BookingCode, Fields, Label, Sender
+from navietakie.domain.frames import Frame, error_frame, frame
+from navietakie.domain.message import PARTICIPANTS, SIDES, BookingCode, Fields, Label, Sender, other_side
 from navietakie.domain.orders import Rights
 from navietakie.doors.identity import Identity
-from navietakie.observability import logger
+from navietakie.observability import count, logger
+from websocket.crowding import REPLACED, surplus
+
+BEING_LOOKED_AT: Final = 40 * instants.SECOND
+"""So long after a side has left make-call still means to look for it: another leaving would only make it wait."""
 
 
 class ConnectQuery(Fields):
@@ -100,6 +105,8 @@ class Presence:
 
     rows: Rows
     broadcast: Broadcast
+    limit: int = 10
+    """How many connections one person may have."""
 
     def join(self, connection: Connection, now: int, heads: Heads) -> None:
         """Records a connection and tells the others if its side was not present; the new one cannot be posted to yet.
@@ -115,7 +122,25 @@ class Presence:
         except Refusal:
             self.rows.take_back(connection.connection_id)
             raise
-        self._tell(None, connection, now, rights)
+        try:
+            found = self.rows.of_booking(connection.booking_code, now)
+        except Refusal:  # presence heals by the next ping, and too many connections by the next one
+            return
+        leaving = surplus(connection, without_revoked(found, rights), self.limit)
+        self._replace(leaving, now)
+        self._tell(None, connection, now, rights, [each for each in found if each not in leaving])
+
+    def _replace(self, connections: Sequence[Connection], now: int) -> None:
+        """Ends connections that have to give way; each is told why if it can be."""
+        if not connections:
+            return
+        told = error_frame(REPLACED, connections[0].booking_code, instants.to_text(now))
+        self.broadcast.to_connections(connections, told, now)
+        self.broadcast.poster.close_all([each.connection_id for each in connections])
+        for each in connections:
+            with suppress(Refusal):  # its `$disconnect` deletes it
+                self.rows.remove(each.connection_id, now)
+        count("ConnectionsReplaced", len(connections))
 
     def set_away(self, connection: Connection, rights: Rights, *, away: bool, at: int, now: int) -> None:
         """Notes that an app went to the background, or came back, at `at` (milliseconds); an earlier word is dropped.
@@ -142,14 +167,21 @@ class Presence:
         if left is not None:
             self._tell(left, None, now, Rights())
 
-    def _tell(self, before: Connection | None, after: Connection | None, now: int, rights: Rights) -> None:
+    def _tell(
+        self,
+        before: Connection | None,
+        after: Connection | None,
+        now: int,
+        rights: Rights,
+        found: Sequence[Connection] | None = None,
+    ) -> None:
         """Tells the others of a change of one connection, if that changes whether its side is present."""
         changed = after or before
         if changed is None or changed.sender not in PARTICIPANTS:
             return
         sender, booking_code = changed.sender, changed.booking_code
         try:
-            found = self.rows.of_booking(booking_code, now)
+            found = self.rows.of_booking(booking_code, now) if found is None else found
         except Refusal:  # presence heals by the next ping
             return
         others = [each for each in without_revoked(found, rights) if each.connection_id != changed.connection_id]
@@ -157,6 +189,31 @@ class Presence:
         if was[sender] != here[sender]:
             change = frame("presence", booking_code, instants.to_text(now), sender=sender, online=here[sender])
             self.broadcast.to_connections(others, change | {"presence": here}, now)
+
+
+def look_for_other_side(
+    call: Call, own: Connection, rows: Sequence[Connection], now: int, timers: Callable[[], Timers]
+) -> None:
+    """Queues the leaving of the other side of a connected call where its tokens have run out, or nobody is left of it.
+
+    It left when its last token ran out. A side of which no row is there has left now, if it left this call before:
+    otherwise it may never have had a connection, and talks all the same. Never raises: the next ping looks again.
+    """
+    if call.state != "connected" or own.sender not in SIDES:
+        return
+    side = other_side(own.sender)
+    theirs = [each for each in rows if each.sender == side]
+    if any(each.receives(now) for each in theirs):
+        return
+    known = call.left_at.get(side)
+    left_at = max((each.token_exp or 0 for each in theirs), default=0) * instants.SECOND
+    if known is not None and left_at <= known:
+        if now < known + BEING_LOOKED_AT:
+            return
+        left_at = now
+    if left_at:
+        with suppress(Refusal):
+            timers().queue("left", call.booking_code, 0, call_id=call.call_id, side=side, left_at=left_at)
 
 
 def typing_frame(connection: Connection, ts: str, *, on: bool) -> Frame:

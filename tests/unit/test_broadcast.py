@@ -41,7 +41,7 @@ class Rows:
     broken: Exception | None = None
     undeletable: Exception | None = None
 
-    def of_booking(self, booking_code: str, now: int) -> list[Connection]:
+    def of_booking(self, booking_code: str, now: int, *, expired: bool = False) -> list[Connection]:
         if self.broken:
             raise self.broken
         return [row for row in self.found if row.booking_code == booking_code]

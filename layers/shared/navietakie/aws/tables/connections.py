@@ -103,9 +103,10 @@ class Connections:
         item = answer.get("Item")
         return _connection_of(item) if item and "booking_code" in item else None
 
-    def of_booking(self, booking_code: str, now: int) -> list[Connection]:
+    def of_booking(self, booking_code: str, now: int, *, expired: bool = False) -> list[Connection]:
         """Every connection of a booking that may receive, all pages of the index (which may lag by a moment).
 
+        With `expired` also those that may not any more, as far as they are still there.
         Rows that somebody else put there count as far as they can be used.
         """
         found: list[Connection] = []
@@ -120,7 +121,7 @@ class Connections:
                     **cast(Any, {"ExclusiveStartKey": start} if start else {}),
                 )
             rows = filter(None, map(_connection_of, answer["Items"]))
-            found += [connection for connection in rows if connection.receives(now)]
+            found += [connection for connection in rows if expired or connection.receives(now)]
             start = answer.get("LastEvaluatedKey") or {}
             if not start:
                 return found
