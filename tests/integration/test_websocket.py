@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import make_call.app
 from navietakie.aws.tables.calls import calls
 from navietakie.aws.tables.connections import connections
 from navietakie.aws.tables.messages import messages
@@ -234,3 +235,45 @@ def test_a_frame_is_no_coming_or_going_whatever_its_action(world: World, action:
     (error,) = world.socket(handler, "d1", {"action": action, "id": "1"})
     assert (error["id"], error["error"]["details"]) == ("1", {"field": "action"})
     assert world.connection_ids() == {"d1"}
+
+
+def test_the_eleventh_connection_of_a_side_takes_the_oldest_ones_place(world: World) -> None:
+    for number in range(10):
+        world.connect(f"d{number}", "driver", connected_at={"S": f"2026-03-01T10:00:0{number}.000000Z"})
+    world.connect("p1", "passenger")
+    assert connect(world, "d10") == 200
+    assert world.connection_ids() == {"p1", *(f"d{number}" for number in range(1, 11))}
+    (told,) = world.gateway.frames["d0"]
+    assert (told["type"], told["error"]["code"], told["error"]["retryable"]) == ("error", "connection_replaced", False)
+    assert world.gateway.closed == ["d0"]
+    assert world.gateway.frames["p1"] == []  # the side was there before, and is there now
+
+
+def connected_call(world: World) -> str:
+    call = {"booking_code": "test", "sender": "driver", "action": "initiate"}
+    _, body, _ = world.rest(make_call.app.handler, "POST", "/api/v1/make_call", call)
+    call_id = body["call"]["call_id"]
+    accept = {"booking_code": "test", "sender": "passenger", "action": "accept", "call_id": call_id}
+    assert world.rest(make_call.app.handler, "POST", "/api/v1/make_call", accept)[0] == 200
+    world.queued()
+    return call_id
+
+
+def test_a_ping_in_a_call_finds_that_the_other_sides_token_has_run_out(world: World) -> None:
+    world.connect("d1", "driver")
+    exp = int(time.time()) - 5
+    world.connect("p1", "passenger", token_exp={"N": str(exp)})
+    call_id = connected_call(world)
+    world.socket(handler, "d1", {"action": "ping"})
+    (left,) = world.queued()
+    assert (left["kind"], left["call_id"], left["side"], left["left_at"]) == ("left", call_id, "passenger", exp * 10**6)
+    world.connect("p2", "passenger", token_exp={"N": str(exp + 3_600)})
+    world.socket(handler, "d1", {"action": "ping"})
+    assert world.queued() == []
+
+
+def test_a_side_that_never_had_a_connection_is_not_looked_for(world: World) -> None:
+    world.connect("d1", "driver")
+    connected_call(world)
+    world.socket(handler, "d1", {"action": "ping"})
+    assert world.queued() == []
