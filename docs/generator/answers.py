@@ -359,7 +359,7 @@ class FrameProblem(TypedDict):
     message: str
     retryable: bool
     retry_after_ms: int | None
-    details: NotRequired[dict[str, Any]]
+    details: dict[str, Any]
 
 
 class ErrorAnswer(TypedDict):

@@ -59,7 +59,13 @@ def test_an_error_frame_has_an_id_even_if_it_is_none() -> None:
 def test_an_error_frame_says_whether_and_when_to_try_again() -> None:
     refusal = Refusal("rate_limited", "Too many", retry_after_ms=1_250)
     frame = frames.error_frame(refusal, "b", "t", "7")
-    assert frame["error"] == {"code": "rate_limited", "message": "Too many", "retryable": True, "retry_after_ms": 1_250}
+    assert frame["error"] == {
+        "code": "rate_limited",
+        "message": "Too many",
+        "retryable": True,
+        "retry_after_ms": 1_250,
+        "details": {},
+    }
     assert refusal.retry_after_seconds == 2
     assert json.loads(frames.encode(frame)) == frame
 

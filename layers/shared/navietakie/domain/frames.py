@@ -40,9 +40,8 @@ def error_frame(refusal: Refusal, booking_code: str | None, ts: str, id: str | N
         "message": refusal.message,
         "retryable": refusal.retryable,
         "retry_after_ms": refusal.retry_after_ms,
+        "details": refusal.details,
     }
-    if refusal.details:
-        error["details"] = refusal.details
     return {"v": 1, "type": "error", "booking_code": booking_code, "ts": ts, "id": id, "error": error}
 
 
