@@ -44,7 +44,7 @@ gate: .local/tools/ready ## Let a bare `sam local` in Docker reach what `make ru
 
 # --- Talking to it (ENV=local, or a deployed one) ------------------------------------------------------------------
 
-.PHONY: chat token order smoke config rotate-secret erase mcp
+.PHONY: chat token order smoke config rotate-secret export erase mcp
 chat: .local/tools/ready ## A conversation in the terminal (BOOKING=test ROLE=passenger ENV=local)
 	@exec env $(CLIENT) clients.chat
 
@@ -62,6 +62,9 @@ config: .local/tools/ready ## Print a deployment's addresses as JSON (ENV=local)
 
 rotate-secret: .local/tools/ready ## Sign tokens with a new secret; the last one stays valid (ENV=local)
 	@$(CLIENT) clients.tokens rotate
+
+export: .local/tools/ready ## Write a conversation, calls and redactions included, to exports/ (BOOKING=… TO=exports ENV=local)
+	@$(CLIENT) clients.export
 
 erase: .local/tools/ready ## Count what is stored of a booking, then erase it if told to (BOOKING=… YES=1 FORCE=1 ENV=local)
 	@$(CLIENT) clients.erase

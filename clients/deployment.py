@@ -7,13 +7,14 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Self
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from clients.command import Command, Failed
-from local.stack import Stack
+from local.stack import HOME, Stack
 
 COMMAND = Command("config", "Prints the addresses of a deployment as JSON, for a front end.")
 
@@ -39,12 +40,21 @@ class Deployment:
             if stack is None:
                 raise NotFound("The local stack is not running: start it with `make run`")
             return cls(environment, stack.url, stack.websocket_url, stack.auth_mode)
-        try:
-            stacks = boto3.client("cloudformation").describe_stacks(StackName=f"navietakie-{environment}")["Stacks"]
-        except (BotoCoreError, ClientError) as error:
-            raise NotFound(f"AWS says: {error}") from None
-        outputs = {each.get("OutputKey"): each.get("OutputValue", "") for each in stacks[0].get("Outputs", [])}
+        outputs = outputs_of(environment)
         return cls(environment, outputs["RestApiUrl"], outputs["WebSocketUrl"], outputs["AuthMode"])
+
+
+def outputs_of(environment: str, home: Path = HOME) -> dict[str, str]:
+    """The outputs of a deployment's stack; raises NotFound. The local one is looked for in the folder `home`."""
+    if environment == "local":
+        if (stack := Stack.read(home)) is None:
+            raise NotFound("The local stack is not running: start it with `make run`")
+        return stack.outputs
+    try:
+        stacks = boto3.client("cloudformation").describe_stacks(StackName=f"navietakie-{environment}")["Stacks"]
+    except (BotoCoreError, ClientError) as error:
+        raise NotFound(f"AWS says: {error}") from None
+    return {each.get("OutputKey", ""): each.get("OutputValue", "") for each in stacks[0].get("Outputs", [])}
 
 
 def main(argv: Sequence[str] = ()) -> None:

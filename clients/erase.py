@@ -1,8 +1,8 @@
-"""`make erase BOOKING=…`: deletes what a local or a deployed stack has stored of a booking. It counts first.
+"""`make erase BOOKING=…`: deletes what a local or a deployed stack has stored of a booking, attachments included.
 
-Without YES=1 it is a dry run, unless somebody at a terminal confirms it. Of messages it reads the keys alone. It may be
-stopped and run again at any time. The head goes last, and only if nothing was stored behind it meanwhile: so no message
-is left without one, which the numbers of a new history would collide with.
+It counts first. Without YES=1 it is a dry run, unless somebody at a terminal confirms it. Of messages it reads the keys
+alone. It may be stopped and run again at any time. The head goes last, and only if nothing was stored behind it
+meanwhile: so no message is left without one, which the numbers of a new history would collide with.
 """
 
 import random
@@ -18,6 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from clients.command import BOOKING, YES, Command, Failed, Option
+from clients.deployment import outputs_of
 from clients.tokens import aws_of
 from local.stack import HOME
 from navietakie.aws.tables import keys
@@ -32,6 +33,7 @@ from navietakie.domain.message import BookingCode, Fields
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
 
 COMMAND: Final = Command(
     "erase",
@@ -172,6 +174,50 @@ class Stored:
         return True
 
 
+class Objects:
+    """The attachments of a booking; of a stack without a bucket there are none."""
+
+    PREFIXES: Final = ("upload", "kept")
+
+    def __init__(self, client: "S3Client", bucket: str | None, booking: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._booking = booking
+
+    def _pages(self) -> Iterator[tuple[str, list[str]]]:
+        """The bucket and keys, page by page: at most as many as one request deletes."""
+        if self._bucket is None:
+            return
+        for prefix in self.PREFIXES:
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=f"{prefix}/{self._booking}/"
+            )
+            for page in pages:
+                if found := [it["Key"] for it in page.get("Contents", []) if "Key" in it]:
+                    yield self._bucket, found
+
+    def count(self) -> int:
+        """How many there are."""
+        return sum(len(found) for _, found in self._pages())
+
+    def erase(self) -> int:
+        """Deletes all; how many. Raises the Refusal `unavailable` where S3 keeps some."""
+        done = 0
+        for bucket, found in self._pages():
+            answer = self._client.delete_objects(
+                Bucket=bucket, Delete={"Objects": [{"Key": key} for key in found], "Quiet": True}
+            )
+            if answer.get("Errors"):
+                raise Refusal("unavailable", "S3 keeps some of the attachments. Run it again to erase the rest")
+            done += len(found)
+        return done
+
+
+def bucket_of(outputs: Mapping[str, str]) -> str | None:
+    """The attachments bucket among a stack's outputs; None where attachments are switched off."""
+    return outputs.get("AttachmentsBucket") or None
+
+
 def bar(done: int, total: int) -> None:
     """Draws the progress on standard error, if somebody watches it."""
     if sys.stderr.isatty():
@@ -198,18 +244,26 @@ def main(argv: Sequence[str] = (), home: Path = HOME) -> None:
         where = told["env"]
         booking = Wanted.parse({"booking": told["booking"]}).booking
         patient = Config(retries={"mode": "standard", "total_max_attempts": 8})
-        client: DynamoDBClient = boto3.client("dynamodb", config=patient, **cast(Any, aws_of(where, home)))
+        access = cast(Any, aws_of(where, home))
+        client: DynamoDBClient = boto3.client("dynamodb", config=patient, **access)
         stored = Stored(client, where, booking)
         found = stored.find(time.time_ns() // 1_000)
+        objects = Objects(boto3.client("s3", config=patient, **access), bucket_of(outputs_of(where, home)), booking)
+        attachments = objects.count()
         print(f"Stored of booking {booking} in {where} ({client.meta.region_name}):")
         for what, count in found.counts.items():
             print(f"{count:>10,} {what}")
-        if not any(found.counts.values()):
+        print(f"{attachments:>10,} attachments")
+        if not any(found.counts.values()) and not attachments:
             print("There is nothing to erase.")
         elif found.in_use and told["force"] != "1":
             raise Failed(f"{found.in_use}: what is erased now may be written again. FORCE=1 erases all the same.")
         elif confirmed(booking, told):
+            # The messages first: what no message names any more, nobody is shown meanwhile.
             print(f"Erased: {stored.erase(found, bar):,} items.")
+            # Counted above without the uploads of the last moment.
+            if (gone := objects.erase()) or attachments:
+                print(f"Erased: {gone:,} attachments.")
         else:
             print("Nothing was erased. YES=1 erases it.")
 

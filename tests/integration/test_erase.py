@@ -20,6 +20,7 @@ from tests.fakes import tables
 from tests.integration.conftest import World, fail
 
 CLOSE = {"sender": "system", "message_type": "system", "metadata": {"event": "booking_closed"}}
+BUCKET = "navietakie-attachments-test"
 SECRET = "meet me at the harbour"
 
 
@@ -61,6 +62,9 @@ def run(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callab
             patch.setattr(command, "ENVIRONMENTS", (*command.ENVIRONMENTS, "test"))  # as moto's tables are called
             for name, value in {"BOOKING": "test", "ENV": "test", **variables}.items():
                 patch.setenv(name, value)
+            if variables.get("ENV", "test") == "test":
+                patch.setattr(erase, "outputs_of", lambda *_: {"AttachmentsBucket": BUCKET})
+                boto3.client("s3").create_bucket(Bucket=BUCKET)
             erase.main(home=tmp_path)
 
     return run
@@ -142,6 +146,23 @@ def test_an_erased_booking_is_as_if_it_had_never_been(
     assert page["epoch"] != epoch
     run(YES="1", BOOKING="nobody")
     assert "nothing to erase" in capsys.readouterr().out
+
+
+def test_its_attachments_go_and_those_of_others_stay(
+    world: World, run: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ride(world)
+    files: Any = boto3.client("s3")
+    files.create_bucket(Bucket=BUCKET)
+    ours = ["upload/test/driver/a", "kept/test/a", "kept/test/b"]
+    others = ["upload/test2/driver/a", "kept/tes/a", "kept/another/test/a"]
+    for key in (*ours, *others):
+        files.put_object(Bucket=BUCKET, Key=key, Body=b"photo")
+    run()
+    assert "3 attachments" in capsys.readouterr().out
+    run(YES="1")
+    assert "Erased: 3 attachments" in capsys.readouterr().out
+    assert [it["Key"] for it in files.list_objects_v2(Bucket=BUCKET)["Contents"]] == sorted(others)
 
 
 def test_a_booking_in_use_is_erased_by_force_alone(world: World, run: Callable[..., None]) -> None:
