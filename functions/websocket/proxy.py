@@ -78,7 +78,7 @@ def on_connect(event: LambdaEvent, now: int) -> Mapping[str, Any]:
     if bearer is not None:
         bearer.check(str(booking_code), asked.sender)
         query.pop("token", None)
-        claims = {name: value for name, value in asdict(bearer).items() if name != "who"}
+        claims = {name: value for name, value in asdict(bearer).items() if name != "who" and value is not None}
         registration["claims"] = {**claims, "aud": identity.AUDIENCE}
     answer = _ask_while_surely_not_taken(_signed(event, now, "register", encode(registration)))
     if answer.ok:
