@@ -21,6 +21,7 @@ from navietakie.domain.message import (
     Sender,
     Side,
 )
+from send_message.attaching import Attach, ContentType
 from send_message.receipts import Sequence
 from send_message.redacting import Redaction
 from websocket.presence import ConnectQuery
@@ -60,6 +61,13 @@ class SendRedaction(Redaction):
     sender: Sender | None = None
 
 
+class SendAttach(Attach):
+    """An upload that is to come, instead of a message."""
+
+    booking_code: BookingCode
+    sender: Sender | None = None
+
+
 class MakeCall(NewAct):
     """What the sender does with the booking's call."""
 
@@ -86,6 +94,38 @@ class SentMessage(TypedDict):
     message: Message
     duplicate: bool
     delivery: Delivery
+
+
+class Attachment(TypedDict):
+    """An attachment, by which a message names it in `metadata.attachment`."""
+
+    id: str
+    content_type: ContentType
+    bytes: int
+
+
+class Upload(TypedDict):
+    """A form of S3: POST the fields to the URL as multipart/form-data, in this order, and the file last as `file`."""
+
+    url: str
+    fields: dict[str, str]
+    expires_at: str
+
+
+class AttachmentForm(TypedDict):
+    """An id, and the form that uploads what it names."""
+
+    attachment: Attachment
+    upload: Upload
+
+
+class AttachmentAddress(TypedDict):
+    """Where an attachment can be read for some minutes; the address needs no token."""
+
+    url: str
+    content_type: ContentType
+    bytes: int
+    expires_at: str
 
 
 class Receipt(TypedDict):
@@ -252,6 +292,14 @@ class MessageAck(Answering):
     type: Literal["ack"]
     message: Message
     duplicate: bool
+
+
+class AttachAck(Answering):
+    """A form to upload an attachment with."""
+
+    type: Literal["ack"]
+    attachment: Attachment
+    upload: Upload
 
 
 class CallPushed(Pushed):

@@ -12,6 +12,7 @@ from get_message.sync import SyncRequest
 from make_call.announcing import NewSignal
 from make_call.calling import NewAct, SocketAct
 from navietakie.domain.message import ClientId, NewMessage
+from send_message.attaching import NewAttachment
 from send_message.receipts import SocketReceipt
 from send_message.redacting import SocketRedaction
 from websocket.app import Away, Typing
@@ -23,6 +24,7 @@ REQUESTS: Final = (
     NewSignal,
     SocketReceipt,
     SocketRedaction,
+    NewAttachment,
     SyncRequest,
     Typing,
     Away,
@@ -41,6 +43,7 @@ PUSHED: Final[Mapping[str, type]] = {
 
 ANSWERS: Final[Mapping[str, type]] = {
     "messageAck": answers.MessageAck,
+    "attachAck": answers.AttachAck,
     "callAck": answers.CallAck,
     "syncPart": answers.SyncPart,
     "pong": answers.Pong,
@@ -67,6 +70,7 @@ ACTIONS: Final[Mapping[str, tuple[str, str | None]]] = {
     "away": ("Say that the app went to the background, or came back; `presence` follows if it changes", None),
     "delivered": ("Tell the others that everything up to `seq` has arrived", None),
     "read": ("Tell the others that everything up to `seq` has been read", None),
+    "attach": ("Get a form to upload an attachment with", "attachAck"),
     "redact": ("Take the content out of a message, one's own as a rule", "messageAck"),
     "sync": ("Get everything that came after a message, and how things stand", "syncPart"),
     "ping": ("Ask how things stand; every 60 s, every 10 s while a call is live", "pong"),
@@ -87,6 +91,7 @@ def document() -> Schema:
         "NewSignal",
         "SocketReceipt",
         "SocketRedaction",
+        "NewAttachment",
         "SyncRequest",
         "Typing",
         "Away",
@@ -219,6 +224,7 @@ def _client_frames(made: Mapping[str, Schema]) -> dict[str, Schema]:
         "away": (made["Away"]["properties"], ["on"]),
         "delivered": (receipt, ["seq"]),
         "read": (receipt, ["seq"]),
+        "attach": (made["NewAttachment"]["properties"], ["content_type", "bytes"]),
         "redact": (made["SocketRedaction"]["properties"], ["timestamp"]),
         "sync": (made["SyncRequest"]["properties"], []),
         "ping": ({}, []),

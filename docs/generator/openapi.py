@@ -35,6 +35,7 @@ OWN: Final[Mapping[str, tuple[Code, ...]]] = {
     "getMessage": (),
     "makeCall": ("muted", "not_found", "illegal_transition", "call_in_progress", "booking_closed", "too_large"),
     "listCalls": (),
+    "getAttachment": ("not_found",),
 }
 """What an operation may be refused with besides."""
 
@@ -61,6 +62,7 @@ REQUESTS: Final = (
     answers.SendDelivered,
     answers.SendRead,
     answers.SendRedaction,
+    answers.SendAttach,
     answers.MakeCall,
     HistoryQuery,
     LogQuery,
@@ -68,6 +70,8 @@ REQUESTS: Final = (
 ANSWERS: Final = (
     answers.SentMessage,
     answers.StoredReceipt,
+    answers.AttachmentForm,
+    answers.AttachmentAddress,
     answers.HistoryPage,
     answers.MadeCall,
     answers.CallLogPage,
@@ -145,6 +149,7 @@ def document() -> Schema:
             "/api/v1/send_message": {"post": _send_message()},
             "/api/v1/get_message": {"get": _get_message(history)},
             "/api/v1/make_call": {"post": _make_call()},
+            "/api/v1/attachment": {"get": _attachment()},
             "/api/v1/calls": {"get": _calls(log)},
         },
         "webhooks": {
@@ -186,6 +191,7 @@ def _send_message() -> Schema:
                     ref(answers.SendDelivered),
                     ref(answers.SendRead),
                     ref(answers.SendRedaction),
+                    ref(answers.SendAttach),
                 ]
             },
             hello=("The least there can be", {"booking_code": "test", "message": "Hello", "sender": "driver"}),
@@ -205,7 +211,10 @@ def _send_message() -> Schema:
                 "A repeat of what was stored before; or a receipt",
                 {"oneOf": [ref(answers.SentMessage), ref(answers.StoredReceipt)]},
             ),
-            "201": _answer("The message, or the notice of the redaction, is stored", ref(answers.SentMessage))
+            "201": _answer(
+                "The message, or the notice of the redaction, is stored; or the form for an upload",
+                {"oneOf": [ref(answers.SentMessage), ref(answers.AttachmentForm)]},
+            )
             | {
                 "links": {
                     "history": {
@@ -272,6 +281,20 @@ def _make_call() -> Schema:
             },
             **_refusals(*OWN["makeCall"]),
         },
+    }
+
+
+def _attachment() -> Schema:
+    id = {"type": "string", "minLength": 1, "maxLength": 64}
+    return {
+        "operationId": "getAttachment",
+        "tags": ["messages"],
+        "summary": "Get an address of an attachment, which works for 15 minutes",
+        "parameters": [
+            BOOKING,
+            {"name": "id", "in": "query", "required": True, "description": "Names the attachment", "schema": id},
+        ],
+        "responses": {"200": _answer("An address", ref(answers.AttachmentAddress)), **_refusals(*OWN["getAttachment"])},
     }
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from get_message.attachment import AttachmentQuery, address
 from get_message.history import History, HistoryQuery, PageCache
 from get_message.sync import Sync, SyncRequest
+from navietakie import settings
 from navietakie.aws.tables.calls import calls
 from navietakie.aws.tables.connections import presence, without_revoked
 from navietakie.aws.tables.messages import messages
@@ -31,7 +33,7 @@ def handler(event: LambdaEvent, context: Any) -> Any:
     return serve(
         event,
         context,
-        rest={"GET /api/v1/get_message": get},
+        rest={"GET /api/v1/get_message": get, "GET /api/v1/attachment": get_attachment},
         socket={"sync": on_sync},
         direct={"get_message": get},
         lists=("sender", "message_type"),
@@ -45,6 +47,15 @@ def get(request: Request) -> Response:
     query = HistoryQuery.parse(request.fields)
     history = History(messages(), pages)
     return 200, history.page(booking_code, query, now=request.now, deadline=request.deadline, allowed=request.check)
+
+
+def get_attachment(request: Request) -> Response:
+    """An address of an attachment, for whoever may read the booking."""
+    from navietakie.aws.attachments import attachments  # S3's client is no part of a cold start
+
+    booking_code, query = request.booking_code(), AttachmentQuery.parse(request.fields)
+    request.check(messages().head(booking_code).rights)
+    return 200, address(attachments(), booking_code, query, now=request.now, retention_days=settings.retention_days())
 
 
 def on_sync(request: SocketRequest) -> None:

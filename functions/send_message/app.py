@@ -1,6 +1,6 @@
 """The doors of send_message: a message or a receipt by REST, WebSocket or direct invocation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from navietakie.aws.tables.connections import Connection
@@ -10,28 +10,17 @@ from navietakie.domain import instants
 from navietakie.domain.errors import invalid
 from navietakie.domain.frames import message_frame
 from navietakie.domain.message import NewMessage
-from navietakie.doors.budget import Budget
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.requests import Party, Request, SocketRequest
 from navietakie.doors.rest import Response
 from navietakie.doors.serve import serve
+from send_message.attaching import Attach, NewAttachment
+from send_message.costs import budget
 from send_message.receipts import NewReceipt, SocketReceipt, receipt_frame, record
 from send_message.redacting import Redaction, SocketRedaction
 from send_message.reporting import report
 from send_message.sending import Sent
-from send_message.wiring import redacting, sending
-
-
-def cost_of_post(fields: Mapping[str, Any]) -> int:
-    """What a request costs; a message costs nothing, since `MessageRate` is its limit."""
-    given = {name for name, value in fields.items() if value is not None}
-    if "message" in given:
-        return 0
-    return 5 if "attach" in given else 3 if "redact" in given else 1
-
-
-SOCKET_COSTS = {"message": 0, "delivered": 1, "read": 1, "redact": 3, "attach": 5}
-budget = Budget({"POST /api/v1/send_message": cost_of_post, **SOCKET_COSTS})
+from send_message.wiring import attaching, on_changes, rate_limit, redacting, sending
 
 
 def handler(event: LambdaEvent, context: Any) -> Any:
@@ -40,7 +29,13 @@ def handler(event: LambdaEvent, context: Any) -> Any:
         event,
         context,
         rest={"POST /api/v1/send_message": post},
-        socket={"message": on_message, "redact": on_redact, "delivered": on_receipt, "read": on_receipt},
+        socket={
+            "message": on_message,
+            "redact": on_redact,
+            "attach": on_attach,
+            "delivered": on_receipt,
+            "read": on_receipt,
+        },
         direct={"send_message": post},
         budget=budget,
         stream=on_changes,
@@ -53,6 +48,8 @@ def post(request: Request) -> Response:
     given = {name for name, value in request.fields.items() if value is not None}
     if "message" not in given and given & {"delivered", "read"}:
         return post_receipt(request, party)
+    if "message" not in given and "attach" in given:
+        return 201, form_for(request, party, Attach.parse(request.fields).attach)
     broadcast = request.broadcast()  # before the store: where a setting is missing, nothing is stored
     if "message" not in given and "redact" in given:
         timestamp = Redaction.parse(request.fields).redact
@@ -97,6 +94,17 @@ def on_redact(request: SocketRequest) -> None:
     acknowledge(request, redacting().redact(request.party(), timestamp, now=request.now, deadline=request.deadline))
 
 
+def on_attach(request: SocketRequest) -> None:
+    """Gives a connection a form to upload an attachment with."""
+    form = form_for(request, request.party(), NewAttachment.parse(request.fields))
+    request.broadcast().to_connection(request.connection, request.reply("ack", **form), request.now)
+
+
+def form_for(request: Request | SocketRequest, party: Party, new: NewAttachment) -> Mapping[str, Any]:
+    """A form to upload an attachment with."""
+    return attaching().form(party, new, messages(), rate_limit(), now=request.now, deadline=request.deadline)
+
+
 def acknowledge(request: SocketRequest, sent: Sent) -> None:
     """Answers a connection, and tells the others."""
     booking_code, tell = sent.message.booking_code, message_frame(sent.message)
@@ -126,13 +134,6 @@ def on_receipt(request: SocketRequest) -> None:
             to=lambda connection: connection.connection_id != own,
             rights=head.rights,
         )
-
-
-def on_changes(changes: Sequence[Mapping[str, Any]], now: int, deadline: float) -> None:
-    """Publishes what the stream of the messages table tells."""
-    from send_message.telling import telling  # only where every message is an event
-
-    telling().tell(changes, now, deadline)
 
 
 def _idempotency_key(request: Request) -> dict[str, str]:

@@ -6,6 +6,7 @@ The count is part of a cached page's name, so that no warm container serves the 
 
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Protocol
 
@@ -67,6 +68,8 @@ class Redacting:
     store: RedactableStore
     rate_limit: RateLimit
     retention_days: int
+    forget: Callable[[Message], None]
+    """Deletes the attachment of a message, if it has one."""
 
     def redact(self, party: Party, timestamp: str, *, now: int, deadline: float) -> Sent:
         """Takes the content out of the message at `timestamp`; the notice that says so, a duplicate for a repeat.
@@ -98,6 +101,7 @@ class Redacting:
             )
             after = replace(after, allowances=allowances, redactions=head.redactions + 1)
             marker = self._marker(original, now)
+            self.forget(original)  # before the commit: dying right after it must not leave the attachment behind
             if time.monotonic() >= deadline:
                 break  # what took so long may leave the store no time either
             try:

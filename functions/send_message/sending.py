@@ -40,7 +40,7 @@ class Store(Protocol):
 
     def marker(self, booking_code: str, sender: Sender, client_message_id: str, now: int) -> Marker | None: ...
 
-    def message(self, booking_code: str, timestamp: str) -> Message | None: ...
+    def message(self, booking_code: str, timestamp: str, *, now: int | None = None) -> Message | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,8 @@ class Sent:
 
 type Mask = Callable[[str, str], str]
 """A text and its booking's code to what is stored of it: `masking.masked`."""
+type Complete = Callable[[Party, NewMessage], NewMessage]
+"""A message that names an attachment to the same with its type and size: `attaching.Attaching.completed`."""
 type Screen = Callable[[Message, NewMessage], NewMessage]
 """A message as it would be stored, and what it was made from, to what it is to be made from: `hook.Hook.screened`."""
 
@@ -77,6 +79,8 @@ class Sending:
     """Asked last, once for each message of a person; None: nobody is."""
     repeats: Allowances = field(default_factory=Allowances)
     """How many repeats a sender may still send."""
+    complete: Complete = lambda _, new: new
+    """What a message that names an attachment is completed by."""
 
     def send(self, party: Party, new: NewMessage, *, now: int, deadline: float) -> Sent:
         """Stores `new`, or finds it stored already under its `client_message_id`.
@@ -89,6 +93,7 @@ class Sending:
         booking_code, message_id, epoch = party.booking_code, uuid.uuid4().hex, uuid.uuid4().hex
         content = self._masked(party, new)
         hook = None if party.sender == "system" else self.hook
+        undecided = hook is not None or new.attachment_id is not None
 
         def behind(head: Head) -> tuple[Message, Head]:
             return append(
@@ -113,12 +118,16 @@ class Sending:
                     return repeated
                 raise
             check_size(message_frame(message), "message")
-            if hook is not None:
+            if undecided:
                 # A repeat is not asked about: the hook may decide otherwise today, and nobody pays for it twice.
                 if (repeated := self._repeated(party, new, now, head)) is not None:
                     return repeated
-                content, hook = hook(message, content), None
+                content, undecided = self.complete(party, content), False
                 message, after = behind(head)
+                if hook is not None:
+                    content = hook(message, content)
+                    message, after = behind(head)
+                check_size(message_frame(message), "message")
             if order is not None and order.cuts:
                 # Before the order is written: dying right after it must leave no call and no connection alive.
                 self.timers().queue("order", booking_code, 0, event=order.event, look=0)
@@ -166,7 +175,7 @@ class Sending:
                 details={"client_message_id": marker.client_message_id, "timestamp": marker.timestamp},
             )
         self.repeats.take(self.rate_limit, booking_code, marker.sender, now)
-        message = self.store.message(booking_code, marker.timestamp)
+        message = self.store.message(booking_code, marker.timestamp, now=now)
         if message is None:
             raise Refusal("not_found", "The message was stored and has expired since")
         return Sent(message, duplicate=True, rights=rights, late=is_late(message, now))

@@ -1,10 +1,14 @@
 """The services of send_message, wired to what is configured. What is not switched on costs a cold start nothing."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from navietakie import settings
 from navietakie.aws.tables.messages import messages
 from navietakie.aws.timers import timers
 from navietakie.domain.rate_limit import RateLimit
 from navietakie.doors.budget import Allowances
+from send_message.attaching import Attaching, Bucket
 from send_message.redacting import Redacting
 from send_message.sending import Mask, Screen, Sending
 
@@ -13,12 +17,32 @@ repeats = Allowances()
 
 def sending() -> Sending:
     """The service that stores messages, wired to the configured tables."""
-    return Sending(messages(), timers, rate_limit(), settings.retention_days(), *before_storing(), repeats)
+    return Sending(
+        messages(),
+        timers,
+        rate_limit(),
+        settings.retention_days(),
+        *before_storing(),
+        repeats,
+        attaching().completed,
+    )
 
 
 def redacting() -> Redacting:
     """The service that redacts messages, likewise."""
-    return Redacting(messages(), rate_limit(), settings.retention_days())
+    return Redacting(messages(), rate_limit(), settings.retention_days(), attaching().forget)
+
+
+def attaching() -> Attaching:
+    """The service that gives out forms for uploads, and completes and forgets attachments."""
+    return Attaching(bucket, int(settings.number("MAX_ATTACHMENT_BYTES", 10 * 1024 * 1024)))
+
+
+def bucket() -> Bucket | None:
+    """Where attachments are kept; None where they are switched off."""
+    from navietakie.aws.attachments import attachments  # S3's client is no part of a cold start
+
+    return attachments()
 
 
 def rate_limit() -> RateLimit:
@@ -37,3 +61,10 @@ def before_storing() -> tuple[Mask | None, Screen | None]:
 
         screen = hook.configured().screened
     return mask, screen
+
+
+def on_changes(changes: Sequence[Mapping[str, Any]], now: int, deadline: float) -> None:
+    """Publishes what the stream of the messages table tells."""
+    from send_message.telling import telling  # only where every message is an event
+
+    telling().tell(changes, now, deadline)

@@ -11,7 +11,7 @@ target=$(cd "$1" && pwd)
 cd "$(dirname "$0")/../.." # uv finds .python-version there, and no other project's
 
 # The services that the functions call; of botocore's 400 the layer carries these.
-services='dynamodb lambda secretsmanager sns sqs'
+services='dynamodb lambda s3 secretsmanager sns sqs'
 
 case ${BUILD_FOR:-lambda} in
 host) platforms=$(uname -s)-$(uname -m) ;;

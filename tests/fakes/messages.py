@@ -169,3 +169,11 @@ class FakeMessages:
                 return head, False
             head = self.heads[booking_code] = replace(head, receipt_seqs={**head.receipt_seqs, mark: seq})
             return head, True
+
+    def move_allowance(self, booking_code: str, sender: Sender, *, before: int | None, after: int) -> bool:
+        with self._lock:
+            head = self.heads.get(booking_code, Head())
+            if head.allowances.get(sender) != before:
+                return False
+            self.heads[booking_code] = replace(head, allowances={**head.allowances, sender: after})
+            return True

@@ -30,7 +30,7 @@ SEEN: dict[str, Any] = {
     "ws-delivered": [],
     "ws-read": [],
     "ws-redact": ["not_found"],
-    "ws-attach": ["invalid_request"],
+    "ws-attach": ["not_found"],
     "ws-call": ["ack"],
     "ws-call-ice": ["not_found"],
     "ws-call-report": ["not_found"],

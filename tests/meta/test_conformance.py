@@ -23,7 +23,12 @@ def schemas() -> dict[str, set[str]]:
     """The fields of each frame: of the client's by `action`, of the server's by `type`."""
     document = asyncapi()["components"]["schemas"]
     kinds = {kind.__annotations__["type"].__args__[0]: [kind.__name__] for kind in PUSHED.values()}
-    kinds |= {"sync": ["SyncPart"], "pong": ["Pong"], "error": ["ErrorAnswer"], "ack": ["MessageAck", "CallAck"]}
+    kinds |= {
+        "sync": ["SyncPart"],
+        "pong": ["Pong"],
+        "error": ["ErrorAnswer"],
+        "ack": ["MessageAck", "CallAck", "AttachAck"],
+    }
     assert {name for names in kinds.values() for name in names} >= {kind.__name__ for kind in ANSWERS.values()}
     frames = {name.removesuffix("Frame").lower(): [name] for name in document if name.endswith("Frame")}
     return {

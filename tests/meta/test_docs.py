@@ -56,7 +56,8 @@ def schema_of(example: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """The document and the schema that an example ought to keep to: told by the fields that only it has."""
     pushed = (*PUSHED.values(), *EVENTS.values(), *MESSAGE_EVENTS.values())
     kinds = {kind.__annotations__["type"].__args__[0]: kind for kind in pushed}
-    answers = {"ack": "CallAck" if "call" in example else "MessageAck", "sync": "SyncPart", "pong": "Pong"}
+    ack = "CallAck" if "call" in example else "AttachAck" if "upload" in example else "MessageAck"
+    answers = {"ack": ack, "sync": "SyncPart", "pong": "Pong"}
     if "v" in example:
         kind = example["type"]
         return asyncapi(), kinds[kind].__name__ if kind in kinds else {**answers, "error": "ErrorAnswer"}[kind]

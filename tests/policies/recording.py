@@ -9,6 +9,7 @@ from typing import Any
 
 import botocore.handlers
 
+from navietakie.aws.attachments import Attachments
 from navietakie.wire.connections_api import ConnectionsApi
 
 FUNCTIONS = f"{Path(__file__).resolve().parents[2]}/functions/"
@@ -34,6 +35,14 @@ def start() -> None:
         return real(self, method, posts)
 
     ConnectionsApi._ask = ask
+    signed = Attachments.form
+
+    def form(self: Attachments, *args: Any, **how: Any) -> Any:
+        if (name := _function()) is not None:
+            asked[name].add(("s3:PutObject", "attachments/upload"))  # S3 takes a form that its signer might put itself
+        return signed(self, *args, **how)
+
+    Attachments.form = form
 
 
 def _request(params: dict[str, Any], model: Any, **_: Any) -> None:
@@ -46,6 +55,13 @@ def _request(params: dict[str, Any], model: Any, **_: Any) -> None:
             asked[name].add((f"dynamodb:{IN_TRANSACTION[kind]}", _table(its)))
         return
     match model.service_model.service_name:
+        case "s3" if "Key" not in params:
+            return  # a form is being signed, which is noted elsewhere
+        case "s3" if model.name == "CopyObject":
+            asked[name].add(("s3:GetObject", _prefix(params["CopySource"])))
+            grant = "s3:PutObject", _prefix(params)
+        case "s3":
+            grant = f"s3:{model.name.replace('HeadObject', 'GetObject')}", _prefix(params)
         case "dynamodb":
             grant = f"dynamodb:{model.name}", _table(params)
         case "sqs":
@@ -59,6 +75,11 @@ def _request(params: dict[str, Any], model: Any, **_: Any) -> None:
         case other:
             grant = f"{other}:{model.name}", "?"
     asked[name].add(grant)
+
+
+def _prefix(params: Any) -> str:
+    key = params["Key"] if isinstance(params, dict) else str(params).partition("/")[2]
+    return f"attachments/{key.partition('/')[0]}"
 
 
 def _table(params: dict[str, Any]) -> str:

@@ -22,6 +22,8 @@ NAMES = {
     "<ProxySecret.Id>": "PROXY_SECRET_ARN",
     TURN_SECRET: "TURN_SECRET_ARN",
     HOOK: "hook",
+    "<AttachmentsBucket.Arn>/upload/*": "attachments/upload",
+    "<AttachmentsBucket.Arn>/kept/*": "attachments/kept",
     "<MessageEventsTopic>": "message-events",
     "<MessageEventsDeadLetterQueue.Arn>": "message-events-dlq",
 }

@@ -66,6 +66,20 @@ class Tour:
         closed = {"message_type": "system", "message": "Closed", "metadata": {"event": "booking_closed"}}
         self.rest(handler, "send_message", "system", {"booking_code": "test", **closed})
 
+    def send_photos(self) -> None:
+        handler = send_message.app.handler
+        self.patch.setenv("ATTACHMENTS_BUCKET", "attachments")
+        asked = {"booking_code": "test", "attach": {"content_type": "image/jpeg", "bytes": 9}}
+        form = invocations.json.loads(self.rest(handler, "send_message", "driver", asked)["body"])
+        attached = {"message": "", "metadata": {"attachment": {"id": form["attachment"]["id"]}}}
+        sent = self.rest(handler, "send_message", "driver", {"booking_code": "test", **attached})
+        timestamp = invocations.json.loads(sent["body"])["message"]["timestamp"]
+        self.rest(handler, "send_message", "driver", {"booking_code": "test", "redact": timestamp})
+        look = invocations.rest(
+            "attachment", None, {"booking_code": "test", "id": "0" * 32}, Authorization=f"Bearer {self.token('driver')}"
+        )
+        assert get_message.app.handler(look, invocations.Context())["statusCode"] == 404
+
     def look_before_and_tell_after(self) -> None:
         handler = send_message.app.handler
         self.patch.setenv("MESSAGE_HOOK_ARN", HOOK)
@@ -171,6 +185,7 @@ def tour() -> None:
     """Asks for everything that there is to ask for."""
     for each in (
         Tour.send_messages,
+        Tour.send_photos,
         Tour.look_before_and_tell_after,
         Tour.make_calls,
         Tour.get_messages,

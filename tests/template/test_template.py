@@ -283,6 +283,8 @@ GRANTS: dict[str, dict[str, set[str]]] = {
         "<MessagesTable.Arn>": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
         "<CallTimerQueue.Arn>": {"sqs:SendMessage"},
         "<EventsTopic>": {"sns:Publish"},
+        "<AttachmentsBucket.Arn>/upload/*": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
+        "<AttachmentsBucket.Arn>/kept/*": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
     },
     "make-call": {
         **TELL,
@@ -301,6 +303,7 @@ GRANTS: dict[str, dict[str, set[str]]] = {
         **READ_TOKEN_SECRET,
         "<MessagesTable.Arn>": {"dynamodb:GetItem", "dynamodb:Query"},
         "<CallsTable.Arn>": {"dynamodb:GetItem"},
+        "<AttachmentsBucket.Arn>/kept/*": {"s3:GetObject"},
     },
     "websocket": {
         **TELL,
@@ -410,7 +413,8 @@ def test_no_role_allows_a_wildcard_where_a_name_will_do(parameters: dict[str, st
             assert not any("*" in action for action in statement["Action"])
             if "*" in statement["Resource"]:
                 services = {action.partition(":")[0] for action in statement["Action"]}
-                assert statement["Resource"].endswith("/@connections/*") or services <= {"xray", "ec2"}
+                ends = ("/@connections/*", "/upload/*", "/kept/*")
+                assert statement["Resource"].endswith(ends) or services <= {"xray", "ec2"}
 
 
 @pytest.mark.parametrize("parameters", STACKS)
@@ -546,6 +550,7 @@ def read_by(name: str) -> set[str]:
 
 GIVEN_BY_LAMBDA = {"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_LAMBDA_INITIALIZATION_TYPE"}
 OTHER_NAMES = {"API_GATEWAY_ENDPOINT"}
+GIVEN_LOCALLY = {"ATTACHMENTS_ENDPOINT"}
 OF_AWS_SDKS = {"AWS_CA_BUNDLE"}
 READ_BY_POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL"}
 NOT_READ_YET: dict[str, set[str]] = {
@@ -566,7 +571,7 @@ def test_every_variable_that_is_set_is_read(name: str) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_variable_that_is_read_is_set(name: str) -> None:
     set_anywhere = set[str]().union(*(Stack(**parameters).variables(name) for parameters in STACKS))
-    assert read_by(name) - GIVEN_BY_LAMBDA - OTHER_NAMES - OF_AWS_SDKS - set_anywhere == set()
+    assert read_by(name) - GIVEN_BY_LAMBDA - OTHER_NAMES - GIVEN_LOCALLY - OF_AWS_SDKS - set_anywhere == set()
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -96,7 +96,7 @@ def test_deny_needs_no_reason() -> None:
     assert refused.value.details == {}
 
 
-ATTACHED = {"attachment": {"id": "a1", "content_type": "image/png", "bytes": 9}}
+ATTACHED = {"attachment": {"id": "a" * 32, "content_type": "image/png", "bytes": 9}}
 NONSENSE: dict[str, Any] = {
     "it does not answer": NoAnswer("ReadTimeoutError"),
     "it raised an error": NoAnswer("it raised an error"),
@@ -143,7 +143,12 @@ def test_the_message_of_an_attachment_may_change_and_the_attachment_may_not() ->
     new = NewMessage.parse({"message": "Look", "metadata": {**ATTACHED, "x": 1}})
     assert asked({"action": "replace", "message": "See"}, new=new).metadata == {**ATTACHED, "x": 1}
     assert asked({"action": "replace", "metadata": ATTACHED}, new=new).metadata == ATTACHED
-    for metadata in (None, {}, {"attachment": {"id": "a2"}}, {"attachment": {**ATTACHED["attachment"], "bytes": 9.0}}):
+    for metadata in (
+        None,
+        {},
+        {"attachment": {"id": "b" * 32}},
+        {"attachment": {**ATTACHED["attachment"], "bytes": 9.0}},
+    ):
         assert asked({"action": "replace", "metadata": metadata}, "allow", new) is new
 
 

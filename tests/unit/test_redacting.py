@@ -25,7 +25,9 @@ AGENT, SYSTEM = Party("test", "agent", "support"), Party("test", "system", None)
 def redact(
     store: FakeMessages, timestamp: str, by: Party = DRIVER, *, now: int = NOW + 5, rate_limit: RateLimit = NO_LIMIT
 ) -> Sent:
-    return Redacting(store, rate_limit, 90).redact(by, timestamp, now=now, deadline=time.monotonic() + 5)
+    return Redacting(store, rate_limit, 90, lambda _: None).redact(
+        by, timestamp, now=now, deadline=time.monotonic() + 5
+    )
 
 
 def said(store: FakeMessages, by: Party = DRIVER, **fields: Any) -> Message:
@@ -217,3 +219,18 @@ def test_a_message_that_was_swept_in_between_is_not_found() -> None:
         redact(store, original.timestamp)
     assert refused.value.code == "not_found"
     assert replace(store.head("test"), allowances={}) == replace(Head(1, original.timestamp, store.head("test").epoch))
+
+
+def test_the_attachment_goes_before_the_commit() -> None:
+    seen: list[str] = []
+
+    class Watched(FakeMessages):
+        def redact(self, original: Message, notice: Message, **how: Any) -> None:
+            seen.append("committed")
+            super().redact(original, notice, **how)
+
+    store = Watched()
+    original = said(store)
+    service = Redacting(store, NO_LIMIT, 90, lambda message: seen.append(message.message_id))
+    service.redact(DRIVER, original.timestamp, now=NOW, deadline=time.monotonic() + 5)
+    assert seen == [original.message_id, "committed"]

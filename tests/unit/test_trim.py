@@ -13,7 +13,7 @@ from botocore.loaders import Loader
 
 WHOLE = Path(botocore.__file__).with_name("data")
 ROOT = Path(__file__).parents[2]
-SERVICES = ("dynamodb", "secretsmanager", "sns", "sqs")
+SERVICES = ("dynamodb", "lambda", "s3", "secretsmanager", "sns", "sqs")
 REGIONS = ("us-east-1", "eu-central-1", "cn-north-1", "us-gov-west-1", "xx-nowhere-1")
 
 

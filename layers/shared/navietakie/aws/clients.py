@@ -47,10 +47,20 @@ def trust() -> ssl.SSLContext:
     return context
 
 
-def client(service: str, *, connect_timeout: float, read_timeout: float, attempts: int, in_all: bool = False) -> Any:
+def client(
+    service: str,
+    *,
+    connect_timeout: float,
+    read_timeout: float,
+    attempts: int,
+    in_all: bool = False,
+    endpoint: str | None = None,
+    **how: Any,
+) -> Any:
     """A new client of an AWS service; its callers keep it for the warm invocations. Time-outs in seconds.
 
-    With `in_all`, `read_timeout` is for connecting and the answer together.
+    With `in_all`, `read_timeout` is for connecting and the answer together. `endpoint` is given where it is another
+    than AWS's own or `AWS_ENDPOINT_URL`; `how` are more settings of botocore's Config.
     """
     config = Config(
         connect_timeout=connect_timeout,
@@ -64,10 +74,12 @@ def client(service: str, *, connect_timeout: float, read_timeout: float, attempt
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         parameter_validation=settings.optional("ENVIRONMENT") not in ("staging", "production"),
+        **how,
     )
-    made = cast(Any, session()).client(service, config=config)  # its stubs know services by literal names alone
-    endpoint: str = made.meta.endpoint_url
-    if urlsplit(endpoint).scheme not in get_environ_proxies(endpoint):  # through a proxy botocore finds its way alone
+    untyped = cast(Any, session())  # its stubs know services by literal names alone
+    made = untyped.client(service, config=config, endpoint_url=endpoint)
+    url: str = made.meta.endpoint_url
+    if urlsplit(url).scheme not in get_environ_proxies(url):  # through a proxy botocore finds its way alone
         # There is no other place where it could be told how to speak HTTP.
         made._endpoint.http_session = HttpSession(
             connect_timeout=connect_timeout, read_timeout=read_timeout, trust=trust, in_all=in_all

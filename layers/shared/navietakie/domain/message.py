@@ -29,6 +29,7 @@ MessageType = Literal["text", "call", "system"]
 SIDES: Final[tuple[Side, Side]] = ("driver", "passenger")
 PARTICIPANTS: Final[tuple[Participant, ...]] = (*SIDES, "agent")
 METADATA_BYTES: Final = 4 * 1024
+ATTACHMENT_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 BookingCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 ClientId = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,64}$")]
@@ -42,8 +43,8 @@ _INVISIBLE: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 
 
 def _visible(text: str) -> str:
-    """`text`; ValueError where nobody could see anything of it."""
-    if not any(map(_is_visible, text)):
+    """`text`; ValueError where it is not empty and nobody could see anything of it."""
+    if text and not any(map(_is_visible, text)):
         raise ValueError("holds nothing that can be seen")
     return text
 
@@ -53,7 +54,8 @@ def _is_visible(character: str) -> bool:
     return category[0] != "Z" and category not in ("Cc", "Cf") and character not in _INVISIBLE
 
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=5_000), AfterValidator(_visible)]
+Text = Annotated[str, StringConstraints(max_length=5_000), AfterValidator(_visible)]
+"""Empty, or something that can be seen."""
 
 
 def _number(value: Any) -> Any:
@@ -103,9 +105,16 @@ class Location(Fields):
     lng: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 
 
+class AttachmentReference(Fields):
+    """Names an attachment that was uploaded; the server completes its type and size."""
+
+    id: Annotated[str, StringConstraints(pattern=f"^{ATTACHMENT_ID.pattern}$")]
+
+
 class Metadata(Fields):
     """The fields of `metadata` that mean something here; the others are the clients' own."""
 
+    attachment: AttachmentReference | None = None
     location: Location | None = None
     quick_reply_id: Annotated[str, StringConstraints(pattern=r"^[ -~]{1,64}$")] | None = None
 
@@ -120,9 +129,15 @@ class NewMessage(Fields):
     metadata: dict[str, Any] | None = None
 
     @model_validator(mode="after")
-    def _metadata_is_sound(self) -> Self:
+    def _is_sound(self) -> Self:
+        self._check_metadata()
+        if not self.message and self.attachment_id is None:
+            raise invalid("message", "String should have at least 1 character")
+        return self
+
+    def _check_metadata(self) -> None:
         if self.metadata is None:
-            return self
+            return
         if len(compact(self.metadata)) > METADATA_BYTES:
             raise Refusal("too_large", f"metadata: more than {METADATA_BYTES} bytes", details={"field": "metadata"})
         refuse_large_integers(self.metadata, "metadata")
@@ -130,7 +145,12 @@ class NewMessage(Fields):
             Metadata.model_validate(self.metadata)
         except ValidationError as error:
             raise _first_of(error, "metadata") from None
-        return self
+
+    @property
+    def attachment_id(self) -> str | None:
+        """The id of the attachment that the message brings, if any."""
+        attachment = (self.metadata or {}).get("attachment")
+        return attachment["id"] if attachment else None
 
     @property
     def event(self) -> Any:

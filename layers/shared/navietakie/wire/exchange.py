@@ -214,7 +214,7 @@ class HttpConnection:
                 yield select.POLLOUT
             except ssl.SSLWantReadError:
                 yield select.POLLIN
-        reader = Reader(self._endpoint.largest)
+        reader = Reader(self._endpoint.largest, bodyless=request.startswith(b"HEAD "))
         yield select.POLLIN
         while True:
             try:
@@ -229,10 +229,14 @@ class HttpConnection:
 
 
 class Reader:
-    """Puts an answer together from its parts. Of its body up to `largest` bytes are read."""
+    """Puts an answer together from its parts. Of its body up to `largest` bytes are read.
 
-    def __init__(self, largest: int) -> None:
+    `bodyless`: it answers HEAD, so that its length is that of a body which does not come (RFC 9112, section 6.3).
+    """
+
+    def __init__(self, largest: int, *, bodyless: bool = False) -> None:
         self._largest = largest
+        self._bodyless = bodyless
         self._received = bytearray()
         self._status = 0
         self._fields = b""
@@ -280,7 +284,9 @@ class Reader:
         fields = b"\r\n" + self._fields.lower()
         self._keep = minor != b"0" and _CLOSE.search(fields) is None
         lengths = set(_LENGTH.findall(fields))
-        if codings := _CODING.findall(fields):
+        if self._bodyless:
+            self._length = 0
+        elif codings := _CODING.findall(fields):
             self._length = "chunked" if codings == [b"chunked"] and not lengths else "unclear"
         elif self._status in (204, 304):
             self._length = 0

@@ -300,6 +300,23 @@ class Messages:
             return head_of(failure.found[0] or {}), False
         return head_of(answer.get("Attributes") or {}), True
 
+    def move_allowance(self, booking_code: str, sender: Sender, *, before: int | None, after: int) -> bool:
+        """Sets an allowance without a message, if it still is `before`; whether it was. Raises Contended."""
+        name = f"{sender}_allowance"
+        values = {":after": {"N": str(after)}} | ({} if before is None else {":before": {"N": str(before)}})
+        try:
+            with translated():
+                self._client.update_item(
+                    TableName=self.table,
+                    Key=keys.in_booking(booking_code, keys.HEAD),
+                    UpdateExpression=f"SET {name} = :after",
+                    ConditionExpression=f"attribute_not_exists({name})" if before is None else f"{name} = :before",
+                    ExpressionAttributeValues=values,
+                )
+        except ConditionFailed:
+            return False
+        return True
+
     def _head_update(self, booking_code: str, before: Head, after: Head) -> Item:
         values: Item = {
             ":seq": {"N": str(after.seq)},
@@ -320,7 +337,7 @@ class Messages:
                 sets.append(f"{name} = :{name}")
                 values[f":{name}"] = {"S": at}
         removes = [name for name in had if name not in has]
-        condition = "attribute_not_exists(booking_code)"
+        condition = "attribute_not_exists(seq)"  # there may be an allowance before the first message
         if before.seq:
             condition = "seq = :before AND epoch = :epoch"  # an erased booking may have begun anew
             values[":before"] = {"N": str(before.seq)}
@@ -383,9 +400,9 @@ def head_of(item: Mapping[str, Any]) -> Head:
         return Head()
     numbers = {name: int(value["N"]) for name, value in item.items() if "N" in value}
     return Head(
-        seq=numbers["seq"],
-        timestamp=item["last_timestamp"]["S"],
-        epoch=item["epoch"]["S"],
+        seq=numbers.get("seq", 0),
+        timestamp=item.get("last_timestamp", {}).get("S", ""),
+        epoch=item.get("epoch", {}).get("S"),
         rights=_rights_of({name: value["S"] for name, value in item.items() if "S" in value}),
         redactions=numbers.get("redactions", 0),
         allowances={name.removesuffix("_allowance"): n for name, n in numbers.items() if name.endswith("_allowance")},

@@ -1,0 +1,52 @@
+"""Reading an attachment: an address that works for some minutes, for whoever may read the booking."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
+
+from pydantic import StringConstraints
+
+from navietakie.domain import instants
+from navietakie.domain.errors import Refusal
+from navietakie.domain.message import ATTACHMENT_ID, Fields
+
+if TYPE_CHECKING:
+    from navietakie.aws.attachments import StoredObject
+
+URL_SECONDS: Final = 900
+"""How long an address that is given out works."""
+
+
+class AttachmentQuery(Fields):
+    """Which attachment is asked for."""
+
+    id: Annotated[str, StringConstraints(max_length=64)]
+
+    @property
+    def well_formed(self) -> bool:
+        """Whether it can be the id of an attachment at all."""
+        return ATTACHMENT_ID.fullmatch(self.id) is not None
+
+
+class Kept(Protocol):
+    """Where attachments are kept: `aws.attachments.Attachments`."""
+
+    def kept(self, booking_code: str, id: str) -> "StoredObject | None": ...
+
+    def url(self, booking_code: str, id: str, *, seconds: int) -> str: ...
+
+
+def address(bucket: Kept | None, booking_code: str, query: AttachmentQuery, *, now: int, retention_days: int) -> Any:
+    """The answer of `GET /api/v1/attachment`.
+
+    Raises `not_found` for whatever is not there: unknown, of another booking, redacted, past its retention, or all
+    where attachments are switched off.
+    """
+    found = bucket.kept(booking_code, query.id) if bucket is not None and query.well_formed else None
+    seconds = instants.to_seconds(now)
+    if bucket is None or found is None or found.stored_at + retention_days * 86_400 <= seconds:
+        raise Refusal("not_found", "There is no such attachment")
+    return {
+        "url": bucket.url(booking_code, query.id, seconds=URL_SECONDS),
+        "content_type": found.content_type,
+        "bytes": found.size,
+        "expires_at": instants.to_text((seconds + URL_SECONDS) * instants.SECOND),
+    }

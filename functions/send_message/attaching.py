@@ -1,0 +1,171 @@
+"""Attachments: a form to upload one, and what a message that names one is completed with."""
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Protocol, get_args
+
+from pydantic import Field
+
+from navietakie.aws.tables.dynamo import Contended
+from navietakie.domain import instants
+from navietakie.domain.conversation import Head, admitted
+from navietakie.domain.errors import Refusal, invalid, unavailable
+from navietakie.domain.message import Fields, Message, NewMessage, Sender
+from navietakie.domain.rate_limit import RateLimit
+from navietakie.doors.requests import Party
+from navietakie.retrying import tries
+
+if TYPE_CHECKING:
+    from navietakie.aws.attachments import StoredObject
+
+FORM_SECONDS: Final = 600
+"""How long a form can be posted."""
+ContentType = Literal[
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "image/heic",
+    "audio/mpeg",
+    "audio/mp4",
+    "audio/aac",
+    "audio/ogg",
+    "audio/webm",
+]
+TRIES: Final = 3
+"""How often a message looks for its attachment while others change it."""
+
+
+class NewAttachment(Fields):
+    """What somebody wants to upload. `bytes`: how many at most; what counts is what is uploaded."""
+
+    content_type: ContentType
+    bytes: Annotated[int, Field(ge=1, le=2**53 - 1)]
+
+
+class Attach(Fields):
+    """By REST and direct invocation."""
+
+    attach: NewAttachment
+
+
+class Bucket(Protocol):
+    """Where attachments are kept: `aws.attachments.Attachments`."""
+
+    def form(
+        self, booking_code: str, sender: Sender, id: str, content_type: str, *, most_bytes: int, seconds: int
+    ) -> dict[str, Any]: ...
+
+    def uploaded(self, booking_code: str, sender: Sender, id: str) -> "StoredObject | None": ...
+
+    def kept(self, booking_code: str, id: str) -> "StoredObject | None": ...
+
+    def keep(self, booking_code: str, sender: Sender, id: str, upload: "StoredObject") -> bool: ...
+
+    def delete(self, booking_code: str, sender: Sender, id: str) -> None: ...
+
+
+class Allowances(Protocol):
+    """Where the senders' allowances are kept: `tables.messages.Messages`."""
+
+    def head(self, booking_code: str) -> Head: ...
+
+    def move_allowance(self, booking_code: str, sender: Sender, *, before: int | None, after: int) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Attaching:
+    """Gives out forms, and completes messages. `bucket` gives None where attachments are switched off."""
+
+    bucket: Callable[[], Bucket | None]
+    most_bytes: int
+
+    def form(
+        self,
+        party: Party,
+        new: NewAttachment,
+        allowances: Allowances,
+        rate_limit: RateLimit,
+        *,
+        now: int,
+        deadline: float,
+    ) -> Mapping[str, Any]:
+        """A form for an upload, and the id by which a message names it; it counts as a message of its sender.
+
+        Raises `not_found` where attachments are switched off, `too_large`, `booking_closed`, `muted`,
+        `rate_limited`, or `unavailable` where the head was busy until `deadline` (monotonic).
+        """
+        bucket = self._bucket()
+        if new.bytes > self.most_bytes:
+            most = {"field": "attach.bytes", "max_bytes": self.most_bytes}
+            raise Refusal("too_large", f"attach.bytes: more than {self.most_bytes} bytes", details=most)
+        self._admit(party, allowances, rate_limit, now, deadline)
+        id = uuid.uuid4().hex
+        upload = bucket.form(
+            party.booking_code, party.sender, id, new.content_type, most_bytes=new.bytes, seconds=FORM_SECONDS
+        )
+        expires_at = instants.to_text(now + FORM_SECONDS * instants.SECOND)
+        attachment = {"id": id, "content_type": new.content_type, "bytes": new.bytes}
+        return {"attachment": attachment, "upload": {**upload, "expires_at": expires_at}}
+
+    def completed(self, party: Party, new: NewMessage) -> NewMessage:
+        """`new` with the type and size of the attachment that it names, which is kept from now on.
+
+        Raises `invalid_request` for one that `party` has not uploaded to this booking, `not_found` where attachments
+        are switched off, or `unavailable`.
+        """
+        if (id := new.attachment_id) is None:
+            return new
+        bucket = self._bucket()
+        for _ in range(TRIES):
+            found = bucket.kept(party.booking_code, id)
+            if found is not None:
+                if found.sender != party.sender:
+                    break
+                return _with(new, id, found)
+            found = bucket.uploaded(party.booking_code, party.sender, id)
+            if (
+                found is None
+                or not 1 <= found.size <= self.most_bytes
+                or found.content_type not in get_args(ContentType)
+            ):
+                break
+            if bucket.keep(party.booking_code, party.sender, id, found):
+                return _with(new, id, found)
+        raise invalid("metadata.attachment.id", "is no attachment that this sender has uploaded to this booking")
+
+    def forget(self, message: Message) -> None:
+        """Deletes the attachment of a message, for all messages that name it."""
+        attachment = (message.metadata or {}).get("attachment")
+        if attachment and (bucket := self.bucket()) is not None:
+            bucket.delete(message.booking_code, message.sender, attachment["id"])
+
+    def _allows(self, found: "StoredObject") -> bool:
+        return 1 <= found.size <= self.most_bytes and found.content_type in get_args(ContentType)
+
+    def _bucket(self) -> Bucket:
+        bucket = self.bucket()
+        if bucket is None:
+            raise Refusal("not_found", "There are no attachments here")
+        return bucket
+
+    def _admit(self, party: Party, allowances: Allowances, rate_limit: RateLimit, now: int, deadline: float) -> None:
+        for _ in tries(deadline):
+            head = allowances.head(party.booking_code)
+            head.rights.check_token(party.sender, party.iat)
+            head.rights.check_writing(party.sender)
+            before = head.allowances.get(party.sender)
+            after = admitted(head, party.sender, now, rate_limit).get(party.sender)
+            if after is None or after == before:
+                return  # no limit
+            try:
+                if allowances.move_allowance(party.booking_code, party.sender, before=before, after=after):
+                    return
+            except Contended:
+                continue
+        raise unavailable("The booking")
+
+
+def _with(new: NewMessage, id: str, found: "StoredObject") -> NewMessage:
+    attachment = {"id": id, "content_type": found.content_type, "bytes": found.size}
+    return new.model_copy(update={"metadata": {**(new.metadata or {}), "attachment": attachment}})
