@@ -44,7 +44,7 @@ gate: .local/tools/ready ## Let a bare `sam local` in Docker reach what `make ru
 
 # --- Talking to it (ENV=local, or a deployed one) ------------------------------------------------------------------
 
-.PHONY: chat token order smoke config rotate-secret export erase mcp
+.PHONY: chat token order smoke prove config rotate-secret export erase mcp
 chat: .local/tools/ready ## A conversation in the terminal (BOOKING=test ROLE=passenger ENV=local)
 	@exec env $(CLIENT) clients.chat
 
@@ -56,6 +56,9 @@ order: .local/tools/ready ## Steer a booking (BOOKING=… EVENT=side_muted SIDE=
 
 smoke: .local/tools/ready ## A short end-to-end check of a deployment (ENV=local)
 	@$(CLIENT) clients.smoke
+
+prove: .local/tools/ready ## Many rides at once, judged: nothing lost, doubled or out of order (RIDES=20 MINUTES=1 SEED=… YES=1 ENV=local)
+	@$(CLIENT) clients.prove
 
 config: .local/tools/ready ## Print a deployment's addresses as JSON (ENV=local)
 	@$(CLIENT) clients.deployment

@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 
-from tests.chaos.checker import problems
+from clients.proving.checker import problems
 from tests.chaos.run import run
 
 

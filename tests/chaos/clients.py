@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tests.chaos.history import Cut, Disowned, Fields, Heard, Opened, Rested, Synced
+from clients.proving.history import Cut, Disowned, Fields, Heard, Opened, Rested, Synced
+from clients.proving.view import View
 from tests.chaos.scheduler import SECOND, Strand
-from tests.chaos.view import View
 from tests.chaos.world import Line, World
 
 ANSWER_SECONDS = 5.0

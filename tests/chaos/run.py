@@ -16,12 +16,12 @@ import pytest
 
 import get_message.app
 import get_message.sync
+from clients.proving.history import Booking, Fields, History
 from get_message.history import PageCache
 from navietakie.domain import frames, instants
 from navietakie.observability import logger
 from navietakie.wire.connections_api import ConnectionsApi
 from tests.chaos.clients import Company, Phone
-from tests.chaos.history import Booking, Fields, History
 from tests.chaos.scheduler import Clock, Scheduler
 from tests.chaos.world import CALM, Faults, World
 from tests.fakes.wire import wired

@@ -3,8 +3,8 @@
 Another history: `make chaos`, or `make chaos SEED=…` to see one again.
 """
 
-from tests.chaos.checker import problems
-from tests.chaos.history import Answered, Asked, Cut, History, Synced
+from clients.proving.checker import problems
+from clients.proving.history import Answered, Asked, Cut, History, Synced
 from tests.chaos.run import run
 
 SEED = 2026

@@ -6,8 +6,21 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.checker import problems
-from tests.chaos.history import Answered, Asked, Booking, Cut, Disowned, Event, Heard, History, Opened, Rested, Synced
+from clients.proving.checker import problems
+from clients.proving.history import (
+    Answered,
+    Asked,
+    Booking,
+    Cut,
+    Disowned,
+    Event,
+    Heard,
+    History,
+    Opened,
+    Rested,
+    Synced,
+)
+from clients.proving.view import View
 
 NOTHING = {"driver": {"delivered": 0, "read": 0}, "passenger": {"delivered": 1, "read": 1}}
 
@@ -194,3 +207,67 @@ def test_who_looks_sees_what_was_acknowledged_before() -> None:
 def test_who_was_cut_may_be_disowned() -> None:
     gone = [event(Cut, 98, connection="line", sender="driver"), event(Disowned, 99, connection="line")]
     assert judged([*EVENTS, *gone]) == []
+
+
+GONE = {**BYE, "message": "", "metadata": None, "redacted_at": "2026-03-01T08:00:05.000000Z"}
+NOTICE = message(
+    5,
+    "Message removed",
+    "system",
+    message_type="system",
+    client_message_id=None,
+    metadata={"event": "message_redacted", "seq": 3, "timestamp": BYE["timestamp"], "by": "driver"},
+)
+
+
+def redacted(*stored: dict[str, Any]) -> list[str]:
+    """What is said of a booking in which the driver said BYE, and took it back."""
+    messages = [{**it, "seq": seq} for seq, it in enumerate(stored, 1)]
+    bye = next(it for it in messages if it["message_id"] == BYE["message_id"])
+    notes = [{**it, "metadata": {**it["metadata"], "seq": bye["seq"]}} for it in messages if it["metadata"]]
+    messages = [next((note for note in notes if note["seq"] == it["seq"]), it) for it in messages]
+    events = [
+        *sent(0, 1, {**BYE, "seq": bye["seq"]}),
+        event(Heard, 7, frame={"type": "message", "message": {**BYE, "seq": bye["seq"]}}),
+        event(Asked, 10, number=2, kind="redact", sender="driver", fields={"timestamp": BYE["timestamp"]}),
+        event(
+            Answered,
+            15,
+            number=2,
+            code=None,
+            body={"message": notes[-1] if notes else {**NOTICE, "metadata": {"seq": 1}}},
+        ),
+    ]
+    nobody = {side: {"delivered": 0, "read": 0} for side in ("driver", "passenger")}
+    booking = Booking(messages=messages, calls=[], head_seq=len(messages), epoch="e", receipts=nobody)
+    return problems(History(seed=1, events=events, bookings={"ride": booking}))
+
+
+def test_a_message_that_was_acknowledged_and_then_redacted_is_as_promised() -> None:
+    assert redacted(GONE, NOTICE) == []
+
+
+def test_a_redaction_that_left_the_content_there_is_seen() -> None:
+    assert any("its content is there" in it for it in redacted({**GONE, "message": "bye"}, NOTICE))
+
+
+def test_a_redaction_that_was_told_and_not_done_is_seen() -> None:
+    assert any("it is not" in it for it in redacted(BYE, NOTICE))
+    assert any("the notices name" in it for it in redacted(GONE))
+
+
+def test_a_redaction_that_is_noted_twice_is_seen() -> None:
+    again = {**NOTICE, "message_id": "id-6", "timestamp": "2026-03-01T08:00:06.000000Z"}
+    assert any("more than once" in it for it in redacted(GONE, NOTICE, again))
+
+
+def test_a_client_that_heard_of_a_redaction_shows_nothing_of_the_message_however_it_comes_again() -> None:
+    view = View(floor=2, through=2, head=2)
+    view.offer(BYE)
+    view.offer({**ENDED, "metadata": None})
+    view.offer(NOTICE)
+    assert [it["message"] for it in view.messages] == ["", "Call ended", "Message removed"]
+    late = View(floor=2, through=2, head=2)
+    late.offer(NOTICE)
+    late.offer(BYE)
+    assert [it["message"] for it in late.messages] == [""]

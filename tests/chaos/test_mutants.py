@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from clients.proving.checker import problems
 from get_message.sync import Sync
 from make_call.calling import Calling
 from navietakie.aws.tables import calls, dynamo, keys
@@ -17,7 +18,6 @@ from navietakie.broadcast import Broadcast
 from navietakie.domain import conversation
 from navietakie.domain.conversation import Head
 from send_message import sending
-from tests.chaos.checker import problems
 from tests.chaos.run import run
 
 SEEDS = range(1, 41)

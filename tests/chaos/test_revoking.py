@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from clients.proving.history import Fields
 from navietakie.wire.connections_api import Post
 from tests.chaos.clients import Company
-from tests.chaos.history import Fields
 from tests.chaos.run import stage
 from tests.chaos.scheduler import SECOND
 from tests.chaos.world import Faults, Line, World

@@ -17,9 +17,9 @@ import get_message.app
 import make_call.app
 import send_message.app
 import websocket.app
+from clients.proving.history import Answered, Doubled, Event, Fields
+from clients.proving.history import Asked as Tried
 from navietakie.wire.connections_api import Outcome, Post
-from tests.chaos.history import Answered, Doubled, Event, Fields
-from tests.chaos.history import Asked as Tried
 from tests.chaos.scheduler import SECOND, Scheduler
 from tests.fakes import invocations
 from tests.fakes.wire import Asked, Carry, Killed, Wire, answer, conflict, refused, timed_out

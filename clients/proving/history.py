@@ -20,7 +20,7 @@ class Event:
 class Asked(Event):
     """A client asked for something: one try, of which an Answered with the same number may tell the outcome.
 
-    `kind`: `send` (with `client_message_id`), `receipt`, `call`, or `look` (at how things stand).
+    `kind`: `send` (with `client_message_id`), `receipt`, `call`, `redact`, or `look` (at how things stand).
     """
 
     number: int
@@ -113,5 +113,5 @@ class History:
     """A whole run."""
 
     seed: int
-    events: list[Event] = field(default_factory=list)
-    bookings: dict[str, Booking] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list[Event])
+    bookings: dict[str, Booking] = field(default_factory=dict[str, Booking])

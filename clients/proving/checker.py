@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from tests.chaos.history import (
+from clients.proving.history import (
     Answered,
     Asked,
     Booking,
@@ -48,6 +48,7 @@ def problems(history: History) -> list[str]:
             _in_real_time(tries, answers),
             _closed_is_closed(booking),
             _muted_is_mute(booking),
+            _redactions(booking, answers),
             _views(booking, events),
             _receipts(booking, tries, answers),
             _calls(booking, events, answers),
@@ -100,9 +101,10 @@ def _stored_once(booking: Booking, tries: Mapping[int, Asked], answers: Answers)
         # A socket's ack names no try: it may be a late or second one, to what was sent under this id before.
         on_a_socket = "booking_code" not in asked.fields
         sent = texts[_message_of(asked)] if on_a_socket else {asked.fields["message"]}
-        if message["message"] not in sent:
+        stored = by_id.get(message["message_id"], {})
+        if message["message"] not in sent and not _redacted(stored):
             yield f"{asked.client} sent {asked.fields['message']!r} and {message['message']!r} was acknowledged"
-        if _of(by_id.get(message["message_id"], {}), STORED) != _of(message, STORED):
+        if not _same(stored, message):
             yield f"seq {message['seq']} was acknowledged to {asked.client}, and is not there as it was"
     seen: dict[Any, int] = {}
     for message in booking.messages:
@@ -125,7 +127,11 @@ def _nothing_else_stored(
     for message in booking.messages:
         if message["message_type"] == "call":
             continue
-        if not alive[message["sender"], message["client_message_id"], message["message"]]:
+        if _event_of(message) == "message_redacted":
+            continue
+        key = (message["sender"], message["client_message_id"])
+        texts = {text for *those, text in alive if tuple(those) == key} if _redacted(message) else {message["message"]}
+        if not any(alive.get((*key, text)) for text in texts):
             yield f"seq {message['seq']} is there, and nobody sent it or all tries were refused"
 
 
@@ -178,22 +184,50 @@ def _muted_is_mute(booking: Booking) -> Problems:
             yield f"seq {message['seq']} was stored while its side was muted"
 
 
+def _redactions(booking: Booking, answers: Answers) -> Problems:
+    """What was redacted is empty, said so once, and stays where it was; nothing else is empty."""
+    noted = [message["metadata"]["seq"] for message in booking.messages if _event_of(message) == "message_redacted"]
+    if len(noted) != len(set(noted)):
+        yield f"the redactions of {noted} are noted more than once"
+    empty = {message["seq"] for message in booking.messages if _redacted(message)}
+    if empty != set(noted):
+        yield f"seq {sorted(empty)} are redacted, and the notices name {sorted(noted)}"
+    for message in booking.messages:
+        if _redacted(message) and (message["message"] or message["metadata"]):
+            yield f"seq {message['seq']} is redacted, and its content is there"
+    for asked, answer in answers:
+        if asked.kind == "redact" and answer.code is None and answer.body["message"]["metadata"]["seq"] not in empty:
+            yield f"{asked.client} was told that a message is redacted, and it is not: {answer.body['message']}"
+
+
+def _redacted(message: Fields) -> bool:
+    return message.get("redacted_at") is not None
+
+
+def _same(stored: Fields, seen: Fields) -> bool:
+    """Whether somebody saw what is stored, or what was stored before its content was redacted."""
+    names = [name for name in STORED if not (_redacted(stored) and name in ("message", "metadata"))]
+    return all(stored.get(name) == seen.get(name) for name in names)
+
+
 def _event_of(message: Fields) -> Any:
-    return (message["metadata"] or {}).get("event") if message["message_type"] == "system" else None
+    about: Fields = message["metadata"] or {}
+    return about.get("event") if message["message_type"] == "system" else None
 
 
 def _views(booking: Booking, events: list[Event]) -> Problems:
     """What a client has after a sync is what the table holds; what was pushed is stored; all agree at the end."""
     stored = {message["seq"]: _of(message, STORED) for message in booking.messages}
+    whole = {message["seq"]: message for message in booking.messages}
     for event in events:
         if isinstance(event, Heard) and event.frame["type"] == "message":
             message = event.frame["message"]
-            if stored.get(message["seq"]) != _of(message, STORED):
+            if not _same(whole.get(message["seq"], {}), message):
                 yield f"{event.client} heard of a seq {message['seq']} that is not stored"
         if isinstance(event, Synced):
-            expected = [stored.get(seq) for seq in range(event.floor + 1, event.through + 1)]
-            if [_of(message, STORED) for message in event.messages] != expected:
-                had = [message["seq"] for message in event.messages]
+            seqs = list(range(event.floor + 1, event.through + 1))
+            had = [message["seq"] for message in event.messages]
+            if had != seqs or not all(_same(whole.get(it["seq"], {}), it) for it in event.messages):
                 yield f"{event.client} synced to {event.floor + 1}–{event.through}, and had {had}"
         if isinstance(event, Rested):
             expected = [stored[seq] for seq in range(event.floor + 1, booking.head_seq + 1) if seq in stored]
@@ -275,7 +309,7 @@ def _reasons(booking: Booking, events: list[Event], tries: Mapping[int, Asked]) 
         if it.kind == "call":
             action = it.fields.get("call_action") or it.fields["action"]
             acts[it.fields.get("call_id")].add(f"{action} by {it.sender}")
-    closed = any((message["metadata"] or {}).get("event") == "booking_closed" for message in booking.messages)
+    closed = any(_event_of(message) == "booking_closed" for message in booking.messages)
     cut = {event.sender for event in events if isinstance(event, Cut)}
     for call in booking.calls:
         caller, callee = call["caller"], call["callee"]

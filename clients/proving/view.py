@@ -20,6 +20,7 @@ class View:
     receipts: Fields = field(default_factory=lambda: NOTHING)
     call: Fields | None = None
     _ahead: dict[int, Fields] = field(default_factory=dict[int, Fields])
+    _redacted: set[int] = field(default_factory=set[int])
 
     @property
     def hole(self) -> bool:
@@ -35,6 +36,7 @@ class View:
 
     def offer(self, message: Fields) -> None:
         """Takes a message that was pushed or acknowledged."""
+        message = self._as_left(message)
         self.head = max(self.head, message["seq"])
         if message["seq"] > self.through:
             self._ahead[message["seq"]] = message
@@ -46,10 +48,11 @@ class View:
         first = frame["part"] == 0
         self.epoch = frame["epoch"]
         self.head = max(self.head, frame["head_seq"])
-        messages = frame["messages"]
+        messages = [self._as_left(message) for message in frame["messages"]]
         if first and self.floor is None:
-            self.floor = self.through = (messages[0]["seq"] if messages else frame["through_seq"] + 1) - 1
-            self._ahead = {seq: it for seq, it in self._ahead.items() if seq > self.floor}
+            floor: int = (messages[0]["seq"] if messages else frame["through_seq"] + 1) - 1
+            self.floor = self.through = floor
+            self._ahead = {seq: it for seq, it in self._ahead.items() if seq > floor}
         self._ahead |= {it["seq"]: it for it in messages if it["seq"] > self.through}
         if first:
             for seq in sorted(seq for seq in self._ahead if seq <= frame["through_seq"]):
@@ -82,7 +85,19 @@ class View:
     def start_over(self) -> None:
         """Forgets the history: it has begun anew."""
         self.floor, self.through, self.head, self.epoch = None, 0, 0, None
-        self.messages, self._ahead = [], {}
+        self.messages, self._ahead, self._redacted = [], {}, set()
+
+    def _as_left(self, message: Fields) -> Fields:
+        """What a redaction leaves of a message: a notice blanks what is here, and copies that come later come blank."""
+        about: Fields = (message["metadata"] or {}) if message["message_type"] == "system" else {}
+        if about.get("event") == "message_redacted":
+            self._redacted.add(about["seq"])
+            self.messages = [self._blanked(it) for it in self.messages]
+            self._ahead = {seq: self._blanked(it) for seq, it in self._ahead.items()}
+        return self._blanked(message)
+
+    def _blanked(self, message: Fields) -> Fields:
+        return {**message, "message": "", "metadata": None} if message["seq"] in self._redacted else message
 
     def _is_news(self, call: Fields | None) -> bool:
         if call is None:

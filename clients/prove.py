@@ -1,0 +1,273 @@
+"""`make prove ENV=local RIDES=20 MINUTES=1`: many rides at once through a deployment's real addresses, and a judgement.
+
+It says first what it will do and what that costs, and asks. Devices chat, call, type and read; lines are cut without a
+word, answers lost and repeated, messages redacted, bookings closed and sides muted. Then the checker of the chaos tests
+compares what every client saw with what the public API says. Everything happens in bookings of its own.
+"""
+
+import asyncio
+import itertools
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from aiohttp import ClientSession, ClientTimeout, TCPConnector
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks import cost
+from clients.command import YES, Command, Failed, Option, whole
+from clients.deployment import Deployment
+from clients.proving.checker import problems
+from clients.proving.history import Booking, Event, History
+from clients.proving.measures import Measures
+from clients.proving.plan import Step, plan_of
+from clients.proving.report import Proof
+from clients.proving.ride import Ride
+from clients.tokens import DeployedSecret, Wanted, token
+
+COMMAND: Final = Command(
+    "prove",
+    "Drives many rides at once through a deployment, and judges whether every promise was kept.",
+    (
+        Option("rides", "20", "how many at once", "20"),
+        Option("minutes", "1", "how long they last, at least", "1"),
+        Option("messages", "20", "how many messages each ride sends a minute", "20"),
+        Option("seed", "7", "repeats a plan; a new one if nothing is said"),
+        Option("to", "proof", "the folder to write to", "proof"),
+        YES,
+    ),
+)
+PATIENCE: Final = ClientTimeout(total=60)
+STARTS_A_SECOND: Final = 20
+"""How many rides begin in a second: handshakes are the dearest."""
+HEALING_SECONDS: Final = 3.0
+READERS: Final = 10
+"""How many rides come to rest at once."""
+FRAMES: Final = 40
+"""How many events of the ride a broken promise is shown with."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be proven."""
+
+    rides: int
+    minutes: float
+    messages: int
+    seed: int
+
+    def plans(self) -> list[list[Step]]:
+        """Of each ride."""
+        each = round(self.messages * self.minutes)
+        return [plan_of(self.seed, ride, each, self.minutes * 60) for ride in range(1, self.rides + 1)]
+
+    def announced(self, deployment: Deployment) -> str:
+        """What it will do, and cost."""
+        planned = self.rides * round(self.minutes * self.messages)
+        ride = 4 * cost.operation("connect") + 4 * cost.operation("sync") + cost.call()
+        each = cost.operation("message by WebSocket") + cost.operation("receipt by WebSocket")
+        minutes = 2 * self.rides * (self.minutes + 1) * cost.SOCKET_MINUTE
+        dollars = (self.rides * ride + planned * each + minutes) / 1_000_000
+        return (
+            f"{deployment.environment}: {deployment.rest_url}, {deployment.websocket_url}\n"
+            f"{self.rides:,} rides at once, with {2 * self.rides:,} WebSockets, for {self.minutes} min or more: about "
+            f"{planned:,} messages, {self.rides:,} calls, cuts, lost answers, redactions, orders.\n"
+            f"All in bookings of its own, which stay until they expire. At AWS's list prices about ${dollars:.4f}, "
+            f"without logs and free tier.\n"
+            f"To repeat it: make prove ENV={deployment.environment} RIDES={self.rides} MINUTES={self.minutes} "
+            f"MESSAGES={self.messages} SEED={self.seed}"
+        )
+
+
+def tokens_of(deployment: Deployment, booking: str, secret: str | None, seconds: int) -> dict[str, str]:
+    """A token for each role of a booking, where they are asked for."""
+    if secret is None:
+        return {}
+    minted: dict[str, str] = {}
+    for role in ("driver", "passenger", "system"):
+        wanted = Wanted.parse({"booking": booking, "role": role, "sub": f"prove-{role}", "ttl": seconds})
+        minted[role] = token(secret, wanted, time.time())
+    return minted
+
+
+async def proven(deployment: Deployment, wish: Wish, secret: str | None, progress: Progress) -> Proof:
+    """Drives the rides to their end, or until Ctrl-C, and judges them."""
+    measures, numbers, run = Measures(), itertools.count(1), secrets.token_hex(4)
+    plans = wish.plans()
+    planned = sum(map(len, plans))
+    bar = progress.add_task("steps", total=planned)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, stop.set)
+    done = 0
+
+    def one_more(step: Step) -> None:
+        nonlocal done
+        done += 1
+        progress.update(bar, advance=1)
+
+    begun = time.monotonic()
+    async with ClientSession(timeout=PATIENCE, connector=TCPConnector(limit=max(50, wish.rides))) as http:
+        rides: list[Ride] = []
+
+        async def drive(number: int, plan: list[Step]) -> None:
+            await asyncio.sleep(number / STARTS_A_SECOND)
+            if stop.is_set():
+                return
+            booking = f"prove-{run}-{number + 1}"
+            tokens = tokens_of(deployment, booking, secret, round(wish.minutes * 60) + 3_600)
+            ride = Ride(deployment, booking, tokens, http, measures, numbers, wish.seed)
+            rides.append(ride)
+            for device in ride.devices.values():
+                device.start()
+            await ride.live(plan, stop.is_set, one_more)
+
+        async with asyncio.TaskGroup() as driving:
+            said = driving.create_task(_say_so(progress, bar, measures))
+            await asyncio.gather(*(drive(number, plan) for number, plan in enumerate(plans)))
+            said.cancel()
+        seconds = time.monotonic() - begun
+        loop.remove_signal_handler(signal.SIGINT)
+        await asyncio.sleep(HEALING_SECONDS)
+        history, unread = History(seed=wish.seed), list[str]()
+        resting = progress.add_task("judging", total=len(rides))
+        readers = asyncio.Semaphore(READERS)
+
+        async def settle(ride: Ride) -> None:
+            async with readers:
+                booking = await _end_of(ride)
+                await ride.close()
+            if booking is None:
+                unread.append(ride.booking)
+            else:
+                history.bookings[ride.booking] = booking
+            progress.update(resting, advance=1)
+
+        await asyncio.gather(*map(settle, rides))
+    history.events.extend(event for ride in rides for event in ride.events)
+    broken = _judged(history, rides)
+    stored = [message for booking in history.bookings.values() for message in booking.messages]
+    return Proof(
+        parameters={
+            "environment": deployment.environment,
+            "auth_mode": deployment.auth_mode,
+            "rides": wish.rides,
+            "minutes": wish.minutes,
+            "messages_per_minute": wish.messages,
+            "seed": wish.seed,
+            "measured": time.strftime("%Y-%m-%d", time.gmtime()),
+        },
+        measures=measures,
+        seconds=seconds,
+        connected_minutes=sum(ride.connected_seconds for ride in rides) / 60,
+        messages=len(stored),
+        calls=sum(len(booking.calls) for booking in history.bookings.values()),
+        redactions=sum(message["redacted_at"] is not None for message in stored),
+        reconnects=max(0, measures.operations["connect"] - 2 * len(rides)),
+        rides_judged=len(history.bookings),
+        steps_done=done,
+        steps_planned=planned,
+        broken=broken,
+        frames=_led_to(broken[0], history) if broken else (),
+        unread=unread,
+    )
+
+
+def _judged(history: History, rides: Sequence[Ride]) -> list[str]:
+    """What is broken. A ride at a time: the checker looks at one booking's events anyway."""
+    found: list[str] = []
+    for ride in rides:
+        if (booking := history.bookings.get(ride.booking)) is not None:
+            one = History(seed=history.seed, events=ride.events, bookings={ride.booking: booking})
+            found += problems(one)
+    return found
+
+
+async def _end_of(ride: Ride) -> Booking | None:
+    try:
+        await ride.hang_up()
+    except LookupError:
+        return None
+    return await ride.rest()
+
+
+async def _say_so(progress: Progress, bar: object, measures: Measures) -> None:
+    """Where nobody watches a bar, a line now and then."""
+    while True:
+        await asyncio.sleep(10)
+        if progress.disable:
+            stored = sum(measures.acknowledged.values())
+            print(f"{time.monotonic() - measures.begun:4.0f} s: {stored:,} messages", file=sys.stderr, flush=True)
+
+
+def _led_to(problem: str, history: History) -> list[Event]:
+    """The events of the ride whose promise was broken: the last ones that have to do with it, or the last of all."""
+    booking = problem.partition(":")[0]
+    events = [event for event in history.events if event.booking == booking]
+    words = [word.strip(",.'") for word in problem.split() if len(word) > 8 or word.isdecimal()]
+    about = [event for event in events if any(word in str(vars(event)) for word in words)]
+    return (about or events)[-FRAMES:]
+
+
+def told_of(proof: Proof) -> None:
+    """Prints the figures."""
+    print(f"\n{proof.rides_judged:,} rides in {proof.seconds:.0f} s, about ${proof.dollars():.4f}:")
+    print(f"{proof.messages:,} messages, {proof.calls:,} calls, ", end="")
+    print(f"{proof.redactions:,} redactions, {proof.reconnects:,} reconnects")
+    for name, values in proof.times().items():
+        print(f"  {name:<9}", "  ".join(f"{label} {value:,}" for label, value in values.items()), "ms")
+    for code, times in proof.measures.errors.most_common():
+        print(f"  {times:>7,} {code}")
+    if proof.broken:
+        print(f"\nBROKEN  {proof.broken[0]}")
+        for event in proof.frames:
+            print(f"  {event}")
+
+
+def main(argv: Sequence[str] = ()) -> None:
+    """Proves, unless whoever is asked says no; ends with 1 where a promise was broken."""
+
+    def prove(told: Mapping[str, str]) -> None:
+        wish = Wish(
+            rides=whole(told, "rides", 1, 2_000),
+            minutes=whole(told, "minutes", 1, 24 * 60),
+            messages=whole(told, "messages", 1, 120),
+            seed=whole(told, "seed", 0, 2**31) if told["seed"] else secrets.randbelow(1_000_000),
+        )
+        deployment = Deployment.find(told["env"])
+        print(wish.announced(deployment))
+        if told["yes"] != "1" and not _agreed():
+            raise Failed("Nothing was done. YES=1 begins without asking.")
+        secret = DeployedSecret(deployment.environment).current() if deployment.auth_mode == "jwt" else None
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        quiet = not sys.stderr.isatty()
+        with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:
+            proof = asyncio.run(proven(deployment, wish, secret, progress))
+        told_of(proof)
+        for path in proof.write(Path(told["to"])):
+            print(path)
+        if not proof.kept:
+            raise Failed(proof.verdict())
+        print(f"{proof.verdict()}.")
+
+    try:
+        COMMAND.run(argv, prove)
+    except KeyboardInterrupt:
+        sys.exit("\nStopped.")
+
+
+def _agreed() -> bool:
+    if not sys.stdin.isatty():
+        return False
+    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

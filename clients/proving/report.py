@@ -1,0 +1,209 @@
+"""What a proof leaves: JSON for programs, and a page with charts for people."""
+
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import cost
+from benchmarks.report import Bars, picture
+from clients.proving.history import Event, Fields
+from clients.proving.measures import SPANS, Measures, quantile
+
+SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+STYLE: Final = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }
+table { border-collapse: collapse } td, th { padding: .2rem .8rem .2rem 0; text-align: right }
+td:first-child, th:first-child { text-align: left } tr { border-bottom: 1px solid #d0d7de }
+svg { max-width: 100%; height: auto } pre { overflow: auto; background: #f6f8fa; padding: 1rem; font-size: 13px }
+.kept { color: #1a7f37 } .broken { color: #cf222e } li { overflow-wrap: anywhere }
+"""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How it went. `broken`: each promise that was, in words; `frames`: what led to the first of them."""
+
+    parameters: Fields
+    measures: Measures
+    seconds: float
+    connected_minutes: float
+    messages: int
+    calls: int
+    redactions: int
+    reconnects: int
+    rides_judged: int
+    steps_done: int
+    steps_planned: int
+    broken: Sequence[str]
+    frames: Sequence[Event]
+    unread: Sequence[str]
+    """Bookings that could not be judged: at the end the API did not answer."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether every promise was kept, and every ride could be judged."""
+        return not self.broken and not self.unread and self.rides_judged > 0
+
+    def verdict(self) -> str:
+        """In a sentence."""
+        if self.broken:
+            return f"{len(self.broken)} promises were broken"
+        if not self.kept:
+            return f"Not proven: {len(self.unread)} rides could not be read at the end"
+        return "Every promise was kept: nothing acknowledged was lost, none doubled, no hole, no ghost call"
+
+    def times(self) -> dict[str, dict[str, float | int]]:
+        """Milliseconds, by what they are the time of."""
+        return {
+            name: {"count": len(took), **{label: _ms(quantile(took, share)) for label, share in SHARES.items()}}
+            for name, took in self.measures.spans.items()
+            if took
+        }
+
+    def dollars(self) -> float:
+        """What AWS's list prices say of the operations that were asked for."""
+        return dollars(self.measures.operations, self.connected_minutes)
+
+    def as_json(self) -> Fields:
+        """Everything, for programs."""
+        return {
+            "verdict": self.verdict(),
+            "kept": self.kept,
+            "parameters": self.parameters,
+            "versions": versions(),
+            "seconds": round(self.seconds, 1),
+            "rides_judged": self.rides_judged,
+            "messages": self.messages,
+            "calls": self.calls,
+            "redactions": self.redactions,
+            "reconnects": self.reconnects,
+            "steps": {"planned": self.steps_planned, "done": self.steps_done},
+            "messages_per_second": round(self.messages / max(self.seconds, 0.001), 1),
+            "milliseconds": self.times(),
+            "errors": dict(self.measures.errors.most_common()),
+            "operations": dict(sorted(self.measures.operations.items())),
+            "dollars": round(self.dollars(), 6),
+            "broken": list(self.broken),
+            "unread": list(self.unread),
+            "frames": [describe(event) for event in self.frames],
+        }
+
+    def page(self) -> str:
+        """Everything, for people."""
+        times = self.times()
+        bars = [
+            Bars(SPANS[name], " ms", [(label, float(values[label])) for label in SHARES])
+            for name, values in times.items()
+        ]
+        figures = {
+            "Rides": f"{self.rides_judged:,}",
+            "Messages stored": f"{self.messages:,}",
+            "Calls": f"{self.calls:,}",
+            "Redactions": f"{self.redactions:,}",
+            "Connections cut and opened again": f"{self.reconnects:,}",
+            "Messages a second": f"{self.messages / max(self.seconds, 0.001):.1f}",
+            "Seconds": f"{self.seconds:.0f}",
+            "Cost at AWS's list prices": f"${self.dollars():.4f}",
+        }
+        lists = [f"<li>{escape(it)}</li>" for it in [*self.broken[:50], *(f"not judged: {it}" for it in self.unread)]]
+        frames = "\n".join(json.dumps(describe(it), ensure_ascii=False) for it in self.frames)
+        mark = "kept" if self.kept else "broken"
+        return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Proof: {escape(self.verdict())}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<h1>Proof</h1>
+<p class="{mark}"><strong>{escape(self.verdict())}.</strong></p>
+<ul>{"".join(lists)}</ul>
+{_table(("", ""), figures.items())}
+<h2>How long it took, ms</h2>
+{_table(("", "count", *SHARES), [(SPANS[name], *values.values()) for name, values in times.items()])}
+{picture("Times as the devices saw them", bars) if bars else ""}
+<h2>Throughput</h2>
+{throughput(self.measures.acknowledged)}
+<h2>Errors by number</h2>
+<p>Refusals are part of it: closed and muted bookings refuse, limits refuse, and lines were cut on purpose.</p>
+{_table(("code", "times"), self.measures.errors.most_common())}
+<h2>Operations</h2>
+<p>What it cost is counted from these, at the list prices of docs/cost.md; a redaction is priced as a message.</p>
+{_table(("operation", "times"), sorted(self.measures.operations.items()))}
+<h2>Parameters and versions</h2>
+{_table(("", ""), {**self.parameters, **versions()}.items())}
+{f"<h2>What led to the first broken promise</h2><pre>{escape(frames)}</pre>" if self.frames else ""}
+</body>
+</html>
+"""
+
+    def write(self, folder: Path) -> tuple[Path, Path]:
+        """Writes both files; where they are."""
+        folder.mkdir(parents=True, exist_ok=True)
+        name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        as_json, page = folder / f"{name}.json", folder / f"{name}.html"
+        as_json.write_text(json.dumps(self.as_json(), ensure_ascii=False, indent=1) + "\n", "utf-8")
+        page.write_text(self.page(), "utf-8")
+        return as_json, page
+
+
+def dollars(operations: Mapping[str, int], connected_minutes: float) -> float:
+    """What so many operations and minutes cost, by the requests that each makes and AWS's list prices."""
+    asked = sum(cost.operation(name) * times for name, times in operations.items())
+    return (asked + connected_minutes * cost.SOCKET_MINUTE) / 1_000_000
+
+
+def describe(event: Event) -> Fields:
+    """An event as JSON has it."""
+    return {
+        "event": type(event).__name__.lower(),
+        **{name: it for name, it in vars(event).items() if name != "booking"},
+    }
+
+
+def versions() -> dict[str, str]:
+    """What it ran on and with."""
+    return {
+        "Python": platform.python_version(),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
+        **{name: version(name) for name in ("websockets", "aiohttp")},
+    }
+
+
+def throughput(acknowledged: Mapping[int, int]) -> str:
+    """A chart of messages acknowledged in each second."""
+    if not acknowledged:
+        return "<p>No message was acknowledged.</p>"
+    width, height, seconds, most = 700, 160, max(acknowledged) + 1, max(acknowledged.values())
+    points = " ".join(
+        f"{40 + width * at / seconds:.1f},{20 + height - height * acknowledged.get(at, 0) / most:.1f}"
+        for at in range(seconds)
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width + 60} {height + 50}" role="img" '
+        f'aria-label="Messages acknowledged a second, up to {most}">'
+        f'<polyline points="{points}" fill="none" stroke="#1f6feb" stroke-width="1.5"/>'
+        f'<text x="0" y="24" font-size="12">{most}/s</text>'
+        f'<text x="40" y="{height + 42}" font-size="12">0 s</text>'
+        f'<text x="{width}" y="{height + 42}" font-size="12">{seconds} s</text></svg>'
+    )
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1_000, 1) if not math.isnan(seconds) else seconds
+
+
+def _table(head: Sequence[str], rows: Any) -> str:
+    lines = ["".join(f"<th>{escape(it)}</th>" for it in head)] if any(head) else []
+    lines += ["".join(f"<td>{escape(str(cell))}</td>" for cell in row) for row in rows]
+    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
