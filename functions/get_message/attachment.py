@@ -1,8 +1,6 @@
 """Reading an attachment: an address that works for some minutes, for whoever may read the booking."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
-
-from pydantic import StringConstraints
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from navietakie.domain import instants
 from navietakie.domain.errors import Refusal
@@ -18,7 +16,7 @@ URL_SECONDS: Final = 900
 class AttachmentQuery(Fields):
     """Which attachment is asked for."""
 
-    id: Annotated[str, StringConstraints(max_length=64)]
+    id: str
 
     @property
     def well_formed(self) -> bool:

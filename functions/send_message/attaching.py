@@ -40,7 +40,7 @@ class NewAttachment(Fields):
     """What somebody wants to upload. `bytes`: how many at most; what counts is what is uploaded."""
 
     content_type: ContentType
-    bytes: Annotated[int, Field(ge=1, le=2**53 - 1)]
+    bytes: Annotated[int, Field(ge=1)]
 
 
 class Attach(Fields):

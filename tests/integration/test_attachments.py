@@ -94,6 +94,7 @@ def test_a_retry_finds_the_original_although_the_upload_is_gone(world: World, bu
         ({"attach": {"content_type": "text/html", "bytes": 5}}, (400, "invalid_request")),
         ({"attach": {"content_type": "image/png", "bytes": 0}}, (400, "invalid_request")),
         ({"attach": {"content_type": "image/png", "bytes": 1001}}, (413, "too_large")),
+        ({"attach": {"content_type": "image/png", "bytes": 10**20}}, (413, "too_large")),
         ({"attach": "x"}, (400, "invalid_request")),
         ({"message": "", "metadata": {"attachment": {"id": "0" * 32}}}, (400, "invalid_request")),
         ({"message": "", "metadata": {"attachment": {"id": "../x"}}}, (400, "invalid_request")),
@@ -126,7 +127,7 @@ def test_a_redaction_deletes_the_object_and_its_address_is_404(world: World, buc
     assert address(world, id)[0] == 404
 
 
-@pytest.mark.parametrize("id", ["", "nonsense", "0" * 32, "../" + "0" * 29])
+@pytest.mark.parametrize("id", ["", "nonsense", "0" * 32, "0" * 65, "../" + "0" * 29])
 def test_an_address_of_nothing_is_404(world: World, bucket: Any, id: str) -> None:
     assert address(world, id)[0] == 404
 
