@@ -45,7 +45,9 @@ COMMAND: Final = Command(
 )
 PATIENCE: Final = ClientTimeout(total=60)
 STARTS_A_SECOND: Final = 20
-"""How many rides begin in a second: handshakes are the dearest."""
+"""How many rides begin in a second at most."""
+HANDSHAKES: Final = 8
+"""How many connections are being opened at a time: a herd would meet cold functions only."""
 HEALING_SECONDS: Final = 3.0
 READERS: Final = 10
 """How many rides come to rest at once."""
@@ -98,6 +100,7 @@ def tokens_of(deployment: Deployment, booking: str, secret: str | None, seconds:
 
 async def proven(deployment: Deployment, wish: Wish, secret: str | None, progress: Progress) -> Proof:
     """Drives the rides to their end, or until Ctrl-C, and judges them."""
+    handshakes = asyncio.Semaphore(HANDSHAKES)
     measures, numbers, run = Measures(), itertools.count(1), secrets.token_hex(4)
     plans = wish.plans()
     planned = sum(map(len, plans))
@@ -122,10 +125,8 @@ async def proven(deployment: Deployment, wish: Wish, secret: str | None, progres
                 return
             booking = f"prove-{run}-{number + 1}"
             tokens = tokens_of(deployment, booking, secret, round(wish.minutes * 60) + 3_600)
-            ride = Ride(deployment, booking, tokens, http, measures, numbers, wish.seed)
+            ride = Ride(deployment, booking, tokens, http, measures, numbers, handshakes, wish.seed)
             rides.append(ride)
-            for device in ride.devices.values():
-                device.start()
             await ride.live(plan, stop.is_set, one_more)
 
         async with asyncio.TaskGroup() as driving:

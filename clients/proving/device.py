@@ -63,13 +63,15 @@ class Device:
         while not self._over:
             begun = time.monotonic()
             try:
-                socket = await websockets.connect(
-                    f"{self.ride.deployment.websocket_url}?{query}",
-                    subprotocols=[websockets.Subprotocol(it) for it in self.ride.subprotocols(self.sender)],
-                    ping_interval=None,
-                    open_timeout=60,
-                    close_timeout=2,
-                )
+                async with self.ride.handshakes:
+                    begun = time.monotonic()
+                    socket = await websockets.connect(
+                        f"{self.ride.deployment.websocket_url}?{query}",
+                        subprotocols=[websockets.Subprotocol(it) for it in self.ride.subprotocols(self.sender)],
+                        ping_interval=None,
+                        open_timeout=60,
+                        close_timeout=2,
+                    )
             except (OSError, TimeoutError, websockets.WebSocketException) as error:
                 failures += 1
                 self.ride.measures.errors[f"connect: {type(error).__name__}"] += 1
@@ -95,6 +97,11 @@ class Device:
             for future in self._pending.values():
                 future.cancel()
             await asyncio.sleep(self._random.uniform(0.05, 0.5))
+
+    @property
+    def connected(self) -> bool:
+        """Whether a line is open."""
+        return self._open.is_set()
 
     async def cut(self) -> None:
         """The network is gone from one moment to the next: nobody says goodbye."""

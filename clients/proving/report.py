@@ -52,13 +52,19 @@ class Proof:
         """Whether every promise was kept, and every ride could be judged."""
         return not self.broken and not self.unread and self.rides_judged > 0
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it was stopped before all was done."""
+        return self.steps_done < self.steps_planned
+
     def verdict(self) -> str:
         """In a sentence."""
         if self.broken:
             return f"{len(self.broken)} promises were broken"
         if not self.kept:
             return f"Not proven: {len(self.unread)} rides could not be read at the end"
-        return "Every promise was kept: nothing acknowledged was lost, none doubled, no hole, no ghost call"
+        some = f"{self.steps_done:,} of {self.steps_planned:,} steps were done; " if self.stopped else ""
+        return f"{some}Every promise was kept: nothing acknowledged was lost, none doubled, no hole, no ghost call"
 
     def times(self) -> dict[str, dict[str, float | int]]:
         """Milliseconds, by what they are the time of."""

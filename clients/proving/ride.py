@@ -22,7 +22,10 @@ ORDERS: Final = {
 
 
 class Ride:
-    """`tokens` by role, empty where none are asked for; `numbers` numbers the tries of all rides."""
+    """`tokens` by role, empty where none are asked for; `numbers` numbers the tries of all rides.
+
+    `handshakes` bounds how many are under way.
+    """
 
     def __init__(
         self,
@@ -32,10 +35,12 @@ class Ride:
         http: ClientSession,
         measures: Measures,
         numbers: Iterator[int],
+        handshakes: asyncio.Semaphore,
         seed: int,
     ) -> None:
         self.deployment = deployment
         self.booking = booking
+        self.handshakes = handshakes
         self.measures = measures
         self.events: list[Event] = []
         self.sent: dict[str, float] = {}
@@ -69,6 +74,10 @@ class Ride:
 
     async def live(self, plan: list[Step], stopped: Callable[[], bool], done: Callable[[Step], None]) -> None:
         """Does what the plan says, each side in its order, and no more once it is `stopped`."""
+        for device in self.devices.values():
+            device.start()
+        while not all(device.connected for device in self.devices.values()) and not stopped():
+            await asyncio.sleep(0.1)
         begun = time.monotonic()
 
         async def work(who: str) -> None:

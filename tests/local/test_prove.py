@@ -1,6 +1,7 @@
 """What `make prove` plans, and what its report says; the rides themselves are driven on the running stack."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,10 @@ def test_a_broken_promise_is_named_with_its_frames_and_nothing_in_it_is_markup(t
 
 def test_what_could_not_be_judged_is_not_proven() -> None:
     assert not proof(unread=("prove-1",)).kept
+
+
+def test_a_proof_that_was_stopped_says_how_far_it_had_got() -> None:
+    assert replace(proof(), steps_planned=9).verdict().startswith("3 of 9 steps were done; ")
 
 
 def test_the_price_is_that_of_the_operations_and_minutes() -> None:
