@@ -421,6 +421,14 @@ class ErrorAnswer(TypedDict):
     error: FrameProblem
 
 
+class GatewayError(TypedDict):
+    """API Gateway's own answer to a frame that no function could answer; it has no `type`. Send the frame again."""
+
+    message: str
+    connectionId: str
+    requestId: str
+
+
 # --- Events on the SNS topic ------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from docs.generator import answers
-from docs.generator.schemas import FIELDS, Schema, parameters, ref, schemas
+from docs.generator.schemas import CONTACT, FIELDS, LICENCE, Schema, name_enumerations, parameters, ref, schemas
 from get_message.sync import SyncRequest
 from make_call.announcing import NewSignal
 from make_call.calling import NewAct, SocketAct
@@ -50,6 +50,9 @@ ANSWERS: Final[Mapping[str, type]] = {
     "error": answers.ErrorAnswer,
 }
 
+GATEWAY: Final[Mapping[str, type]] = {"gatewayError": answers.GatewayError}
+"""Frames that no function makes."""
+
 EVENTS: Final[Mapping[str, type]] = {
     "callRinging": answers.CallRinging,
     "callEnded": answers.CallEnded,
@@ -80,9 +83,12 @@ ACTIONS: Final[Mapping[str, tuple[str, str | None]]] = {
 
 def document() -> Schema:
     """The whole document."""
-    kinds = (*PUSHED.values(), *ANSWERS.values(), *EVENTS.values(), *MESSAGE_EVENTS.values())
+    kinds = (*PUSHED.values(), *ANSWERS.values(), *GATEWAY.values(), *EVENTS.values(), *MESSAGE_EVENTS.values())
     made = schemas(REQUESTS, kinds)
     connect = made.pop("ConnectParameters")
+    said = made["SignalPushed"]["properties"]["data"]
+    made["SignalData"] = {"description": FIELDS["data"], "anyOf": said.pop("anyOf")}
+    said |= ref("SignalData")
     made |= _client_frames(made)
     for name in (
         "NewMessage",
@@ -100,14 +106,16 @@ def document() -> Schema:
     messages = {
         **{f"{it}Frame": _message(f"{it}Frame", _frame_name(it), text) for it, (text, _) in ACTIONS.items()},
         **{f"{name}Pushed": _of(f"{name}Pushed", kind, made) for name, kind in PUSHED.items()},
-        **{name: _of(name, kind, made) for name, kind in ANSWERS.items()},
+        **{name: _of(name, kind, made) for name, kind in (ANSWERS | GATEWAY).items()},
         **{name: _of(name, kind, made) for name, kind in (EVENTS | MESSAGE_EVENTS).items()},
     }
-    return {
+    described: Schema = {
         "asyncapi": "3.0.0",
         "info": {
             "title": "NavieTakie",
             "version": "1",
+            "license": LICENCE,
+            "contact": CONTACT,
             "description": (
                 "What travels over a booking's WebSockets, and what the company's other systems hear on the events"
                 " topic. Frames are JSON objects of at most 32 KB in both directions; clients ignore types and fields"
@@ -203,6 +211,8 @@ def document() -> Schema:
             },
         },
     }
+    name_enumerations(described)
+    return described
 
 
 def _client_frames(made: Mapping[str, Schema]) -> dict[str, Schema]:
@@ -247,7 +257,7 @@ def _said(made: Mapping[str, Schema]) -> Schema:
 
 
 def _operation(action: str, text: str, answer: str | None) -> Schema:
-    replies = [_in_channel("connection", name) for name in (*([answer] if answer else []), "error")]
+    replies = [_in_channel("connection", name) for name in (*([answer] if answer else []), "error", *GATEWAY)]
     return {
         "action": "receive",
         "channel": {"$ref": "#/channels/connection"},

@@ -1,12 +1,13 @@
 """The REST API as an OpenAPI 3.1 document, and as webhooks what a backend gets in proxy mode."""
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from typing import Final
 
 from pydantic import TypeAdapter
 
 from docs.generator import answers
-from docs.generator.schemas import Schema, parameters, ref, schemas
+from docs.generator.schemas import CONTACT, LICENCE, Schema, name_enumerations, never_null, parameters, ref, schemas
 from get_message.history import HistoryQuery
 from make_call.calling import LogQuery
 from navietakie.domain.errors import STATUS, Code
@@ -56,6 +57,28 @@ REASONS: Final[Mapping[Code, str]] = {
     "unavailable": "send again after `Retry-After` seconds, with the same id: what was stored after all is stored once",
     "internal": "not the request's fault; it may succeed later",
 }
+
+CALL_BODIES: Final[Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]]] = {
+    "InitiateCall": ("The sender calls the other side.", ("initiate",), ()),
+    "ChangeCall": (
+        "What the sender does with a call, or `ice`: it asks for fresh ICE servers.",
+        ("accept", "reject", "end", "ice"),
+        ("call_id",),
+    ),
+    "ReportCall": ("How a call was for the sender.", ("report",), ("call_id", "report")),
+}
+"""The bodies of `make_call`: what each is, for which actions, and what it needs."""
+
+UNIONS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "SendBody": (
+        "A message, or instead of one a receipt, a redaction or an upload that is to come.",
+        ("SendMessage", "SendDelivered", "SendRead", "SendRedaction", "SendAttach"),
+    ),
+    "SentBefore": ("What was stored before, or the receipts.", ("SentMessage", "StoredReceipt")),
+    "SentNow": ("What is stored now, or the form for an upload.", ("SentMessage", "AttachmentForm")),
+    "CallBody": ("What the sender does with the booking's call.", tuple(CALL_BODIES)),
+}
+"""Where there is one of several: what it is, and which."""
 
 REQUESTS: Final = (
     answers.SendMessage,
@@ -115,11 +138,18 @@ def document() -> Schema:
     made = schemas(REQUESTS, ANSWERS)
     history, log = made.pop("HistoryQuery"), made.pop("LogQuery")
     made["Error"]["properties"]["error"] = ref("Problem") | {"description": "What is wrong"}
-    return {
+    made |= _call_bodies(made.pop("MakeCall"))
+    made |= {
+        name: {"description": text, "oneOf": [ref(each) for each in several]}
+        for name, (text, several) in UNIONS.items()
+    }
+    described: Schema = {
         "openapi": "3.1.0",
         "info": {
             "title": "NavieTakie",
             "version": "1",
+            "license": LICENCE,
+            "contact": CONTACT,
             "summary": "The conversation of a ride: messages and voice calls between a driver and a passenger",
             "description": (
                 "A booking names a conversation between its driver and its passenger. What is stored here reaches their"
@@ -128,7 +158,7 @@ def document() -> Schema:
             ),
         },
         "servers": [
-            {"url": "http://localhost:8000", "description": "What `make run` starts"},
+            {"url": "http://127.0.0.1:8000", "description": "What `make run` starts"},
             {
                 "url": "https://{api}.execute-api.{region}.amazonaws.com/{environment}",
                 "description": "A deployed stack",
@@ -172,6 +202,22 @@ def document() -> Schema:
             },
         },
     }
+    name_enumerations(described)
+    return described
+
+
+def _call_bodies(act: Schema) -> dict[str, Schema]:
+    """The bodies of `make_call`, from the model that checks all of them."""
+    made: dict[str, Schema] = {}
+    for name, (text, actions, required) in CALL_BODIES.items():
+        body = deepcopy(act)
+        fields = body["properties"]
+        action = {"const": actions[0]} if len(actions) == 1 else {"enum": list(actions)}
+        fields["action"] = {"type": "string", **action, "description": fields["action"]["description"]}
+        for field in required:
+            fields[field] = never_null(fields[field])
+        made[name] = body | {"description": text, "required": [*act["required"], *required]}
+    return made
 
 
 def _send_message() -> Schema:
@@ -185,15 +231,7 @@ def _send_message() -> Schema:
         ),
         "parameters": [IDEMPOTENCY_KEY, EXCLUDED],
         "requestBody": _body(
-            {
-                "oneOf": [
-                    ref(answers.SendMessage),
-                    ref(answers.SendDelivered),
-                    ref(answers.SendRead),
-                    ref(answers.SendRedaction),
-                    ref(answers.SendAttach),
-                ]
-            },
+            ref("SendBody"),
             hello=("The least there can be", {"booking_code": "test", "message": "Hello", "sender": "driver"}),
             place=(
                 "A place, sent exactly once",
@@ -209,11 +247,11 @@ def _send_message() -> Schema:
         "responses": {
             "200": _answer(
                 "A repeat of what was stored before; or a receipt",
-                {"oneOf": [ref(answers.SentMessage), ref(answers.StoredReceipt)]},
+                ref("SentBefore"),
             ),
             "201": _answer(
                 "The message, or the notice of the redaction, is stored; or the form for an upload",
-                {"oneOf": [ref(answers.SentMessage), ref(answers.AttachmentForm)]},
+                ref("SentNow"),
             )
             | {
                 "links": {
@@ -253,7 +291,7 @@ def _make_call() -> Schema:
             " and answers with fresh ICE servers for a live call; `report` is for a call that has ended."
         ),
         "requestBody": _body(
-            ref(answers.MakeCall),
+            ref("CallBody"),
             initiate=("The driver calls", {"booking_code": "test", "sender": "driver", "action": "initiate"}),
             report=(
                 "How the call was for the driver",
@@ -290,6 +328,7 @@ def _attachment() -> Schema:
         "operationId": "getAttachment",
         "tags": ["messages"],
         "summary": "Get an address of an attachment, which works for 15 minutes",
+        "description": "The address needs no token; get another one when it has expired.",
         "parameters": [
             BOOKING,
             {"name": "id", "in": "query", "required": True, "description": "Names the attachment", "schema": id},
@@ -303,6 +342,7 @@ def _calls(query: Schema) -> Schema:
         "operationId": "listCalls",
         "tags": ["calls"],
         "summary": "Read a page of the call log, the newest first, the live call included",
+        "description": "A live call is the first; the next page begins at `next_cursor`.",
         "parameters": [BOOKING, *_parameters(query)],
         "responses": {"200": _answer("A page", ref(answers.CallLogPage)), **_refusals(*OWN["listCalls"])},
     }
@@ -310,6 +350,7 @@ def _calls(query: Schema) -> Schema:
 
 def _register() -> Schema:
     return {
+        "operationId": "registerConnection",
         "summary": "A client wants to connect: POST {BackendUrl}/api/ws/register",
         "tags": ["proxy mode"],
         "security": [],
@@ -326,6 +367,7 @@ def _register() -> Schema:
 
 def _message() -> Schema:
     return {
+        "operationId": "takeFrame",
         "summary": "A client has sent a frame: POST {BackendUrl}/api/ws/message",
         "tags": ["proxy mode"],
         "security": [],
@@ -344,6 +386,7 @@ def _message() -> Schema:
 
 def _disconnect() -> Schema:
     return {
+        "operationId": "forgetConnection",
         "summary": "A client has left: POST {BackendUrl}/api/ws/disconnect",
         "tags": ["proxy mode"],
         "security": [],
@@ -419,14 +462,13 @@ def _refusals(*own: Code) -> Schema:
 
 
 def _responses() -> Schema:
-    """An answer for each set of codes that some operation may refuse with under one status."""
+    """An answer for each set of codes that some operation may refuse with under one status; all have one schema."""
     groups = {name: codes for own in OWN.values() for name, codes in _groups((*EVERYWHERE, *own)).items()}
     responses: Schema = {}
     for name, codes in sorted(groups.items(), key=lambda group: (STATUS[group[1][0]], group[0])):
-        narrowed = {"properties": {"error": {"properties": {"code": {"enum": list(codes)}}}}}
         headers = ["retry-after"] if STATUS[codes[0]] in (429, 503) else []
         text = "; ".join(f"`{code}`: {REASONS[code]}" for code in codes)
-        responses[name] = _answer(text, {"allOf": [ref(answers.Error), narrowed]}, *headers)
+        responses[name] = _answer(text, ref(answers.Error), *headers) | {"x-error-codes": codes}
     return responses
 
 

@@ -1,16 +1,26 @@
 """JSON schemas of requests, answers and frames, with a word on every field."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast, get_args
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
-from navietakie.domain.message import METADATA_BYTES, Metadata
+from make_call.calling import Asked
+from make_call.ice import Policy
+from navietakie.domain.call import Action, EndReason, State
+from navietakie.domain.conversation import ReceiptKind
+from navietakie.domain.errors import Code
+from navietakie.domain.message import METADATA_BYTES, MessageType, Metadata, Participant, Sender, Side
+from send_message.attaching import ContentType
 
 Schema = dict[str, Any]
 
+NULL: Final[Schema] = {"type": "null"}
 REF: Final = "#/components/schemas/{model}"
+
+LICENCE: Final[Schema] = {"name": "MIT", "url": "https://opensource.org/license/mit"}
+CONTACT: Final[Schema] = {"name": "The authors of NavieTakie"}
 
 FIELDS: Final[Mapping[str, str]] = {
     "action": "What the sender does",
@@ -44,6 +54,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "client_message_id": "Chosen by the client; under the same one a sender stores one message, however often",
     "closed_at": "Since when the booking is closed; null: it is open",
     "code": "For programs",
+    "connectionId": "The WebSocket connection",
     "connection_id": "The WebSocket connection",
     "connections": "How many connections there were to send to",
     "credential": "For TURN, valid for longer than the longest call",
@@ -80,7 +91,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "lost": "Packets that did not come",
     "message": "1 to 5,000 characters, without NUL; stored byte for byte",
     "message_id": "Names the message for ever; a receiver drops one that it has",
-    "message_type": "What kind it is; `system` is for the sender `system`, and `call` for the server alone",
+    "message_type": "What kind it is; else `text`. `system` is for the sender `system`, `call` for the server alone",
     "messages": "In order",
     "metadata": f"JSON of the client's own, {METADATA_BYTES} bytes at most; some fields mean something",
     "muted": "The sides that may read and answer calls, and not write",
@@ -102,6 +113,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "redacted_at": "Since when its content is gone; null: it is there",
     "relayed": "Whether the voice went through a TURN server",
     "report": "How the call was; for `report` alone",
+    "requestId": "API Gateway's own, in its access log",
     "request_id": "Find it in the logs",
     "retry_after_ms": "When the same frame may be taken, if that is known",
     "retryable": "Whether the same frame may be taken later",
@@ -150,6 +162,7 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "Delivery.delivered": "How many took it",
     "Delivery.error": "There if the connections could not be looked up",
     "FrameProblem.message": "For people",
+    "GatewayError.message": "For people",
     "Problem.message": "For people",
     "HistoryQuery.after": "Only later messages than this one's timestamp",
     "HistoryQuery.before": "Only earlier messages than this one's timestamp",
@@ -173,18 +186,39 @@ ELSEWHERE: Final[Mapping[str, str]] = {
 """What a field means in one place."""
 
 RULES: Final[Mapping[str, Schema]] = {
-    "SendDelivered": {"not": {"required": ["message"]}},
-    "SendRead": {"not": {"required": ["message"]}},
-    "MakeCall": {
-        "anyOf": [
-            {"properties": {"action": {"const": "initiate"}}},
-            {"properties": {"call_id": {"type": "string"}}, "required": ["call_id"]},
-        ],
-        "if": {"properties": {"action": {"const": "report"}}, "required": ["action"]},
-        "then": {"properties": {"report": {"type": "object"}}, "required": ["report"]},
-    },
+    "SendDelivered": {"not": {"properties": {"message": {}}, "required": ["message"]}},
+    "SendRead": {"not": {"properties": {"message": {}}, "required": ["message"]}},
 }
 """What validators check beyond single fields."""
+
+NAMED: Final[Mapping[str, tuple[Any, str]]] = {
+    "AskedAction": (
+        Asked,
+        "What a party may ask for: to change the call, for ICE servers, or to note how the call was.",
+    ),
+    "CallAction": (Action, "What changes a call."),
+    "CallState": (State, "Where a call stands."),
+    "ContentType": (ContentType, "The media types of attachments."),
+    "EndReason": (EndReason, "Why a call has ended."),
+    "ErrorCode": (Code, "Why something was refused, for programs."),
+    "IceTransportPolicy": (Policy, "Which ways to each other the devices may use (RTCIceTransportPolicy)."),
+    "MessageType": (MessageType, "What kind a message is."),
+    "Order": (Literal["asc", "desc"], "The oldest or the newest first."),
+    "Participant": (Participant, "Who is seen in a booking: a side, or a person of the company who joins in."),
+    "ReceiptKind": (ReceiptKind, "What a receipt says of a message."),
+    "SdpType": (Literal["offer", "answer"], "What a session description is."),
+    "Sender": (Sender, "Who acts in a booking."),
+    "Side": (Side, "Who talks to each other in a booking."),
+}
+"""The enumerations, and what they are: generators give each one type, wherever it is used."""
+
+INSTANTS: Final = frozenset(
+    (
+        *("after", "before", "redact", "server_time", "through", "timestamp", "ts", "rings_until"),
+        *("answered_at", "closed_at", "ended_at", "expires_at", "redacted_at"),
+    )
+)
+"""Fields that are a time."""
 
 FIRST: Final = ("v", "type", "id", "action", "booking_code", "sender", "ts")
 
@@ -208,6 +242,39 @@ def schemas(requests: Iterable[type], answers: Iterable[type]) -> dict[str, Sche
     return dict(sorted(made.items()))
 
 
+def name_enumerations(document: Schema) -> None:
+    """Makes each enumeration of `NAMED` in a document a schema of its own, and refers to it instead."""
+    named = {frozenset(_values(kind)): name for name, (kind, _) in NAMED.items()}
+    used: set[str] = set()
+    _refer(document, named, used)
+    own = {name: {"type": "string", "description": NAMED[name][1], "enum": _values(NAMED[name][0])} for name in used}
+    schemas = document["components"]["schemas"]
+    document["components"]["schemas"] = dict(sorted((schemas | own).items()))
+
+
+def _values(kind: Any) -> list[str]:
+    """The values of a literal, or of a union of literals."""
+    return [it for inner in get_args(kind) for it in ([inner] if isinstance(inner, str) else _values(inner))]
+
+
+def _refer(value: Any, named: Mapping[frozenset[str], str], used: set[str]) -> None:
+    if isinstance(value, dict):
+        schema = cast(Schema, value)
+        choices = cast(list[Schema], schema.get("anyOf", []))
+        if choices and all("enum" in choice for choice in choices):  # a union of literals
+            schema |= {"type": "string", "enum": [it for choice in schema.pop("anyOf") for it in choice["enum"]]}
+        name = named.get(frozenset(schema["enum"])) if schema.get("type") == "string" and "enum" in schema else None
+        if name is not None:
+            del schema["type"], schema["enum"]
+            schema |= {**ref(name), **{key: schema.pop(key) for key in list(schema)}}
+            used.add(name)
+        for inner in schema.values():
+            _refer(inner, named, used)
+    elif isinstance(value, list):
+        for inner in cast(list[Any], value):
+            _refer(inner, named, used)
+
+
 def _adapters(kinds: Iterable[type], mode: JsonSchemaMode) -> Iterator[tuple[type, JsonSchemaMode, TypeAdapter[Any]]]:
     return ((it, mode, TypeAdapter(it)) for it in kinds)
 
@@ -220,11 +287,17 @@ def ref(model: type | str) -> Schema:
 def parameters(schema: Schema) -> dict[str, Schema]:
     """The fields of a query string, by name: they are there or not, but never null."""
     fields = cast(dict[str, Schema], schema["properties"])
-    return {name: _never_null(field) for name, field in fields.items()}
+    return {name: never_null(field) for name, field in fields.items()}
 
 
-def _never_null(field: Schema) -> Schema:
-    (kind, _) = field.get("anyOf") or (field, None)
+def never_null(field: Schema) -> Schema:
+    """The schema of a field that may be null, for where it may not."""
+    if isinstance(field.get("type"), list):
+        return field | {"type": field["type"][0]}
+    kinds = [kind for kind in cast(list[Schema], field.get("anyOf", [])) if kind != NULL]
+    if not kinds:
+        return field
+    (kind,) = kinds
     return {**kind, "description": field["description"]}
 
 
@@ -235,17 +308,28 @@ def _finish(name: str, schema: Schema) -> None:
     if "description" in schema:
         schema["description"] = " ".join(schema["description"].split("\n\n")[0].split()).replace("None", "null")
     if name in ("NewMessage", "SendMessage"):
-        properties["metadata"] = {"anyOf": [ref(Metadata), {"type": "null"}]}
-        kind = properties["message_type"]  # null is the same as nothing
-        properties["message_type"] = {"anyOf": [kind, {"type": "null"}], "default": kind.pop("default")}
+        properties["metadata"] = {"anyOf": [ref(Metadata), NULL]}
+        properties["message_type"] = {"anyOf": [properties["message_type"], NULL]}  # null is the same as nothing
+    if name == "Metadata":
+        schema["additionalProperties"] = True
     for field, inner in properties.items():
+        kinds = cast(list[Schema], inner.get("anyOf", []))
+        if field in INSTANTS:
+            (kinds[0] if kinds else inner)["format"] = "date-time"
+        if len(kinds) == 2 and kinds[1] == NULL and "type" in kinds[0] and "enum" not in kinds[0]:
+            del inner["anyOf"]
+            inner |= kinds[0] | {"type": [kinds[0]["type"], "null"]}
         inner["description"] = ELSEWHERE.get(f"{name}.{field}") or FIELDS[field]
-        if inner.get("default", ...) is None:
-            del inner["default"]
-        if field in ("after", "before"):
-            inner["anyOf"][0]["format"] = "date-time"
+        _drop_default(inner, "Query" in name)
     schema["properties"] = {field: properties[field] for field in sorted(properties, key=_place)}
     schema |= RULES.get(name, {})
+
+
+def _drop_default(field: Schema, in_a_query: bool) -> None:
+    """Generators take a body's field with a default for one that is always there; null says nothing anywhere."""
+    for each in (field, *cast(list[Schema], field.get("anyOf", []))):
+        if not in_a_query or each.get("default", ...) is None:
+            each.pop("default", None)
 
 
 def _place(field: str) -> int:

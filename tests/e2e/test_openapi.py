@@ -48,13 +48,17 @@ def for_this_stack(stack: Stack) -> dict[str, Any]:
     document = openapi()
     del document["security"]
     schemas = document["components"]["schemas"]
-    for name in ("SendMessage", "SendDelivered", "SendRead", "MakeCall"):
+    for name in ("SendMessage", "SendDelivered", "SendRead", "InitiateCall", "ChangeCall", "ReportCall"):
         sender = schemas[name]["properties"]["sender"]
         sender |= sender.pop("anyOf")[0]
         schemas[name]["required"].append("sender")
     for name, field in (("SendDelivered", "delivered"), ("SendRead", "read")):
         schemas[name]["properties"]["booking_code"] = {"const": booking}
         schemas[name]["properties"][field] = {"enum": list(range(1, MESSAGES + 1))}
+    for response in document["components"]["responses"].values():
+        problem = {"properties": {"code": {"enum": response["x-error-codes"]}}}
+        content = response["content"]["application/json"]
+        content["schema"] = {"allOf": [content["schema"], {"properties": {"error": problem}}]}
     for item in document["paths"].values():
         for operation in item.values():
             # A cursor has to be of the booking, and a key the same as the body's client_message_id.

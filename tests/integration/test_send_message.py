@@ -637,6 +637,7 @@ def test_a_preflight_is_answered(world: World, monkeypatch: pytest.MonkeyPatch) 
     assert status == 204
     assert headers["Access-Control-Allow-Origin"] == "https://b.example"
     assert headers["Access-Control-Allow-Methods"] == "POST, OPTIONS"
+    assert {"traceparent", "baggage"} <= set(headers["Access-Control-Allow-Headers"].split(", "))
     _, _, headers = world.rest(handler, "OPTIONS", PATH, headers={"Origin": "https://evil.example"})
     assert "Access-Control-Allow-Origin" not in headers
 

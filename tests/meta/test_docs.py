@@ -88,7 +88,7 @@ def test_the_examples_of_the_protocol_keep_to_their_schemas() -> None:
 
 def test_the_protocols_page_names_every_error_and_every_event() -> None:
     text = (ROOT / "docs" / "protocol.md").read_text()
-    codes = openapi()["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
+    codes = openapi()["components"]["schemas"]["ErrorCode"]["enum"]
     assert [code for code in codes if f"| `{code}` |" not in text] == []
     events = [kind.__annotations__["type"].__args__[0] for kind in EVENTS.values()]
     assert [event for event in events if f"| `{event}` |" not in text] == []

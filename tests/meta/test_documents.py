@@ -75,7 +75,7 @@ def test_every_component_is_used_and_every_schema_is_one(document: dict[str, Any
 def test_every_field_is_explained(document: dict[str, Any]) -> None:
     for name, schema in document["components"]["schemas"].items():
         assert schema["description"], name
-        for field, inner in schema["properties"].items():
+        for field, inner in schema.get("properties", {}).items():
             assert inner.get("description"), f"{name}.{field}"
 
 
@@ -84,10 +84,10 @@ def test_no_explanation_is_left_of_a_field_that_is_gone() -> None:
         (name, field)
         for document in (openapi(), asyncapi())
         for name, schema in document["components"]["schemas"].items()
-        for field in schema["properties"]
+        for field in schema.get("properties", {})
     }
     # These are spread over parameters and frames.
-    spread = {"HistoryQuery", "SyncRequest", "ConnectParameters"}
+    spread = {"HistoryQuery", "SyncRequest", "ConnectParameters", "MakeCall"}
     places = {tuple(place.split(".")) for place in schemas.ELSEWHERE if place.split(".")[0] not in spread}
     assert places <= found
     parameters = {"cursor", "limit", "order", "token", "booking_id"}
@@ -120,8 +120,7 @@ def test_every_error_code_is_documented_under_its_status() -> None:
         for operation in item.values():
             for status, response in operation["responses"].items():
                 if "$ref" in response:
-                    schema = at(document, response["$ref"])["content"]["application/json"]["schema"]
-                    codes = schema["allOf"][1]["properties"]["error"]["properties"]["code"]["enum"]
+                    codes = at(document, response["$ref"])["x-error-codes"]
                     documented |= {(code, int(status)) for code in codes}
     assert documented == {(code, status) for code, status in STATUS.items() if code not in SOCKET_ONLY}
 

@@ -82,7 +82,9 @@ def _preflight(routes: Iterable[str], path: str) -> dict[str, str]:
     methods = [route.partition(" ")[0] for route in routes if route.endswith(f" {path}")]
     return {
         "Access-Control-Allow-Methods": ", ".join([*methods, "OPTIONS"]),
-        "Access-Control-Allow-Headers": "authorization, content-type, idempotency-key, x-exclude-connection",
+        "Access-Control-Allow-Headers": (
+            "authorization, content-type, idempotency-key, x-exclude-connection, traceparent, tracestate, baggage"
+        ),
         "Access-Control-Max-Age": "7200",
     }
 
