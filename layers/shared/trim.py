@@ -12,6 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
+NEED_RULES = {"s3"}
+"""By its rules alone S3's bucket gets into the address of a request."""
+
 
 def without_documentation(value: Any) -> Any:
     """`value` without texts named `documentation`, at any depth."""
@@ -33,10 +36,14 @@ def trim(data: Path, services: set[str]) -> None:
         if folder.is_dir() and folder.name not in services:
             shutil.rmtree(folder)
     for model in data.glob("*/*/service-2.json.gz"):
-        write(model.with_suffix(""), without_documentation(json.loads(gzip.decompress(model.read_bytes()))))
+        trimmed = without_documentation(json.loads(gzip.decompress(model.read_bytes())))
+        for parameter in trimmed.get("clientContextParams", {}).values():
+            parameter["documentation"] = ""  # botocore reads it where there are rules
+        write(model.with_suffix(""), trimmed)
         model.unlink()
     for rules in data.glob("*/*/endpoint-rule-set-1.json*"):
-        rules.unlink()
+        if rules.parents[1].name not in NEED_RULES:
+            rules.unlink()
     endpoints = json.loads((data / "endpoints.json").read_bytes())
     for partition in endpoints["partitions"]:
         partition["services"] = {name: it for name, it in partition["services"].items() if name in services}

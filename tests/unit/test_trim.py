@@ -9,6 +9,7 @@ from typing import Any
 import botocore
 import botocore.session
 import pytest
+from botocore.config import Config
 from botocore.loaders import Loader
 
 WHOLE = Path(botocore.__file__).with_name("data")
@@ -71,3 +72,16 @@ def test_other_services_are_gone(trimmed: Path) -> None:
     assert {entry.name for entry in trimmed.iterdir() if entry.is_dir()} == set(SERVICES)
     with pytest.raises(botocore.exceptions.UnknownServiceError):
         client("polly", "us-east-1", trimmed)
+
+
+@pytest.mark.parametrize("style", ["path", "virtual"])
+def test_an_address_in_s3_names_the_bucket_as_before(trimmed: Path, style: str) -> None:
+    how = Config(signature_version="s3v4", s3={"addressing_style": style})
+
+    def addresses(data: Path) -> list[str]:
+        s3: Any = session(data).create_client("s3", region_name="eu-central-1", config=how)
+        read = s3.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "kept/a"})
+        return [read.partition("?")[0], s3.generate_presigned_post("photos", "upload/a")["url"]]
+
+    assert addresses(trimmed) == addresses(WHOLE)
+    assert all("photos" in address for address in addresses(trimmed))
