@@ -17,8 +17,8 @@ def test_a_few_rides_at_once_break_no_promise_and_leave_a_report(stack: Stack, t
         proof = asyncio.run(proven(deployment, Wish(rides=3, minutes=0.25, messages=60, seed=7), None, progress))
     assert proof.kept, (proof.broken, proof.unread)
     assert proof.steps_done == proof.steps_planned
-    assert (proof.rides_judged, proof.calls) == (3, 3)
-    assert proof.reconnects >= 3
+    assert proof.rides_judged == 3
+    assert proof.reconnects >= 1
     as_json, page = proof.write(tmp_path)
     assert json.loads(as_json.read_text())["kept"] is True
     assert "<svg" in page.read_text()
