@@ -128,7 +128,7 @@ class Ride:
             "booking_code": self.booking,
             "sender": "system",
             "message_type": "system",
-            "message": event,
+            "message": f"Order {self._orders} of a proof",
             "metadata": {"event": event, **about},
             "client_message_id": f"order-{self._orders}",
         }
