@@ -138,6 +138,7 @@ class FrontDoor:
             app = web.Application(client_max_size=self._limits.body, middlewares=[self._from_here])
             app.router.add_route("*", "/api/{path:.*}", self._request)
             app.router.add_get("/ws", self._connection)
+            app.router.add_get("/ws/", self._connection)  # as it is put together from asyncapi.yaml
             app.router.add_route("*", "/{path:.*}", self._elsewhere)
             runner = web.AppRunner(
                 app, access_log=None, handle_signals=False, shutdown_timeout=1, auto_decompress=False

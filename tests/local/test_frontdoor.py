@@ -186,9 +186,10 @@ def test_a_body_over_the_limit_is_refused(tmp_path: Path) -> None:
     run(scenario())
 
 
-def test_messages_pass_both_ways_as_what_they_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["/ws", "/ws/"])
+def test_messages_pass_both_ways_as_what_they_are(tmp_path: Path, path: str) -> None:
     async def scenario() -> None:
-        async with opened(tmp_path) as (_, _, client), client.ws_connect("/ws?booking_code=test") as socket:
+        async with opened(tmp_path) as (_, _, client), client.ws_connect(f"{path}?booking_code=test") as socket:
             await socket.send_str("ünïcode")
             assert await socket.receive_str() == "you said ünïcode"
             await socket.send_bytes(b"\x00\xff")

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import ts from 'typescript';
 import { connect } from '../../web/navietakie.js';
+import { complaints } from './support/compiled.mjs';
 import { PACKAGE, ROOT } from './support/installed.mjs';
 
 const TYPES = join(ROOT, 'tests', 'package', 'types');
@@ -57,16 +58,6 @@ test("the guide's tables name every option, property, event and method", () => {
   same([...explained('Methods'), 'on'], methods);
   same(explained('Calls'), members('Calls'));
 });
-
-/** What the compiler complains of in a project. */
-function complaints(project) {
-  const { config } = ts.readConfigFile(project, ts.sys.readFile);
-  const { fileNames, options, errors } = ts.parseJsonConfigFileContent(config, ts.sys, TYPES, undefined, project);
-  const program = ts.createProgram(fileNames, options);
-  const found = [...errors, ...ts.getPreEmitDiagnostics(program)];
-  const host = { getCanonicalFileName: (name) => name, getCurrentDirectory: () => TYPES, getNewLine: () => '\n' };
-  return ts.formatDiagnostics(found, host);
-}
 
 /** The members of one of the package's types. */
 function members(name) {

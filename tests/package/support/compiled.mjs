@@ -1,0 +1,14 @@
+/** What the compiler says. */
+import { dirname } from 'node:path';
+import ts from 'typescript';
+
+/** What the compiler complains of in a project, by its tsconfig.json. */
+export function complaints(project) {
+  const folder = dirname(project);
+  const { config } = ts.readConfigFile(project, ts.sys.readFile);
+  const { fileNames, options, errors } = ts.parseJsonConfigFileContent(config, ts.sys, folder, undefined, project);
+  const program = ts.createProgram(fileNames, options);
+  const found = [...errors, ...ts.getPreEmitDiagnostics(program)];
+  const host = { getCanonicalFileName: (name) => name, getCurrentDirectory: () => folder, getNewLine: () => '\n' };
+  return ts.formatDiagnostics(found, host);
+}
