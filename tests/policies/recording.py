@@ -65,7 +65,7 @@ def _request(params: dict[str, Any], model: Any, **_: Any) -> None:
         case "dynamodb":
             grant = f"dynamodb:{model.name}", _table(params)
         case "sqs":
-            grant = f"sqs:{model.name}", params["QueueUrl"].rpartition("/")[2]
+            grant = f"sqs:{model.name}", _queue(params["QueueUrl"])
         case "sns":
             grant = f"sns:{model.name}", params["TopicArn"].rpartition(":")[2]
         case "lambda":
@@ -75,6 +75,10 @@ def _request(params: dict[str, Any], model: Any, **_: Any) -> None:
         case other:
             grant = f"{other}:{model.name}", "?"
     asked[name].add(grant)
+
+
+def _queue(url: str) -> str:
+    return "call-timers" if url == os.environ.get("CALL_TIMER_QUEUE_URL") else url.rpartition("/")[2]
 
 
 def _prefix(params: Any) -> str:

@@ -10,6 +10,7 @@ import make_call.app
 import send_message.app
 import websocket.app
 from navietakie.doors.budget import UNITS_AT_ONCE
+from send_message.costs import cost_of_post
 from tests.security.conftest import FRAMES, Stack
 
 BUDGETS = {
@@ -103,7 +104,7 @@ def test_every_route_has_its_price() -> None:
         "get_message": {"GET /api/v1/get_message", "GET /api/v1/attachment", "sync"},
         "websocket": {"$connect", "typing", "away", "ping"},
     }
-    page, post = get_message.app.cost_of_page, send_message.app.cost_of_post
+    page, post = get_message.app.cost_of_page, cost_of_post
     assert [page({}), page({"sender": "driver"}), page({"message_type": "call"})] == [1, 4, 4]
     posts: list[dict[str, Any]] = [
         {"message": "x"},

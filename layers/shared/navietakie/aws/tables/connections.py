@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 from navietakie import settings
 from navietakie.aws.tables import dynamo, keys
-from navietakie.aws.tables.dynamo import ConditionFailed, translated
+from navietakie.aws.tables.dynamo import ConditionFailed, Contended, translated
 from navietakie.aws.tables.keys import Item
 from navietakie.domain import instants
+from navietakie.domain.errors import unavailable
 from navietakie.domain.message import PARTICIPANTS, Participant, Sender
 from navietakie.domain.orders import Rights
 from navietakie.observability import logger
@@ -159,6 +160,8 @@ class Connections:
                 )
         except ConditionFailed:
             return None
+        except Contended as contended:
+            raise unavailable("The database") from contended
         return _is_away(answer.get("Attributes") or {})
 
     def remove(self, connection_id: str, now: int) -> None:
