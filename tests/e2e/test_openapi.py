@@ -48,7 +48,8 @@ def for_this_stack(stack: Stack) -> dict[str, Any]:
     document = openapi()
     del document["security"]
     schemas = document["components"]["schemas"]
-    for name in ("SendMessage", "SendDelivered", "SendRead", "InitiateCall", "ChangeCall", "ReportCall"):
+    sending = ("SendMessage", "SendDelivered", "SendRead", "SendRedaction", "SendAttach")
+    for name in (*sending, "InitiateCall", "ChangeCall", "ReportCall"):
         sender = schemas[name]["properties"]["sender"]
         sender |= sender.pop("anyOf")[0]
         schemas[name]["required"].append("sender")
