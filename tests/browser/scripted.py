@@ -108,7 +108,12 @@ class ScriptedServer:
                 message = self.add(sender, frame["message"], client_message_id=frame["id"], **fields)
                 self._say(line, {"type": "ack", "id": frame["id"], "message": message, "duplicate": False})
             case _:
-                pass
+                if answer := self.answer(sender, frame):
+                    self._say(line, {"id": frame.get("id"), **answer})
+
+    def answer(self, sender: str, frame: Frame) -> Frame | None:
+        """What else is answered: nothing, unless a test says so."""
+        return None
 
 
 def opened(page: Page, link: str = "") -> Page:

@@ -68,7 +68,7 @@ def test_a_declined_call_is_told_as_such(console: Console) -> None:
 def test_a_cancelled_call_stops_ringing(console: Console) -> None:
     console.driver.call()
     expect(console.passenger.button("Answer")).to_be_visible()
-    console.driver.button("Hang up").click()
+    console.driver.button("Cancel").click()
     expect(console.passenger.button("Answer")).to_be_hidden()
     expect(console.passenger.messages.last).to_contain_text("Missed call")
     expect(console.passenger.notice).to_have_text("Missed call.")

@@ -26,13 +26,26 @@ def test_both_write_and_both_see_the_same_in_the_same_order(console: Console) ->
         assert [item.locator("p").inner_text() for item in phone.messages.all()] == stored
 
 
-def test_unread_messages_are_counted_until_somebody_looks(console: Console) -> None:
+def test_unread_messages_are_counted_where_they_are_out_of_sight(console: Console) -> None:
+    for number in range(20):
+        console.send("system", f"Notice number {number}", message_type="system")
+    console.passenger.look_at()
+    expect(console.passenger.messages).to_have_count(20)
+    console.passenger.place.get_by_role("log").evaluate("element => { element.scrollTop = 0 }")
+    expect(console.passenger.button("To the latest")).to_be_visible()
+    console.driver.look_at()
     console.driver.write("Can you see me?")
     console.driver.write("On the other side of the road")
     jump = console.passenger.place.locator(".jump")
     expect(jump).to_have_text("2 unread messages")
-    console.passenger.look_at()
+    jump.click()
     expect(jump).to_be_hidden()
+
+
+def test_unread_messages_that_are_in_sight_are_marked_and_not_counted(console: Console) -> None:
+    console.driver.write("Can you see me?")
+    expect(console.passenger.bubble("Can you see me?")).to_be_visible()
+    expect(console.passenger.place.locator(".jump")).to_be_hidden()
     expect(console.passenger.place.locator(".new")).to_be_visible()
 
 

@@ -25,7 +25,9 @@ export class CallLog {
     );
     this.element = h('section', { class: 'sheet', hidden: true, 'aria-label': 'Call log' });
     this.element.append(h('header', {}, back, this.#heading), this.#list);
-    this.element.onkeydown = (event) => event.key === 'Escape' && this.close();
+    this.element.onkeydown = (event) => {
+      if (event.key === 'Escape') this.close(); // and nothing is returned: false would keep Tab and Enter from working
+    };
   }
 
   get isOpen() {

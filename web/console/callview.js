@@ -70,7 +70,7 @@ export class CallView {
   #ringing(phase) {
     const name = NAMES[this.#peer];
     set(this.#ring, 'aria-label', phase === 'ringing' ? `Incoming call from the ${this.#peer}` : 'Outgoing call');
-    const no = choice('no', phase === 'ringing' ? 'Decline' : 'Hang up', () => this.#act(this.#calls.hangUp()));
+    const no = choice('no', { ringing: 'Decline', answering: 'Hang up' }[phase] ?? 'Cancel', () => this.#act(this.#calls.hangUp()));
     const yes = phase === 'ringing' && choice('yes', 'Answer', () => this.#act(this.#calls.accept()));
     return [
       h('div', { class: 'face' }, icon(this.#peer === 'driver' ? 'car' : 'person')),

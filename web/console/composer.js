@@ -1,27 +1,41 @@
 import { h, icon, say, set } from './dom.js';
-import { QUICK_REPLIES } from './texts.js';
+import { readyToSend } from './photo.js';
+import { LONGEST as LONGEST_NOTE, Recorder } from './recorder.js';
+import { QUICK_REPLIES, count, duration, inWords, lengthOf } from './texts.js';
 
 const LONGEST = 5_000;
 const COUNT_FROM = 4_500;
+const METER_MS = 80;
 
-/** Where one writes: quick replies, the text, the button. Enter sends, Shift+Enter begins a line. */
+/** Where one writes: quick replies, the text, a photo, a voice note. Enter sends, Shift+Enter begins a line. */
 export class Composer {
   #chat;
   #text;
   #send;
-  #sent;
+  #options;
+  #voice;
+  #photo = null;
+  #preview = h('div', { class: 'preview', hidden: true });
+  #file;
+  #recording;
+  #recorder = null;
+  #meter = null;
   #left = h('p', { class: 'left', hidden: true, 'aria-live': 'polite' });
 
   /**
    * @param {import('../navietakie/conversation.js').Conversation} chat
-   * @param {{name: string, sent: () => void}} options `name` of who writes; `sent` is told when something was sent
+   * @param {object} options
+   * @param {string} options.name of who writes
+   * @param {import('./uploads.js').Uploads} options.uploads
+   * @param {() => void} options.sent told when something was sent
+   * @param {(words: string) => void} options.problem told what goes wrong
    */
-  constructor(chat, { name, sent }) {
+  constructor(chat, options) {
+    const { name } = options;
     this.#chat = chat;
-    this.#sent = sent;
+    this.#options = options;
     this.#text = h('textarea', {
       rows: '1',
-      maxlength: LONGEST,
       placeholder: 'Message',
       'aria-label': `Message as ${name}`,
       autocomplete: 'off',
@@ -29,43 +43,159 @@ export class Composer {
       oninput: () => this.#typed(),
       onkeydown: (event) => this.#key(event),
     });
-    this.#send = h('button', { class: 'round', type: 'submit', 'aria-label': 'Send', disabled: true }, icon('send'));
-    const write = h('form', { class: 'write', onsubmit: (event) => this.#submit(event) }, this.#text, this.#send);
+    this.#send = h('button', { class: 'round', type: 'submit', 'aria-label': 'Send', disabled: true, hidden: true }, icon('send'));
+    this.#voice = h(
+      'button',
+      { class: 'round voice-note', type: 'button', 'aria-label': 'Record a voice note', onclick: () => this.#record() },
+      icon('microphone'),
+    );
+    this.#file = h('input', { type: 'file', accept: 'image/*', hidden: true, 'aria-label': 'Photo' });
+    this.#file.onchange = () => this.#choose();
+    const photo = h(
+      'button',
+      { class: 'round attach', type: 'button', 'aria-label': 'Take or choose a photo', onclick: () => this.#file.click() },
+      icon('photo'),
+    );
+    const write = h(
+      'form',
+      { class: 'write', onsubmit: (event) => this.#submit(event) },
+      ...[photo, this.#file, this.#text, this.#voice, this.#send],
+    );
+    this.#recording = h('div', { class: 'recording', hidden: true, role: 'group', 'aria-label': 'Voice note' });
+    this.#recording.onkeydown = (event) => {
+      if (event.key === 'Escape') this.#stopRecording();
+    };
     const replies = QUICK_REPLIES[chat.sender].map(([id, text]) =>
       h('button', { type: 'button', onclick: () => this.#reply(id, text) }, text),
     );
-    const quick = h('div', { class: 'replies', role: 'group', 'aria-label': 'Quick replies' }, replies);
-    this.element = h('div', { class: 'composer' }, quick, write, this.#left);
+    const quick = replies.length > 0 && h('div', { class: 'replies', role: 'group', 'aria-label': 'Quick replies' }, replies);
+    this.element = h('div', { class: 'composer' }, quick, this.#preview, write, this.#recording, this.#left);
   }
 
   #typed() {
     const { value } = this.#text;
-    set(this.#send, 'disabled', !value.trim());
+    const left = LONGEST - lengthOf(value.trim());
+    const empty = !value.trim() && !this.#photo;
+    set(this.#send, 'disabled', empty || left < 0);
+    set(this.#send, 'hidden', empty);
+    set(this.#voice, 'hidden', !empty);
     this.#chat.sayTyping(Boolean(value.trim()));
-    set(this.#left, 'hidden', value.length < COUNT_FROM);
-    say(this.#left, `${LONGEST - value.length} characters left`);
+    set(this.#left, 'hidden', LONGEST - left < COUNT_FROM);
+    set(this.#left, 'data-over', left < 0);
+    say(this.#left, left < 0 ? `${count(-left, 'character')} too many` : `${count(left, 'character')} left`);
     this.#text.style.height = 'auto';
     this.#text.style.height = `${this.#text.scrollHeight + 2}px`;
   }
 
   #key(event) {
-    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+    if (event.key !== 'Enter' || event.shiftKey) return;
+    if (event.isComposing || event.keyCode === 229) return; // it ends a word of an input method
     this.#submit(event);
   }
 
   #reply(id, text) {
     this.#chat.send(text, { metadata: { quick_reply_id: id } });
-    this.#sent();
+    this.#options.sent();
   }
 
   #submit(event) {
     event.preventDefault();
     const text = this.#text.value.trim();
-    if (!text) return;
-    this.#chat.send(text);
-    this.#sent();
+    if ((!text && !this.#photo) || lengthOf(text) > LONGEST) return;
+    if (this.#photo) {
+      const { blob, width, height } = this.#photo;
+      this.#options.uploads.add(blob, text, { photo: { width, height } });
+      this.#drop();
+    } else {
+      this.#chat.send(text);
+    }
+    this.#options.sent();
     this.#text.value = '';
     this.#typed();
     this.#text.focus();
+  }
+
+  async #choose() {
+    const [file] = this.#file.files;
+    this.#file.value = '';
+    if (!file) return;
+    this.#drop();
+    try {
+      this.#photo = await readyToSend(file);
+    } catch {
+      this.#options.problem('That is no picture that can be sent');
+      return;
+    }
+    const url = URL.createObjectURL(this.#photo.blob);
+    const drop = h('button', { class: 'round', type: 'button', 'aria-label': 'Remove the photo' }, icon('bin'));
+    drop.onclick = () => {
+      this.#drop();
+      this.#text.focus();
+    };
+    const size = `${Math.ceil(this.#photo.blob.size / 1024)} KB, without its place and date`;
+    const about = h('p', { role: 'status' }, h('b', {}, 'Photo'), ' ', size);
+    this.#preview.replaceChildren(h('img', { src: url, alt: 'The photo to be sent' }), about, drop);
+    set(this.#preview, 'hidden', false);
+    this.#typed();
+    this.#text.focus();
+  }
+
+  #drop() {
+    const shown = this.#preview.querySelector('img');
+    if (shown) URL.revokeObjectURL(shown.src);
+    this.#photo = null;
+    this.#preview.replaceChildren();
+    set(this.#preview, 'hidden', true);
+    this.#typed();
+  }
+
+  async #record() {
+    if (this.#recorder) return;
+    try {
+      this.#recorder = await Recorder.start({ full: () => say(this.#recording.querySelector('.quiet'), 'One minute is full') });
+    } catch (error) {
+      this.#options.problem(inWords(error));
+      return;
+    }
+    const level = h('div', { class: 'level', 'aria-hidden': 'true' }, ...Array.from({ length: 5 }, () => h('i')));
+    const time = h('b', { class: 'timer' });
+    const cancel = h('button', { class: 'round', type: 'button', 'aria-label': 'Discard the voice note' }, icon('bin'));
+    cancel.onclick = () => this.#stopRecording();
+    const send = h('button', { class: 'round', type: 'button', 'aria-label': 'Send the voice note' }, icon('send'));
+    send.onclick = () => this.#sendNote();
+    const status = h('span', { class: 'quiet', role: 'status' });
+    this.#recording.replaceChildren(cancel, level, time, h('span', { class: 'most' }, `of ${duration(LONGEST_NOTE)}`), send, status);
+    this.#showRecording(true);
+    say(status, 'Recording');
+    send.focus();
+    const show = () => {
+      say(time, duration(this.#recorder.seconds));
+      level.style.setProperty('--loud', this.#recorder.level);
+    };
+    show();
+    this.#meter = setInterval(show, METER_MS);
+  }
+
+  async #sendNote() {
+    const recorder = this.#recorder;
+    if (!recorder) return;
+    clearInterval(this.#meter);
+    const { blob, seconds } = await recorder.finish();
+    this.#stopRecording();
+    this.#options.uploads.add(blob, '', { voice_note: { seconds } });
+    this.#options.sent();
+  }
+
+  #stopRecording() {
+    clearInterval(this.#meter);
+    this.#recorder?.cancel();
+    this.#recorder = null;
+    this.#showRecording(false);
+    this.#voice.focus();
+  }
+
+  #showRecording(on) {
+    set(this.#recording, 'hidden', !on);
+    set(this.element.querySelector('.write'), 'hidden', on);
   }
 }

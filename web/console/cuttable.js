@@ -1,6 +1,9 @@
 /** A phone's line to the server, with a switch: while it is cut, sockets break, new ones fail, and so does `fetch`. */
 export class CuttableLine {
   cut = false;
+  /** Told how far an upload is: the file's name, and 0 to 1. */
+  uploaded = () => {};
+  #uploads = new Set();
   #sockets = new Set();
 
   constructor() {
@@ -15,13 +18,30 @@ export class CuttableLine {
     };
     this.fetch = async (resource, options) => {
       if (line.cut) throw new TypeError('The line is cut');
+      if (options?.body instanceof FormData) return line.#upload(resource, options);
       return fetch(resource, options);
     };
+  }
+
+  /** `fetch` tells nothing of an upload's progress. */
+  #upload(url, { body }) {
+    const { name } = body.get('file');
+    const request = new XMLHttpRequest();
+    this.#uploads.add(request);
+    return new Promise((resolve, reject) => {
+      request.upload.onprogress = ({ loaded, total }) => this.uploaded(name, loaded / total);
+      request.onload = () => resolve({ ok: request.status < 300, status: request.status });
+      request.onerror = request.onabort = () => reject(new TypeError('The line is lost'));
+      request.onloadend = () => this.#uploads.delete(request);
+      request.open('POST', url);
+      request.send(body);
+    });
   }
 
   set(cut) {
     this.cut = cut;
     if (!cut) return;
+    for (const upload of this.#uploads) upload.abort();
     for (const socket of this.#sockets) {
       const lost = socket.onclose;
       socket.close();

@@ -2,7 +2,7 @@ import { consent } from './consent.js';
 import { h, icon, say, set } from './dom.js';
 import { Phone } from './phone.js';
 import { narrow } from './policy.js';
-import { BOOKING, SIDES, address, isBooking, isServer, keepToken, readSettings, tokenOf, trust } from './settings.js';
+import { BOOKING, address, isBooking, isServer, keepToken, readSettings, tokenOf, trust } from './settings.js';
 import { quoted } from './shell.js';
 import { NAMES } from './texts.js';
 import { Wire } from './wire.js';
@@ -76,7 +76,7 @@ function bar() {
 
 function tab({ name, title }) {
   const count = h('span', { class: 'count', hidden: true });
-  const shape = { driver: 'car', passenger: 'person', wire: 'wire' }[name];
+  const shape = { driver: 'car', passenger: 'person', agent: 'headset', wire: 'wire' }[name];
   const button = h('button', { type: 'button', onclick: () => show(name) }, icon(shape), title, count);
   return { button, count };
 }
@@ -136,7 +136,7 @@ function settingsDialog() {
   };
   const chosen = () =>
     Object.fromEntries(Object.entries(fields).map(([name, { input }]) => [name, input.value.trim()]));
-  const tokens = SIDES.map((side) => ({ side, ...field(`Token of the ${side}`, null, { type: 'password' }) }));
+  const tokens = settings.phones.map((side) => ({ side, ...field(`Token of the ${side}`, null, { type: 'password' }) }));
   const showKept = () => {
     const { booking, api, ws } = chosen();
     const known = isBooking(booking) && isServer('api', api) && isServer('ws', ws);

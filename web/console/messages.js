@@ -1,5 +1,6 @@
+import { attachmentOf, isVoice } from './attachment.js';
 import { h, icon, say, set } from './dom.js';
-import { NAMES, count, day, inWords, messageInWords, timeOfDay } from './texts.js';
+import { NAMES, count, day, degrees, inWords, messageInWords, timeOfDay } from './texts.js';
 
 const NEAR_END = 60;
 const TOGETHER_MS = 3 * 60_000;
@@ -20,7 +21,8 @@ export class Messages {
 
   /**
    * @param {import('../navietakie/conversation.js').Conversation} chat
-   * @param {{attended: () => boolean, readAll: () => void, problem: (error: Error) => void}} options
+   * @param {{attended: () => boolean, readAll: () => void, problem: (error: Error) => void,
+   *   uploads: () => import('./uploads.js').Uploads}} options
    */
   constructor(chat, options) {
     this.#chat = chat;
@@ -67,20 +69,33 @@ export class Messages {
   #renderJump() {
     const { unread } = this.#chat;
     const away = !this.#atEnd;
-    const unseen = unread > 0 && (away || !this.#options.attended());
+    const unseen = unread > 0 && (away || this.#unreadAbove());
     set(this.#jump, 'hidden', !(unseen || away));
-    this.element.classList.toggle('calls', unseen && !away);
     if (!away) this.#toEnd();
     say(this.#jump, unseen ? `${count(unread, 'unread message')}` : 'To the latest');
+  }
+
+  /** Whether what is unread began above what is shown. */
+  #unreadAbove() {
+    const mark = this.#items.get('new')?.element;
+    return Boolean(mark) && mark.offsetTop + mark.offsetHeight < this.#scroll.scrollTop;
   }
 
   /** What the list holds: a key, a signature of how it looks, and how to make it. */
   *#entries() {
     const { messages, outbox, ready, hasOlder, state } = this.#chat;
-    if (!messages.length && !outbox.length) yield ['empty', `${ready} ${state}`, () => emptyItem(ready, state)];
+    if (!messages.length && !outbox.length && !this.#options.uploads().all.length) yield ['empty', `${ready} ${state}`, () => emptyItem(ready, state)];
     if (hasOlder) yield ['older', '', () => h('li', { class: 'older' }, this.#older)];
     let before = null;
-    for (const message of messages) {
+    let alike = 1;
+    for (const [index, message] of messages.entries()) {
+      if (message.metadata?.event === 'message_redacted') continue; // the message itself says so
+      if (message.message_id !== this.#firstUnread && this.#isAlike(message, messages[index + 1])) {
+        alike += 1;
+        continue;
+      }
+      const times = alike;
+      alike = 1;
       if (!before || day(before.timestamp) !== day(message.timestamp)) {
         yield [
           `day ${message.message_id}`,
@@ -97,15 +112,24 @@ export class Messages {
       const tick = this.#tick(message);
       const own = message.sender === this.#chat.sender;
       const key = own && message.client_message_id ? `own ${message.client_message_id}` : message.message_id;
-      yield [key, `${tick} ${follows}`, () => this.#item(message, tick, follows)];
+      yield [
+        key,
+        `${tick} ${follows} ${times} ${message.redacted_at}`,
+        () => this.#item(message, { tick, follows, times }),
+      ];
       before = message;
     }
+    const uploads = this.#options.uploads().all;
     for (const entry of outbox) {
+      const shownAsUpload = entry.metadata?.attachment && uploads.some((each) => !each.error);
+      if (shownAsUpload && entry.state !== 'failed') continue;
       const follows = follow(before, { ...entry, sender: this.#chat.sender, timestamp: entry.created_at });
       const look = `${entry.state} ${entry.error?.code} ${follows}`;
       yield [`own ${entry.id}`, look, () => this.#waitingItem(entry, follows)];
       before = { ...entry, sender: this.#chat.sender, timestamp: entry.created_at };
     }
+    for (const upload of uploads)
+      yield [`upload ${upload.id}`, `${upload.error?.code}`, () => this.#uploadItem(upload)];
   }
 
   /** Makes the list what `entries` say, touching only what differs. */
@@ -132,21 +156,75 @@ export class Messages {
   #tick(message) {
     const { sender, receipts } = this.#chat;
     if (message.sender !== sender) return '';
+    if (sender === 'agent') return 'sent';
     const other = receipts[sender === 'driver' ? 'passenger' : 'driver'];
     if (other.read >= message.seq) return 'read';
     return other.delivered >= message.seq ? 'delivered' : 'sent';
   }
 
-  #item(message, tick, follows) {
+  /** Whether two lines in the middle would say the same, one right after the other. */
+  #isAlike(message, next) {
+    if (!next || !isApart(message) || !isApart(next) || next.message_id === this.#firstUnread) return false;
+    const words = (each) => messageInWords(each, this.#chat.sender);
+    return words(message) === words(next) && day(message.timestamp) === day(next.timestamp);
+  }
+
+  #item(message, { tick, follows, times }) {
     const own = message.sender === this.#chat.sender;
     const attributes = { 'data-seq': message.seq, 'data-sender': message.sender };
-    if (message.message_type !== 'text' || message.sender === 'system')
-      return apartItem(message, messageInWords(message, this.#chat.sender), attributes);
+    if (isApart(message)) {
+      const words = messageInWords(message, this.#chat.sender);
+      return apartItem(message, times > 1 ? `${words} · ${times} times` : words, attributes);
+    }
     const look = `message${own ? ' own' : ''}${follows ? ' follows' : ''}`;
-    const author = h('span', { class: 'quiet' }, own ? 'You: ' : `${NAMES[message.sender]}: `);
-    const bubble = h('div', { class: 'bubble' }, author, h('p', { dir: 'auto' }, message.message));
-    bubble.append(...placeOf(message), stamp(message.timestamp, tick));
-    return h('li', { class: look, ...attributes }, bubble);
+    const named = !own && (message.sender === 'agent' || this.#chat.sender === 'agent');
+    const author = h('span', { class: named ? 'author' : 'quiet' }, own ? 'You: ' : `${NAMES[message.sender]}${named ? '' : ': '}`);
+    const bubble = h('div', { class: 'bubble' }, author);
+    if (message.redacted_at) bubble.append(h('p', { class: 'removed' }, 'Message removed'));
+    else bubble.append(...placeOf(message), ...this.#attached(message, own), h('p', { dir: 'auto' }, message.message));
+    bubble.append(stamp(message.timestamp, tick));
+    const removable = own && !message.redacted_at;
+    return h('li', { class: look, ...attributes }, removable && this.#remover(message), bubble);
+  }
+
+  /** Takes back what one has sent; the second press does it. */
+  #remover(message) {
+    const button = h('button', { class: 'remove', type: 'button', 'aria-label': 'Remove this message' }, icon('bin'));
+    button.onclick = () => {
+      if (button.dataset.sure) {
+        this.#chat.redact(message).catch((error) => this.#options.problem(error));
+        return;
+      }
+      button.dataset.sure = 'yes';
+      button.append('Remove?');
+      set(button, 'aria-label', 'Remove it for everybody?');
+    };
+    button.onblur = () => {
+      delete button.dataset.sure;
+      button.replaceChildren(icon('bin'));
+      set(button, 'aria-label', 'Remove this message');
+    };
+    return button;
+  }
+
+  #attached(message, own) {
+    const id = message.metadata?.attachment?.id;
+    if (typeof id !== 'string') return [];
+    return [attachmentOf(message, () => this.#chat.attachmentUrl(id), own ? 'you' : `the ${message.sender}`)];
+  }
+
+  #uploadItem({ id, about, text, url, bar, error, created_at }) {
+    const what = attachmentOf({ metadata: about }, async () => url, 'you');
+    const bubble = h('div', { class: 'bubble' }, what, h('p', { dir: 'auto' }, text), stamp(created_at, error ? 'failed' : 'waiting'));
+    const item = h('li', { class: `message own ${error ? 'failed' : 'waiting'}` }, bubble);
+    if (error) {
+      const again = h('button', { type: 'button', onclick: () => this.#options.uploads().retry(id) }, 'Try again');
+      const drop = h('button', { type: 'button', onclick: () => this.#options.uploads().discard(id) }, 'Delete');
+      item.append(h('div', { class: 'why' }, h('span', {}, `Not sent. ${inWords(error)}.`), again, drop));
+    } else {
+      bubble.append(bar);
+    }
+    return item;
   }
 
   #waitingItem(entry, follows) {
@@ -154,6 +232,8 @@ export class Messages {
     const look = `message own ${failed ? 'failed' : entry.state === 'sent' ? '' : 'waiting'}${follows ? ' follows' : ''}`;
     const tick = failed ? 'failed' : entry.state === 'sent' ? 'sent' : 'waiting';
     const bubble = h('div', { class: 'bubble' }, h('span', { class: 'quiet' }, 'You: '));
+    const what = entry.metadata?.attachment && h('p', {}, isVoice(entry) ? 'Voice note ' : 'Photo ');
+    if (what) bubble.append(what);
     bubble.append(h('p', { dir: 'auto' }, entry.message), stamp(entry.created_at, tick));
     const item = h('li', { class: look }, bubble);
     if (failed) {
@@ -211,6 +291,9 @@ function follow(before, message) {
   return instant(message.timestamp) - instant(before.timestamp) < TOGETHER_MS;
 }
 
+/** Whether it stands in the middle: said by nobody in the conversation. */
+const isApart = ({ message_type, sender }) => message_type !== 'text' || sender === 'system';
+
 const instant = (when) => new Date(when).getTime();
 
 function emptyItem(ready, state) {
@@ -245,5 +328,9 @@ function placeOf({ metadata }) {
   const { lat, lng } = metadata?.location ?? {};
   if (typeof lat !== 'number' || typeof lng !== 'number') return [];
   const href = `https://www.openstreetmap.org/?mlat=${lat}&mlon=${lng}#map=17/${lat}/${lng}`;
-  return [h('a', { href, target: '_blank', rel: 'noreferrer' }, icon('place'), `${lat.toFixed(4)}, ${lng.toFixed(4)}`)];
+  const name = typeof metadata.location.name === 'string' ? metadata.location.name : 'A place on the map';
+  const map = h('span', { class: 'map', 'aria-hidden': 'true' }, icon('place'));
+  map.style.setProperty('--turn', `${Math.round((lat * 997 + lng * 991) % 40) - 20}deg`); // each looks a little different
+  const words = h('span', { class: 'words' }, h('b', { dir: 'auto' }, name), h('small', {}, degrees(lat, lng)));
+  return [h('a', { class: 'spot', href, target: '_blank', rel: 'noreferrer' }, map, words)];
 }

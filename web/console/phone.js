@@ -9,6 +9,7 @@ import { Messages } from './messages.js';
 import { deviceOf, keepToken, storageFor, tokenOf } from './settings.js';
 import { quoted } from './shell.js';
 import { NAMES, count, endInWords, inWords, timeOfDay } from './texts.js';
+import { Uploads } from './uploads.js';
 
 const NEWS_MS = 6_000;
 const DOUBLE_TAP_MS = 600;
@@ -31,14 +32,14 @@ export class Phone {
   #views;
 
   /**
-   * @param {'driver'|'passenger'} side
+   * @param {'driver'|'passenger'|'agent'} side
    * @param {object} settings of the page
    * @param {(phone: Phone) => void} changed called after each change that is shown
    */
   constructor(side, settings, changed) {
     this.side = side;
     this.#settings = settings;
-    this.#peer = side === 'driver' ? 'passenger' : 'driver';
+    this.#peer = { driver: 'passenger', passenger: 'driver' }[side] ?? null; // an agent has no other side
     this.#changed = changed;
     this.chat = new Conversation({
       bookingCode: settings.booking,
@@ -51,13 +52,20 @@ export class Phone {
       WebSocket: this.#line.WebSocket,
       fetch: this.#line.fetch,
     });
+    const uploads = new Uploads(this.chat, this.#line, () => this.#soon());
     this.#views = {
       messages: new Messages(this.chat, {
         attended: () => this.attended,
         readAll: () => this.chat.markRead(),
         problem: (error) => this.#tell(inWords(error), 'bad'),
+        uploads: () => uploads,
       }),
-      composer: new Composer(this.chat, { name: NAMES[side], sent: () => this.#views.messages.showEnd() }),
+      composer: new Composer(this.chat, {
+        name: NAMES[side],
+        uploads,
+        sent: () => this.#views.messages.showEnd(),
+        problem: (words) => this.#tell(words, 'bad'),
+      }),
       call: new CallView(this.chat.calls, this.#peer, {
         act: (action) => action.catch((error) => this.#tell(inWords(error), 'bad')),
         cover: (rings) => this.#cover(rings),
@@ -86,11 +94,14 @@ export class Phone {
     const { messages, composer, call, log } = this.#views;
     const parts = this.#parts;
     parts.cut = h('button', { class: 'switch', type: 'button', role: 'switch', 'aria-checked': 'false' });
-    parts.cut.append(`Cut the line`, h('i'));
+    parts.cut.append('Cut the line', h('i'));
     parts.cut.onclick = () => this.#cut(!this.#line.cut);
+    parts.away = h('button', { class: 'switch away', type: 'button', role: 'switch', 'aria-checked': 'false' });
+    parts.away.append('Away', h('i'));
+    parts.away.onclick = () => this.chat.setAway(!this.chat.away);
     parts.clock = h('time');
     parts.state = h('span', { role: 'status' });
-    parts.face = h('div', { class: 'face' }, icon(this.#peer === 'driver' ? 'car' : 'person'));
+    parts.face = h('div', { class: 'face' }, icon(FACES[this.#peer] ?? 'person'));
     parts.about = h('p');
     parts.log = h('button', { class: 'round', type: 'button', 'aria-label': 'Call log' }, icon('list'));
     parts.log.onclick = () => log.open(parts.log);
@@ -99,19 +110,20 @@ export class Phone {
       { class: 'round call', type: 'button', 'aria-label': `Call the ${this.#peer}` },
       icon('phone'),
     );
+    set(parts.call, 'hidden', !this.#peer);
     parts.call.onclick = () => this.#callPeer();
     parts.notice = h('div', { role: 'status' });
     const bars = h('span', { class: 'bars', 'aria-hidden': 'true' });
     for (const step of [0, 1, 2, 3]) bars.append(h('i'));
     bars.childNodes.forEach((bar, step) => bar.style.setProperty('--step', step));
     const strip = h('div', { class: 'strip' }, parts.clock, h('span', { class: 'line' }, parts.state, bars));
-    const who = h('div', { class: 'who' }, h('h3', {}, NAMES[this.#peer]), parts.about);
+    const who = h('div', { class: 'who' }, h('h3', {}, NAMES[this.#peer] ?? 'Driver and passenger'), parts.about);
     const app = h('header', { class: 'app' }, parts.face, who, parts.log, parts.call);
     parts.phone = h('div', { class: 'phone' });
     parts.body = h('div', { class: 'body' }, strip, app, call.bar, parts.notice, messages.element, composer.element);
     parts.phone.append(parts.body, log.element, call.sheet);
     const title = h('h2', { id: `phone-${this.side}` }, NAMES[this.side]);
-    const label = h('div', { class: 'label' }, title, parts.cut);
+    const label = h('div', { class: 'label' }, title, parts.away, parts.cut);
     return h('section', { class: 'place', 'data-side': this.side, 'aria-labelledby': title.id }, label, parts.phone);
   }
 
@@ -186,18 +198,33 @@ export class Phone {
     if (this.attended && messages.atEnd && !this.#views.log.isOpen) chat.markRead();
     set(parts.phone, 'data-state', chat.state);
     say(parts.clock, timeOfDay(Date.now()));
-    say(parts.state, this.#line.cut ? 'No line' : LINE_WORDS[chat.state]);
-    const online = chat.presence[this.#peer] && chat.state === 'open';
+    say(parts.state, this.#line.cut ? 'No line' : chat.state === 'open' && chat.away ? 'Away' : LINE_WORDS[chat.state]);
+    set(parts.away, 'aria-checked', chat.away ? 'true' : 'false');
+    const open = chat.state === 'open';
+    const online = open && Boolean(chat.presence[this.#peer]);
     set(parts.face, 'class', online ? 'face online' : 'face');
-    const typing = chat.typing.has(this.#peer);
-    say(parts.about, typing ? 'typing…' : chat.state !== 'open' ? 'no news' : online ? 'online' : 'offline');
-    set(parts.about, 'class', typing && 'typing');
+    const typing = [...chat.typing];
+    say(parts.about, this.#about(typing, open));
+    set(parts.about, 'class', typing.length > 0 && 'typing');
     set(parts.call, 'disabled', chat.state !== 'open' || chat.calls.live);
     this.#renderNotice();
     messages.render();
     call.render();
     this.#endedCall();
     this.#changed(this);
+  }
+
+  /** Who is there, in a line. */
+  #about(typing, open) {
+    if (typing.includes(this.#peer)) return 'typing…';
+    if (typing.length) return `${typing.map((each) => NAMES[each]).join(' and ')}: typing…`;
+    if (!open) return 'no news';
+    const { presence } = this.chat;
+    if (!this.#peer) {
+      const there = ['driver', 'passenger'].filter((each) => presence[each]).map((each) => NAMES[each]);
+      return there.length ? `${there.join(' and ')} online` : 'nobody online';
+    }
+    return `${presence[this.#peer] ? 'online' : 'offline'}${presence.agent ? ' · Support is here' : ''}`;
   }
 
   #renderNotice() {
@@ -227,8 +254,9 @@ export class Phone {
       const button = h('button', { type: 'button', onclick: () => chat.reconnect() }, 'Try now');
       return { words: `No connection. Next try in ${seconds} s.${kept}`, button };
     }
-    if (isClosed(chat.messages))
+    if (chat.booking.closed_at)
       return { words: 'This booking is closed: it can be read, not written to.', look: 'plain' };
+    if (chat.booking.muted.includes(this.side)) return { words: `${inWords({ code: 'muted' })}.`, look: 'plain' };
     const slow = chat.outbox.find((each) => each.error && each.state !== 'failed');
     return slow && chat.state === 'open' ? { words: `${inWords(slow.error)}. It is sent again in a moment.` } : null;
   }
@@ -262,13 +290,7 @@ export class Phone {
   }
 }
 
-/** Whether the company has closed the booking, as far as the messages here tell. */
-function isClosed(messages) {
-  const word = messages.findLast(
-    (each) => each.sender === 'system' && /^booking_(closed|opened)$/.test(each.metadata?.event),
-  );
-  return word?.metadata.event === 'booking_closed';
-}
+const FACES = { driver: 'car', passenger: 'person' };
 
 const LINE_WORDS = {
   open: 'Connected',

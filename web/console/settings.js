@@ -3,8 +3,8 @@ import { address as serverAddress } from '../navietakie/platform.js';
 /**
  * What the page's address says: which booking, which deployment, which phones.
  *
- * `booking`, `api` (what comes before `/api/v1/`), `ws`, `phone` (`driver` or `passenger`: that one alone),
- * `driver_token`, `passenger_token`; in the query or, better for tokens, after the `#`, which no server sees. Anybody can
+ * `booking`, `api` (what comes before `/api/v1/`), `ws`, `phone` (`driver`, `passenger` or `agent`: that one
+ * alone), `driver_token`, `passenger_token`, `agent_token`; in the query or, better for tokens, after the `#`, which no server sees. Anybody can
  * make a link. So another server than the page's own is one only when the user has said so, a token goes to the server
  * that it was given for and to no other, and one that is kept is not replaced without asking. Tokens are taken out of the
  * address bar and kept for this tab. `wrong` holds what was given and cannot be.
@@ -13,6 +13,7 @@ const NAMES = ['booking', 'api', 'ws', 'phone'];
 const SERVER = /^[A-Za-z0-9._~:/[\]%-]*$/;
 const TRUSTED = 'navietakie servers';
 export const SIDES = ['driver', 'passenger'];
+export const SEATS = [...SIDES, 'agent'];
 export const BOOKING = '[A-Za-z0-9][A-Za-z0-9_\\-]{0,63}';
 
 /** The settings, and `tokens`: those that the link had. Nothing is kept or sent yet. */
@@ -21,7 +22,7 @@ export function readSettings() {
   for (const [name, value] of new URLSearchParams(location.hash.slice(1))) given.set(name, value);
   const settings = { booking: given.get('booking') || 'test', wrong: {}, tokens: {} };
   for (const name of NAMES.slice(1)) settings[name] = given.get(name) || undefined;
-  for (const side of SIDES) {
+  for (const side of SEATS) {
     const token = given.get(`${side}_token`)?.trim();
     if (token) settings.tokens[side] = token;
   }
@@ -35,7 +36,7 @@ export function readSettings() {
     settings[name] = name === 'booking' ? 'test' : undefined;
   }
   if (Object.keys(settings.wrong).length) settings.tokens = {}; // for whom they are is not known
-  settings.phones = SIDES.includes(settings.phone) ? [settings.phone] : SIDES;
+  settings.phones = SEATS.includes(settings.phone) ? [settings.phone] : SIDES;
   history.replaceState(null, '', address({ ...settings, ...settings.wrong }));
   return settings;
 }

@@ -1,5 +1,5 @@
 /** What people are told. */
-export const NAMES = { driver: 'Driver', passenger: 'Passenger', system: 'Company' };
+export const NAMES = { driver: 'Driver', passenger: 'Passenger', agent: 'Support', system: 'Company' };
 
 export const QUICK_REPLIES = {
   driver: [
@@ -14,6 +14,7 @@ export const QUICK_REPLIES = {
     ['entrance', 'I am at the entrance'],
     ['thanks', 'Thank you!'],
   ],
+  agent: [],
 };
 
 const ERRORS = {
@@ -21,6 +22,9 @@ const ERRORS = {
   unauthorized: 'The token is not valid',
   token_expired: 'The token has expired',
   forbidden: 'That is not allowed here',
+  muted: 'You may read here, not write',
+  refused_by_hook: 'The company does not let this through',
+  connection_replaced: 'Too many devices are connected; this one was the oldest',
   not_found: 'That does not exist',
   idempotency_conflict: 'Another message was sent under the same id',
   illegal_transition: 'The call has moved on meanwhile',
@@ -33,6 +37,7 @@ const ERRORS = {
   network: 'The server cannot be reached',
   timeout: 'No answer came in time',
   microphone: 'There is no microphone, or it may not be used',
+  upload: 'The upload broke off',
   failed: 'It could not be sent',
 };
 
@@ -51,6 +56,7 @@ const ENDS = {
   connection_lost: 'Connection lost',
   max_duration: 'Longest time reached',
   booking_closed: 'The booking was closed',
+  revoked: 'The company ended the call',
 };
 
 /** How a call has ended, as `side` sees it if one is given: who was called and did not answer has missed it. */
@@ -85,5 +91,14 @@ export function duration(seconds) {
   if (!parts[0]) parts.shift();
   return parts.map((part, index) => (index ? String(part).padStart(2, '0') : part)).join(':');
 }
+
+/** A place as people write it: `48.2082° N, 16.3738° E`. */
+export function degrees(lat, lng) {
+  const part = (value, plus, minus) => `${Math.abs(value).toFixed(4)}° ${value < 0 ? minus : plus}`;
+  return `${part(lat, 'N', 'S')}, ${part(lng, 'E', 'W')}`;
+}
+
+/** How many characters the server counts: an emoji may be two of JavaScript's. */
+export const lengthOf = (text) => [...text].length;
 
 export const count = (number, noun) => `${number} ${noun}${number === 1 ? '' : 's'}`;

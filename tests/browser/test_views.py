@@ -1,0 +1,183 @@
+"""How the console looks: small screens, magnified ones, and whatever a message may hold."""
+
+from collections.abc import Generator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+
+from tests.browser.scripted import ScriptedServer, opened
+
+LONG = "b" * 64
+MISSED = {"state": "ended", "end_reason": "no_answer", "caller": "driver", "callee": "passenger", "answered_at": None}
+
+
+@pytest.fixture
+def context(browser: Browser) -> Generator[BrowserContext]:
+    context = browser.new_context(viewport={"width": 320, "height": 568}, bypass_csp=True)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def server(context: BrowserContext) -> ScriptedServer:
+    return ScriptedServer(context)
+
+
+@pytest.fixture
+def page(context: BrowserContext, server: ScriptedServer) -> Page:
+    return context.new_page()
+
+
+def phone(page: Page, side: str = "driver") -> Locator:
+    place = page.locator(f"[data-side={side}]")
+    expect(place.locator(".strip")).to_contain_text("Connected")
+    expect(place.get_by_role("log")).not_to_have_attribute("aria-busy", "true")
+    return place
+
+
+@pytest.mark.parametrize("width", [320, 390, 820, 1440])
+def test_the_longest_booking_code_fits(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 700})
+    phone(opened(page, f"?booking={LONG}"))
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    settings = page.get_by_role("button", name="Settings").bounding_box()
+    assert settings
+    assert settings["x"] + settings["width"] <= width
+
+
+def test_a_screen_magnified_four_times_can_be_used(page: Page) -> None:
+    page.set_viewport_size({"width": 320, "height": 256})
+    place = phone(opened(page))
+    page.mouse.wheel(0, 0)
+    box = place.get_by_role("textbox", name="Message")
+    box.fill("Written at 400 %")
+    expect(box).to_be_in_viewport(ratio=1)
+    box.press("Enter")
+    bubble = place.locator(".message", has_text="Written at 400 %")
+    bubble.scroll_into_view_if_needed()
+    expect(bubble).to_be_in_viewport()
+    log = place.get_by_role("log").bounding_box()
+    assert log
+    assert log["height"] > 150
+
+
+def test_what_can_be_pressed_on_a_phone_has_44_pixels(page: Page, server: ScriptedServer) -> None:
+    server.add("driver", "Hello")
+    place = phone(opened(page))
+    small = """() => [...document.querySelectorAll('button, a[href], input, textarea, summary')]
+        .filter((each) => each.checkVisibility() && !each.matches('.skip'))
+        .map((each) => [each.getAttribute('aria-label') ?? each.textContent, each.getBoundingClientRect()])
+        .filter(([, box]) => box.height < 44 || box.width < 44)
+        .map(([name, box]) => `${name}: ${box.width} x ${box.height}`)"""
+    assert page.evaluate(small) == []
+    page.get_by_role("button", name="Frames").click()
+    expect(place).to_be_hidden()
+    assert page.evaluate(small) == []
+
+
+def test_enter_that_ends_a_word_of_an_input_method_sends_nothing(page: Page, server: ScriptedServer) -> None:
+    box = phone(opened(page)).get_by_role("textbox", name="Message")
+    box.fill("こんにちは")
+    box.evaluate(
+        """(box) => {
+            const press = (how) => box.dispatchEvent(
+                new KeyboardEvent('keydown', { key: 'Enter', bubbles: true, cancelable: true, ...how }));
+            press({ keyCode: 229 });
+            press({ isComposing: true });
+        }"""
+    )
+    expect(box).to_have_value("こんにちは")
+    assert [each for each in server.received if each["action"] == "message"] == []
+    box.press("Enter")
+    expect(box).to_have_value("")
+
+
+def test_emoji_are_counted_as_the_server_counts_them(page: Page, server: ScriptedServer) -> None:
+    place = phone(opened(page))
+    box, left = place.get_by_role("textbox", name="Message"), place.locator(".left")
+    box.fill("🚕" * 4_999)
+    expect(left).to_have_text("1 character left")
+    box.fill("🚕" * 5_001)
+    expect(left).to_have_text("1 character too many")
+    expect(place.get_by_role("button", name="Send", exact=True)).to_be_disabled()
+    box.press("Enter")
+    expect(box).to_have_value("🚕" * 5_001)
+
+
+def test_two_equal_chips_are_one(page: Page, server: ScriptedServer) -> None:
+    for _ in range(2):
+        server.add("system", "Missed call", message_type="call", metadata=MISSED)
+    server.add("driver", "Nobody answers")
+    server.add("system", "Missed call", message_type="call", metadata=MISSED)
+    chips = phone(opened(page)).locator(".apart")
+    expect(chips).to_have_count(2)
+    expect(chips.first).to_contain_text("No answer · 2 times")
+    server.add("system", "Missed call", message_type="call", metadata=MISSED)
+    expect(chips).to_have_count(2)
+    expect(chips.last).to_contain_text("2 times")
+
+
+def test_a_place_is_a_card_with_its_name_and_no_map_is_fetched(page: Page, server: ScriptedServer) -> None:
+    server.add("passenger", "Here", metadata={"location": {"lat": 48.2082, "lng": -16.3738, "name": "Flower shop"}})
+    card = phone(opened(page)).get_by_role("link", name="Flower shop")
+    expect(card).to_contain_text("48.2082° N, 16.3738° W")
+    assert [url for url, _ in server.requests if "openstreetmap" in url] == []
+
+
+def test_a_redacted_message_says_so_in_its_place_alone(page: Page, server: ScriptedServer) -> None:
+    message = server.add("passenger", "My number is 555 0100")
+    server.add("driver", "Thank you")
+    place = phone(opened(page))
+    expect(place.locator(".message", has_text="555 0100")).to_be_visible()
+    message.update(message="", metadata=None, redacted_at="2026-11-22T07:40:00.000000Z")
+    removed = {"event": "message_redacted", "seq": 1, "timestamp": message["timestamp"], "by": "passenger"}
+    server.add("system", "Message removed", message_type="system", metadata=removed)
+    expect(place.locator("[data-seq='1']")).to_contain_text("Message removed")
+    expect(place.get_by_text("Message removed")).to_have_count(1)
+    expect(place.locator(".message", has_text="555 0100")).to_have_count(0)
+
+
+def test_a_message_is_taken_back_by_a_second_press(page: Page, server: ScriptedServer) -> None:
+    server.add("driver", "Wrong chat")
+    place = phone(opened(page))
+    place.get_by_role("button", name="Remove this message").click()
+    place.get_by_role("button", name="Remove it for everybody?").click()
+    expect(place).to_be_visible()
+    page.wait_for_function("document.querySelectorAll('.frame').length > 2")
+    [redact] = [each for each in server.received if each["action"] == "redact"]
+    assert redact["timestamp"] == server.messages[0]["timestamp"]
+
+
+def test_an_agent_is_named_and_seen(page: Page, server: ScriptedServer) -> None:
+    server.presence["agent"] = True
+    server.add("agent", "Can I help?")
+    place = phone(opened(page))
+    expect(place.locator(".who p")).to_contain_text("Support is here")
+    expect(place.locator("[data-sender=agent] .author")).to_have_text("Support")
+
+
+def test_an_agent_has_a_seat_without_a_call_button(page: Page, server: ScriptedServer) -> None:
+    server.add("driver", "Where are you?")
+    place = phone(opened(page, "?phone=agent"), "agent")
+    expect(place.locator(".who p")).to_have_text("Driver and Passenger online")
+    expect(place.locator(".author")).to_have_text("Driver")
+    expect(place.get_by_role("button", name="Call", exact=False).locator("visible=true")).to_have_count(1)  # the log
+    place.get_by_role("textbox", name="Message").fill("Hello both")
+    place.get_by_role("textbox", name="Message").press("Enter")
+    expect(place.locator(".message.own")).to_contain_text("Hello both")
+    assert {each["sender"] for each in server.received} == {"agent"}
+    assert not {"delivered", "read"} & {each["action"] for each in server.received}
+
+
+def test_a_phone_can_be_away(page: Page, server: ScriptedServer) -> None:
+    place = phone(opened(page))
+    place.get_by_role("switch", name="Away").click()
+    expect(place.locator(".strip")).to_contain_text("Away")
+    said = [each["on"] for each in server.received if each["action"] == "away" and each["sender"] == "driver"]
+    assert said[-1] is True
+
+
+def test_a_muted_side_and_a_closed_booking_are_told(page: Page, server: ScriptedServer) -> None:
+    server.booking = {"closed_at": None, "muted": ["driver"]}
+    place = phone(opened(page))
+    expect(place.locator(".notice")).to_contain_text("read here, not write")
