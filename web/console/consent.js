@@ -6,7 +6,10 @@ export async function consent(settings) {
   if (isForeign(settings)) {
     const { api, ws } = originsOf(settings);
     const yes = await ask('Open another server?', 'A link has named it. It will see all that you write here.', {
-      facts: api === ws ? [['Server', api]] : [['REST', api], ['WebSocket', ws]], // prettier-ignore
+      facts: [
+        ['REST', api],
+        ['WebSocket', ws.replace(/^http/, 'ws')],
+      ],
       no: 'Stay on this server',
       yes: 'Open it',
     });
