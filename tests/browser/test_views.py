@@ -5,7 +5,8 @@ from collections.abc import Generator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
-from tests.browser.scripted import ScriptedServer, opened
+from tests.browser.scripted import HOME, ScriptedServer, opened
+from tests.browser.test_page import findings
 
 LONG = "b" * 64
 MISSED = {"state": "ended", "end_reason": "no_answer", "caller": "driver", "callee": "passenger", "answered_at": None}
@@ -53,7 +54,8 @@ def test_a_screen_magnified_four_times_can_be_used(page: Page) -> None:
     box.fill("Written at 400 %")
     expect(box).to_be_in_viewport(ratio=1)
     box.press("Enter")
-    bubble = place.locator(".message", has_text="Written at 400 %")
+    bubble = place.locator("[data-seq]", has_text="Written at 400 %")
+    expect(bubble.locator(".tick")).to_have_text("Read")
     bubble.scroll_into_view_if_needed()
     expect(bubble).to_be_in_viewport()
     log = place.get_by_role("log").bounding_box()
@@ -181,3 +183,23 @@ def test_a_muted_side_and_a_closed_booking_are_told(page: Page, server: Scripted
     server.booking = {"closed_at": None, "muted": ["driver"]}
     place = phone(opened(page))
     expect(place.locator(".notice")).to_contain_text("read here, not write")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_what_a_message_may_hold(page: Page, server: ScriptedServer, scheme: str) -> None:
+    page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
+    page.set_viewport_size({"width": 390, "height": 1400})
+    server.rest["/api/v1/attachment"] = lambda route: route.fulfill(json={"url": f"{HOME}/icon.svg"})
+    server.presence["agent"] = True
+    for sender in ("driver", "passenger"):
+        server.add(sender, "Here", metadata={"location": {"lat": 48.2, "lng": 16.4}})
+        server.add(sender, "My car", metadata={"attachment": {"id": "a1", "content_type": "image/jpeg", "bytes": 9}})
+        server.add(sender, "", metadata={"attachment": {"id": "a2", "content_type": "audio/webm", "bytes": 9}})
+        server.add(sender, "", redacted_at="2026-11-22T07:40:00.000000Z")
+    server.add("agent", "Can I help?")
+    place = phone(opened(page))
+    expect(place.get_by_role("img", name="Photo from")).to_have_count(2)
+    assert findings(page) == []
+    place.get_by_role("button", name="Record a voice note").click()
+    expect(place.get_by_role("button", name="Send the voice note")).to_be_focused()
+    assert findings(page) == []
