@@ -42,7 +42,7 @@ def test_a_double_tap_on_answer_sends_no_quick_reply_that_lies_behind_it(console
     box = passenger.button("Answer").bounding_box()
     assert box
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    behind = "([x, y]) => document.elementFromPoint(x, y)?.closest('.body button')?.className ?? null"
+    behind = "([x, y]) => document.elementFromPoint(x, y)?.closest('.body')?.className ?? null"
     page.evaluate(  # asks in the very moment in which the sheet goes
         f"""at => {{
             const ring = document.querySelector('[data-side=passenger] .ring');
