@@ -53,6 +53,7 @@ def for_this_stack(stack: Stack) -> dict[str, Any]:
         sender = schemas[name]["properties"]["sender"]
         sender |= sender.pop("anyOf")[0]
         schemas[name]["required"].append("sender")
+    del schemas["Metadata"]["properties"]["attachment"]  # it would have to be uploaded first
     for name, field in (("SendDelivered", "delivered"), ("SendRead", "read")):
         schemas[name]["properties"]["booking_code"] = {"const": booking}
         schemas[name]["properties"][field] = {"enum": list(range(1, MESSAGES + 1))}
