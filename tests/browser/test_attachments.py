@@ -1,14 +1,20 @@
 """Photos and voice notes: prepared and recorded on one phone, uploaded, seen and heard on the other."""
 
+import json
 import struct
 import zlib
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
 
+from tests.browser.conftest import Open
+from tests.browser.console import Console
 from tests.browser.scripted import HOME, ScriptedServer, opened
 
 UPLOAD = {"url": f"{HOME}/bucket", "fields": {"key": "upload/a1"}, "expires_at": "2026-11-22T07:41:00.000000Z"}
@@ -43,6 +49,14 @@ def choose(place: Locator, file: Path) -> None:
         place.get_by_role("button", name="Take or choose a photo").click()
     chooser.value.set_files(file)
     expect(place.get_by_role("img", name="The photo to be sent")).to_be_visible()
+
+
+def record(place: Locator, seconds: int) -> None:
+    """Records a voice note of at least that length, and sends it."""
+    place.get_by_role("button", name="Record a voice note").click()
+    expect(place.get_by_role("button", name="Send the voice note")).to_be_focused()
+    expect(place.locator(".recording .timer")).to_have_text(f"0:0{seconds}")
+    place.get_by_role("button", name="Send the voice note").press("Enter")
 
 
 # --- Without a stack -------------------------------------------------------------------------------------------------
@@ -226,3 +240,64 @@ def png(folder: Path) -> Path:
     body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
     return path
+
+
+# --- On the running stack --------------------------------------------------------------------------------------------
+
+
+def address(console: Console, attachment: str) -> str:
+    """Where an attachment is, as the server says."""
+    query = urlencode({"booking_code": console.booking, "id": attachment})
+    with urlopen(f"{console.url}/api/v1/attachment?{query}", timeout=60) as answer:
+        return json.load(answer)["url"]
+
+
+def status(url: str) -> int:
+    try:
+        with urlopen(url, timeout=60) as answer:
+            return answer.status
+    except HTTPError as refused:
+        return refused.code
+
+
+HEARD = """async (url) => {
+    const bytes = await (await fetch(url)).arrayBuffer();
+    const sound = await new OfflineAudioContext(1, 48_000, 48_000).decodeAudioData(bytes);
+    const samples = sound.getChannelData(0);
+    return { seconds: sound.duration, loud: samples.filter((each) => Math.abs(each) > 0.01).length };
+}"""
+
+
+def test_two_browsers_exchange_a_photo_and_a_voice_note_which_are_gone_after_a_redaction(
+    browser: Browser, open_console: Open, tmp_path: Path
+) -> None:
+    driver = open_console(context=browser.new_context(viewport={"width": 1100, "height": 900}), phone="driver").ready()
+    passenger = open_console(
+        driver.booking, context=browser.new_context(viewport={"width": 1100, "height": 900}), phone="passenger"
+    ).ready()
+
+    choose(driver.driver.place, png(tmp_path))
+    driver.driver.box.fill("My car")
+    driver.driver.button("Send").click()
+    picture = passenger.passenger.place.get_by_role("img", name="Photo from the driver")
+    expect(picture).to_be_visible()
+    expect(picture).to_have_js_property("naturalWidth", 16)
+
+    record(driver.driver.place, 2)
+    play = passenger.passenger.place.get_by_role("button", name="Play the voice note from the driver")
+    play.click()
+    expect(passenger.passenger.place.locator(".voice .time")).to_have_text("0:01")
+
+    photo, note = driver.history()
+    assert photo["metadata"]["attachment"]["content_type"] == "image/jpeg"
+    where = address(driver, note["metadata"]["attachment"]["id"])
+    heard = passenger.page.evaluate(HEARD, where)
+    assert heard["seconds"] > 1.5
+    assert heard["loud"] > 2_000
+
+    driver.driver.place.locator("[data-seq='2']").get_by_role("button", name="Remove this message").click()
+    driver.driver.place.get_by_role("button", name="Remove it for everybody?").click()
+    expect(passenger.passenger.place.locator("[data-seq='2']")).to_contain_text("Message removed")
+    assert status(where) in (403, 404)
+    query = urlencode({"booking_code": driver.booking, "id": note["metadata"]["attachment"]["id"]})
+    assert status(f"{driver.url}/api/v1/attachment?{query}") == 404
