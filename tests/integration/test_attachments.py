@@ -141,7 +141,7 @@ def test_where_attachments_are_off_everything_is_404(world: World) -> None:
 def test_a_form_before_the_first_message_leaves_room_for_it(
     world: World, bucket: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MESSAGE_RATE", "1")
+    monkeypatch.setenv("MESSAGE_RATE", "0.01")
     monkeypatch.setenv("MESSAGE_BURST", "2")
     uploaded(world, bucket)
     status, answer = ask(world, message="Hello")
