@@ -45,3 +45,18 @@ SWITCHED_ON: Final[dict[str, dict[str, int]]] = {
     "ten message events at once, full": {"BatchGetItem(10)": 1, "Publish": 10},
 }
 """The same where an operator has asked for more. A BatchGetItem is written with the number of its items."""
+
+ATTACHED: Final[dict[str, dict[str, int]]] = {
+    "a form by REST": {"GetItem": 1, "UpdateItem": 1},
+    "message with an attachment by REST, with an id": {
+        "GetItem": 2,
+        "HeadObject": 2,
+        "CopyObject": 1,
+        "TransactWriteItems(3)": 1,
+        "Query": 1,
+        "post": 2,
+    },
+    "an address by REST": {"GetItem": 1, "HeadObject": 1},
+    "redaction by REST": {"GetItem": 3, "DeleteObject": 2, "TransactWriteItems(4)": 1, "Query": 1, "post": 2},
+}
+"""What a photo or a voice note asks of AWS, from its form to its redaction."""

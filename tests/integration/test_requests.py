@@ -8,10 +8,11 @@ import boto3
 import pytest
 from moto.core.botocore_stubber import BotocoreStubber
 
-from benchmarks.requests import REQUESTS, SWITCHED_ON
+from benchmarks.requests import ATTACHED, REQUESTS, SWITCHED_ON
 from get_message import app as get_message
 from get_message.history import PageCache
 from make_call import app as make_call
+from navietakie import warm
 from navietakie.aws.tables.messages import messages
 from send_message import app as send_message
 from tests.fakes.invocations import changes
@@ -147,3 +148,37 @@ def test_what_is_switched_on_makes_the_requests_that_it_is_said_to_make(
     found["one message event, full"] = counted(told(1))
     found["ten message events at once, full"] = counted(told(10))
     assert found == SWITCHED_ON
+
+
+def test_a_photo_makes_the_requests_that_it_is_said_to_make(
+    world: World, counted: Callable[[Callable[[], Any]], dict[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"ATTACHMENTS_BUCKET": "attachments", "MESSAGE_RATE": "5", "MESSAGE_BURST": "20"}.items():
+        monkeypatch.setenv(name, value)
+    warm.forget()
+    s3: Any = boto3.client("s3", region_name="us-east-1")
+    s3.create_bucket(Bucket="attachments")
+    world.connect("d1", "driver")
+    world.connect("p1", "passenger")
+    answers: list[Any] = []
+
+    def post(**fields: Any) -> None:
+        status, body, _ = world.rest(send_message.handler, "POST", "/api/v1/send_message", {**BOOKING, **fields})
+        assert status == 201, body
+        answers.append(body)
+
+    def look(id: str) -> None:
+        query = {"booking_code": "test", "id": id}
+        assert world.rest(get_message.handler, "GET", "/api/v1/attachment", query=query)[0] == 200
+
+    found: dict[str, dict[str, int]] = {}
+    post(message="Hello")
+    found["a form by REST"] = counted(lambda: post(attach={"content_type": "image/jpeg", "bytes": 5}))
+    id, key = answers[-1]["attachment"]["id"], answers[-1]["upload"]["fields"]["key"]
+    s3.put_object(Bucket="attachments", Key=key, Body=b"photo", ContentType="image/jpeg")
+    attached = {"message": "", "metadata": {"attachment": {"id": id}}, "client_message_id": "photo"}
+    found["message with an attachment by REST, with an id"] = counted(lambda: post(**attached))
+    found["an address by REST"] = counted(lambda: look(id))
+    timestamp = answers[-1]["message"]["timestamp"]
+    found["redaction by REST"] = counted(lambda: post(redact=timestamp))
+    assert found == ATTACHED
