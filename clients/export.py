@@ -1,7 +1,8 @@
 """`make export BOOKING=…`: one conversation as it stands, for a legal request: JSON lines, and a page to read or print.
 
 It reads what the API serves, as `system`: so what was redacted, erased or has expired is not in it, and the notice of a
-redaction is. Every message and every call is in both files, which belong to whoever ran it alone.
+redaction is. Every message and every call is in both files, and photos and voice notes are in a folder beside
+them; all of it belongs to whoever ran it alone.
 """
 
 import asyncio
@@ -56,6 +57,8 @@ class Conversation:
     messages: list[Fields]
     calls: list[Fields]
     state: Fields
+    attachments: Mapping[str, bytes]
+    """Photos and voice notes by the name of their file, which begins with the id that a message names."""
 
     def lines(self) -> list[str]:
         """JSON, one thing a line: the head first, then messages, then calls; `kind` says which."""
@@ -144,7 +147,34 @@ async def read(deployment: Deployment, booking: str, bearer: str | None, progres
         asked = {"booking_code": booking, "limit": "100"}
         async for page in _pages(http, f"{deployment.rest_url}/api/v1/calls", asked):
             calls += page["calls"]
-    return Conversation(booking, deployment.environment, read_at, messages, calls[::-1], state)
+        attachments = await _attachments(http, deployment, booking, messages)
+    return Conversation(booking, deployment.environment, read_at, messages, calls[::-1], state, attachments)
+
+
+async def _attachments(
+    http: ClientSession, deployment: Deployment, booking: str, messages: list[Fields]
+) -> dict[str, bytes]:
+    """What the messages name, as far as it is still there."""
+    named: list[Fields | None] = [(message.get("metadata") or {}).get("attachment") for message in messages]
+    types: dict[str, str] = {attachment["id"]: attachment["content_type"] for attachment in named if attachment}
+    found: dict[str, bytes] = {}
+    # An address is its own permission: S3 refuses one that comes with a token besides.
+    async with ClientSession(timeout=PATIENCE) as plain:
+        for id, content_type in types.items():
+            asked = {"booking_code": booking, "id": id}
+            try:
+                address = await _page(http, f"{deployment.rest_url}/api/v1/attachment", asked)
+            except Gone:
+                continue
+            async with plain.get(address["url"]) as answer:
+                if answer.status != 200:
+                    raise Failed(f"An attachment could not be read: {answer.status}")
+                found[f"{id}.{content_type.partition('/')[2]}"] = await answer.read()
+    return found
+
+
+class Gone(Failed):
+    """There is nothing there, or no more."""
 
 
 async def _pages(http: ClientSession, url: str, asked: dict[str, str]) -> AsyncGenerator[Fields]:
@@ -164,6 +194,8 @@ async def _page(http: ClientSession, url: str, asked: dict[str, str]) -> Fields:
                 if answer.status == 200:
                     return body
                 reason = f"{body['error']['code']}: {body['error']['message']}"
+                if answer.status == 404:
+                    raise Gone(reason)
                 if answer.status < 500 and answer.status != 429:
                     break
         except (ClientError, TimeoutError, KeyError, TypeError, ValueError) as error:
@@ -172,17 +204,26 @@ async def _page(http: ClientSession, url: str, asked: dict[str, str]) -> Fields:
     raise Failed(f"The API does not give it: {reason}")
 
 
-def write(conversation: Conversation, folder: Path) -> tuple[Path, Path]:
-    """Writes both files, which their owner alone may read; where they are."""
+def write(conversation: Conversation, folder: Path) -> list[Path]:
+    """Writes both files, and a folder of attachments if there are any, for their owner alone; where they are."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     stamp = conversation.read_at.replace("-", "").replace(":", "")
     paths = [folder / f"{conversation.booking}-{stamp}.{kind}" for kind in ("jsonl", "html")]
     contents = ("".join(f"{line}\n" for line in conversation.lines()), conversation.page())
     for path, content in zip(paths, contents, strict=True):
-        # A half of a surrogate pair is in no file of UTF-8.
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-            out.write(content.encode(errors="replace"))
-    return paths[0], paths[1]
+        _write(path, content.encode(errors="replace"))  # a half of a surrogate pair is in no file of UTF-8
+    if conversation.attachments:
+        beside = folder / f"{conversation.booking}-{stamp}"
+        beside.mkdir(mode=0o700, exist_ok=True)
+        for name, content in conversation.attachments.items():
+            _write(beside / name, content)
+        paths.append(beside)
+    return paths
+
+
+def _write(path: Path, content: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        out.write(content)
 
 
 def main(argv: Sequence[str] = ()) -> None:

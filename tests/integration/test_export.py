@@ -96,3 +96,20 @@ def test_the_files_are_for_their_owner_alone(world: World, tmp_path: Path) -> No
 def test_what_the_api_refuses_is_said(world: World) -> None:
     with pytest.raises(Failed, match="invalid_request"):
         exported(world, "a.b")
+
+
+def test_photos_are_files_beside_it_and_what_is_gone_stops_nothing(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    async def attachments(*asked: Any) -> dict[str, bytes]:
+        read.append(asked[2])
+        return {f"{'a' * 32}.jpeg": b"a photo"}
+
+    monkeypatch.setattr(export, "_attachments", attachments)
+    say(world, "look")
+    paths = export.write(exported(world), tmp_path)
+    (photo,) = paths[2].iterdir()
+    assert (read, photo.name, photo.read_bytes()) == (["test"], f"{'a' * 32}.jpeg", b"a photo")
+    assert stat.S_IMODE(photo.stat().st_mode) == 0o600
