@@ -124,11 +124,7 @@ class Attaching:
                     break
                 return _with(new, id, found)
             found = bucket.uploaded(party.booking_code, party.sender, id)
-            if (
-                found is None
-                or not 1 <= found.size <= self.most_bytes
-                or found.content_type not in get_args(ContentType)
-            ):
+            if found is None or not self._allows(found):
                 break
             if bucket.keep(party.booking_code, party.sender, id, found):
                 return _with(new, id, found)

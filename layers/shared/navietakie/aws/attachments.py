@@ -90,7 +90,8 @@ class Attachments:
 
     def delete(self, booking_code: str, sender: Sender, id: str) -> None:
         """Deletes an attachment, uploaded and kept; nothing where there is none."""
-        for key in (kept_key(booking_code, id), upload_key(booking_code, sender, id)):
+        # The upload first: a message that is being sent could else copy it again after its copy has gone.
+        for key in (upload_key(booking_code, sender, id), kept_key(booking_code, id)):
             with translated():
                 self._client.delete_object(Bucket=self._bucket, Key=key)
 
