@@ -53,8 +53,7 @@ export class Access {
   /** The token to use now, or null. What is none is neither sent nor named: it may be another secret. */
   async token() {
     const { bookingCode, sender, clock, owner } = this.#options;
-    const asked = this.renewable ? this.#token(this.refused) : this.#token;
-    const token = asked?.then ? await within(TOKEN_MS, clock, asked) : asked;
+    const token = await within(TOKEN_MS, clock, this.renewable ? this.#token(this.refused) : this.#token);
     if (!token) {
       owner(null);
       return null;

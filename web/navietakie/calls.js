@@ -400,7 +400,7 @@ export class Calls {
     if (!RTCPeerConnection || this.#microphone) return this.#microphone;
     let stream;
     try {
-      stream = await getUserMedia({ audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true } });
+      stream = await getUserMedia({ audio: true });
     } catch (error) {
       throw fault('microphone', error?.message ?? 'There is no microphone');
     }

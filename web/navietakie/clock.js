@@ -46,7 +46,7 @@ export class Timer {
  * that clients that were cut together do not come back together.
  */
 export function backoff(attempt, clock, first = 500, cap = 30_000) {
-  const ceiling = Math.min(cap, first * 2 ** Math.min(attempt, 16));
+  const ceiling = Math.min(cap, first * 2 ** attempt);
   return ceiling * (0.5 + clock.random() / 2);
 }
 

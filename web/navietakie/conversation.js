@@ -70,28 +70,24 @@ export class Conversation extends Emitter {
 
   constructor(options) {
     super();
-    if (!options.bookingCode) throw new TypeError('connect: bookingCode is required');
-    if (!SENDERS.includes(options.sender)) {
-      throw new TypeError('connect: sender is driver, passenger, agent or system');
-    }
     const { bookingCode, sender, token, user = ownerOf(token), clock = systemClock } = options;
+    if (!bookingCode) throw new TypeError('connect: bookingCode is required');
+    if (!SENDERS.includes(sender)) throw new TypeError('connect: sender is driver, passenger, agent or system');
     Object.assign(this, { bookingCode, sender });
-    const platform = surroundings(options);
-    const store = new Store(platform.storage);
-    const name = `${platform.ws} ${bookingCode} ${sender}`;
     this.#clock = clock;
-    const session = new Store(platform.session);
-    const { locks } = platform;
-    this.#device = new Device({ given: options.deviceId, key: `navietakie device ${name}`, session, clock, locks });
+    const platform = surroundings(options);
+    const name = `${platform.ws} ${bookingCode} ${sender}`;
     /** What the parts have in common: each takes from it what its constructor names. */
     const common = {
       ...platform,
-      ...{ bookingCode, sender, side: sender, name, clock, store, token, user },
+      ...{ bookingCode, sender, side: sender, name, clock, token, user },
+      store: new Store(platform.storage),
       deviceId: () => this.deviceId,
       send: (frame) => this.#send(frame),
       changed: () => this.#changed(),
       problem: (error) => this.emit('problem', error),
     };
+    this.#device = new Device({ ...common, given: options.deviceId });
     const requests = (common.requests = new Requests(common));
     const rest = (common.rest = new Rest({ ...common, bearer: () => access.token() }));
     const access = (common.access = new Access({
@@ -101,15 +97,8 @@ export class Conversation extends Emitter {
       expired: (error) => this.#shutOut(error),
     }));
     this.#parts = {
-      requests,
       rest,
       access,
-      line: new Line({
-        ...common,
-        onState: (state) => this.#lineBecame(state),
-        onFrame: (frame, text) => this.#received(frame, text),
-        onSent: (frame, text) => this.emit('frame', { direction: 'out', frame, text }),
-      }),
       sync: new Sync(this.#timeline, {
         ...common,
         inCall: () => this.calls.pending,
@@ -119,12 +108,19 @@ export class Conversation extends Emitter {
         startedOver: () => this.#startedOver(),
         dead: () => this.#parts.line.drop(),
       }),
+      away: new Away(common),
       outbox: new Outbox(common),
+      requests,
+      calls: new Calls(common),
       receipts: new Receipts(common),
       typing: new Typing(common),
-      away: new Away(common),
       attachments: new Attachments(common),
-      calls: new Calls(common),
+      line: new Line({
+        ...common,
+        onState: (state) => this.#lineBecame(state),
+        onFrame: (frame, text) => this.#received(frame, text),
+        onSent: (frame, text) => this.emit('frame', { direction: 'out', frame, text }),
+      }),
     };
     this.#stopWatching = platform.watch?.({ wake: () => this.wake(), away: (on) => this.setAway(on) });
     this.#begin();
@@ -203,11 +199,7 @@ export class Conversation extends Emitter {
   /** How many messages after what this side has read others have sent; those before `messages` count all. */
   get unread() {
     const { read } = this.#parts.receipts.own;
-    let unread = Math.max(0, this.#timeline.floor - read);
-    for (let at = this.messages.length - 1; at >= 0 && this.messages[at].seq > read; at -= 1) {
-      if (this.messages[at].sender !== this.sender) unread += 1;
-    }
-    return unread;
+    return Math.max(0, this.#timeline.floor - read) + this.#foreign(read).length;
   }
 
   /** The other senders that are typing, as a Set. */
@@ -311,8 +303,13 @@ export class Conversation extends Emitter {
     const { floor, through } = this.#timeline;
     const { read } = receipts.own;
     const upTo = Math.min(seq, through);
-    const foreign = this.messages.some((each) => each.seq > read && each.seq <= upTo && each.sender !== this.sender);
+    const foreign = this.#foreign(read)[0]?.seq <= upTo;
     if ((foreign || Math.min(floor, upTo) > read) && receipts.note('read', upTo)) this.#changed();
+  }
+
+  /** The messages of others after the sequence `read`. */
+  #foreign(read) {
+    return this.messages.filter(({ seq, sender }) => seq > read && sender !== this.sender);
   }
 
   /** Fetches messages before the first one here. Resolves with them: with none before the first page is there. */
@@ -355,30 +352,18 @@ export class Conversation extends Emitter {
   close() {
     this.#stopWatching?.();
     this.#device.release();
-    const { access, line, requests, calls, receipts, typing, outbox, sync } = this.#parts;
-    for (const part of [calls, requests, receipts, typing, outbox]) part.close();
-    sync.lineLost();
-    access.lineLost();
-    line.close();
+    this.#tell('close');
   }
 
   #lineBecame(state) {
-    const { access, away, line, sync, outbox, requests, calls } = this.#parts;
-    if (state === 'open') {
-      access.lineOpened();
-      sync.lineOpened();
-      away.lineOpened();
-      outbox.lineOpened();
-      requests.repeat();
-      calls.lineOpened();
-    } else {
-      access.lineLost();
-      sync.lineLost();
-      outbox.lineLost();
-      this.#parts.typing.close();
-      if (line.state === 'refused') this.emit('problem', line.refusal);
-    }
+    this.#tell(state === 'open' ? 'lineOpened' : 'lineLost');
+    if (state === 'refused') this.emit('problem', this.refusal);
     this.#changed();
+  }
+
+  /** Tells the parts, in their order, as far as they want to know. */
+  #tell(what) {
+    for (const part of Object.values(this.#parts)) part[what]?.();
   }
 
   #received(frame, text) {
@@ -427,7 +412,7 @@ export class Conversation extends Emitter {
       case undefined:
         if (frame.requestId) this.#failed(frame);
         break;
-      default: // a later server may say more: that is for later clients
+      // A later server may say more: that is for later clients.
     }
     if (answers && frame.type !== 'pong') sync.relax(outbox.waiting || requests.waiting);
   }
@@ -452,7 +437,7 @@ export class Conversation extends Emitter {
 
   /** Takes a note that another message was redacted, wherever it stands: nobody but the server can write one. */
   #redacts(note) {
-    if (!isOfSystem(note) || note.metadata?.event !== 'message_redacted') return;
+    if (eventOf(note) !== 'message_redacted') return;
     const message = this.#timeline.redact(note.metadata.seq, note.timestamp);
     if (!message) return;
     this.emit('redacted', message);
@@ -471,7 +456,7 @@ export class Conversation extends Emitter {
         receipts.note('delivered', message.seq);
       }
       // An order, perhaps: the pong tells what holds.
-      if (this.#ready && isOfSystem(message) && message.metadata?.event) sync.ping();
+      if (this.#ready && eventOf(message)) sync.ping();
       if (this.#ready) this.emit('message', message);
     }
     outbox.shown(this.#timeline.through);
@@ -481,10 +466,11 @@ export class Conversation extends Emitter {
   /** Takes how things stand, from the end of a sync or from a pong. */
   #stands(frame) {
     const { receipts, calls } = this.#parts;
+    const { booking = OPEN } = frame;
     receipts.merge(frame.receipts);
     receipts.owed();
     if (frame.type === 'sync') calls.adopt(frame.call, frame.ts);
-    if (JSON.stringify(frame.booking ?? OPEN) !== JSON.stringify(this.booking)) this.booking = frame.booking ?? OPEN;
+    if (JSON.stringify(booking) !== JSON.stringify(this.booking)) this.booking = booking;
     this.#sees(frame.presence);
   }
 
@@ -570,7 +556,9 @@ export class Conversation extends Emitter {
   }
 }
 
-const isOfSystem = ({ sender, message_type }) => sender === 'system' && message_type === 'system';
+/** The event of a message that only the company or the server can have written. */
+const eventOf = ({ sender, message_type, metadata }) =>
+  sender === 'system' && message_type === 'system' && metadata?.event;
 
 /** Whose unsent messages a token shows: null where there are no tokens, undefined where that has yet to be seen. */
 function ownerOf(token) {

@@ -1,4 +1,5 @@
 import { newId } from './ids.js';
+import { Store } from './store.js';
 
 const CLAIM_MS = 500;
 
@@ -9,26 +10,30 @@ const CLAIM_MS = 500;
 export class Device {
   id;
   #options;
+  #key;
+  #session;
   #release = () => {};
 
   /**
    * @param {object} options
    * @param {string | null} [options.given] the name that the app wants
-   * @param {string} options.key of the name in the tab's storage
-   * @param {import('./store.js').Store} options.session
+   * @param {string} options.name of this conversation
+   * @param {Storage | null} options.session the tab's storage
    * @param {LockManager} [options.locks]
    * @param {import('./types.js').Clock} options.clock
    */
   constructor(options) {
     this.#options = options;
-    const { given, key, locks, session } = options;
-    this.id = given ?? ((locks && session.read(key)) || newId());
+    const { given, name, locks, session } = options;
+    this.#key = `navietakie device ${name}`;
+    this.#session = new Store(session);
+    this.id = given ?? ((locks && this.#session.read(this.#key)) || newId());
     this.#keep();
   }
 
   /** Makes sure that no other tab has the name: a promise of that, or null where there is nothing to wait for. */
   claim() {
-    const { clock, key, locks } = this.#options;
+    const { clock, locks } = this.#options;
     if (!locks) return null;
     const giveUp = new AbortController();
     clock.setTimeout(() => giveUp.abort(), CLAIM_MS); // a page that was reloaded lets go at once
@@ -38,7 +43,7 @@ export class Device {
           this.#release = release;
           resolve();
         });
-      locks.request(`${key} ${this.id}`, { signal: giveUp.signal }, hold).catch(() => {
+      locks.request(`${this.#key} ${this.id}`, { signal: giveUp.signal }, hold).catch(() => {
         if (giveUp.signal.aborted) this.id = newId();
         this.#keep();
         resolve();
@@ -52,7 +57,7 @@ export class Device {
   }
 
   #keep() {
-    const { given, key, locks, session } = this.#options;
-    if (locks && given == null) session.write(key, this.id);
+    const { given, locks } = this.#options;
+    if (locks && given == null) this.#session.write(this.#key, this.id);
   }
 }

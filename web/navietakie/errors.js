@@ -11,7 +11,7 @@ export class NavieTakieError extends Error {
     message,
     retryable = false,
     retry_after_ms = null,
-    details = {},
+    details,
     status = null,
     request_id = null,
   }) {

@@ -4,7 +4,7 @@ const FRAME_BYTES = 32 * 1024;
 
 /** The frame that sends an entry of the outbox. */
 export function messageFrame({ id, message, message_type, metadata }) {
-  return { action: 'message', id, message, message_type, ...(metadata ? { metadata } : {}) };
+  return { action: 'message', id, message, message_type, metadata: metadata ?? undefined };
 }
 
 /**

@@ -112,21 +112,20 @@ export class Line {
     socket.onclose = () => this.#lost();
   }
 
-  /** A socket on its way, or null where it could not even begin; then that is told, and tried again. */
+  /** A socket on its way; none where it could not even begin: then that is told, and tried again. */
   async #dial(turn) {
     const { access, problem, WebSocket } = this.#options;
     try {
       const { url, protocols } = await access.address();
-      return turn === this.#turn ? new WebSocket(url, protocols) : null;
+      if (turn === this.#turn) return new WebSocket(url, protocols);
     } catch (error) {
-      if (turn !== this.#turn) return null;
+      if (turn !== this.#turn) return;
       if (error instanceof NavieTakieError && !error.retryable) {
         this.refuse(error);
-        return null;
+        return;
       }
       problem(error);
       if (turn === this.#turn && this.state === 'connecting') this.#wait(); // who was told may have closed the line
-      return null;
     }
   }
 

@@ -1,21 +1,21 @@
 /** What the options leave open, from the page or the platform. Throws a TypeError for what cannot be. */
 export function surroundings(options) {
-  const origin = globalThis.location?.origin;
-  const page = Boolean(globalThis.document);
-  const media = options.mediaDevices ?? globalThis.navigator?.mediaDevices;
+  const { location, document: page, navigator, WebSocket, fetch, FormData, RTCPeerConnection } = globalThis;
+  const origin = location?.origin;
+  const { mediaDevices = navigator?.mediaDevices } = options;
   const given = {
     api: origin,
     ws: origin && `${origin.replace(/^http/, 'ws')}/ws`,
     storage: page ? ifAllowed('localStorage') : null,
     session: page ? ifAllowed('sessionStorage') : null,
-    locks: page ? globalThis.navigator?.locks : null,
+    locks: page ? navigator?.locks : null,
     watch: watchPage,
-    WebSocket: globalThis.WebSocket,
-    fetch: globalThis.fetch?.bind(globalThis),
-    FormData: globalThis.FormData,
-    RTCPeerConnection: globalThis.RTCPeerConnection,
-    mediaDevices: media,
-    getUserMedia: media?.getUserMedia?.bind(media),
+    WebSocket,
+    fetch: fetch?.bind(globalThis),
+    FormData,
+    RTCPeerConnection,
+    mediaDevices,
+    getUserMedia: mediaDevices?.getUserMedia?.bind(mediaDevices),
   };
   for (const name of Object.keys(given)) if (options[name] !== undefined) given[name] = options[name];
   for (const name of ['api', 'ws', 'WebSocket'])

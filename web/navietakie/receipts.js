@@ -15,15 +15,16 @@ export class Receipts {
    * `{driver: {delivered, read}, passenger: {delivered, read}}`: sequences. They never move back, and who has read a
    * message has got it. Never changed in place.
    */
-  known = empty();
+  known;
   /** What this side has got and read, whether or not the server knows it yet. */
-  own = { delivered: 0, read: 0 };
+  own;
   #options;
   #timer;
 
   constructor(options) {
     this.#options = options;
     this.#timer = new Timer(options.clock);
+    this.startOver();
   }
 
   /** Takes what the server knows. Says whether anything moved. */
@@ -62,15 +63,12 @@ export class Receipts {
   }
 
   startOver() {
-    this.known = empty();
-    this.own = { delivered: 0, read: 0 };
+    const none = { delivered: 0, read: 0 };
+    this.known = { driver: none, passenger: none };
+    this.own = { ...none };
   }
 
   close() {
     this.#timer.stop();
   }
-}
-
-function empty() {
-  return { driver: { delivered: 0, read: 0 }, passenger: { delivered: 0, read: 0 } };
 }

@@ -33,16 +33,15 @@ export class Requests {
     if (this.#closed) return Promise.reject(closed());
     const frame = { id: `ask-${++this.#count}`, ...fields };
     return new Promise((resolve, reject) => {
-      const asked = { frame, resolve, reject, tell: sent, sent: false, quiet: false };
-      asked.again = new Timer(this.#clock);
-      asked.end = new Timer(this.#clock);
+      const [again, end] = [new Timer(this.#clock), new Timer(this.#clock)];
+      const asked = { frame, resolve, reject, again, end, tell: sent, sent: false, quiet: false };
       this.#pending.set(frame.id, asked);
       const late = () => this.#reject(frame.id, timeout());
-      const unsent = () => (asked.sent ? asked.end.set(patience - UNSENT_MS, late) : late());
-      if (patience < Infinity) asked.end.set(UNSENT_MS, unsent);
+      const unsent = () => (asked.sent ? end.set(patience - UNSENT_MS, late) : late());
+      if (patience < Infinity) end.set(UNSENT_MS, unsent);
       withdrawn?.addEventListener('abort', () => {
         asked.quiet = true;
-        asked.again.stop();
+        again.stop();
         if (!asked.sent) this.#reject(frame.id, closed());
       });
       this.#transmit(asked);
@@ -52,6 +51,10 @@ export class Requests {
   /** Whether the line owes an answer. */
   get waiting() {
     return [...this.#pending.values()].some((asked) => asked.sent && !asked.quiet);
+  }
+
+  lineOpened() {
+    this.repeat();
   }
 
   /** Sends whatever is unanswered again: on a new line, or where an answer seems to be lost. */

@@ -84,7 +84,7 @@ export class Sync {
   /** Takes the head as another frame tells it than a sync or a pong. */
   sawHead(seq) {
     if (!this.#timeline.begun) return;
-    this.#timeline.head = Math.max(this.#timeline.head, seq);
+    this.#timeline.reaches(seq);
     this.#postpone();
     this.look();
   }
@@ -107,7 +107,7 @@ export class Sync {
     this.#retry.stop();
     const id = `sync-${++this.#count}`;
     const after = this.#timeline.cursor;
-    if (!send({ action: 'sync', id, ...(after === undefined ? {} : { after }) })) return;
+    if (!send({ action: 'sync', id, after })) return;
     const since = clock.now();
     this.#asked = { id, after, since, parts: new Set(), size: null, again: false, rest: false, messages: 0 };
     this.#await();
@@ -125,11 +125,7 @@ export class Sync {
   /** Takes a `sync` frame. An answer is whole when all its parts are here; they may overtake each other, or get lost. */
   took(frame) {
     const asked = this.#asked;
-    if (frame.id !== asked?.id) return;
-    if (this.#timeline.epoch !== null && frame.epoch !== this.#timeline.epoch) {
-      this.#startOver();
-      return;
-    }
+    if (frame.id !== asked?.id || this.#startsOver(frame)) return;
     const part = frame.part ?? asked.parts.size; // while a release goes out, a version may answer that numbers none
     const fresh = this.#timeline.admit({ ...frame, part });
     asked.messages += fresh.length;
@@ -151,12 +147,8 @@ export class Sync {
   ponged(frame, behind) {
     this.#pongAt = this.#options.clock.now();
     this.#pingIn(this.#pace());
-    if (!this.#timeline.begun) return; // the first sync is under way
-    if (this.#timeline.epoch !== null && frame.epoch !== this.#timeline.epoch) {
-      this.#startOver();
-      return;
-    }
-    this.#timeline.head = Math.max(this.#timeline.head, frame.head_seq);
+    if (!this.#timeline.begun || this.#startsOver(frame)) return; // the first sync is under way
+    this.#timeline.reaches(frame.head_seq);
     this.#options.standing(frame);
     if (behind) this.ask();
     else this.look();
@@ -217,12 +209,15 @@ export class Sync {
     else this.look();
   }
 
-  #startOver() {
+  /** Starts over if a frame is of another history, and says whether it is. */
+  #startsOver({ epoch }) {
+    if (this.#timeline.epoch === null || epoch === this.#timeline.epoch) return false;
     this.#answer.stop();
     this.#asked = null;
     this.#timeline.startOver();
     this.#options.startedOver();
     this.ask();
+    return true;
   }
 
   #again(ms) {

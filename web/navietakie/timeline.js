@@ -14,26 +14,30 @@ export class Timeline {
    *
    * @type {string | null}
    */
-  epoch = null;
+  epoch;
   /**
    * The sequence before the first message here; null until the first sync.
    *
    * @type {number | null}
    */
-  floor = null;
+  floor;
   /** Up to this sequence nothing is missing. */
-  through = 0;
+  through;
   /** The highest sequence that is known to exist. */
-  head = 0;
+  head;
   /** The gapless stretch, and the copy of it that was given away. */
-  #messages = [];
-  #shown = null;
-  #behindHole = new Map();
-  #ids = new Set();
+  #messages;
+  #shown;
+  #behindHole;
+  #ids;
   /** When which sequence was redacted. */
-  #redacted = new Map();
+  #redacted;
   /** How far a sync has got, where messages have expired: `through` and its `timestamp`. */
-  #reached = { seq: 0, timestamp: ORIGIN };
+  #reached;
+
+  constructor() {
+    this.startOver();
+  }
 
   /**
    * The gapless stretch, oldest first. Never changed in place: another array when it is another stretch.
@@ -70,9 +74,14 @@ export class Timeline {
     return this.begun && message.seq <= this.through && !this.#ids.has(message.message_id);
   }
 
+  /** Learns that there is a message `seq`. */
+  reaches(seq) {
+    this.head = Math.max(this.head, seq);
+  }
+
   /** Takes a message that was pushed or acknowledged. Returns those that are new and in order now. */
   offer(message) {
-    this.head = Math.max(this.head, message.seq);
+    this.reaches(message.seq);
     if (!this.begun || message.seq > this.through) this.#behindHole.set(message.seq, message);
     return this.begun ? this.#closeUp() : [];
   }
@@ -98,7 +107,7 @@ export class Timeline {
   admit(frame) {
     const first = frame.part === 0;
     this.epoch = frame.epoch;
-    this.head = Math.max(this.head, frame.head_seq);
+    this.reaches(frame.head_seq);
     if (first && !this.begun) this.#begin(frame);
     for (const message of frame.messages) {
       if (message.seq > this.through) this.#behindHole.set(message.seq, message);
@@ -132,14 +141,14 @@ export class Timeline {
   startOver() {
     this.#messages = [];
     this.#shown = null;
-    this.#redacted.clear();
+    this.#behindHole = new Map();
+    this.#ids = new Set();
+    this.#redacted = new Map();
     this.#reached = { seq: 0, timestamp: ORIGIN };
     this.epoch = null;
     this.floor = null;
     this.through = 0;
     this.head = 0;
-    this.#behindHole.clear();
-    this.#ids.clear();
   }
 
   #begin(frame) {

@@ -59,7 +59,7 @@ export class Typing {
     changed();
   }
 
-  close() {
+  lineLost() {
     this.#idle.stop();
     for (const timer of this.#stale.values()) timer.stop();
     this.#saidAt = null;

@@ -123,9 +123,8 @@ export class Voice {
       const { offers, clock } = this.#options;
       const stuck = peer.connectionState === 'failed' || clock.now() - this.#since > STUCK_MS;
       if (offers && peer.signalingState === 'have-local-offer') this.#sayDescription();
-      else if (offers && stuck) this.#restart();
       else if (!offers && !peer.remoteDescription) this.#say({ hello: true });
-      else if (!offers && stuck) this.#restart();
+      else if (stuck) this.#restart();
       if (stuck) this.#since = clock.now();
     });
   }
