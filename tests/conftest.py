@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from local.stack import Stack
+from tests.contract.reads import READS
 from tests.e2e import privacy
 from tests.fakes.embedded import embedded_dynamodb
 from tests.policies import recording, roles
@@ -23,8 +24,9 @@ settings.load_profile("navietakie")
 
 @pytest.fixture(scope="session", autouse=True)
 def least_privilege(request: pytest.FixtureRequest) -> Generator[None]:
-    """Holds all that the functions have asked AWS for in this session against their roles."""
+    """Holds all that was asked of AWS in this session against the functions' roles, and reads against their table."""
     yield
+    assert {name for name, found in recording.reads.items() if not found <= set(READS.get(name, ((), ""))[0])} == set()
     if roles.are_judged(request.session.items):
         assert {name: excess for name in recording.asked if (excess := roles.excess(name))} == {}
 

@@ -161,6 +161,16 @@ def test_an_answer_to_a_call_that_has_moved_is_not_written(store: Store) -> None
     assert conflict.value.call == ended == store.calls.latest("test")
 
 
+def test_an_answer_to_an_ended_call_does_not_answer_the_next_one_in_the_same_version(store: Store) -> None:
+    first = store.ring()
+    store.end(first)
+    second = store.ring(NOW + 10, entropy="b" * 18)
+    assert (first.version, first.state) == (second.version, second.state)
+    with pytest.raises(VersionConflict) as conflict:
+        store.answer(first)
+    assert conflict.value.call == second == store.calls.latest("test")
+
+
 def test_an_end_of_a_call_that_has_moved_leaves_no_message(store: Store) -> None:
     ringing = store.ring()
     connected = store.answer(ringing)

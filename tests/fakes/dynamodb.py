@@ -1,15 +1,26 @@
 """DynamoDB in memory, as far as the functions use it: one request at a time, and a refusal to guess at anything else.
 
 A run of tests/chaos makes the same history here as on the embedded AWS's DynamoDB: a test holds the two together.
+
+With a `Lag` it shows what AWS's may show and no emulator does: an older state, to every read that is not asked to be
+strongly consistent. `DynamoDb(OLDEST)` always shows the oldest state, `DynamoDb(lag_of(seed))` one as old as the seed
+chooses; a world with a clock of its own gives `Lag` that clock, and ages in its unit. `settle()` lets all readers see
+what was written so far. On the wire: `wire.dynamodb = DynamoDb(lag)` before the tables are made, or
+`wire.dynamodb.lag = lag` at any moment; in tests/integration: the fixture `lagging`.
 """
 
 import json
+import math
+import random
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 Item = dict[str, Any]
+Key = tuple[str, ...]
 Values = dict[str, Any]
 Test = Callable[[Item], bool]
 
@@ -25,14 +36,44 @@ class Refused(Exception):
         self.fields = fields
 
 
+@dataclass(frozen=True)
+class Lag:
+    """How old a state is that a read may see which is not strongly consistent.
+
+    `age` is asked once for each read of a table, whose answer comes from one replica, and once for each item of an
+    index, to which every write finds its own way. It is in the unit of `clock`; without one, in writes.
+    """
+
+    age: Callable[[], float]
+    clock: Callable[[], float] | None = None
+
+
+OLDEST = Lag(lambda: math.inf)
+"""Whatever need not be consistent shows nothing that was written since all was settled last."""
+
+
+def lag_of(seed: int, *, probability: float = 0.5, writes: int = 20) -> Lag:
+    """As the seed chooses: of so many reads, each is up to so many writes behind."""
+    chance = random.Random(seed)
+    return Lag(lambda: chance.randint(1, writes) if chance.random() < probability else 0)
+
+
 class DynamoDb:
     """Call it with an operation and its fields: the fields of the answer. Raises Refused."""
 
-    def __init__(self) -> None:
+    def __init__(self, lag: Lag | None = None) -> None:
+        self.lag = lag
         self._keys: dict[str, list[str]] = {}
-        self._tables: dict[str, dict[tuple[str, ...], Item]] = {}
+        self._tables: dict[str, dict[Key, Item]] = {}
+        self._earlier: dict[str, dict[Key, list[tuple[float, Item | None]]]] = defaultdict(dict)
+        """What items were before, the oldest state first, and until when."""
+        self._writes = 0
         self._done: dict[str, str] = {}
         """What was asked under which ClientRequestToken."""
+
+    def settle(self) -> None:
+        """From now on every read sees at least what has been written so far."""
+        self._earlier.clear()
 
     def __call__(self, operation: str, fields: Values) -> Values:
         return _OPERATIONS[operation](self, fields)
@@ -48,13 +89,19 @@ class DynamoDb:
         return {}
 
     def _get_item(self, fields: Values) -> Values:
-        item = self._find(fields, fields["Key"])
+        item = self._seen(fields, self._key(fields, fields["Key"]), self._instant(fields))
         return {} if item is None else {"Item": item}
 
     def _batch_get_item(self, fields: Values) -> Values:
         ((table, wanted),) = fields["RequestItems"].items()
-        found = [self._find({"TableName": table}, key) for key in wanted["Keys"]]
+        asked = {**wanted, "TableName": table}
+        found = [self._seen(asked, self._key(asked, key), self._instant(asked)) for key in wanted["Keys"]]
         return {"Responses": {table: [item for item in found if item is not None]}, "UnprocessedKeys": {}}
+
+    def _scan(self, fields: Values) -> Values:
+        assert fields.get("ConsistentRead"), "only tests scan, and they look at what is there"
+        items = list(self._tables[fields["TableName"]].values())
+        return {"Items": items, "Count": len(items), "ScannedCount": len(items)}
 
     def _put_item(self, fields: Values) -> Values:
         self._check(fields, fields["Item"])
@@ -68,7 +115,8 @@ class DynamoDb:
 
     def _delete_item(self, fields: Values) -> Values:
         self._check(fields, fields["Key"])
-        old = self._tables[fields["TableName"]].pop(self._key(fields, fields["Key"]), None)
+        old = self._find(fields, fields["Key"])
+        self._put(fields, self._key(fields, fields["Key"]), None)
         return {"Attributes": old} if old is not None and fields.get("ReturnValues") == "ALL_OLD" else {}
 
     def _transact_write_items(self, fields: Values) -> Values:
@@ -94,7 +142,7 @@ class DynamoDb:
         return {}
 
     def _query(self, fields: Values) -> Values:
-        items = self._tables[fields["TableName"]].values()
+        items = self._shown(fields)
         matches = _condition(fields["KeyConditionExpression"], fields)
         keys = self._keys[fields["TableName"]]
         forward = fields.get("ScanIndexForward", True)
@@ -110,14 +158,47 @@ class DynamoDb:
         return answer
 
     def _apply(self, kind: str, fields: Values) -> None:
-        table = self._tables[fields["TableName"]]
         if kind == "Put":
-            table[self._key(fields, fields["Item"])] = fields["Item"]
+            self._put(fields, self._key(fields, fields["Item"]), fields["Item"])
         elif kind == "Update":
-            key = self._key(fields, fields["Key"])
-            table[key] = _updated(table.get(key, fields["Key"]), fields)
+            old = self._find(fields, fields["Key"]) or fields["Key"]
+            self._put(fields, self._key(fields, fields["Key"]), _updated(old, fields))
         else:
             assert kind == "ConditionCheck", kind
+
+    def _put(self, fields: Values, key: Key, item: Item | None) -> None:
+        table = self._tables[fields["TableName"]]
+        self._writes += 1
+        self._earlier[fields["TableName"]].setdefault(key, []).append((self._now(), table.get(key)))
+        if item is None:
+            table.pop(key, None)
+        else:
+            table[key] = item
+
+    def _now(self) -> float:
+        return self._writes if self.lag is None or self.lag.clock is None else self.lag.clock()
+
+    def _instant(self, fields: Values) -> float | None:
+        """The instant whose state a read sees; None: the present."""
+        if self.lag is None or fields.get("ConsistentRead"):
+            return None
+        return self._now() - self.lag.age()
+
+    def _seen(self, fields: Values, key: Key, instant: float | None) -> Item | None:
+        """An item as it was at an instant."""
+        earlier = [] if instant is None else self._earlier[fields["TableName"]].get(key, [])
+        present = self._tables[fields["TableName"]].get(key)
+        return next((item for until, item in earlier if instant is not None and instant < until), present)
+
+    def _shown(self, fields: Values) -> list[Item]:
+        """The items that a query reads from."""
+        table, earlier = self._tables[fields["TableName"]], self._earlier[fields["TableName"]]
+        if self.lag is None or fields.get("ConsistentRead"):
+            return list(table.values())
+        of_replica = None if "IndexName" in fields else self._instant(fields)
+        instants = ((key, self._instant(fields) if of_replica is None else of_replica) for key in {**table, **earlier})
+        found = [self._seen(fields, key, instant) for key, instant in instants]
+        return [item for item in found if item is not None]
 
     def _check(self, fields: Values, key: Item) -> None:
         old = self._find(fields, key)
@@ -143,6 +224,7 @@ _OPERATIONS: dict[str, Callable[[DynamoDb, Values], Values]] = {
     "DeleteItem": DynamoDb._delete_item,
     "TransactWriteItems": DynamoDb._transact_write_items,
     "Query": DynamoDb._query,
+    "Scan": DynamoDb._scan,
 }
 
 

@@ -13,7 +13,8 @@ from moto.core.botocore_stubber import BotocoreStubber
 
 from navietakie import warm
 from navietakie.domain import instants
-from tests.fakes import tables
+from tests.fakes import tables, wire
+from tests.fakes.dynamodb import OLDEST, DynamoDb, Refused
 from tests.fakes.gateway import Gateway, gateway
 
 
@@ -211,6 +212,27 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Generator[World]:
         monkeypatch.setenv("EVENTS_TOPIC_ARN", topic)
         yield world
     warm.forget()
+
+
+@pytest.fixture
+def lagging(world: World, monkeypatch: pytest.MonkeyPatch) -> DynamoDb:
+    """Puts the world on a DynamoDB that lags: its `lag` says how, `settle()` lets all see what is there."""
+    there = DynamoDb(OLDEST)
+    answer = BotocoreStubber.__call__
+
+    def stub(self: Any, event_name: str, request: Any, **how: Any) -> Any:
+        service, operation = event_name.split(".")[1:3]
+        if service != "dynamodb":
+            return answer(self, event_name, request, **how)
+        asked = wire.Asked(f"dynamodb.{operation}", json.loads(request.body))
+        try:
+            return wire.answer(200, there(operation, asked.fields))
+        except Refused as error:
+            return wire.refused(asked, error.code, **error.fields)
+
+    monkeypatch.setattr(BotocoreStubber, "__call__", stub)
+    tables.create(world.dynamodb)
+    return there
 
 
 @pytest.fixture

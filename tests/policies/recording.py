@@ -1,4 +1,7 @@
-"""Notes what each function asks AWS for, in every test of a session: whose code is on the stack when it is asked."""
+"""Notes what each function asks AWS for, in every test of a session: whose code is on the stack when it is asked.
+
+And how consistent each adapter's reads are asked to be.
+"""
 
 import os
 import sys
@@ -13,6 +16,8 @@ from navietakie.aws.attachments import Attachments
 from navietakie.wire.connections_api import ConnectionsApi
 
 FUNCTIONS = f"{Path(__file__).resolve().parents[2]}/functions/"
+ADAPTERS = f"{Path(__file__).resolve().parents[2]}/layers/shared/navietakie/aws/tables/"
+READS = ("GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems")
 TABLES = ("messages", "connections", "calls")
 IN_TRANSACTION = {"Put": "PutItem", "Update": "UpdateItem", "ConditionCheck": "ConditionCheckItem"}
 SECRETS = ("TOKEN_SECRET_ARN", "TURN_SECRET_ARN", "PROXY_SECRET_ARN")
@@ -22,6 +27,8 @@ Grant = tuple[str, str]
 
 asked: defaultdict[str, set[Grant]] = defaultdict(set)
 """By function, as the template names it, and `proxy` for websocket in proxy mode."""
+reads: defaultdict[str, set[str]] = defaultdict(set)
+"""By adapter and method, `Messages.head`: `strong`, `eventual`."""
 
 
 def start() -> None:
@@ -46,6 +53,9 @@ def start() -> None:
 
 
 def _request(params: dict[str, Any], model: Any, **_: Any) -> None:
+    if model.name in READS and (method := _method()) is not None:
+        (asked_for,) = params.get("RequestItems", {"": params}).values()
+        reads[method].add("strong" if asked_for.get("ConsistentRead") else "eventual")
     name = _function()
     if name is None:
         return
@@ -106,5 +116,16 @@ def _function() -> str | None:
         if file.startswith(FUNCTIONS):
             folder, name = file.removeprefix(FUNCTIONS).split("/")[:2]
             return "proxy" if name == "proxy.py" else folder.replace("_", "-")
+        frame = frame.f_back
+    return None
+
+
+def _method() -> str | None:
+    """The public method of an adapter that is asking."""
+    frame = sys._getframe()
+    while frame is not None:
+        code = frame.f_code
+        if code.co_filename.startswith(ADAPTERS) and not code.co_name.startswith("_"):
+            return code.co_qualname
         frame = frame.f_back
     return None

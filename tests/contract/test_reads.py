@@ -1,0 +1,91 @@
+"""Which consistency the adapters ask DynamoDB for: held against the table of reads, on moto and in their source."""
+
+import ast
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from navietakie.aws import tables as adapters
+from navietakie.aws.tables.calls import Calls
+from navietakie.aws.tables.connections import Connections
+from navietakie.aws.tables.messages import Messages
+from navietakie.domain import instants
+from navietakie.domain.call import begun
+from tests.contract.reads import READS
+from tests.fakes import tables
+
+NOW = instants.from_text("2026-03-01T10:00:00.000000Z")
+AT = instants.to_text(NOW)
+CALL_ID = begun(None, "driver", "a", booking_code="b", now=NOW, ring_seconds=45, entropy="a" * 18).call_id
+REQUESTS = {"get_item", "batch_get_item", "query", "scan", "transact_get_items", "execute_statement", "get_paginator"}
+
+Ask = Callable[[Messages, Calls, Connections], Any]
+ASKED: dict[str, Ask] = {
+    "Messages.head": lambda messages, _, __: messages.head("b"),
+    "Messages.marker": lambda messages, _, __: messages.marker("b", "driver", "m1", NOW),
+    "Messages.message": lambda messages, _, __: messages.message("b", AT),
+    "Messages.anew": lambda messages, _, __: messages.anew([("b", AT)]),
+    "Messages.page": lambda messages, _, __: messages.page("b", now=NOW, ascending=True, limit=9),
+    "Calls.latest": lambda _, calls, __: calls.latest("b"),
+    "Calls.latest_as_seen": lambda _, calls, __: calls.latest_as_seen("b", NOW),
+    "Calls.logged": lambda _, calls, __: calls.logged("b", CALL_ID, NOW),
+    "Calls.log": lambda _, calls, __: calls.log("b", now=NOW, limit=9),
+    "Connections.get": lambda _, __, connections: connections.get("c"),
+    "Connections.of_booking": lambda _, __, connections: connections.of_booking("b", NOW),
+}
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Generator[Any]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with mock_aws():
+        client: Any = boto3.client("dynamodb", region_name="us-east-1")
+        tables.create(client)
+        yield client
+
+
+@pytest.mark.parametrize("read", READS)
+def test_a_read_is_as_consistent_as_its_row_says(client: Any, read: str) -> None:
+    found: list[str] = []
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        (asked,) = params.get("RequestItems", {"": params}).values()
+        found.append("strong" if asked.get("ConsistentRead") else "eventual")
+
+    messages = Messages(client, tables.NAMES["messages"])
+    stores = messages, Calls(client, tables.NAMES["calls"], messages), Connections(client, tables.NAMES["connections"])
+    client.meta.events.register("before-parameter-build.dynamodb", note)
+    ASKED[read](*stores)
+    expected, why = READS[read]
+    assert found == expected, why
+
+
+def test_every_read_of_the_tables_has_a_row() -> None:
+    files = Path(adapters.__file__).parent.glob("*.py")
+    assert {name for file in files for name in _reads_of(ast.parse(file.read_text()))} == set(READS) == set(ASKED)
+
+
+def _reads_of(module: ast.Module) -> set[str]:
+    """The methods that read: by themselves, or through one that is private."""
+    found = set[str]()
+    for adapter in (node for node in module.body if isinstance(node, ast.ClassDef)):
+        methods = {node.name: node for node in adapter.body if isinstance(node, ast.FunctionDef)}
+        named = {
+            name: {it.attr for it in ast.walk(node) if isinstance(it, ast.Attribute)} for name, node in methods.items()
+        }
+        reading = {name for name, names in named.items() if names & REQUESTS}
+        while more := {name for name, names in named.items() if _private(reading) & names} - reading:
+            reading |= more
+        found |= {f"{adapter.name}.{name}" for name in reading - _private(reading)}
+    outside = (node for node in module.body if not isinstance(node, ast.ClassDef))
+    assert not any(it.attr in REQUESTS for node in outside for it in ast.walk(node) if isinstance(it, ast.Attribute))
+    return found
+
+
+def _private(names: set[str]) -> set[str]:
+    return {name for name in names if name.startswith("_")}
