@@ -19,6 +19,7 @@ from navietakie.doors.budget import LIMIT, UNITS_AT_ONCE, UNITS_PER_SECOND, Budg
 from tests.template.stack import Stack
 
 PAGE = (Path(__file__).parents[2] / "docs/security.md").read_text()
+WORDS = " ".join(PAGE.split())
 KB, MB = 1024, 1024 * 1024
 
 
@@ -49,7 +50,7 @@ def test_every_number_in_the_table_of_limits_is_the_one_that_holds() -> None:
         "| messages, and repeats of messages | 5 a second (`MessageRate`), 20 at once (`MessageBurst`) |",
         "| new calls | 6 a minute (`CallRate`), 3 at once (`CallBurst`) |",
         "| connections | 10 (`ConnectionsPerSide`) |",
-        "| a repeat is told to all | for a minute |",
+        "| a repeat is broadcast again | for a minute |",
     ):
         assert told in PAGE
 
@@ -98,7 +99,7 @@ def test_a_lively_ride_never_meets_the_damper() -> None:
     }
     assert found == FOUND
     for name, units in found.items():
-        assert f"`{name}` {units}" in PAGE
+        assert f"{units} in `{name}`" in WORDS
 
 
 FOUND = {"websocket": 6, "make-call": 58, "send-message": 2, "get-message": 8}
@@ -109,4 +110,4 @@ def test_catching_up_with_11_mb_never_meets_the_damper() -> None:
     syncs = -(-11 * MB // (sync.FRAMES * FRAME_BYTES))
     units = highest(get_message.app.budget, [(0.0, "sync")] * syncs)
     assert (syncs, units) == (44, 352)
-    assert f"{syncs} syncs, {units} units" in PAGE
+    assert f"needs {syncs} syncs, which are {units} units" in WORDS
