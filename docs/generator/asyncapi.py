@@ -6,16 +6,24 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from docs.generator import answers
+from docs.generator.foreign import SIGNALS, GatewayError
+from docs.generator.requests import ConnectParameters
 from docs.generator.schemas import CONTACT, FIELDS, LICENCE, Schema, name_enumerations, parameters, ref, schemas
-from get_message.sync import SyncRequest
-from make_call.announcing import NewSignal
+from get_message.sync import SyncPart, SyncRequest
+from make_call.announcing import CallEnded, CallPushed, CallRinging, NewSignal, SignalPushed
+from make_call.answers import CallAck
 from make_call.calling import NewAct, SocketAct
+from navietakie.domain.frames import ErrorAnswer, MessagePushed
 from navietakie.domain.message import ClientId, NewMessage
+from send_message.answers import AttachAck, MessageAck
 from send_message.attaching import NewAttachment
-from send_message.receipts import SocketReceipt
+from send_message.receipts import ReceiptPushed, SocketReceipt
 from send_message.redacting import SocketRedaction
+from send_message.reporting import BookingClosed, MessageUndelivered
+from send_message.telling import MessageRedacted, MessageStored
 from websocket.app import Away, Typing
+from websocket.pong import Pong
+from websocket.presence import PresencePushed, TypingPushed
 
 REQUESTS: Final = (
     NewMessage,
@@ -28,41 +36,41 @@ REQUESTS: Final = (
     SyncRequest,
     Typing,
     Away,
-    answers.ConnectParameters,
+    ConnectParameters,
 )
 
 PUSHED: Final[Mapping[str, type]] = {
-    "message": answers.MessagePushed,
-    "call": answers.CallPushed,
-    "signal": answers.SignalPushed,
-    "typing": answers.TypingPushed,
-    "receipt": answers.ReceiptPushed,
-    "presence": answers.PresencePushed,
+    "message": MessagePushed,
+    "call": CallPushed,
+    "signal": SignalPushed,
+    "typing": TypingPushed,
+    "receipt": ReceiptPushed,
+    "presence": PresencePushed,
 }
 """Frames that come unasked, by their type."""
 
 ANSWERS: Final[Mapping[str, type]] = {
-    "messageAck": answers.MessageAck,
-    "attachAck": answers.AttachAck,
-    "callAck": answers.CallAck,
-    "syncPart": answers.SyncPart,
-    "pong": answers.Pong,
-    "error": answers.ErrorAnswer,
+    "messageAck": MessageAck,
+    "attachAck": AttachAck,
+    "callAck": CallAck,
+    "syncPart": SyncPart,
+    "pong": Pong,
+    "error": ErrorAnswer,
 }
 
-GATEWAY: Final[Mapping[str, type]] = {"gatewayError": answers.GatewayError}
+GATEWAY: Final[Mapping[str, type]] = {"gatewayError": GatewayError}
 """Frames that no function makes."""
 
 EVENTS: Final[Mapping[str, type]] = {
-    "callRinging": answers.CallRinging,
-    "callEnded": answers.CallEnded,
-    "messageUndelivered": answers.MessageUndelivered,
-    "bookingClosed": answers.BookingClosed,
+    "callRinging": CallRinging,
+    "callEnded": CallEnded,
+    "messageUndelivered": MessageUndelivered,
+    "bookingClosed": BookingClosed,
 }
 
 MESSAGE_EVENTS: Final[Mapping[str, type]] = {
-    "messageStored": answers.MessageStored,
-    "messageRedacted": answers.MessageRedacted,
+    "messageStored": MessageStored,
+    "messageRedacted": MessageRedacted,
 }
 
 ACTIONS: Final[Mapping[str, tuple[str, str | None]]] = {
@@ -84,11 +92,10 @@ ACTIONS: Final[Mapping[str, tuple[str, str | None]]] = {
 def document() -> Schema:
     """The whole document."""
     kinds = (*PUSHED.values(), *ANSWERS.values(), *GATEWAY.values(), *EVENTS.values(), *MESSAGE_EVENTS.values())
-    made = schemas(REQUESTS, kinds)
+    made = schemas(REQUESTS, (*kinds, *SIGNALS))
     connect = made.pop("ConnectParameters")
-    said = made["SignalPushed"]["properties"]["data"]
-    made["SignalData"] = {"description": FIELDS["data"], "anyOf": said.pop("anyOf")}
-    said |= ref("SignalData")
+    made["SignalData"] = {"description": FIELDS["data"], "anyOf": [ref(kind) for kind in SIGNALS]}
+    made["SignalPushed"]["properties"]["data"] |= ref("SignalData")
     made |= _client_frames(made)
     for name in (
         "NewMessage",

@@ -6,12 +6,19 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from docs.generator import answers
+from docs.generator import requests
 from docs.generator.schemas import CONTACT, LICENCE, Schema, name_enumerations, never_null, parameters, ref, schemas
-from get_message.history import HistoryQuery
-from make_call.calling import LogQuery
+from get_message.attachment import AttachmentAddress
+from get_message.history import HistoryPage, HistoryQuery
+from make_call.answers import MadeCall
+from make_call.calling import CallLogPage, LogQuery
 from navietakie.domain.errors import STATUS, Code
 from navietakie.domain.message import BookingCode
+from navietakie.doors.rest import Error
+from send_message.answers import SentMessage
+from send_message.attaching import AttachmentForm
+from send_message.receipts import StoredReceipt
+from websocket.proxy import Departure, Registration
 
 EVERYWHERE: Final[tuple[Code, ...]] = (
     "invalid_request",
@@ -81,26 +88,26 @@ UNIONS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 """Where there is one of several: what it is, and which."""
 
 REQUESTS: Final = (
-    answers.SendMessage,
-    answers.SendDelivered,
-    answers.SendRead,
-    answers.SendRedaction,
-    answers.SendAttach,
-    answers.MakeCall,
+    requests.SendMessage,
+    requests.SendDelivered,
+    requests.SendRead,
+    requests.SendRedaction,
+    requests.SendAttach,
+    requests.MakeCall,
     HistoryQuery,
     LogQuery,
 )
 ANSWERS: Final = (
-    answers.SentMessage,
-    answers.StoredReceipt,
-    answers.AttachmentForm,
-    answers.AttachmentAddress,
-    answers.HistoryPage,
-    answers.MadeCall,
-    answers.CallLogPage,
-    answers.Error,
-    answers.Registration,
-    answers.Departure,
+    SentMessage,
+    StoredReceipt,
+    AttachmentForm,
+    AttachmentAddress,
+    HistoryPage,
+    MadeCall,
+    CallLogPage,
+    Error,
+    Registration,
+    Departure,
 )
 
 BOOKING: Final[Schema] = {
@@ -277,7 +284,7 @@ def _get_message(query: Schema) -> Schema:
             " `next_cursor`."
         ),
         "parameters": [BOOKING, *_parameters(query)],
-        "responses": {"200": _answer("A page", ref(answers.HistoryPage)), **_refusals(*OWN["getMessage"])},
+        "responses": {"200": _answer("A page", ref(HistoryPage)), **_refusals(*OWN["getMessage"])},
     }
 
 
@@ -305,7 +312,7 @@ def _make_call() -> Schema:
             ),
         ),
         "responses": {
-            "200": _answer("The call after that", ref(answers.MadeCall))
+            "200": _answer("The call after that", ref(MadeCall))
             | {
                 "links": {
                     "accept": _next_action("accept", "The other side takes the call"),
@@ -333,7 +340,7 @@ def _attachment() -> Schema:
             BOOKING,
             {"name": "id", "in": "query", "required": True, "description": "Names the attachment", "schema": id},
         ],
-        "responses": {"200": _answer("An address", ref(answers.AttachmentAddress)), **_refusals(*OWN["getAttachment"])},
+        "responses": {"200": _answer("An address", ref(AttachmentAddress)), **_refusals(*OWN["getAttachment"])},
     }
 
 
@@ -344,7 +351,7 @@ def _calls(query: Schema) -> Schema:
         "summary": "Read a page of the call log, the newest first, the live call included",
         "description": "A live call is the first; the next page begins at `next_cursor`.",
         "parameters": [BOOKING, *_parameters(query)],
-        "responses": {"200": _answer("A page", ref(answers.CallLogPage)), **_refusals(*OWN["listCalls"])},
+        "responses": {"200": _answer("A page", ref(CallLogPage)), **_refusals(*OWN["listCalls"])},
     }
 
 
@@ -355,7 +362,7 @@ def _register() -> Schema:
         "tags": ["proxy mode"],
         "security": [],
         "parameters": _signed(),
-        "requestBody": _body(ref(answers.Registration)),
+        "requestBody": _body(ref(Registration)),
         "responses": {
             "2XX": {"description": "Let it in"},
             "401": {"description": "Refuse it with 401"},
@@ -391,7 +398,7 @@ def _disconnect() -> Schema:
         "tags": ["proxy mode"],
         "security": [],
         "parameters": _signed(),
-        "requestBody": _body(ref(answers.Departure)),
+        "requestBody": _body(ref(Departure)),
         "responses": {
             "2XX": {"description": "Taken"},
             "default": {"description": "Sent twice more, then given up and counted"},
@@ -468,7 +475,7 @@ def _responses() -> Schema:
     for name, codes in sorted(groups.items(), key=lambda group: (STATUS[group[1][0]], group[0])):
         headers = ["retry-after"] if STATUS[codes[0]] in (429, 503) else []
         text = "; ".join(f"`{code}`: {REASONS[code]}" for code in codes)
-        responses[name] = _answer(text, ref(answers.Error), *headers) | {"x-error-codes": codes}
+        responses[name] = _answer(text, ref(Error), *headers) | {"x-error-codes": codes}
     return responses
 
 

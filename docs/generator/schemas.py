@@ -11,8 +11,7 @@ from make_call.ice import Policy
 from navietakie.domain.call import Action, EndReason, State
 from navietakie.domain.conversation import ReceiptKind
 from navietakie.domain.errors import Code
-from navietakie.domain.message import METADATA_BYTES, MessageType, Metadata, Participant, Sender, Side
-from send_message.attaching import ContentType
+from navietakie.domain.message import METADATA_BYTES, ContentType, MessageType, Metadata, Participant, Sender, Side
 
 Schema = dict[str, Any]
 
@@ -79,7 +78,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "has_more": "Whether another frame of this answer follows unasked",
     "head_seq": "The last message's `seq`; 0 before the first",
     "hello": "It is ready",
-    "iat": "When the token was issued, in seconds since 1970; null: it does not say",
+    "iat": "When the token was issued, in seconds since 1970, if it says so",
     "ice_servers": "For RTCPeerConnection; empty unless the sender may talk: the call is live, the booking open",
     "ice_transport_policy": "For RTCPeerConnection; `relay`: devices tell each other no address but the TURN server's",
     "id": "1 to 64 printable ASCII characters, chosen by the client; the answer repeats it",

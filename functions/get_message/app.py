@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from get_message.attachment import AttachmentQuery, address
-from get_message.history import History, HistoryQuery, PageCache
-from get_message.sync import Sync, SyncRequest
+from get_message.attachment import AttachmentAddress, AttachmentQuery, address
+from get_message.history import History, HistoryPage, HistoryQuery, PageCache
+from get_message.sync import Sync, SyncRequest, SyncState
 from navietakie import settings
 from navietakie.aws.tables.calls import calls
 from navietakie.aws.tables.connections import presence, without_revoked
@@ -13,7 +13,6 @@ from navietakie.aws.tables.messages import messages
 from navietakie.doors.budget import Budget
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.requests import Request, SocketRequest
-from navietakie.doors.rest import Response
 from navietakie.doors.serve import serve
 from navietakie.observability import logger
 
@@ -41,7 +40,7 @@ def handler(event: LambdaEvent, context: Any) -> Any:
     )
 
 
-def get(request: Request) -> Response:
+def get(request: Request) -> tuple[int, HistoryPage]:
     """A page of the history."""
     booking_code = request.booking_code()
     query = HistoryQuery.parse(request.fields)
@@ -49,7 +48,7 @@ def get(request: Request) -> Response:
     return 200, history.page(booking_code, query, now=request.now, deadline=request.deadline, allowed=request.check)
 
 
-def get_attachment(request: Request) -> Response:
+def get_attachment(request: Request) -> tuple[int, AttachmentAddress]:
     """An address of an attachment, for whoever may read the booking."""
     from navietakie.aws.attachments import attachments  # S3's client is no part of a cold start
 
@@ -66,15 +65,15 @@ def on_sync(request: SocketRequest) -> None:
     head = messages().head(booking_code)
     request.check(head.rights)
     call = calls().latest_as_seen(booking_code, now)
-    state = {
-        "call": call.model_dump() if call else None,
+    state: SyncState = {
+        "call": call,
         "presence": presence(
             without_revoked(broadcast.connections.of_booking(booking_code, now), head.rights), request.connection
         ),
         "receipts": head.receipts,
         "booking": head.rights.booking,
     }
-    sync = Sync(messages(), request.reply("sync"))
+    sync = Sync(messages(), request.addressed())
     sent = 0
     for frame in sync.frames(booking_code, after, state, head, now=now, deadline=request.deadline):
         if broadcast.to_connection(request.connection, frame, now) != "delivered":

@@ -1,10 +1,10 @@
 """Reading an attachment: an address that works for some minutes, for whoever may read the booking."""
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypedDict, cast
 
 from navietakie.domain import instants
 from navietakie.domain.errors import Refusal
-from navietakie.domain.message import ATTACHMENT_ID, Fields
+from navietakie.domain.message import ATTACHMENT_ID, ContentType, Fields
 
 if TYPE_CHECKING:
     from navietakie.aws.attachments import StoredObject
@@ -24,6 +24,15 @@ class AttachmentQuery(Fields):
         return ATTACHMENT_ID.fullmatch(self.id) is not None
 
 
+class AttachmentAddress(TypedDict):
+    """Where an attachment can be read for some minutes; the address needs no token."""
+
+    url: str
+    content_type: ContentType
+    bytes: int
+    expires_at: str
+
+
 class Kept(Protocol):
     """Where attachments are kept: `aws.attachments.Attachments`."""
 
@@ -32,7 +41,9 @@ class Kept(Protocol):
     def url(self, booking_code: str, id: str, *, seconds: int) -> str: ...
 
 
-def address(bucket: Kept | None, booking_code: str, query: AttachmentQuery, *, now: int, retention_days: int) -> Any:
+def address(
+    bucket: Kept | None, booking_code: str, query: AttachmentQuery, *, now: int, retention_days: int
+) -> AttachmentAddress:
     """The answer of `GET /api/v1/attachment`.
 
     Raises `not_found` for whatever is not there: unknown, of another booking, redacted, past its retention, or all
@@ -44,7 +55,7 @@ def address(bucket: Kept | None, booking_code: str, query: AttachmentQuery, *, n
         raise Refusal("not_found", "There is no such attachment")
     return {
         "url": bucket.url(booking_code, query.id, seconds=URL_SECONDS),
-        "content_type": found.content_type,
+        "content_type": cast(ContentType, found.content_type),  # nothing else is kept
         "bytes": found.size,
         "expires_at": instants.to_text((seconds + URL_SECONDS) * instants.SECOND),
     }

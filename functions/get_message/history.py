@@ -5,15 +5,15 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, Protocol
+from typing import Annotated, Any, Final, Literal, Protocol, TypedDict
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from navietakie.aws.tables.messages import Page
 from navietakie.domain import cursors, instants
-from navietakie.domain.conversation import Head
+from navietakie.domain.conversation import Head, Receipts
 from navietakie.domain.message import Fields, Limit, Message, MessageType, Sender
-from navietakie.domain.orders import Rights
+from navietakie.domain.orders import BookingState, Rights
 
 CACHED_BYTES: Final = 8 * 1024 * 1024
 BYTES_AROUND: Final = 1_000
@@ -38,6 +38,17 @@ class HistoryQuery(Fields):
     message_type: Annotated[list[MessageType], Listed] = Field(default_factory=list[MessageType])
     sender: Annotated[list[Sender], Listed] = Field(default_factory=list[Sender])
     cursor: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+
+class HistoryPage(TypedDict):
+    """Part of a history, and where the conversation stands."""
+
+    messages: list[Message]
+    next_cursor: str | None
+    head_seq: int
+    epoch: str | None
+    receipts: Receipts
+    booking: BookingState
 
 
 class Store(Protocol):
@@ -134,7 +145,7 @@ class History:
         now: int,
         deadline: float,
         allowed: Callable[[Rights], None] = lambda _: None,
-    ) -> dict[str, Any]:
+    ) -> HistoryPage:
         """The answer of `GET /api/v1/get_message`; raises `invalid_request` for a foreign cursor, or `unavailable`.
 
         `allowed` raises where the booking's rights keep the page from whoever asks.
@@ -160,7 +171,7 @@ class History:
             if cached is None and _is_past(page, place, head):
                 self.cache.put(place, page)
         return {
-            "messages": [message.model_dump() for message in page.messages],
+            "messages": page.messages,
             "next_cursor": cursors.encode(booking_code, page.position) if page.position else None,
             "head_seq": head.seq,
             "epoch": head.epoch,

@@ -3,13 +3,16 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, Literal, NotRequired, TypedDict
 
 from get_message.history import Store, Timestamp, newest
+from navietakie.aws.tables.connections import Presence
 from navietakie.aws.tables.messages import QUERY_BYTES
-from navietakie.domain.conversation import Head
-from navietakie.domain.frames import CONTENT_BYTES, FRAME_BYTES, Frame, encode, pack
+from navietakie.domain.call import Call
+from navietakie.domain.conversation import Head, Receipts
+from navietakie.domain.frames import CONTENT_BYTES, FRAME_BYTES, Addressed, Reply, encode, pack
 from navietakie.domain.message import Fields, Message
+from navietakie.domain.orders import BookingState
 
 FIRST_PAGE: Final = 50
 FRAMES: Final = 8
@@ -28,16 +31,42 @@ class SyncRequest(Fields):
     after: Timestamp | None = None
 
 
+class SyncState(TypedDict):
+    """How things stand."""
+
+    call: Call | None
+    presence: Presence
+    receipts: Receipts
+    booking: BookingState
+
+
+class SyncPart(Reply):
+    """Part of what the client has missed; while `has_more` the next follows unasked. The last has the state too."""
+
+    type: Literal["sync"]
+    part: int
+    messages: list[Message]
+    through_seq: int
+    through: str | None
+    head_seq: int
+    epoch: str | None
+    has_more: bool
+    call: NotRequired[Call | None]
+    presence: NotRequired[Presence]
+    receipts: NotRequired[Receipts]
+    booking: NotRequired[BookingState]
+
+
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """The frames that answer one `sync`. `envelope` is the frame without its contents."""
+    """The frames that answer one `sync`, all of them `addressed` to whoever sent it."""
 
     store: Store
-    envelope: Frame
+    addressed: Addressed
 
     def frames(
-        self, booking_code: str, after: str | None, state: dict[str, Any], head: Head, *, now: int, deadline: float
-    ) -> Iterator[Frame]:
+        self, booking_code: str, after: str | None, state: SyncState, head: Head, *, now: int, deadline: float
+    ) -> Iterator[SyncPart]:
         """Numbered frames of at most 32 KB, FRAMES at most: messages after `after`, then `state` in the last one.
 
         Where more is left, because of its size or the time, the last frame's `through_seq` stays behind `head_seq`, and
@@ -55,21 +84,24 @@ class Sync:
             if part == FRAMES - 1 or time.monotonic() >= deadline:
                 goes = _last(packed)
                 break
-        last = self._frame(part, pending, goes, head, has_more=False) | state
+        last: SyncPart = {**self._frame(part, pending, goes, head, has_more=False), **state}
         if pending and len(encode(last)) > FRAME_BYTES:
             if part < FRAMES - 1:
                 yield self._frame(part, pending, _last(pending), head, has_more=True)
                 part += 1
             else:
                 goes = came  # there is no frame left for both: the next sync brings the messages
-            last = self._frame(part, [], goes, head, has_more=False) | state
+            last = {**self._frame(part, [], goes, head, has_more=False), **state}
         yield last
 
-    def _frame(self, part: int, messages: Sequence[Message], through: Place, head: Head, *, has_more: bool) -> Frame:
+    def _frame(self, part: int, messages: Sequence[Message], through: Place, head: Head, *, has_more: bool) -> SyncPart:
         seq, timestamp = through
-        return self.envelope | {
+        return {
+            "v": 1,
+            "type": "sync",
+            **self.addressed,
             "part": part,
-            "messages": [message.model_dump() for message in messages],
+            "messages": list(messages),
             "through_seq": seq,
             "through": timestamp,
             "head_seq": head.seq,

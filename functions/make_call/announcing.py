@@ -2,19 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Self, get_args
+from typing import Any, Final, Literal, Self, TypedDict, cast, get_args
 
 from pydantic import model_validator
 
 from navietakie.aws import publishing
+from navietakie.aws.publishing import Published
 from navietakie.aws.tables.connections import Connection
 from navietakie.aws.timers import Timers
-from navietakie.broadcast import Broadcast, Delivery
+from navietakie.broadcast import Broadcast, Outcomes
 from navietakie.domain import instants
-from navietakie.domain.call import Action, Call, CallId, as_stored
+from navietakie.domain.call import Action, Call, CallId, EndReason, as_stored
 from navietakie.domain.errors import Refusal
-from navietakie.domain.frames import Frame, check_size, frame, message_frame
-from navietakie.domain.message import SIDES, Fields, Message, Side, other_side, refuse_large_integers
+from navietakie.domain.frames import Pushed, check_size, message_frame
+from navietakie.domain.message import SIDES, Fields, Message, Sender, Side, other_side, refuse_large_integers
 from navietakie.domain.orders import Rights
 from navietakie.observability import count_by, logger
 
@@ -31,6 +32,53 @@ class NewSignal(Fields):
     def _data_is_readable(self) -> Self:
         refuse_large_integers(self.data, "data")
         return self
+
+
+class CallPushed(Pushed):
+    """A call has changed. To everybody but the connection that changed it; `sender` system: the server did."""
+
+    type: Literal["call"]
+    sender: Sender
+    call_action: Action
+    call_id: str
+    device_id: str | None
+    call: Call
+
+
+class SignalPushed(Pushed):
+    """A device of the other side says something to this side's devices."""
+
+    type: Literal["signal"]
+    sender: Side
+    call_id: str
+    data: Any
+
+
+class OfCall(TypedDict):
+    """What the events about a call have."""
+
+    event_id: str
+    booking_code: str
+    timestamp: str
+    call_id: str
+    caller: Side
+    callee: Side
+
+
+class CallRinging(Published, OfCall):
+    """A call rings: a push service can wake the callee's app."""
+
+    type: Literal["call.ringing"]
+    to: Side
+    rings_until: str
+
+
+class CallEnded(Published, OfCall):
+    """A call has ended."""
+
+    type: Literal["call.ended"]
+    end_reason: EndReason
+    duration_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,71 +105,86 @@ class Announcing:
         asks, if it is another than the one that made the change, `rights` what the head says, if that was read.
         """
         own = origin.connection_id if origin else None
-        delivery = self.broadcast.to_booking(
+        outcomes = self.broadcast.to_booking(
             call.booking_code,
             call_frame(call, now),
             now,
             to=lambda connection: connection.connection_id != own,
             rights=rights,
         )
-        self._note_gone(call, delivery, now)
+        self._note_gone(call, outcomes, now)
         if message is not None:
             self.broadcast.to_booking(call.booking_code, message_frame(message), now, rights=rights)
-        self._publish(call, now)
+        if (event := call_event(call, now)) is not None:
+            publishing.publish(event)
         if call.end_reason is not None and not repeat:
             count_by("CallsEnded", "end_reason", call.end_reason)
         by = by or call.act.by
-        return delivery.reached(other_side(by)) if by else 0
+        return outcomes.reached(other_side(by)) if by else 0
 
     def signal(self, call: Call, by: Side, data: Any, now: int) -> None:
         """Passes what a device says to the other side's devices; raises `too_large`."""
-        signal = frame("signal", call.booking_code, instants.to_text(now), sender=by, call_id=call.call_id, data=data)
+        signal: SignalPushed = {
+            "v": 1,
+            "type": "signal",
+            "booking_code": call.booking_code,
+            "ts": instants.to_text(now),
+            "sender": by,
+            "call_id": call.call_id,
+            "data": data,
+        }
         check_size(signal, "signal")
         other = other_side(by)
-        delivery = self.broadcast.to_booking(
+        outcomes = self.broadcast.to_booking(
             call.booking_code, signal, now, to=lambda connection: connection.sender == other
         )
-        self._note_gone(call, delivery, now)
+        self._note_gone(call, outcomes, now)
 
-    def _note_gone(self, call: Call, delivery: Delivery, now: int) -> None:
+    def _note_gone(self, call: Call, outcomes: Outcomes, now: int) -> None:
         if call.state == "ended":
             return
         for side in SIDES:
-            if not delivery.gone(side):
+            if not outcomes.gone(side):
                 continue
             try:
                 self.timers().queue("left", call.booking_code, 0, call_id=call.call_id, side=side, left_at=now)
             except Refusal:
                 logger.warning("a side's leaving was not queued", extra={"call_id": call.call_id, "side": side})
 
-    def _publish(self, call: Call, now: int) -> None:
-        ids: dict[str, Any] = {"call_id": call.call_id, "caller": call.caller, "callee": call.callee}
-        event_id = f"{call.call_id}-{call.version}"
-        if call.state == "ringing":
-            publishing.publish(
-                "call.ringing",
-                call.booking_code,
-                now,
-                event_id=event_id,
-                to=call.callee,
-                **ids,
-                rings_until=call.rings_until,
-            )
-        elif call.state == "ended":
-            outcome: dict[str, Any] = {"end_reason": call.end_reason, "duration_seconds": call.duration_seconds}
-            publishing.publish("call.ended", call.booking_code, now, event_id=event_id, **ids, **outcome)
+
+def call_event(call: Call, now: int) -> CallRinging | CallEnded | None:
+    """What the company's other systems hear of a call; None while it is connected."""
+    of: OfCall = {
+        "event_id": f"{call.call_id}-{call.version}",
+        "booking_code": call.booking_code,
+        "timestamp": instants.to_text(now),
+        "call_id": call.call_id,
+        "caller": call.caller,
+        "callee": call.callee,
+    }
+    if call.state == "ringing" and call.rings_until is not None:
+        return {"type": "call.ringing", "to": call.callee, "rings_until": call.rings_until, **of}
+    if call.end_reason is not None:
+        return {
+            "type": "call.ended",
+            "end_reason": call.end_reason,
+            "duration_seconds": call.duration_seconds,
+            **of,
+        }
+    return None
 
 
-def call_frame(call: Call, now: int) -> Frame:
+def call_frame(call: Call, now: int) -> CallPushed:
     """The frame that tells of a change: who did what with which device, and the call since. `system`: the server."""
     act = call.act
-    return frame(
-        "call",
-        call.booking_code,
-        instants.to_text(now),
-        sender=act.by or "system",
-        call_action=act.event if act.event in _ACTIONS else "end",
-        call_id=call.call_id,
-        device_id=act.device,
-        call=as_stored(call, now).model_dump(),
-    )
+    return {
+        "v": 1,
+        "type": "call",
+        "booking_code": call.booking_code,
+        "ts": instants.to_text(now),
+        "sender": act.by or "system",
+        "call_action": cast(Action, act.event) if act.event in _ACTIONS else "end",
+        "call_id": call.call_id,
+        "device_id": act.device,
+        "call": as_stored(call, now),
+    }

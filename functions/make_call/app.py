@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from make_call import ice, reporting
 from make_call.announcing import Announcing, NewSignal
-from make_call.calling import Calling, LogQuery, NewAct, SocketAct, calling_side
+from make_call.answers import MadeCall, call_ack
+from make_call.calling import Calling, CallLogPage, LogQuery, NewAct, SocketAct, calling_side
 from make_call.reporting import Report
 from make_call.timing import Timing
 from navietakie import settings
@@ -21,7 +22,6 @@ from navietakie.doors import requests
 from navietakie.doors.budget import Allowances, Budget
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.requests import Party, Request, SocketRequest
-from navietakie.doors.rest import Response
 from navietakie.doors.serve import serve
 from navietakie.observability import logger
 
@@ -47,12 +47,12 @@ def handler(event: LambdaEvent, context: Any) -> Any:
     )
 
 
-def post(request: Request) -> Response:
+def post(request: Request) -> tuple[int, MadeCall]:
     """Does what a party asks of a call."""
     return 200, done(request, request.party(), NewAct.parse(request.fields), REST_DEVICE, request.broadcast())
 
 
-def get(request: Request) -> Response:
+def get(request: Request) -> tuple[int, CallLogPage]:
     """A page of the call log."""
     booking_code = request.booking_code()
     query = LogQuery.parse(request.fields)
@@ -65,8 +65,8 @@ def on_call(request: SocketRequest) -> None:
     own, broadcast = request.connection, request.broadcast()
     action = SocketAct.parse(request.fields).call_action
     new = NewAct.parse({**request.fields, "action": action})
-    body = done(request, request.party(), new, own.device_id or own.connection_id, broadcast, origin=own)
-    broadcast.to_connection(own, request.reply("ack", **body), request.now)
+    made = done(request, request.party(), new, own.device_id or own.connection_id, broadcast, origin=own)
+    broadcast.to_connection(own, call_ack(request, made), request.now)
 
 
 def on_signal(request: SocketRequest) -> None:
@@ -109,7 +109,7 @@ def done(
     device: str,
     broadcast: Broadcast,
     origin: Connection | None = None,
-) -> dict[str, Any]:
+) -> MadeCall:
     """Does what was asked for; the answer. `device` stands for the side's device that does not say which one it is."""
     side, booking_code, deadline = calling_side(party.sender), party.booking_code, request.deadline
     service = calling(broadcast)
@@ -117,13 +117,13 @@ def done(
         service.rights(booking_code, side, party.iat)
         call = service.ended(booking_code, new.call_id or "", deadline)
         reporting.record(call, side, new.report or Report())
-        return {"call": call.model_dump()}
+        return {"call": call}
     # ICE servers come first: without them nothing is stored.
     talks = new.action in ("initiate", "accept", "ice")
     policy, servers = ice.policy(), ice.configured(booking_code, request.now) if talks else []
     if new.action == "ice":
         call = service.open(booking_code, new.call_id or "", side, party.iat, deadline)
-        return {"call": call.model_dump(), "ice_servers": servers, "ice_transport_policy": policy}
+        return {"call": call, "ice_servers": servers, "ice_transport_policy": policy}
     acted = service.act(
         booking_code,
         side,
@@ -138,7 +138,7 @@ def done(
     call, reached = acted.call, acted.reached
     logger.append_keys(call_id=call.call_id, call_state=call.state, call_version=call.version, reached=reached)
     return {
-        "call": call.model_dump(),
+        "call": call,
         "ice_servers": servers if acted.open else [],
         "ice_transport_policy": policy,
         "reached": reached,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal, Protocol, Self
+from typing import Annotated, Final, Literal, Protocol, Self, TypedDict
 
 from pydantic import Field, model_validator
 
@@ -111,6 +111,13 @@ class LogQuery(Fields):
 
     limit: Limit = 50
     cursor: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+
+class CallLogPage(TypedDict):
+    """Part of a call log, the newest call first; a live one is part of it."""
+
+    calls: list[Call]
+    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +281,7 @@ class Calling:
             raise Refusal("illegal_transition", "The call has not ended", details=details)
         return latest
 
-    def log(self, booking_code: str, query: LogQuery, deadline: float) -> dict[str, Any]:
+    def log(self, booking_code: str, query: LogQuery, deadline: float) -> CallLogPage:
         """The answer of `GET /api/v1/calls`: calls, the newest first; raises `invalid_request` for a foreign cursor."""
         shown: list[Call] = []
         before = cursors.decode(booking_code, query.cursor) if query.cursor else None
@@ -287,7 +294,7 @@ class Calling:
         more = page.more or len(shown) > query.limit
         shown = shown[: query.limit]
         return {
-            "calls": [call.model_dump() for call in shown],
+            "calls": shown,
             "next_cursor": cursors.encode(booking_code, shown[-1].timestamp) if more else None,
         }
 

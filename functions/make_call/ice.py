@@ -4,16 +4,15 @@ import base64
 import hmac
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal, NotRequired, TypedDict
 
-from pydantic import StringConstraints, TypeAdapter, ValidationError
+from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError, with_config
 
 from navietakie import settings
 from navietakie.aws.secrets import stored_secret
 from navietakie.domain import instants
 from navietakie.domain.call import LONGEST
 from navietakie.domain.errors import Refusal
-from navietakie.domain.message import Fields
 
 CREDENTIAL_LIFE: Final = LONGEST + 600 * instants.SECOND
 """The longest call, its ring included: a TURN server refuses to go on with credentials that have expired."""
@@ -24,18 +23,13 @@ Policy = Literal["all", "relay"]
 Url = Annotated[str, StringConstraints(pattern=r"^(stuns?|turns?):\S+$")]
 
 
-class IceServer(Fields):
-    """One entry; `username` and `credential` where they are the same for every call."""
+@with_config(ConfigDict(strict=True, extra="ignore"))
+class IceServer(TypedDict):
+    """A server that helps the devices to find a way to each other (RTCIceServer, W3C WebRTC 1.0, section 4.2.4)."""
 
     urls: Url | list[Url]
-    username: str | None = None
-    credential: str | None = None
-
-    @property
-    def relays(self) -> bool:
-        """Whether it is a TURN server, which wants to know who uses it."""
-        urls = [self.urls] if isinstance(self.urls, str) else self.urls
-        return any(url.startswith("turn") for url in urls)
+    username: NotRequired[str]
+    credential: NotRequired[str]
 
 
 _SERVERS: Final = TypeAdapter(list[IceServer])
@@ -44,7 +38,7 @@ _SERVERS: Final = TypeAdapter(list[IceServer])
 def parse(text: str) -> list[IceServer]:
     """The servers in a JSON list; raises `internal`, which names the setting and nothing of what it holds."""
     try:
-        return _SERVERS.validate_python(json.loads(text))
+        return _SERVERS.validate_python(json.loads(text, object_hook=_without_nulls))
     except ValueError as error:
         problem = "is not JSON"
         if isinstance(error, ValidationError):
@@ -53,31 +47,43 @@ def parse(text: str) -> list[IceServer]:
         raise Refusal("internal", f"The function is not configured: ICE_SERVERS {problem}") from None
 
 
-def for_call(servers: Sequence[IceServer], secret: str | None, booking_code: str, now: int) -> list[dict[str, Any]]:
+def _without_nulls(fields: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def relays(server: IceServer) -> bool:
+    """Whether it is a TURN server, which wants to know who uses it."""
+    urls = [server["urls"]] if isinstance(server["urls"], str) else server["urls"]
+    return any(url.startswith("turn") for url in urls)
+
+
+def for_call(servers: Sequence[IceServer], secret: str | None, booking_code: str, now: int) -> list[IceServer]:
     """What the devices of a call are given; with a `secret` each TURN server with credentials for this call.
 
     They are coturn's (`use-auth-secret`; draft-uberti-behave-turn-rest-00, section 2.2): the user name is the time at
     which they expire and who they are for, the password its HMAC-SHA1 under the secret that coturn shares.
     """
-    given: dict[str, str] = {}
-    if secret is not None:
-        username = f"{instants.to_seconds(now + CREDENTIAL_LIFE)}:{booking_code}"
-        digest = hmac.digest(secret.encode(), username.encode(), "sha1")
-        given = {"username": username, "credential": base64.b64encode(digest).decode()}
-    return [server.model_dump(exclude_none=True) | (given if server.relays else {}) for server in servers]
+    if secret is None:
+        return list(servers)
+    username = f"{instants.to_seconds(now + CREDENTIAL_LIFE)}:{booking_code}"
+    credential = base64.b64encode(hmac.digest(secret.encode(), username.encode(), "sha1")).decode()
+    return [
+        {"urls": server["urls"], "username": username, "credential": credential} if relays(server) else server
+        for server in servers
+    ]
 
 
-def configured(booking_code: str, now: int) -> list[dict[str, Any]]:
+def configured(booking_code: str, now: int) -> list[IceServer]:
     """What the devices of a call are given here; raises `unavailable` where the secret cannot be had.
 
     Raises `internal` where the devices may use a TURN server alone, and there is none.
     """
     servers = parse(settings.optional("ICE_SERVERS", "[]"))
-    relays = any(server.relays for server in servers)
-    if policy() == "relay" and not relays:
+    relayed = any(map(relays, servers))
+    if policy() == "relay" and not relayed:
         raise Refusal("internal", "The function is not configured: ICE_TRANSPORT_POLICY relay needs a turn: URL")
     arn = settings.optional("TURN_SECRET_ARN")
-    secret = stored_secret(arn).versions()[0] if arn and relays else None
+    secret = stored_secret(arn).versions()[0] if arn and relayed else None
     return for_call(servers, secret, booking_code, now)
 
 

@@ -1,22 +1,21 @@
 """The doors of send_message: a message or a receipt by REST, WebSocket or direct invocation."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from navietakie.aws.tables.connections import Connection
 from navietakie.aws.tables.messages import messages
-from navietakie.broadcast import Delivery
+from navietakie.broadcast import Outcomes
 from navietakie.domain import instants
 from navietakie.domain.errors import invalid
 from navietakie.domain.frames import message_frame
 from navietakie.domain.message import NewMessage
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.requests import Party, Request, SocketRequest
-from navietakie.doors.rest import Response
 from navietakie.doors.serve import serve
-from send_message.attaching import Attach, NewAttachment
+from send_message.answers import SentMessage, attach_ack, message_ack, sent_message
+from send_message.attaching import Attach, AttachmentForm, NewAttachment
 from send_message.costs import budget
-from send_message.receipts import NewReceipt, SocketReceipt, receipt_frame, record
+from send_message.receipts import NewReceipt, SocketReceipt, StoredReceipt, receipt_frame, record
 from send_message.redacting import Redaction, SocketRedaction
 from send_message.reporting import report
 from send_message.sending import Sent
@@ -42,7 +41,7 @@ def handler(event: LambdaEvent, context: Any) -> Any:
     )
 
 
-def post(request: Request) -> Response:
+def post(request: Request) -> tuple[int, SentMessage | StoredReceipt | AttachmentForm]:
     """Stores a message or redacts one (201, a repeat 200), or stores a receipt (200)."""
     party = request.party()
     given = {name for name, value in request.fields.items() if value is not None}
@@ -62,16 +61,15 @@ def post(request: Request) -> Response:
     def receives(connection: Connection) -> bool:
         return connection.connection_id != excluded or connection.sender != party.sender
 
-    delivery = Delivery()
+    outcomes = Outcomes()
     if not sent.late:
         frame = message_frame(sent.message)
-        delivery = broadcast.to_booking(party.booking_code, frame, request.now, to=receives, rights=sent.rights)
-    report(sent, delivery, request.now)
-    body = {"message": sent.message.model_dump(), "duplicate": sent.duplicate, "delivery": delivery.as_dict()}
-    return (200 if sent.duplicate else 201), body
+        outcomes = broadcast.to_booking(party.booking_code, frame, request.now, to=receives, rights=sent.rights)
+    report(sent, outcomes, request.now)
+    return (200 if sent.duplicate else 201), sent_message(sent, outcomes)
 
 
-def post_receipt(request: Request, party: Party) -> Response:
+def post_receipt(request: Request, party: Party) -> tuple[int, StoredReceipt]:
     """Stores a receipt and tells the booking, unless it was known already."""
     new, broadcast = NewReceipt.parse(request.fields), request.broadcast()
     head, moved = record(messages(), party, new.kind, new.seq, deadline=request.deadline, field=new.kind)
@@ -97,10 +95,10 @@ def on_redact(request: SocketRequest) -> None:
 def on_attach(request: SocketRequest) -> None:
     """Gives a connection a form to upload an attachment with."""
     form = form_for(request, request.party(), NewAttachment.parse(request.fields))
-    request.broadcast().to_connection(request.connection, request.reply("ack", **form), request.now)
+    request.broadcast().to_connection(request.connection, attach_ack(request, form), request.now)
 
 
-def form_for(request: Request | SocketRequest, party: Party, new: NewAttachment) -> Mapping[str, Any]:
+def form_for(request: Request | SocketRequest, party: Party, new: NewAttachment) -> AttachmentForm:
     """A form to upload an attachment with."""
     return attaching().form(party, new, messages(), rate_limit(), now=request.now, deadline=request.deadline)
 
@@ -108,14 +106,14 @@ def form_for(request: Request | SocketRequest, party: Party, new: NewAttachment)
 def acknowledge(request: SocketRequest, sent: Sent) -> None:
     """Answers a connection, and tells the others."""
     booking_code, tell = sent.message.booking_code, message_frame(sent.message)
-    ack = request.reply("ack", message=sent.message.model_dump(), duplicate=sent.duplicate)
-    broadcast, delivery = request.broadcast(), Delivery()
+    ack = message_ack(request, sent)
+    broadcast, outcomes = request.broadcast(), Outcomes()
     if sent.late:
         broadcast.to_connection(request.connection, ack, request.now)
     else:
         answers = [(request.connection, ack)]
-        delivery = broadcast.to_booking(booking_code, tell, request.now, answers=answers, rights=sent.rights)
-    report(sent, delivery, request.now)
+        outcomes = broadcast.to_booking(booking_code, tell, request.now, answers=answers, rights=sent.rights)
+    report(sent, outcomes, request.now)
 
 
 def on_receipt(request: SocketRequest) -> None:

@@ -1,9 +1,9 @@
 """Attachments: a form to upload one, and what a message that names one is completed with."""
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Annotated, Final, Protocol, TypedDict, get_args
 
 from pydantic import Field
 
@@ -11,27 +11,16 @@ from navietakie.aws.tables.dynamo import Contended
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head, admitted
 from navietakie.domain.errors import Refusal, invalid, unavailable
-from navietakie.domain.message import Fields, Message, NewMessage, Sender
+from navietakie.domain.message import ContentType, Fields, Message, NewMessage, Sender
 from navietakie.domain.rate_limit import RateLimit
 from navietakie.doors.requests import Party
 from navietakie.retrying import tries
 
 if TYPE_CHECKING:
-    from navietakie.aws.attachments import StoredObject
+    from navietakie.aws.attachments import Form, StoredObject
 
 FORM_SECONDS: Final = 600
 """How long a form can be posted."""
-ContentType = Literal[
-    "image/jpeg",
-    "image/png",
-    "image/webp",
-    "image/heic",
-    "audio/mpeg",
-    "audio/mp4",
-    "audio/aac",
-    "audio/ogg",
-    "audio/webm",
-]
 TRIES: Final = 3
 """How often a message looks for its attachment while others change it."""
 
@@ -49,12 +38,35 @@ class Attach(Fields):
     attach: NewAttachment
 
 
+class Attachment(TypedDict):
+    """An attachment, by which a message names it in `metadata.attachment`."""
+
+    id: str
+    content_type: ContentType
+    bytes: int
+
+
+class Upload(TypedDict):
+    """A form of S3: POST the fields to the URL as multipart/form-data, in this order, and the file last as `file`."""
+
+    url: str
+    fields: dict[str, str]
+    expires_at: str
+
+
+class AttachmentForm(TypedDict):
+    """An id, and the form that uploads what it names."""
+
+    attachment: Attachment
+    upload: Upload
+
+
 class Bucket(Protocol):
     """Where attachments are kept: `aws.attachments.Attachments`."""
 
     def form(
         self, booking_code: str, sender: Sender, id: str, content_type: str, *, most_bytes: int, seconds: int
-    ) -> dict[str, Any]: ...
+    ) -> "Form": ...
 
     def uploaded(self, booking_code: str, sender: Sender, id: str) -> "StoredObject | None": ...
 
@@ -89,7 +101,7 @@ class Attaching:
         *,
         now: int,
         deadline: float,
-    ) -> Mapping[str, Any]:
+    ) -> AttachmentForm:
         """A form for an upload, and the id by which a message names it; it counts as a message of its sender.
 
         Raises `not_found` where attachments are switched off, `too_large`, `booking_closed`, `muted`,
@@ -105,7 +117,7 @@ class Attaching:
             party.booking_code, party.sender, id, new.content_type, most_bytes=new.bytes, seconds=FORM_SECONDS
         )
         expires_at = instants.to_text(now + FORM_SECONDS * instants.SECOND)
-        attachment = {"id": id, "content_type": new.content_type, "bytes": new.bytes}
+        attachment: Attachment = {"id": id, "content_type": new.content_type, "bytes": new.bytes}
         return {"attachment": attachment, "upload": {**upload, "expires_at": expires_at}}
 
     def completed(self, party: Party, new: NewMessage) -> NewMessage:

@@ -1,14 +1,14 @@
 """Receipts: how far a side has got and read the conversation."""
 
-from typing import Annotated, Protocol, Self
+from typing import Annotated, Literal, Protocol, Self, TypedDict
 
 from pydantic import Field, model_validator
 
 from navietakie.aws.tables.dynamo import Contended
-from navietakie.domain.conversation import Head, ReceiptKind
+from navietakie.domain.conversation import Head, ReceiptKind, Receipts
 from navietakie.domain.errors import Refusal, invalid, unavailable
-from navietakie.domain.frames import Frame, frame
-from navietakie.domain.message import SIDES, Fields, Side
+from navietakie.domain.frames import Pushed
+from navietakie.domain.message import SIDES, Fields, Sender, Side
 from navietakie.doors.requests import Party
 from navietakie.retrying import tries
 
@@ -44,6 +44,22 @@ class SocketReceipt(Fields):
     seq: Sequence
 
 
+class StoredReceipt(TypedDict):
+    """The receipts after one was stored; a receipt never moves back."""
+
+    receipts: Receipts
+
+
+class ReceiptPushed(Pushed):
+    """A side has got or read the conversation up to a message."""
+
+    type: Literal["receipt"]
+    sender: Side
+    action: ReceiptKind
+    seq: int
+    receipts: Receipts
+
+
 class ReceiptStore(Protocol):
     """Where receipts are kept: `tables.messages.Messages`."""
 
@@ -60,11 +76,10 @@ def record(
     Raises `unauthorized` for a revoked token, `invalid_request` for a message that does not exist yet, or `unavailable`
     where the head, which every message moves, was busy until `deadline` (monotonic).
     """
-    if party.sender not in SIDES:
-        raise Refusal("forbidden", "sender: only driver and passenger have receipts")
+    side = reading_side(party.sender)
     for _ in tries(deadline):
         try:
-            head, moved = marks.move_receipt(party.booking_code, party.sender, kind, seq, party.iat)
+            head, moved = marks.move_receipt(party.booking_code, side, kind, seq, party.iat)
         except Contended:
             continue
         if not moved:
@@ -75,6 +90,22 @@ def record(
     raise unavailable("The booking")
 
 
-def receipt_frame(party: Party, kind: ReceiptKind, seq: int, head: Head, ts: str) -> Frame:
+def reading_side(sender: Sender) -> Side:
+    """The side that has read; raises `forbidden` for any other role."""
+    if sender not in SIDES:
+        raise Refusal("forbidden", "sender: only driver and passenger have receipts")
+    return sender
+
+
+def receipt_frame(party: Party, kind: ReceiptKind, seq: int, head: Head, ts: str) -> ReceiptPushed:
     """The frame that tells the others of a receipt."""
-    return frame("receipt", party.booking_code, ts, sender=party.sender, action=kind, seq=seq, receipts=head.receipts)
+    return {
+        "v": 1,
+        "type": "receipt",
+        "booking_code": party.booking_code,
+        "ts": ts,
+        "sender": reading_side(party.sender),
+        "action": kind,
+        "seq": seq,
+        "receipts": head.receipts,
+    }

@@ -7,24 +7,55 @@ the way of those behind it. Its ids go to the dead-letter queue, once all others
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol, cast
+from typing import Any, Final, Literal, NotRequired, Protocol, cast
 
 from navietakie import settings
+from navietakie.aws.publishing import Published
 from navietakie.aws.tables.keys import Item
 from navietakie.aws.tables.messages import message_of, messages
 from navietakie.domain import instants
 from navietakie.domain.errors import unavailable
+from navietakie.domain.message import MessageType, Sender
 from navietakie.observability import count, logger
 from navietakie.retrying import tries
 from send_message.topic import dead_letters, message_topic
 
-Content = Literal["ids", "full"]
 Key = tuple[str, str]
 """The booking and the timestamp of a message: its key in the table."""
-Event = dict[str, Any]
 
 _BROKEN: Final = (AttributeError, KeyError, TypeError, ValueError)
 """What an item raises that is no message of ours."""
+
+
+class MessageEvent(Published):
+    """A message as an event. Its texts are there where `MessageEvents` is `full`, as they are when it is published."""
+
+    seq: int
+    message_id: str
+    sender: Sender
+    message_type: MessageType
+    message: NotRequired[str]
+    metadata: NotRequired[dict[str, Any] | None]
+    sender_id: NotRequired[str | None]
+
+
+class MessageStored(MessageEvent):
+    """A message was stored. `message` is empty where it was redacted, has expired or was erased since."""
+
+    type: Literal["message.stored"]
+
+
+class MessageRedacted(MessageEvent):
+    """A message was redacted: forget its text."""
+
+    type: Literal["message.redacted"]
+
+
+Event = MessageStored | MessageRedacted
+
+
+Letter = Mapping[str, object]
+"""What is left of an event that can never be published: why, and what there is of ids."""
 
 
 class Topic(Protocol):
@@ -36,7 +67,7 @@ class Topic(Protocol):
 class Letters(Protocol):
     """Where the ids go of what cannot be published: `topic.DeadLetters`."""
 
-    def put(self, letter: Mapping[str, Any]) -> None: ...
+    def put(self, letter: Letter) -> None: ...
 
 
 class Table(Protocol):
@@ -56,7 +87,7 @@ class Telling:
     def tell(self, changes: Sequence[Mapping[str, Any]], now: int, deadline: float) -> None:
         """Publishes what `changes` of the table tell, or sets their ids aside. Raises the Refusal `unavailable`."""
         events: list[Event] = []
-        dead: list[dict[str, Any]] = []
+        dead: list[Letter] = []
         for change in changes:
             try:
                 event = event_of(change)
@@ -74,15 +105,13 @@ class Telling:
         count("MessageEvents", len(events) - len(refused))
         count("MessageEventsDead", len(dead))
 
-    def _in_full(
-        self, events: list[Event], table: Table, dead: list[dict[str, Any]], now: int, deadline: float
-    ) -> list[Event]:
+    def _in_full(self, events: list[Event], table: Table, dead: list[Letter], now: int, deadline: float) -> list[Event]:
         """The events with what their messages hold now, which may be less than when the stream noted them."""
         items = _read(table, {_key(event) for event in events}, deadline)
         whole: list[Event] = []
         for event in events:
             try:
-                whole.append(event | content_of(items.get(_key(event)), now))
+                whole.append(in_full(event, items.get(_key(event)), now))
             except _BROKEN:
                 dead.append({"reason": "it is no message", **_ids(event)})
         return whole
@@ -109,16 +138,16 @@ def event_of(change: Mapping[str, Any]) -> Event | None:
         return None
     what = "stored" if change["eventName"] == "INSERT" else "redacted"
     message_id = _text(image, "message_id")
-    return {
+    event: MessageEvent = {
         "event_id": f"{message_id}-{what}",
-        "type": f"message.{what}",
         "booking_code": _text(image, "booking_code"),
         "timestamp": _text(image, "timestamp"),
         "seq": int(image["seq"]["N"]),
         "message_id": message_id,
-        "sender": _text(image, "sender"),
-        "message_type": _text(image, "message_type"),
+        "sender": cast(Sender, _text(image, "sender")),
+        "message_type": cast(MessageType, _text(image, "message_type")),
     }
+    return {"type": "message.stored", **event} if what == "stored" else {"type": "message.redacted", **event}
 
 
 def _text(image: Mapping[str, Any], name: str) -> str:
@@ -128,18 +157,21 @@ def _text(image: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def content_of(item: Item | None, now: int) -> dict[str, Any]:
-    """What `full` adds. A message that is gone or has expired is told of like a redacted one: without its content."""
+def in_full(event: Event, item: Item | None, now: int) -> Event:
+    """The event with its content. Of a message that is gone or has expired there is none, as of a redacted one."""
+    told = event.copy()
     if item is None or int(item["expires_at"]["N"]) <= instants.to_seconds(now):
-        return {"message": "", "metadata": None, "sender_id": None}
+        told["message"], told["metadata"], told["sender_id"] = "", None, None
+        return told
     message = message_of(item)
-    return {"message": message.message, "metadata": message.metadata, "sender_id": message.sender_id}
+    told["message"], told["metadata"], told["sender_id"] = message.message, message.metadata, message.sender_id
+    return told
 
 
-def ids_of(change: Mapping[str, Any]) -> dict[str, Any]:
+def ids_of(change: Mapping[str, Any]) -> Letter:
     """What there is of ids in a record: enough to find the item, and nothing of its content."""
     record: Any = change.get("dynamodb")
-    found: dict[str, Any] = {"booking_code": None, "timestamp": None, "sequence_number": None}
+    found: dict[str, object] = {"booking_code": None, "timestamp": None, "sequence_number": None}
     if isinstance(record, Mapping):
         its = cast(Mapping[str, Any], record)
         keys: Any = its.get("Keys")
@@ -150,8 +182,9 @@ def ids_of(change: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _ids(event: Event) -> dict[str, Any]:
-    return {name: event[name] for name in ("event_id", "type", "booking_code", "timestamp", "seq", "message_id")}
+def _ids(event: Event) -> Letter:
+    ids = {"event_id", "type", "booking_code", "timestamp", "seq", "message_id"}
+    return {name: value for name, value in event.items() if name in ids}
 
 
 def _key(event: Event) -> Key:

@@ -1,11 +1,10 @@
 """The doors of websocket: connections that come and go, typing and pings; or all of it passed on to a backend."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from navietakie import settings
 from navietakie.aws.tables.calls import calls
-from navietakie.aws.tables.connections import connections, presence, without_revoked
+from navietakie.aws.tables.connections import connections, without_revoked
 from navietakie.aws.tables.messages import messages
 from navietakie.aws.timers import timers
 from navietakie.domain import instants
@@ -15,8 +14,10 @@ from navietakie.doors.budget import Budget
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.requests import SocketRequest
 from navietakie.doors.serve import serve
+from navietakie.doors.websocket import Handshake
 from navietakie.observability import logger
-from websocket.presence import Presence, check_origin, connection, look_for_other_side, typing_frame
+from websocket.pong import pong
+from websocket.presence import Attendance, check_origin, connection, look_for_other_side, typing_frame
 
 budget = Budget({"$connect": 4, "typing": 1, "away": 1, "ping": 1})
 
@@ -36,7 +37,7 @@ def handler(event: LambdaEvent, context: Any) -> Any:
     )
 
 
-def on_connect(event: LambdaEvent, now: int) -> Mapping[str, Any]:
+def on_connect(event: LambdaEvent, now: int) -> Handshake:
     """Lets a client in, or refuses it with 400, 401 or 403."""
     headers, query = lambda_event.headers_of(event), lambda_event.query_of(event)
     check_origin(headers.get("origin"), settings.allowed_origins())
@@ -45,14 +46,14 @@ def on_connect(event: LambdaEvent, now: int) -> Mapping[str, Any]:
     logger.append_keys(booking_code=joining.booking_code, role=joining.sender)
     budget.take("$connect", query, joining.booking_code, joining.sender, now)
     limit = int(settings.number("CONNECTIONS_PER_SIDE", 10))
-    Presence(connections(), requests.broadcast(event), limit).join(joining, now, messages())
+    Attendance(connections(), requests.broadcast(event), limit).join(joining, now, messages())
     return {"statusCode": 200, "headers": identity.selected_subprotocol(headers)}
 
 
-def on_disconnect(event: LambdaEvent, now: int) -> Mapping[str, Any]:
+def on_disconnect(event: LambdaEvent, now: int) -> Handshake:
     """Forgets a client that has left."""
     connection_id = event["requestContext"]["connectionId"]
-    Presence(connections(), requests.broadcast(event)).leave(connection_id, now, calls(), timers)
+    Attendance(connections(), requests.broadcast(event)).leave(connection_id, now, calls(), timers)
     return {"statusCode": 200}
 
 
@@ -90,7 +91,7 @@ def on_away(request: SocketRequest) -> None:
     at = int(request.event["requestContext"].get("requestTimeEpoch") or request.now // 1_000)
     rights = messages().head(own.booking_code).rights
     request.check(rights)
-    Presence(connections(), request.broadcast()).set_away(own, rights, away=away, at=at, now=request.now)
+    Attendance(connections(), request.broadcast()).set_away(own, rights, away=away, at=at, now=request.now)
 
 
 def on_ping(request: SocketRequest) -> None:
@@ -102,18 +103,7 @@ def on_ping(request: SocketRequest) -> None:
     call = calls().latest_as_seen(booking_code, now)
     rows = broadcast.connections.of_booking(booking_code, now, expired=True)
     here = [each for each in rows if each.receives(now)]
-    pong = request.reply(
-        "pong",
-        head_seq=head.seq,
-        epoch=head.epoch,
-        receipts=head.receipts,
-        call=call.model_dump(include={"call_id", "state", "version", "ring_ms_left"}) if call else None,
-        presence=presence(without_revoked(here, head.rights), request.connection),
-        booking=head.rights.booking,
-        away=request.connection.away,
-        server_time=instants.to_text(now),
-        connection_id=request.connection.connection_id,  # for X-Exclude-Connection; nothing else tells a client its own
-    )
-    broadcast.to_connection(request.connection, pong, now)
+    answer = pong(request, head, call, without_revoked(here, head.rights))
+    broadcast.to_connection(request.connection, answer, now)
     if call is not None:
         look_for_other_side(call, request.connection, rows, now, timers)

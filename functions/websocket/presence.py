@@ -3,17 +3,26 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
-from navietakie.aws.tables.connections import LIFE, Connection, presence, without_revoked
+from navietakie.aws.tables.connections import LIFE, Connection, Presence, presence, without_revoked
 from navietakie.aws.timers import Timers
 from navietakie.broadcast import Broadcast
 from navietakie.domain import instants
 from navietakie.domain.call import Call
 from navietakie.domain.conversation import Head
 from navietakie.domain.errors import Refusal, invalid
-from navietakie.domain.frames import Frame, error_frame, frame
-from navietakie.domain.message import PARTICIPANTS, SIDES, BookingCode, Fields, Label, Sender, other_side
+from navietakie.domain.frames import Pushed, error_frame
+from navietakie.domain.message import (
+    PARTICIPANTS,
+    SIDES,
+    BookingCode,
+    Fields,
+    Label,
+    Participant,
+    Sender,
+    other_side,
+)
 from navietakie.domain.orders import Rights
 from navietakie.doors.identity import Identity
 from navietakie.observability import count, logger
@@ -99,8 +108,25 @@ def check_origin(origin: str | None, allowed: frozenset[str]) -> None:
         raise Refusal("forbidden", "This origin is not allowed")
 
 
+class PresencePushed(Pushed):
+    """A side or the agent has become present, or has no present connection any more."""
+
+    type: Literal["presence"]
+    sender: Participant
+    online: bool
+    presence: Presence
+
+
+class TypingPushed(Pushed):
+    """Somebody is typing, or has stopped."""
+
+    type: Literal["typing"]
+    sender: Sender
+    on: bool
+
+
 @dataclass(frozen=True, slots=True)
-class Presence:
+class Attendance:
     """Records who comes and goes, and tells the others."""
 
     rows: Rows
@@ -187,8 +213,16 @@ class Presence:
         others = [each for each in without_revoked(found, rights) if each.connection_id != changed.connection_id]
         was, here = presence(others, before), presence(others, after)
         if was[sender] != here[sender]:
-            change = frame("presence", booking_code, instants.to_text(now), sender=sender, online=here[sender])
-            self.broadcast.to_connections(others, change | {"presence": here}, now)
+            change: PresencePushed = {
+                "v": 1,
+                "type": "presence",
+                "booking_code": booking_code,
+                "ts": instants.to_text(now),
+                "sender": sender,
+                "online": here[sender],
+                "presence": here,
+            }
+            self.broadcast.to_connections(others, change, now)
 
 
 def look_for_other_side(
@@ -216,6 +250,13 @@ def look_for_other_side(
             timers().queue("left", call.booking_code, 0, call_id=call.call_id, side=side, left_at=left_at)
 
 
-def typing_frame(connection: Connection, ts: str, *, on: bool) -> Frame:
+def typing_frame(connection: Connection, ts: str, *, on: bool) -> TypingPushed:
     """The frame that tells the others that somebody is typing, or has stopped."""
-    return frame("typing", connection.booking_code, ts, sender=connection.sender, on=on)
+    return {
+        "v": 1,
+        "type": "typing",
+        "booking_code": connection.booking_code,
+        "ts": ts,
+        "sender": connection.sender,
+        "on": on,
+    }

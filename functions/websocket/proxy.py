@@ -15,8 +15,8 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NotRequired, TypedDict
 from urllib.parse import quote, urlsplit
 
 from navietakie import settings
@@ -24,9 +24,12 @@ from navietakie.aws import secrets
 from navietakie.domain import instants, parsing
 from navietakie.domain.errors import Code, Refusal, unavailable
 from navietakie.domain.frames import FRAME_BYTES, encode, error_frame
+from navietakie.domain.message import Sender
 from navietakie.doors import identity, lambda_event, requests, websocket
+from navietakie.doors.identity import Identity
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.serve import serve
+from navietakie.doors.websocket import Handshake
 from navietakie.observability import count, count_by, logger
 from navietakie.warm import kept
 from websocket.presence import ConnectQuery, check_origin
@@ -38,6 +41,35 @@ LEAVING_SECONDS: Final = 4.0
 TRIES: Final = 3
 
 Kind = Literal["register", "message", "disconnect"]
+
+
+class TokenClaims(TypedDict):
+    """The claims of the verified token, which is not sent itself."""
+
+    sub: str
+    booking_code: str
+    role: Sender
+    exp: int
+    iat: NotRequired[int]
+    aud: str
+
+
+class Registration(TypedDict):
+    """A client wants to connect."""
+
+    connection_id: str
+    booking_id: str | None
+    type: str | None
+    query: dict[str, str]
+    callback_url: str
+    claims: NotRequired[TokenClaims]
+
+
+class Departure(TypedDict):
+    """A client has left."""
+
+    connection_id: str
+
 
 _REFUSALS: Final[Mapping[int, Code]] = {
     401: "unauthorized",
@@ -56,7 +88,7 @@ def forward(event: LambdaEvent, context: Any) -> Any:
     return serve(event, context, lifecycle={route: on_route})
 
 
-def on_connect(event: LambdaEvent, now: int) -> Mapping[str, Any]:
+def on_connect(event: LambdaEvent, now: int) -> Handshake:
     """Lets in whom the backend registers; refuses others with its 401 or 403, or with 502.
 
     Where tokens are asked for, the token is verified here and its claims are sent in its place.
@@ -68,7 +100,7 @@ def on_connect(event: LambdaEvent, now: int) -> Mapping[str, Any]:
     booking_code = asked.booking(bearer)
     logger.append_keys(booking_code=booking_code)
     connection_id = _connection_id(event)
-    registration: dict[str, Any] = {
+    registration: Registration = {
         "connection_id": connection_id,
         "booking_id": booking_code,
         "type": query.get("type"),
@@ -78,15 +110,14 @@ def on_connect(event: LambdaEvent, now: int) -> Mapping[str, Any]:
     if bearer is not None:
         bearer.check(str(booking_code), asked.sender)
         query.pop("token", None)
-        claims = {name: value for name, value in asdict(bearer).items() if name != "who" and value is not None}
-        registration["claims"] = {**claims, "aud": identity.AUDIENCE}
+        registration["claims"] = claims_of(bearer)
     answer = _ask_while_surely_not_taken(_signed(event, now, "register", encode(registration)))
     if answer.ok:
         return {"statusCode": 200, "headers": identity.selected_subprotocol(headers)}
     return {"statusCode": answer.status if answer.status in (401, 403) else 502}
 
 
-def on_frame(event: LambdaEvent, now: int) -> Mapping[str, Any]:
+def on_frame(event: LambdaEvent, now: int) -> Handshake:
     """Passes a frame on as it is; the client gets the answer as a frame, or an `error` frame."""
     try:
         if event.get("isBase64Encoded"):
@@ -102,9 +133,10 @@ def on_frame(event: LambdaEvent, now: int) -> Mapping[str, Any]:
     return {"statusCode": 200}
 
 
-def on_disconnect(event: LambdaEvent, now: int) -> Mapping[str, Any]:
+def on_disconnect(event: LambdaEvent, now: int) -> Handshake:
     """Tells the backend that a client has left. Nobody asks a second time, so whatever fails is tried again."""
-    signed = _signed(event, now, "disconnect", encode({"connection_id": _connection_id(event)}))
+    left: Departure = {"connection_id": _connection_id(event)}
+    signed = _signed(event, now, "disconnect", encode(left))
     for attempt in range(TRIES):
         if attempt:
             time.sleep(_pause(attempt))
@@ -112,6 +144,18 @@ def on_disconnect(event: LambdaEvent, now: int) -> Mapping[str, Any]:
             return {"statusCode": 200}
     count("BackendDisconnectsLost")
     return {"statusCode": 502}
+
+
+def claims_of(bearer: Identity) -> TokenClaims:
+    """What the backend is told of a token."""
+    claims: TokenClaims = {
+        "sub": bearer.sub,
+        "booking_code": bearer.booking_code,
+        "role": bearer.role,
+        "exp": bearer.exp,
+        "aud": identity.AUDIENCE,
+    }
+    return claims if bearer.iat is None else {**claims, "iat": bearer.iat}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from tests.chaos.clients import Company
 from tests.chaos.run import stage
 from tests.chaos.scheduler import SECOND
 from tests.chaos.world import Faults, Line, World
-from websocket.presence import Presence
+from websocket.presence import Attendance
 
 SEEDS = range(200)
 LAGGING = Faults(**{**dict.fromkeys(Faults.__dataclass_fields__, 0.0), "stale": 0.5, "slow": 0.3, "conflict": 0.1})
@@ -93,14 +93,14 @@ def test_no_revoked_connection_hears_anything_half_a_minute_after_the_order(seed
 
 def test_a_revocation_that_misses_a_racing_connect_is_seen() -> None:
     def look_at_the_head_first(patch: pytest.MonkeyPatch) -> None:
-        real = Presence.join
+        real = Attendance.join
 
-        def join(self: Presence, connection: Any, now: int, heads: Any) -> None:
+        def join(self: Attendance, connection: Any, now: int, heads: Any) -> None:
             before = heads.head(connection.booking_code)
             known = type("Known", (), {"head": staticmethod(lambda _: before)})
             return real(self, connection, now, known)
 
-        patch.setattr(Presence, "join", join)
+        patch.setattr(Attendance, "join", join)
 
     def look_once(patch: pytest.MonkeyPatch) -> None:
         import make_call.timing

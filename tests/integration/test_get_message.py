@@ -13,7 +13,7 @@ from get_message.sync import FRAMES, STEP, Sync
 from navietakie.aws.tables.messages import QUERY_BYTES, messages
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head
-from navietakie.domain.frames import CONTENT_BYTES, FRAME_BYTES, frame
+from navietakie.domain.frames import CONTENT_BYTES, FRAME_BYTES
 from navietakie.domain.message import Message
 from tests.integration.conftest import World
 
@@ -272,11 +272,11 @@ def test_expired_messages_are_passed_over_and_counted_as_through(world: World) -
 def test_a_sync_that_runs_out_of_time_says_how_far_it_came(world: World) -> None:
     write(60, text="x" * 2_000)
     head = messages().head("test")
-    sync = Sync(messages(), frame("sync", "test", START))
+    sync = Sync(messages(), {"booking_code": "test", "ts": START})
     (last,) = sync.frames("test", START, {"call": None}, head, now=instants.from_text(START), deadline=0)
     assert (last["has_more"], last["call"]) == (False, None)
     assert 0 < last["through_seq"] < last["head_seq"] == 60
-    assert last["through_seq"] == last["messages"][-1]["seq"]
+    assert last["through_seq"] == last["messages"][-1].seq
 
 
 def caught_up(world: World) -> list[list[dict[str, Any]]]:

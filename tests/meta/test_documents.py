@@ -9,8 +9,11 @@ import schemathesis
 import yaml
 from jsonschema import Draft202012Validator
 
+from docs.generator import asyncapi as sockets
+from docs.generator import openapi as rest
 from docs.generator import schemas
 from docs.generator.__main__ import texts
+from docs.generator.foreign import GatewayError
 from navietakie.domain.errors import SOCKET_ONLY, STATUS
 from navietakie.domain.message import NewMessage
 from tests.documents import ROOT, asyncapi, openapi
@@ -48,6 +51,13 @@ def at(document: dict[str, Any], reference: str) -> Any:
 @pytest.mark.parametrize("path", list(texts()), ids=lambda path: path.name)
 def test_the_documents_are_those_that_the_models_make(path: Path) -> None:
     assert path.read_text() == texts()[path], "run `make docs`"
+
+
+def test_what_the_documents_describe_is_what_the_functions_make() -> None:
+    frames = sockets.PUSHED | sockets.ANSWERS | sockets.GATEWAY
+    described = {*rest.ANSWERS, *frames.values(), *sockets.EVENTS.values(), *sockets.MESSAGE_EVENTS.values()}
+    retold = {kind for kind in described if kind.__module__.startswith("docs.")}
+    assert retold == {GatewayError}, "only what no function makes is described by the generator"
 
 
 def test_openapi_is_valid() -> None:

@@ -113,3 +113,13 @@ def test_nobody_reads_the_environment_but_the_settings() -> None:
         if path.name != "settings.py":
             assert not re.search(r"\bos\.(environ|getenv)", path.read_text()), path
             assert "getenv" not in path.read_text(), path
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "functions").rglob("*.py")), ids=name)
+def test_what_a_function_answers_sends_or_publishes_has_a_type_of_its_own(path: Path) -> None:
+    returned = {
+        node.name: ast.unparse(node.returns)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.returns is not None
+    }
+    assert not {function for function, it in returned.items() if "dict[str, Any]" in it}

@@ -74,35 +74,35 @@ DENIED = ClientError({"Error": {"Code": "AccessDeniedException"}}, "Query")
 def test_everyone_in_the_booking_gets_the_frame() -> None:
     gateway = Gateway()
     rows = Rows([connection("a"), connection("b", "driver"), connection("c")])
-    delivery = Broadcast(rows, gateway).to_booking("ride-1", FRAME, NOW)
+    outcomes = Broadcast(rows, gateway).to_booking("ride-1", FRAME, NOW)
     assert gateway.posted == [[(name, b'{"v":1,"type":"message"}') for name in "abc"]]
-    assert delivery.as_dict() == {"connections": 3, "delivered": 3, "gone": 0, "failed": 0}
-    assert (delivery.reached("driver"), delivery.reached("passenger")) == (1, 2)
+    assert outcomes.delivery() == {"connections": 3, "delivered": 3, "gone": 0, "failed": 0}
+    assert (outcomes.reached("driver"), outcomes.reached("passenger")) == (1, 2)
 
 
 def test_only_the_rows_that_are_gone_are_deleted() -> None:
     gateway = Gateway({"a": "gone", "c": "failed"})
     rows = Rows([connection("a", "driver"), connection("b"), connection("c")])
-    delivery = Broadcast(rows, gateway).to_booking("ride-1", FRAME, NOW)
+    outcomes = Broadcast(rows, gateway).to_booking("ride-1", FRAME, NOW)
     assert rows.removed == ["a"]
-    assert delivery.as_dict() == {"connections": 3, "delivered": 1, "gone": 1, "failed": 1}
-    assert [gone.connection_id for gone in delivery.gone("driver")] == ["a"]
-    assert delivery.gone("passenger") == []
+    assert outcomes.delivery() == {"connections": 3, "delivered": 1, "gone": 1, "failed": 1}
+    assert [gone.connection_id for gone in outcomes.gone("driver")] == ["a"]
+    assert outcomes.gone("passenger") == []
 
 
 @pytest.mark.parametrize("failure", [unavailable("The database"), DENIED, KeyError("sender")])
 def test_a_row_that_cannot_be_deleted_fails_nothing(failure: Exception) -> None:
     rows = Rows([connection("a"), connection("b")], undeletable=failure)
-    delivery = Broadcast(rows, Gateway({"a": "gone"})).to_booking("ride-1", FRAME, NOW)
-    assert delivery.as_dict() == {"connections": 2, "delivered": 1, "gone": 1, "failed": 0}
+    outcomes = Broadcast(rows, Gateway({"a": "gone"})).to_booking("ride-1", FRAME, NOW)
+    assert outcomes.delivery() == {"connections": 2, "delivered": 1, "gone": 1, "failed": 0}
 
 
 @pytest.mark.parametrize("failure", [unavailable("The database"), DENIED, KeyError("sender")])
 def test_connections_that_cannot_be_found_fail_nothing(failure: Exception) -> None:
     asking = connection("asking")
     gateway = Gateway()
-    delivery = Broadcast(Rows(broken=failure), gateway).to_booking("ride-1", FRAME, NOW, answers=[(asking, {"ack": 1})])
-    assert delivery.as_dict() == {"connections": 0, "delivered": 0, "gone": 0, "failed": 0, "error": "unavailable"}
+    outcomes = Broadcast(Rows(broken=failure), gateway).to_booking("ride-1", FRAME, NOW, answers=[(asking, {"ack": 1})])
+    assert outcomes.delivery() == {"connections": 0, "delivered": 0, "gone": 0, "failed": 0, "error": "unavailable"}
     assert gateway.posted == [[("asking", b'{"ack":1}')]]
 
 
@@ -110,8 +110,8 @@ def test_after_the_deadline_nobody_is_looked_up_and_the_answer_is_posted_all_the
     asking = connection("asking")
     gateway = Gateway()
     broadcast = Broadcast(Rows([asking, connection("other")]), gateway, deadline=time.monotonic())
-    delivery = broadcast.to_booking("ride-1", FRAME, NOW, answers=[(asking, {"ack": 1})])
-    assert delivery.as_dict() == {"connections": 0, "delivered": 0, "gone": 0, "failed": 0, "error": "unavailable"}
+    outcomes = broadcast.to_booking("ride-1", FRAME, NOW, answers=[(asking, {"ack": 1})])
+    assert outcomes.delivery() == {"connections": 0, "delivered": 0, "gone": 0, "failed": 0, "error": "unavailable"}
     assert gateway.posted == [[("asking", b'{"ack":1}')]]
 
 
@@ -119,10 +119,10 @@ def test_an_answer_takes_the_place_of_the_frame_and_is_not_counted() -> None:
     asking, other = connection("asking", "driver"), connection("other")
     gateway = Gateway({"asking": "gone"})
     rows = Rows([asking, other])
-    delivery = Broadcast(rows, gateway).to_booking("ride-1", FRAME, NOW, answers=[(asking, {"ack": 1})])
+    outcomes = Broadcast(rows, gateway).to_booking("ride-1", FRAME, NOW, answers=[(asking, {"ack": 1})])
     [posted] = gateway.posted
     assert [(name, json.loads(body)) for name, body in posted] == [("asking", {"ack": 1}), ("other", FRAME)]
-    assert delivery.as_dict() == {"connections": 1, "delivered": 1, "gone": 0, "failed": 0}
+    assert outcomes.delivery() == {"connections": 1, "delivered": 1, "gone": 0, "failed": 0}
     assert rows.removed == ["asking"]
 
 

@@ -896,7 +896,7 @@ def test_timers_in_any_order_and_number_end_a_call_once() -> None:
 
 def page(world: World, **query: Any) -> tuple[list[str], str | None]:
     answer = world.calling.log("test", LogQuery.parse(query), world.deadline())
-    return [call["call_id"] for call in answer["calls"]], answer["next_cursor"]
+    return [call.call_id for call in answer["calls"]], answer["next_cursor"]
 
 
 @pytest.mark.parametrize("live", [True, False])
@@ -924,9 +924,9 @@ def test_the_log_shows_how_long_it_rings_and_ends_what_is_overdue() -> None:
     world.ring()
     world.waiting.clear()
     world.passes(5)
-    assert world.calling.log("test", LogQuery(), world.deadline())["calls"][0]["ring_ms_left"] == 40_000
+    assert world.calling.log("test", LogQuery(), world.deadline())["calls"][0].ring_ms_left == 40_000
     world.passes(60)
-    assert world.calling.log("test", LogQuery(), world.deadline())["calls"][0]["end_reason"] == "no_answer"
+    assert world.calling.log("test", LogQuery(), world.deadline())["calls"][0].end_reason == "no_answer"
     world.check_log("no_answer")
 
 

@@ -1,16 +1,27 @@
 """Frames keep within what API Gateway carries."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from navietakie.aws.tables.connections import Connection
 from navietakie.domain import frames
 from navietakie.domain.errors import Refusal
 from navietakie.domain.message import Message
+from navietakie.doors.requests import SocketRequest
 
-ENVELOPE = frames.frame("sync", "b" * 64, "2026-03-01T10:00:00.000000Z", id="i" * 64, messages=[], epoch="e" * 32)
+ENVELOPE: dict[str, Any] = {
+    "v": 1,
+    "type": "sync",
+    "booking_code": "b" * 64,
+    "ts": "2026-03-01T10:00:00.000000Z",
+    "id": "i" * 64,
+    "messages": [],
+    "epoch": "e" * 32,
+}
 
 
 def message(text: str, seq: int = 1) -> Message:
@@ -31,7 +42,7 @@ def test_packed_frames_hold_every_message_in_order_and_keep_within_32_kb(texts: 
     parts = list(frames.pack(messages, ENVELOPE))
     assert [each for part in parts for each in part] == messages
     for part in parts:
-        body = frames.encode(ENVELOPE | {"messages": [each.model_dump() for each in part]})
+        body = frames.encode(ENVELOPE | {"messages": part})
         assert len(body) <= frames.FRAME_BYTES
 
 
@@ -40,16 +51,24 @@ def test_the_largest_message_fits_a_sync_frame() -> None:
     largest = message(text)
     frames.check_size(frames.message_frame(largest), "message")
     (part,) = frames.pack([largest], ENVELOPE)
-    assert len(frames.encode(ENVELOPE | {"messages": [part[0].model_dump()]})) <= frames.FRAME_BYTES
+    assert len(frames.encode(ENVELOPE | {"messages": part})) <= frames.FRAME_BYTES
 
 
 def test_frames_are_unescaped_utf_8_without_spaces() -> None:
     assert frames.encode({"a": "ü🚕", "b": 1}) == '{"a":"ü🚕","b":1}'.encode()
 
 
-def test_an_answer_repeats_the_id_and_a_push_has_none() -> None:
-    assert frames.frame("ack", "b", "t", id="7")["id"] == "7"
-    assert "id" not in frames.frame("message", "b", "t")
+def test_models_are_written_as_their_fields_and_nothing_else_that_is_no_json() -> None:
+    assert json.loads(frames.encode({"message": message("Hello")}))["message"] == message("Hello").model_dump()
+    with pytest.raises(TypeError, match="object is not JSON"):
+        frames.encode({"message": object()})
+
+
+@pytest.mark.parametrize(("id", "repeated"), [("7", {"id": "7"}), (None, {})])
+def test_a_reply_repeats_the_id_of_the_frame_that_it_answers(id: str | None, repeated: dict[str, str]) -> None:
+    own = Connection("c1", "ride-1", "driver", "2026-03-01T10:00:00.000000Z", 0)
+    request = SocketRequest(own, {}, id, 1_000_000, 0.0, {})
+    assert request.addressed() == {"booking_code": "ride-1", "ts": "1970-01-01T00:00:01.000000Z", **repeated}
 
 
 def test_an_error_frame_has_an_id_even_if_it_is_none() -> None:

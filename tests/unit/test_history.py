@@ -68,7 +68,7 @@ def walk(store: Counting, **query: Any) -> tuple[list[int], int]:
         store.asked_for.clear()
         body = read(store, **query, **({"cursor": cursor} if cursor else {}))
         assert len(store.asked_for) == 1
-        found += [message["seq"] for message in body["messages"]]
+        found += [message.seq for message in body["messages"]]
         cursor, pages = body["next_cursor"], pages + 1
     return found, pages
 
@@ -76,7 +76,7 @@ def walk(store: Counting, **query: Any) -> tuple[list[int], int]:
 def test_a_filter_that_matches_few_fills_its_page_within_1_mb() -> None:
     store = filled(3_000, passenger_every=100)
     body = read(store, sender="passenger", limit=20)
-    assert [message["seq"] for message in body["messages"]] == list(range(3_000, 1_000, -100))
+    assert [message.seq for message in body["messages"]] == list(range(3_000, 1_000, -100))
     assert body["next_cursor"]
     assert store.asked_for == [None]
 
@@ -109,7 +109,7 @@ def test_a_page_may_be_empty_after_1_mb_and_the_cursor_goes_on() -> None:
 
 def test_a_page_is_filled_past_what_has_expired_and_was_not_swept_yet() -> None:
     store = filled(300, expired=250)
-    assert [message["seq"] for message in read(store, order="asc", limit=20)["messages"]] == list(range(251, 271))
+    assert [message.seq for message in read(store, order="asc", limit=20)["messages"]] == list(range(251, 271))
     assert store.asked_for == [21, None]
 
 
@@ -132,7 +132,7 @@ def test_pages_cover_the_history_once_whatever_their_size(order: str, limit: int
                 more = {"cursor": cursor} if cursor else {}
                 body = read(store, cache, order=order, limit=limit, sender=senders, **more)
                 assert len(body["messages"]) <= limit
-                found += [message["seq"] for message in body["messages"]]
+                found += [message.seq for message in body["messages"]]
                 cursor = body["next_cursor"]
                 if cursor is None:
                     break

@@ -31,7 +31,14 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> Generator[Peer]:
 
 
 def ring(event_id: str) -> None:
-    publishing.publish("call.ringing", "ride-1", 0, event_id=event_id)
+    publishing.publish(
+        {
+            "event_id": event_id,
+            "type": "booking.closed",
+            "booking_code": "ride-1",
+            "timestamp": "2026-03-01T10:00:00.000000Z",
+        }
+    )
 
 
 @pytest.mark.parametrize("behaviour", [hang_up, reset, answer(400, THROTTLED), answer(503)])

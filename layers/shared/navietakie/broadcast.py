@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, NotRequired, Protocol, TypedDict
 
 from navietakie.aws import clients
 from navietakie.aws.tables.connections import Connection
@@ -24,30 +24,45 @@ class Rows(Protocol):
     def remove_gone(self, connection: Connection, now: int) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What became of a broadcast. `complete` is False where the connections could not be looked up."""
+class Delivery(TypedDict):
+    """What became of the broadcast; the message is stored whatever it says."""
 
-    outcomes: list[tuple[Connection, Outcome]] = field(default_factory=list[tuple[Connection, Outcome]])
+    connections: int
+    delivered: int
+    gone: int
+    failed: int
+    error: NotRequired[Literal["unavailable"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What became of each post of a broadcast. `complete` is False where the connections could not be looked up."""
+
+    posts: list[tuple[Connection, Outcome]] = field(default_factory=list[tuple[Connection, Outcome]])
     complete: bool = True
 
     def of(self, outcome: Outcome) -> int:
         """How many connections ended so."""
-        return sum(1 for _, each in self.outcomes if each == outcome)
+        return sum(1 for _, each in self.posts if each == outcome)
 
     def reached(self, sender: Sender) -> int:
         """How many present connections of `sender` took the frame: one that is away takes it, and shows nobody."""
-        taken = (connection for connection, each in self.outcomes if each == "delivered" and not connection.away)
+        taken = (connection for connection, each in self.posts if each == "delivered" and not connection.away)
         return sum(1 for connection in taken if connection.sender == sender)
 
     def gone(self, sender: Sender) -> list[Connection]:
         """The connections of `sender` that turned out to be gone."""
-        return [connection for connection, each in self.outcomes if each == "gone" and connection.sender == sender]
+        return [connection for connection, each in self.posts if each == "gone" and connection.sender == sender]
 
-    def as_dict(self) -> dict[str, int | str]:
+    def delivery(self) -> Delivery:
         """The `delivery` of an answer."""
-        counts = {"delivered": self.of("delivered"), "gone": self.of("gone"), "failed": self.of("failed")}
-        return {"connections": len(self.outcomes), **counts, **({} if self.complete else {"error": "unavailable"})}
+        counts: Delivery = {
+            "connections": len(self.posts),
+            "delivered": self.of("delivered"),
+            "gone": self.of("gone"),
+            "failed": self.of("failed"),
+        }
+        return counts if self.complete else {**counts, "error": "unavailable"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +85,13 @@ class Broadcast:
         to: Callable[[Connection], bool] = lambda _: True,
         answers: Iterable[tuple[Connection, Frame]] = (),
         rights: Rights | None = None,
-    ) -> Delivery:
+    ) -> Outcomes:
         """Posts `frame` to every connection of the booking that `to` accepts, and `answers` along with it.
 
         Who has read the head passes its `rights`: what is revoked gets nothing.
 
         Never raises: what was stored before stays stored. `answers` go to their own connections (and only they do),
-        and are not part of the Delivery.
+        and are not part of the Outcomes.
         """
         direct = list(answers)
         excluded = {connection.connection_id for connection, _ in direct}
@@ -97,13 +112,13 @@ class Broadcast:
         body = encode(frame)
         posts = [(connection.connection_id, encode(answer)) for connection, answer in direct]
         posts += [(connection.connection_id, body) for connection in receivers]
-        outcomes = self.poster.post(posts)
-        self._delete_gone([connection for connection, _ in direct] + receivers, outcomes, now)
-        delivery = Delivery(list(zip(receivers, outcomes[len(direct) :], strict=True)), complete)
-        count("Deliveries", delivery.of("delivered"))
-        count("DeliveriesGone", delivery.of("gone"))
-        count("DeliveriesFailed", delivery.of("failed"))
-        return delivery
+        answered = self.poster.post(posts)
+        self._delete_gone([connection for connection, _ in direct] + receivers, answered, now)
+        outcomes = Outcomes(list(zip(receivers, answered[len(direct) :], strict=True)), complete)
+        count("Deliveries", outcomes.of("delivered"))
+        count("DeliveriesGone", outcomes.of("gone"))
+        count("DeliveriesFailed", outcomes.of("failed"))
+        return outcomes
 
     def to_connections(self, connections: Sequence[Connection], frame: Frame, now: int) -> list[Outcome]:
         """Posts `frame` to these connections; one outcome each, in order. Never raises."""

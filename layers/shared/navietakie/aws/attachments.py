@@ -7,7 +7,7 @@ day. The first message that names an attachment copies it to `kept/`, which is n
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -35,6 +35,13 @@ class StoredObject:
     sender: str | None
 
 
+class Form(TypedDict):
+    """What an attachment is uploaded with: S3's presigned POST."""
+
+    url: str
+    fields: dict[str, str]
+
+
 class Attachments:
     """The objects of one bucket. Every method may raise the Refusal `unavailable`.
 
@@ -48,18 +55,17 @@ class Attachments:
 
     def form(
         self, booking_code: str, sender: Sender, id: str, content_type: str, *, most_bytes: int, seconds: int
-    ) -> dict[str, Any]:
-        """`url` and `fields` of a form that uploads this attachment, of this type and 1 to `most_bytes` bytes."""
+    ) -> Form:
+        """A form that uploads this attachment, of this type and 1 to `most_bytes` bytes."""
         with translated():
-            return dict(
-                self._signer.generate_presigned_post(
-                    self._bucket,
-                    upload_key(booking_code, sender, id),
-                    Fields={"Content-Type": content_type},
-                    Conditions=[{"Content-Type": content_type}, ["content-length-range", 1, most_bytes]],
-                    ExpiresIn=seconds,
-                )
+            made = self._signer.generate_presigned_post(
+                self._bucket,
+                upload_key(booking_code, sender, id),
+                Fields={"Content-Type": content_type},
+                Conditions=[{"Content-Type": content_type}, ["content-length-range", 1, most_bytes]],
+                ExpiresIn=seconds,
             )
+        return {"url": made["url"], "fields": made["fields"]}
 
     def uploaded(self, booking_code: str, sender: Sender, id: str) -> StoredObject | None:
         """What `sender` has uploaded under this id; None where there is nothing."""

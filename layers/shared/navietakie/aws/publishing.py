@@ -1,45 +1,41 @@
 """Events for the company's other systems, on an SNS topic: ids and roles, never a message's text."""
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from navietakie import settings
 from navietakie.aws import clients
-from navietakie.domain import instants
-from navietakie.domain.message import Side
 from navietakie.observability import count, logger
 from navietakie.warm import kept
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
 
-EventType = Literal["call.ringing", "call.ended", "message.undelivered", "booking.closed"]
+ATTRIBUTES: Final = ("type", "to")
+"""Fields of an event that subscribers can filter by: what it is, and the side that it is meant for, if any."""
 
 
-def publish(
-    type: EventType, booking_code: str, now: int, *, event_id: str, to: Side | None = None, **fields: Any
-) -> None:
-    """Publishes an event. `event_id` is the same however often it is published: consumers drop repeats by it.
+class Published(TypedDict):
+    """What all events have, beside their `type`."""
 
-    `to` is the side that it is meant for, if any: a push service filters by it, as by the type.
+    event_id: str
+    booking_code: str
+    timestamp: str
+
+
+def publish(event: Published) -> None:
+    """Publishes an event. Its `event_id` is the same however often it is published: consumers drop repeats by it.
 
     Tried twice, within 3 s. Never raises: what it reports has happened either way.
     """
+    attributes = {name: str(value) for name, value in event.items() if name in ATTRIBUTES}
     topic = settings.optional("EVENTS_TOPIC_ARN")
     if not topic:
-        logger.warning("an event was not published: EVENTS_TOPIC_ARN is not set", extra={"event_type": type})
+        what = {"event_type": attributes.get("type")}
+        logger.warning("an event was not published: EVENTS_TOPIC_ARN is not set", extra=what)
         return
-    event = {
-        "event_id": event_id,
-        "type": type,
-        "booking_code": booking_code,
-        "timestamp": instants.to_text(now),
-        **({"to": to} if to else {}),
-        **fields,
-    }
-    attributes = {"type": type, **({"to": to} if to else {})}
     try:
         _client().publish(
             TopicArn=topic,
@@ -49,7 +45,8 @@ def publish(
             },
         )
     except (ClientError, BotoCoreError):
-        logger.warning("an event was not published", extra={"event_type": type, "booking_code": booking_code})
+        what = {"event_type": attributes.get("type"), "booking_code": event["booking_code"]}
+        logger.warning("an event was not published", extra=what)
         count("EventsFailed")
 
 

@@ -6,15 +6,29 @@ clock and the ids are arguments.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypedDict
 
 from navietakie.domain import instants
-from navietakie.domain.message import SIDES, Message, NewMessage, Sender, Side
+from navietakie.domain.message import Message, NewMessage, Sender, Side
 from navietakie.domain.orders import Rights, order_in
 from navietakie.domain.rate_limit import RateLimit
 
 ReceiptKind = Literal["delivered", "read"]
-Receipts = dict[Side, dict[ReceiptKind, int]]
+
+
+class Receipt(TypedDict):
+    """How far one side has got."""
+
+    delivered: int
+    read: int
+
+
+class Receipts(TypedDict):
+    """How far both sides have got."""
+
+    driver: Receipt
+    passenger: Receipt
+
 
 TOLD_AGAIN = 60 * instants.SECOND
 """How long a repeat is told to all again: whoever did it first may have died before. Later its sender alone hears."""
@@ -44,15 +58,11 @@ class Head:
     @property
     def receipts(self) -> Receipts:
         """Per side the last sequence delivered and read; who has read a message has got it."""
-        return {
-            side: {
-                "delivered": max(
-                    self.receipt_seqs.get(f"{side}_delivered", 0), self.receipt_seqs.get(f"{side}_read", 0)
-                ),
-                "read": self.receipt_seqs.get(f"{side}_read", 0),
-            }
-            for side in SIDES
-        }
+        return {"driver": self._receipt("driver"), "passenger": self._receipt("passenger")}
+
+    def _receipt(self, side: Side) -> Receipt:
+        read = self.receipt_seqs.get(f"{side}_read", 0)
+        return {"delivered": max(self.receipt_seqs.get(f"{side}_delivered", 0), read), "read": read}
 
 
 def next_timestamp(head: Head, now: int) -> str:

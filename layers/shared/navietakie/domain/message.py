@@ -30,6 +30,18 @@ SIDES: Final[tuple[Side, Side]] = ("driver", "passenger")
 PARTICIPANTS: Final[tuple[Participant, ...]] = (*SIDES, "agent")
 METADATA_BYTES: Final = 4 * 1024
 ATTACHMENT_ID: Final = re.compile(r"[0-9a-f]{32}")
+ContentType = Literal[
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "image/heic",
+    "audio/mpeg",
+    "audio/mp4",
+    "audio/aac",
+    "audio/ogg",
+    "audio/webm",
+]
+"""What an attachment may be."""
 
 BookingCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 ClientId = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,64}$")]

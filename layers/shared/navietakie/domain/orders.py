@@ -7,7 +7,7 @@ kept on the head, move with the message that changes them, and are read from the
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, cast, get_args
+from typing import Final, Literal, TypedDict, cast, get_args
 
 from navietakie.domain import instants
 from navietakie.domain.errors import Refusal, invalid
@@ -25,6 +25,13 @@ REDACTED: Final = "message_redacted"
 """The event by which the server says that a message was redacted."""
 
 
+class BookingState(TypedDict):
+    """What the company has ordered for the booking."""
+
+    closed_at: str | None
+    muted: list[Side]
+
+
 @dataclass(frozen=True, slots=True)
 class Rights:
     """What the orders so far leave a booking's parties."""
@@ -36,7 +43,7 @@ class Rights:
     """Whose tokens are revoked, and when that was ordered last."""
 
     @property
-    def booking(self) -> dict[str, Any]:
+    def booking(self) -> BookingState:
         """What clients are told: the newest messages may not hold the order."""
         return {"closed_at": self.closed_at, "muted": [side for side in SIDES if side in self.muted]}
 

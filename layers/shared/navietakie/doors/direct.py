@@ -1,7 +1,8 @@
 """Direct invocation: `aws lambda invoke` with a plain payload. IAM guards this door, so it asks for no token."""
 
+import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
 
 from navietakie.domain.errors import invalid
 from navietakie.domain.frames import encode
@@ -12,9 +13,14 @@ from navietakie.doors.requests import Request
 from navietakie.doors.rest import Route, error_body
 
 
-def respond(
-    routes: Mapping[str, Route], event: LambdaEvent, now: int, deadline: float, request_id: str
-) -> dict[str, Any]:
+class Answer(TypedDict):
+    """What the function returns to whoever invoked it."""
+
+    statusCode: int
+    body: object
+
+
+def respond(routes: Mapping[str, Route], event: LambdaEvent, now: int, deadline: float, request_id: str) -> Answer:
     try:
         refuse_depth(event)
         fields = json_object(encode(event).decode())
@@ -27,4 +33,4 @@ def respond(
     except Exception as error:
         refusal = refusal_of(error)
         status, body = refusal.status, error_body(refusal, request_id)
-    return {"statusCode": status, "body": body}
+    return {"statusCode": status, "body": json.loads(encode(body))}  # Lambda's own encoder knows no models

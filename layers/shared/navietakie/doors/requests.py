@@ -11,7 +11,7 @@ from navietakie.aws.tables.connections import Connection, connections
 from navietakie.broadcast import Broadcast
 from navietakie.domain import instants
 from navietakie.domain.errors import Refusal, invalid
-from navietakie.domain.frames import Frame, frame
+from navietakie.domain.frames import Addressed
 from navietakie.domain.message import BookingCode, Fields, Label, Sender
 from navietakie.domain.orders import NO_TOKEN, Rights
 from navietakie.doors.identity import Identity
@@ -108,9 +108,10 @@ class SocketRequest:
         """The way to the booking's connections."""
         return broadcast(self.event, self.deadline)
 
-    def reply(self, type: str, **fields: Any) -> Frame:
-        """A frame that answers this one."""
-        return frame(type, self.connection.booking_code, instants.to_text(self.now), id=self.id, **fields)
+    def addressed(self) -> Addressed:
+        """What every reply to this frame has."""
+        to: Addressed = {"booking_code": self.connection.booking_code, "ts": instants.to_text(self.now)}
+        return to if self.id is None else {**to, "id": self.id}
 
 
 def broadcast(event: LambdaEvent, deadline: float = math.inf) -> Broadcast:

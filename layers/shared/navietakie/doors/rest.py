@@ -2,10 +2,10 @@
 
 import base64
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from navietakie import settings
-from navietakie.domain.errors import Refusal, invalid
+from navietakie.domain.errors import Code, Refusal, invalid
 from navietakie.domain.frames import encode
 from navietakie.domain.parsing import NAME_CHARACTERS, json_object
 from navietakie.doors import identity
@@ -14,9 +14,32 @@ from navietakie.doors.failures import refusal_of
 from navietakie.doors.lambda_event import LambdaEvent, headers_of, query_of
 from navietakie.doors.requests import Request
 
-Response = tuple[int, Mapping[str, Any]]
-"""An HTTP status and the body."""
+Response = tuple[int, Mapping[str, object]]
+"""An HTTP status and the body: JSON, but for models, which are written as their fields. Each route names its own."""
 Route = Callable[[Request], Response]
+
+
+class Problem(TypedDict):
+    """Why a request was refused."""
+
+    code: Code
+    message: str
+    details: dict[str, Any]
+    request_id: str
+
+
+class Error(TypedDict):
+    """A refused request."""
+
+    error: Problem
+
+
+class GatewayResponse(TypedDict):
+    """What the function returns to API Gateway."""
+
+    statusCode: int
+    headers: dict[str, str]
+    body: str
 
 
 def route_of(event: LambdaEvent, routes: Iterable[str]) -> str:
@@ -36,7 +59,7 @@ def respond(
     now: int,
     deadline: float,
     request_id: str,
-) -> dict[str, Any]:
+) -> GatewayResponse:
     headers: dict[str, str] = {}
     extra: dict[str, str] = {}
     try:
@@ -100,11 +123,11 @@ def _cors(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _response(
     status: int,
-    body: Mapping[str, Any] | None,
+    body: Mapping[str, object] | None,
     headers: Mapping[str, str],
     request_id: str,
     extra: Mapping[str, str],
-) -> dict[str, Any]:
+) -> GatewayResponse:
     """What the function returns: the answer to a request with these `headers`, with `extra` ones of its own."""
     return {
         "statusCode": status,
@@ -122,7 +145,7 @@ def _response(
     }
 
 
-def error_body(refusal: Refusal, request_id: str) -> dict[str, Any]:
+def error_body(refusal: Refusal, request_id: str) -> Error:
     """The body of an error, by REST and by direct invocation; the latter has no header to say how long to wait."""
     wait = {} if refusal.retry_after_ms is None else {"retry_after_ms": refusal.retry_after_ms}
     return {

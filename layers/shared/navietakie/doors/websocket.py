@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, NotRequired, TypedDict, cast
 
 from navietakie.aws.tables.connections import Connection, connections
 from navietakie.domain import instants
@@ -22,7 +22,16 @@ SENT_BYTES: Final = 128 * 1024
 """API Gateway lets in no longer message over a WebSocket (its quotas)."""
 
 SocketRoute = Callable[[SocketRequest], None]
-LifecycleRoute = Callable[[LambdaEvent, int], Mapping[str, Any]]
+
+
+class Handshake(TypedDict):
+    """What API Gateway is told of a `$connect` or a `$disconnect`."""
+
+    statusCode: int
+    headers: NotRequired[dict[str, str]]
+
+
+LifecycleRoute = Callable[[LambdaEvent, int], Handshake]
 """Takes the whole event and the time: for `$connect` and `$disconnect`."""
 
 
@@ -74,10 +83,10 @@ def _read(event: LambdaEvent) -> tuple[_Envelope, dict[str, Any]]:
     return _Envelope.parse(fields), fields
 
 
-def respond_lifecycle(handle: LifecycleRoute, event: LambdaEvent, now: int) -> tuple[dict[str, Any], str]:
+def respond_lifecycle(handle: LifecycleRoute, event: LambdaEvent, now: int) -> tuple[Handshake, str]:
     """API Gateway shows a client the status of a refused `$connect`, and nothing of its body."""
     try:
-        answer = dict(handle(event, now))
+        answer = handle(event, now)
         return answer, str(answer["statusCode"])
     except Exception as error:
         refusal = refusal_of(error)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, TypedDict, cast, get_args
 
 from navietakie import settings
 from navietakie.aws.tables import dynamo, keys
@@ -10,7 +10,7 @@ from navietakie.aws.tables.dynamo import ConditionFailed, Contended, translated
 from navietakie.aws.tables.keys import Item
 from navietakie.domain import instants
 from navietakie.domain.errors import unavailable
-from navietakie.domain.message import PARTICIPANTS, Participant, Sender
+from navietakie.domain.message import Sender
 from navietakie.domain.orders import Rights
 from navietakie.observability import logger
 
@@ -76,7 +76,15 @@ def without_revoked(connections: Iterable[Connection], rights: Rights) -> list[C
     return [connection for connection in connections if not connection.revoked(rights)]
 
 
-def presence(connections: Iterable[Connection], own: Connection | None = None) -> dict[Participant, bool]:
+class Presence(TypedDict):
+    """Who has a present connection: one whose app is not in the background."""
+
+    driver: bool
+    passenger: bool
+    agent: bool
+
+
+def presence(connections: Iterable[Connection], own: Connection | None = None) -> Presence:
     """Who has a present connection; `system` is never seen.
 
     `own` counts as it is given: the index may show an older state of it.
@@ -85,7 +93,7 @@ def presence(connections: Iterable[Connection], own: Connection | None = None) -
     if own is not None:
         known[own.connection_id] = own
     here = {connection.sender for connection in known.values() if not connection.away}
-    return {role: role in here for role in PARTICIPANTS}
+    return {"driver": "driver" in here, "passenger": "passenger" in here, "agent": "agent" in here}
 
 
 class Connections:
