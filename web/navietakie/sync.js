@@ -10,6 +10,10 @@ const PONG_MS = 10_000;
 const DOUBT_MS = 2_000;
 /** How long frames that carry the head may stand in for pings: a pong tells of calls and presence too. */
 const UNPINGED_MS = 240_000;
+/** A sync costs 8 units at the server's damper, which forgets 5 a second: so long it remembers one. */
+const COST_MS = 1_600;
+/** So much it may have to remember before the next sync waits: nine tenths of the 400 units that it admits. */
+const OWED_MS = 72_000;
 
 /**
  * Keeps a timeline in step with the server: asks for what is missing when the line opens, when a hole shows (pushes may
@@ -33,6 +37,8 @@ export class Sync {
   #pongAt = null;
   #doubt;
   #fruitless = 0;
+  /** When the damper will have forgotten the syncs so far. */
+  #forgottenAt = 0;
 
   /**
    * @param {import('./timeline.js').Timeline} timeline
@@ -109,6 +115,7 @@ export class Sync {
     const after = this.#timeline.cursor;
     if (!send({ action: 'sync', id, after })) return;
     const since = clock.now();
+    this.#forgottenAt = Math.max(this.#forgottenAt, since) + COST_MS;
     this.#asked = { id, after, since, parts: new Set(), size: null, again: false, rest: false, messages: 0 };
     this.#await();
   }
@@ -205,8 +212,10 @@ export class Sync {
     this.#asked = null;
     this.#fruitless = messages || !this.#timeline.hole ? 0 : this.#fruitless + 1;
     synced({ messages, ms: clock.now() - since });
-    if (again || (rest && after && after !== this.#timeline.cursor)) this.ask();
-    else this.look();
+    const early = this.#forgottenAt - OWED_MS - clock.now();
+    if (!again && !(rest && after && after !== this.#timeline.cursor)) this.look();
+    else if (early > 0) this.#again(Math.min(early, COST_MS)); // the clock may have been put back
+    else this.ask();
   }
 
   /** Starts over if a frame is of another history, and says whether it is. */

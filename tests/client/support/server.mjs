@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
 const FIRST_PAGE = 50;
-const FRAME_MESSAGES = 10;
 const SYNC_FRAMES = 8;
 const RING_MS = 45_000;
 
@@ -22,6 +21,8 @@ export class FakeServer {
   refuse = () => null;
   /** Whether a frame to a client is lost. */
   loses = () => false;
+  /** How many messages fit a `sync` frame. */
+  frameMessages = 10;
   /** Whether `sync` frames have their `part`. */
   numbersParts = true;
   /** Milliseconds that a frame takes, either way; it is given those that go to a client. */
@@ -124,8 +125,8 @@ export class FakeServer {
       after === undefined ? this.messages.slice(-FIRST_PAGE) : this.messages.filter((each) => each.timestamp > after);
     const head = this.head();
     const parts = [];
-    for (let at = 0; at < missed.length || !parts.length; at += FRAME_MESSAGES) {
-      parts.push(missed.slice(at, at + FRAME_MESSAGES));
+    for (let at = 0; at < missed.length || !parts.length; at += this.frameMessages) {
+      parts.push(missed.slice(at, at + this.frameMessages));
     }
     const whole = parts.length <= SYNC_FRAMES;
     parts.length = Math.min(parts.length, SYNC_FRAMES);
