@@ -109,15 +109,47 @@ test('a voice note needs no text, and its type no parameters', async () => {
   assert.deepEqual(texts(world.server.messages), ['']);
 });
 
-test('an upload that fails sends nothing', async () => {
-  const { world, driver } = await pair();
-  world.server.restRefusal = { status: 403 };
-  const failed = assert.rejects(driver.chat.attach(new Blob(['1'], { type: 'image/png' })), { code: 'upload' });
+/** A driver whose uploads end one after the other with these answers of the storage; null for one that is lost. */
+function uploading(answers) {
+  const world = new World();
+  const posts = [];
+  const storage = async (url, options) => {
+    if (options.method !== 'POST') return world.server.fetch(url, options);
+    posts.push(options.body.get('key'));
+    const status = answers.shift();
+    if (status === null) throw new TypeError('fetch failed');
+    return { ok: status < 300, status };
+  };
+  const { chat } = world.device('driver', { fetch: storage });
+  const photo = new Blob(['1'], { type: 'image/png' });
+  return { world, chat, posts, photo };
+}
+
+test('an upload that is lost on its way is made again by the same form, and its message sent once', async () => {
+  const { world, chat, posts, photo } = uploading([null, 503, 429, null, 204]);
   await world.pass(1_000);
-  await failed;
-  assert.deepEqual(world.server.messages, []);
-  assert.deepEqual(driver.chat.outbox, []);
+  const sent = chat.attach(photo, 'The parcel');
+  await world.pass(20_000);
+  assert.equal((await sent).seq, 1);
+  assert.deepEqual([posts.length, new Set(posts).size, handled(world, 'attach').length], [5, 1, 1]);
+  assert.deepEqual(texts(world.server.messages), ['The parcel']);
 });
+
+for (const [what, answers, status] of [
+  ['is refused', [403], 403],
+  ['is lost five times', [null, null, 500, 500, null], null],
+  ['finds a storage that stays busy', [503, 503, 503, 503, 503], 503],
+]) {
+  test(`an upload that ${what} says so and sends nothing`, async () => {
+    const { world, chat, posts, photo } = uploading([...answers]);
+    await world.pass(1_000);
+    const failed = assert.rejects(chat.attach(photo), { code: 'upload', retryable: true, status });
+    await world.pass(20_000);
+    await failed;
+    assert.equal(posts.length, answers.length);
+    assert.deepEqual([world.server.messages, chat.outbox], [[], []]);
+  });
+}
 
 test('the address of an attachment is asked for once in ten minutes, and again after a failure', async () => {
   const { world, driver } = await pair();

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { endInWords, messageInWords } from '../../web/console/texts.js';
 
@@ -28,4 +29,14 @@ test('the call log, which has a title, tells the reason to both sides', () => {
 test('what is written about calls is shown as it was written', () => {
   const message = { message: 'Missed call', message_type: 'text', metadata: { end_reason: 'no_answer' } };
   assert.equal(messageInWords(message, 'driver'), 'Missed call');
+});
+
+test('the protocol tells every field of metadata that the console reads', () => {
+  const folder = new URL('../../web/console/', import.meta.url);
+  const code = readdirSync(folder).map((name) => readFileSync(new URL(name, folder), 'utf8'));
+  const read = code.join('').matchAll(/metadata\??\.(\w+)(?:\??\.(\w+))?/g);
+  const page = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
+  const fields = new Set([...read].flatMap(([, outer, inner]) => [outer, inner]).filter(Boolean));
+  assert.ok(fields.size > 5);
+  assert.deepEqual([...fields].filter((field) => !new RegExp(`[\`"]${field}[\`"]`).test(page)), []);
 });

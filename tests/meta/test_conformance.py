@@ -14,8 +14,6 @@ FOLDER = ROOT / "docs" / "conformance"
 FILES = sorted(FOLDER.glob("*.yaml"))
 PAGE = (FOLDER / "README.md").read_text()
 STRANGE = "what a later server says is not understood, and does no harm"
-COMING = {"client's away"}
-"""Frames that the functions do not take yet. They leave this list with it."""
 SCENARIOS = [(file.stem, scenario) for file in FILES for scenario in yaml.safe_load(file.read_text())]
 
 
@@ -52,8 +50,8 @@ def frames(scenario: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 def test_a_scenarios_frames_have_only_fields_of_the_protocol(scenario: dict[str, Any]) -> None:
     known = schemas()
     for kind, frame in frames(scenario):
-        if scenario["name"] != STRANGE and kind not in COMING - set(known):
-            assert set(frame) <= known[kind] | (set() if "client's away" in known else {"away"}), kind
+        if scenario["name"] != STRANGE:
+            assert set(frame) <= known[kind], kind
 
 
 def test_no_key_is_taken_for_a_boolean() -> None:

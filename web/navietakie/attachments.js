@@ -1,7 +1,8 @@
-import { within } from './clock.js';
+import { backoff, within } from './clock.js';
 import { fault } from './errors.js';
 
 const UPLOAD_MS = 120_000;
+const TRIES = 5;
 /** An address works for 15 minutes. */
 const URL_MS = 600_000;
 
@@ -14,7 +15,10 @@ export class Attachments {
     this.#options = options;
   }
 
-  /** Uploads a file. Resolves with `{id, content_type, bytes}`; rejects with what the server says, or `upload`. */
+  /**
+   * Uploads a file. Resolves with `{id, content_type, bytes}`; rejects with what the server says, or `upload`. What is lost
+   * on its way, or comes to a busy storage, is uploaded again by the same form, five times in about ten seconds.
+   */
   async upload(file) {
     const { requests, fetch, FormData, clock } = this.#options;
     const content_type = String(file.type).split(';')[0];
@@ -22,13 +26,14 @@ export class Attachments {
     const form = new FormData();
     for (const [name, value] of Object.entries(upload.fields)) form.append(name, value);
     form.append('file', file); // S3 reads no field after it
-    try {
-      const { ok, status } = await within(UPLOAD_MS, clock, fetch(upload.url, { method: 'POST', body: form }));
-      if (!ok) throw new Error(`The storage answered ${status}`);
-    } catch ({ message }) {
-      throw fault('upload', message, { retryable: true });
+    for (let tries = 1; ; tries += 1) {
+      const posted = within(UPLOAD_MS, clock, fetch(upload.url, { method: 'POST', body: form }));
+      const { ok, status, message = `The storage answered ${status}` } = await posted.catch((error) => error);
+      if (ok) return attachment;
+      const passing = status === undefined || status === 429 || status >= 500;
+      if (!passing || tries === TRIES) throw fault('upload', message, { retryable: true, status });
+      await new Promise((go) => clock.setTimeout(go, backoff(tries, clock)));
     }
-    return attachment;
   }
 
   /** Resolves with an address of an attachment, fresh enough to be used now. */
