@@ -144,10 +144,11 @@ def page() -> str:
     waiting = 0.5 * 0.01 * GB_SECOND
     return f"""# What it costs
 
-Written by `make bench ONLY=cost` from the requests that [a test counts](../tests/integration/test_requests.py) and the
-list prices of us-east-1 (on demand, no free tier; AWS's pricing pages of DynamoDB, API Gateway, Lambda, SQS and SNS,
-end of 2025: look them up again before you plan with them). Dollars per million. Logs, data transfer and the storage of
-the tables are not in it; a function is taken to run 50 ms with 512 MB.
+Written by `make bench ONLY=cost` from the requests that [a test counts](../tests/integration/test_requests.py)
+and the list prices of us-east-1 (on demand, no free tier; AWS's pricing pages of DynamoDB, API Gateway, Lambda,
+SQS and SNS, end of 2025: look them up again before you plan with them). Prices are in dollars per million. They
+do not include logs, data transfer and the storage of the tables. A function is assumed to run 50 ms with 512
+MB.
 
 ## A message of up to 700 bytes to two connections, its requests alone
 
@@ -155,8 +156,8 @@ the tables are not in it; a function is taken to run 50 ms with 512 MB.
 | --- | ---: | ---: |
 {beside}
 
-The goal is 1.9 times the unsafe design, without a key. The transaction is what order costs: a write in one is billed
-twice, and there are two of them. With a key there are three: the marker is what exactly once costs.
+The goal is 1.9 times the unsafe design, without a key. Order costs the transaction: a write in a transaction is
+billed twice, and there are two writes. Exactly once costs the marker: with a key there are three writes.
 
 ## Everything together
 
@@ -186,29 +187,32 @@ twice, and there are two of them. With a key there are three: the marker is what
 | --- | ---: |
 {whole}
 
-The upload is one more write of S3, and a read by its address one more read. Most of a photo's price is its way out of
-AWS ({GB_OUT:.2f} $ a GB) and its {KEPT_MONTHS} months in the bucket ({GB_MONTH:.3f} $ a GB and month).
+The upload is one more write to S3, and a read by the address is one more read. Most of a photo's price is the
+data transfer out of AWS ({GB_OUT:.2f} $ a GB) and its {KEPT_MONTHS} months in the bucket ({GB_MONTH:.3f} $ a GB
+and month).
 
 ## What is switched on
 
-All of this is off by default, and costs nothing then: the requests above are counted with all of it off.
+All of this is off by default and then costs nothing: the requests above are counted with all of it off.
 
 | | requests | $ requests |
 | --- | --- | ---: |
 {switched_on}
 
-**A hook** is one invocation of a function of yours, whose duration is on top; with an id a GetItem more looks for a
-repeat first. The message waits for it, and so does the function that sends it: each 10 ms are {waiting:.2f} $ per
-million messages with 512 MB. What it took is in the line `served`, `hook.elapsed_ms`: on the embedded AWS 54 to 76 ms
-for [the sample](samples/message_hook.py) when it is warm, of which 50 are the emulator's wait for a log line, and 600
-to 1,100 when it is cold. On AWS it was not measured.
+**A hook** is one invocation of a function of yours; the price of its duration comes on top. With an id there is
+one more GetItem, which looks for a repeat first. The message waits for the hook, and so does the function that
+sends it: each 10 ms cost {waiting:.2f} $ per million messages with 512 MB. The log line `served` has the time
+as `hook.elapsed_ms`. On the embedded AWS [the sample](samples/message_hook.py) took 54 to 76 ms when it was
+warm, of which 50 are the emulator's wait for a log line, and 600 to 1,100 ms when it was cold. It was not
+measured on AWS.
 
-**Masking** makes no request. It takes some microseconds for a text without numbers, and some ten with
+**Masking** makes no request. It takes some microseconds for a text without numbers, and some ten with numbers
 ([measured](benchmarks/masking.svg)).
 
-**Message events** wait in the table's stream, which Lambda reads for nothing, so the way of a message is as long as
-before. A batch is what was written since the last one, up to 100 messages: one invocation of send-message, a Publish
-for each message, and with `full` a read of each. What SNS delivers to SQS and Lambda is free.
+**Message events** come from the table's stream, which Lambda reads without a charge, so sending a message takes
+no longer. A batch has up to 100 messages that were written since the last batch: it costs one invocation of
+send-message, a Publish for each message, and with `full` a read of each. SNS delivers to SQS and Lambda without
+a charge.
 """
 
 

@@ -58,6 +58,13 @@ def test_the_domain_is_pure(path: Path) -> None:
     assert not calls & {"datetime.now", "datetime.utcnow", "date.today", "open", "print", "input"}
 
 
+@pytest.mark.parametrize(("folder", "above"), [("wire", ("aws", "doors")), ("aws", ("doors",))])
+def test_a_folder_imports_no_folder_above_it(folder: str, above: tuple[str, ...]) -> None:
+    forbidden = tuple(f"navietakie.{each}" for each in above)
+    for path in sorted((LAYER / folder).rglob("*.py")):
+        assert not [each for each in imports(path) if each.startswith(forbidden)], name(path)
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=name)
 def test_boto3_and_botocore_are_imported_under_aws_alone(path: Path) -> None:
     assert path.is_relative_to(LAYER / "aws") or not packages(path) & {"boto3", "botocore"}
