@@ -47,7 +47,7 @@ PUSHED: Final[Mapping[str, type]] = {
     "receipt": ReceiptPushed,
     "presence": PresencePushed,
 }
-"""Frames that come unasked, by their type."""
+"""Frames that the server pushes, by their type."""
 
 ANSWERS: Final[Mapping[str, type]] = {
     "messageAck": MessageAck,
@@ -75,16 +75,16 @@ MESSAGE_EVENTS: Final[Mapping[str, type]] = {
 
 ACTIONS: Final[Mapping[str, tuple[str, str | None]]] = {
     "message": ("Store a message and send it to the others; the frame's `id` is its `client_message_id`", "messageAck"),
-    "call": ("Initiate, accept, reject or end a call; the others get `call`, but not of `ice` and `report`", "callAck"),
+    "call": ("Initiate, accept, reject or end a call; the others get `call`, except for `ice` and `report`", "callAck"),
     "signal": ("Pass WebRTC's offer, answer or candidate to the other side of a live call", None),
     "typing": ("Tell the others that typing began or stopped", None),
     "away": ("Say that the app went to the background, or came back; `presence` follows if it changes", None),
     "delivered": ("Tell the others that everything up to `seq` has arrived", None),
     "read": ("Tell the others that everything up to `seq` has been read", None),
     "attach": ("Get a form to upload an attachment with", "attachAck"),
-    "redact": ("Take the content out of a message, one's own as a rule", "messageAck"),
-    "sync": ("Get everything that came after a message, and how things stand", "syncPart"),
-    "ping": ("Ask how things stand; every 60 s, every 10 s while a call is live", "pong"),
+    "redact": ("Take the content out of a message, usually one's own", "messageAck"),
+    "sync": ("Get everything that came after a message, and the state of the booking", "syncPart"),
+    "ping": ("Ask for the state of the booking; every 60 s, every 10 s while a call is live", "pong"),
 }
 """The client's frames: what each is for, and what answers it; anything else gets an `error`."""
 
@@ -175,7 +175,7 @@ def document() -> Schema:
             },
             "messageEvents": {
                 "address": "navietakie-message-events-{environment}",
-                "title": "Every message, where `MessageEvents` is `ids` or `full`; `type` is a message attribute too",
+                "title": "Every message, if `MessageEvents` is `ids` or `full`; `type` is a message attribute too",
                 "parameters": {"environment": {"enum": ["local", "staging", "production"]}},
                 "servers": [{"$ref": "#/servers/topic"}],
                 "messages": {name: _component(name) for name in MESSAGE_EVENTS},
@@ -186,7 +186,7 @@ def document() -> Schema:
             "push": {
                 "action": "send",
                 "channel": {"$ref": "#/channels/connection"},
-                "summary": "What others have done, and what happened to them",
+                "summary": "What others have done",
                 "messages": [_in_channel("connection", f"{name}Pushed") for name in PUSHED],
             },
             "publish": {
@@ -259,7 +259,7 @@ def _client_frames(made: Mapping[str, Schema]) -> dict[str, Schema]:
 
 
 def _said(made: Mapping[str, Schema]) -> Schema:
-    """What devices say in `signal`, which is what the others hear."""
+    """What devices send in `signal`; the others get the same."""
     return {"data": made["SignalPushed"]["properties"]["data"]}
 
 

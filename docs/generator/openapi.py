@@ -68,7 +68,7 @@ REASONS: Final[Mapping[Code, str]] = {
 CALL_BODIES: Final[Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]]] = {
     "InitiateCall": ("The sender calls the other side.", ("initiate",), ()),
     "ChangeCall": (
-        "What the sender does with a call, or `ice`: it asks for fresh ICE servers.",
+        "What the sender does with a call; `ice` asks for fresh ICE servers.",
         ("accept", "reject", "end", "ice"),
         ("call_id",),
     ),
@@ -78,14 +78,14 @@ CALL_BODIES: Final[Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]]] =
 
 UNIONS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "SendBody": (
-        "A message, or instead of one a receipt, a redaction or an upload that is to come.",
+        "A message; or a receipt, a redaction or a request for an upload form.",
         ("SendMessage", "SendDelivered", "SendRead", "SendRedaction", "SendAttach"),
     ),
     "SentBefore": ("What was stored before, or the receipts.", ("SentMessage", "StoredReceipt")),
     "SentNow": ("What is stored now, or the form for an upload.", ("SentMessage", "AttachmentForm")),
     "CallBody": ("What the sender does with the booking's call.", tuple(CALL_BODIES)),
 }
-"""Where there is one of several: what it is, and which."""
+"""The shapes that are one of several: what each is, and of which."""
 
 REQUESTS: Final = (
     requests.SendMessage,
@@ -133,7 +133,7 @@ EXCLUDED: Final[Schema] = {
 HEADERS: Final[Schema] = {
     "x-request-id": {"description": "Find it in the logs", "required": True, "schema": {"type": "string"}},
     "retry-after": {
-        "description": "Seconds to wait before the next try",
+        "description": "Seconds to wait before the next attempt",
         "required": True,
         "schema": {"type": "integer", "minimum": 1},
     },
@@ -178,9 +178,9 @@ def document() -> Schema:
         ],
         "security": [{"token": []}],
         "tags": [
-            {"name": "messages", "description": "Stored once, in order, without a hole"},
-            {"name": "calls", "description": "They ring, connect and end; at most one at a time"},
-            {"name": "proxy mode", "description": "What a backend gets that has taken over the WebSocket"},
+            {"name": "messages", "description": "Stored once, in order, without a gap"},
+            {"name": "calls", "description": "A call rings, is connected and ends; at most one at a time"},
+            {"name": "proxy mode", "description": "What a backend gets that handles the WebSocket events itself"},
         ],
         "paths": {
             "/api/v1/send_message": {"post": _send_message()},
@@ -278,7 +278,7 @@ def _get_message(query: Schema) -> Schema:
     return {
         "operationId": "getMessage",
         "tags": ["messages"],
-        "summary": "Read a page of the history, the newest first",
+        "summary": "Read a page of the history, the newest message first",
         "description": (
             "A page is filled to `limit`, or ends where 1 MB was read: it may be short, even empty, and have a"
             " `next_cursor`."
@@ -315,7 +315,7 @@ def _make_call() -> Schema:
             "200": _answer("The call after that", ref(MadeCall))
             | {
                 "links": {
-                    "accept": _next_action("accept", "The other side takes the call"),
+                    "accept": _next_action("accept", "The other side answers the call"),
                     "end": _next_action("end", "Either side hangs up"),
                     "log": {
                         "operationId": "listCalls",
@@ -348,7 +348,7 @@ def _calls(query: Schema) -> Schema:
     return {
         "operationId": "listCalls",
         "tags": ["calls"],
-        "summary": "Read a page of the call log, the newest first, the live call included",
+        "summary": "Read a page of the call log, the newest call first, a live one included",
         "description": "A live call is the first; the next page begins at `next_cursor`.",
         "parameters": [BOOKING, *_parameters(query)],
         "responses": {"200": _answer("A page", ref(CallLogPage)), **_refusals(*OWN["listCalls"])},
