@@ -1,8 +1,8 @@
 """`make prove ENV=local RIDES=20 MINUTES=1`: many rides at once through a deployment's real addresses, and a judgement.
 
-It says first what it will do and what that costs, and asks. Devices chat, call, type and read; lines are cut without a
-word, answers lost and repeated, messages redacted, bookings closed and sides muted. Then the checker of the chaos tests
-compares what every client saw with what the public API says. Everything happens in bookings of its own.
+It first says what it will do and what that costs, and asks. Devices chat, call, type and read. Connections break
+silently, answers get lost, requests are repeated, messages redacted, bookings closed and sides muted. Then the checker
+of the chaos tests compares what every client saw with what the public API says. It makes bookings of its own.
 """
 
 import asyncio

@@ -1,16 +1,20 @@
 """The guard of the embedded AWS: nothing reaches the emulator before it is known who asks.
 
-The emulator takes whatever says that it is root, and runs code for it; and every web page and every user of this
-machine reaches a loopback port. So the guard stands before the emulator's application in the same process, on the
-only port, and lets three in:
+The emulator believes everybody who claims to be root, and runs their code. And every web page and every user of this
+machine can reach a loopback port. So the guard stands before the emulator's application, in the same process and on its
+only port. It lets three kinds of requests through:
 
-- whoever signs with the key of this start (AWS Signature Version 4): the project's own tools, as root;
-- a function, which signs with the credentials of its role: the emulator holds it to the role's policy;
-- the front door, which shows a key of its own in a header: to the APIs' stages, and to S3 with what a function has
-  signed.
+- those signed with the key of this start (AWS Signature Version 4): the project's own tools, as root;
+- those that a function has signed with the credentials of its role: the emulator enforces the role's policy;
+- those of the front door, which sends a key of its own in a header: to the APIs' stages, and to S3 with a form or URL
+  that a function has signed.
 
-No browser is let in, whatever it shows: a request with an `Origin`, or from another page (`Sec-Fetch-Site`), or for
-another name than this machine's (`Host`) ends here.
+Everything else is refused, and no browser gets in, whatever it sends: the guard refuses a request with an `Origin` or
+`Sec-Fetch-Site`, and one for another name than this machine's (`Host`).
+
+What is checked (`Guard._admitted`): the front door's key, or else host, headers, key id and signature (`verify`). The
+body is read for the signature, and then given on (`again`). An answer loses the emulator's CORS headers, which
+would let every web page read it.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""One ride: two devices and the company do what the plan says. What they saw, and what the API says at the end."""
+"""One ride: two devices and the company carry out the plan. At the end the ride asks the API what is stored."""
 
 import asyncio
 import time

@@ -1,4 +1,25 @@
-"""Calls: what may happen is decided on the call as it is stored, and written only if it still is so."""
+"""Calls: what may happen is decided on the call as it is stored, and written only if nobody was faster.
+
+Every change of a call goes through `Calling.advance`:
+
+1. It reads the booking's latest call (`#live`), strongly consistent.
+2. If the call's time is up, it ends the call first, in the same way as any other change.
+3. `decide` gets the call and the time. It returns the call that follows (by domain/call.py), or the same call if there
+   is nothing to do, or raises a Refusal.
+4. It writes the change, on condition that `call_id` and `version` are those that were read. A call that begins has its
+   timer queued before. Beginning and answering check the head in the same transaction: the booking is open, the side
+   not muted, the token not revoked. Ending is one transaction of four writes: live item, log, message, head.
+5. It tells the booking's connections and the company's systems (announcing.py).
+
+If somebody was faster, the new call comes back with the failure (VersionConflict), and steps 2 to 5 are done on that
+one. If the head was changed or DynamoDB reports a conflict, it begins with step 1. It goes on until the deadline.
+
+Who advances calls: `act`, for what a side does; `look`, and what is built on it, for those who only read and so end an
+overdue call; timing.py, for timers, orders and lost sides.
+
+A repeat writes nothing. For a minute it is told to all again, because the first run may have died before it told
+anybody. Later only its sender gets an answer.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,20 @@
-"""Broadcast: one frame to every connection of a booking, and no row left of a connection that is gone."""
+"""Broadcast: one frame to every connection of a booking, and no row left of a connection that is gone.
+
+How a broadcast goes:
+
+1. The rows of the booking are looked up in the index, without expired ones. The index lags: a connection that is not in
+   it yet misses the frame, and finds the message by `ping` or `sync`. Revoked rows are left out, if the caller knows
+   the booking's rights.
+2. The frame is encoded once. Frames that answer the sender (`answers`) go out in the same batch; their connections get
+   nothing else.
+3. All are posted in parallel (wire/connections_api.py), and each connection has an outcome.
+4. The row of a connection that is gone is deleted if it is older than 30 s. A younger one may still be in `$connect`,
+   when API Gateway answers 410 too.
+5. `Delivery` counts the outcomes.
+
+Nothing here raises: what was stored before the broadcast stays stored. If the rows cannot be looked up, the answers are
+posted all the same, and `Delivery.complete` is False.
+"""
 
 import math
 import time

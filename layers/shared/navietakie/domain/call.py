@@ -1,6 +1,16 @@
 """A call: the table of everything that may happen to it, and how it looks at a given time. Pure.
 
-`TABLE` is the whole state machine. What is not in it does not happen: `moved` refuses it and changes nothing.
+`TABLE` is the whole state machine: state, event and role give the next state. What is not in it does not happen:
+`moved` refuses it and changes nothing. docs/calls.md draws its diagram from the same table.
+
+- **Change.** `begun` makes a new call, `moved` gives the call after an act. Both return a new `Call`, with a `version`
+  that is one higher. Storing it, if nobody was faster, is for make_call/calling.py.
+- **Repeats.** `is_repeat` tells an act that is sent again from a new one: a repeat changes nothing and is no error.
+- **Time.** A call is due (`due_at`) 2 s after `rings_until`, or after 4 h of talk. Nobody has to act at that moment:
+  `timed_out` gives the call as it ended then, the same whoever asks and however late. So a timer, an action and a
+  reader all come to the same end.
+- **Views.** `as_seen` is for readers that store nothing (`sync`, `ping`): it ends a call whose time is up. `as_stored`
+  is for those who have just read or stored the call. Both say how long it still rings.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,22 @@
 """Posts to WebSockets through API Gateway's @connections API: many at once, on one thread, for little CPU.
 
 boto3's client spends 2 ms of CPU on a post, most of it in models and handlers that one fixed request does not need.
-Here a post is one signed request on a kept-alive connection.
+Here a post is one signed request on a kept-alive connection, and one `poll` waits for all posts of a batch.
+
+How a batch goes (`_Batch.statuses`):
+
+1. All requests wait in a row. At first four are under way, or as many as there are kept connections. More would only
+   open connections, which costs CPU, as long as answers come quickly.
+2. `poll` says which requests can go on. Each goes on until it would wait again.
+3. If no answer comes for 2 ms, receivers are slow, and twice as many requests are put under way, up to 64. So a dead
+   phone delays nobody.
+4. An answer settles its request. After 429, 5xx, a broken connection or a time-out (2 s) the request is tried again
+   behind the others, after a short pause, three times in all.
+5. A kept connection that broke (`Stale`) is no failure of the receiver: its request is sent at once on a new
+   connection, and this does not count as a try.
+6. After 3 s the batch is over, and what has no answer has failed.
+
+Then 2xx is `delivered`, 410 is `gone`, and everything else is `failed`.
 """
 
 import hashlib

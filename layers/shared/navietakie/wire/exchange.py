@@ -1,6 +1,26 @@
 """HTTP/1.1 as far as AWS needs it (RFC 9112): a request on a kept-alive connection, and its answer.
 
-Nothing here waits: an exchange is a generator that yields whenever it would, so that one thread has many under way.
+How it works:
+
+- An `Endpoint` is one server. It keeps the free connections, the server's addresses for a minute, and the TLS session
+  that a new connection resumes.
+- An `HttpConnection` is one socket. Its `exchange` sends one request and reads one answer.
+- Nothing here waits. An exchange is a generator. Where it would wait, it yields the events of `select.poll` that it
+  waits for. The caller polls `fileno()` for them and then calls `next`. So one thread can have many exchanges under
+  way. The caller also keeps the time: to give an exchange up, it closes the generator.
+- A `Reader` puts an answer together from parts of any size: with a length, in chunks, or up to the end.
+
+What an exchange does, on a kept connection and on a new one:
+
+    kept:  send → read the answer
+    new:   look up → connect, to the next address if one refuses → TLS → send → read the answer
+
+Then the connection is kept for the next exchange, if the answer was read to its end and the server lets us. Otherwise
+it is closed.
+
+An exchange that fails raises OSError. `Stale` is the OSError of a kept connection that broke: the server may have
+closed it while nobody used it, or it may have acted on the request. Only the caller knows whether it may send again.
+Posts do, on a new connection (connections_api.py); AWS's requests leave it to botocore (aws/http_session.py).
 """
 
 import contextlib
