@@ -14,7 +14,7 @@ class SessionDescription(TypedDict):
 
 
 class IceCandidate(TypedDict):
-    """A way to a device (RTCIceCandidateInit, W3C WebRTC 1.0, section 4.8.1)."""
+    """An address of a device (RTCIceCandidateInit, W3C WebRTC 1.0, section 4.8.1)."""
 
     candidate: str
     sdpMid: str | None
@@ -31,7 +31,7 @@ class SignalDescription(TypedDict):
 
 
 class SignalCandidates(TypedDict):
-    """Ways to a device that it has found since the last ones."""
+    """The candidates that a device has found since the last ones."""
 
     session: str
     candidates: list[IceCandidate]

@@ -34,14 +34,14 @@ class SendRead(Fields):
 
 
 class SendRedaction(Redaction):
-    """A redaction, instead of a message: the content of the message with this timestamp goes."""
+    """A redaction, instead of a message: it takes away the content of the message with this timestamp."""
 
     booking_code: BookingCode
     sender: Sender | None = None
 
 
 class SendAttach(Attach):
-    """An upload that is to come, instead of a message."""
+    """A request for an upload form, instead of a message."""
 
     booking_code: BookingCode
     sender: Sender | None = None

@@ -41,7 +41,7 @@ class HistoryQuery(Fields):
 
 
 class HistoryPage(TypedDict):
-    """Part of a history, and where the conversation stands."""
+    """Part of a history, and the state of the conversation."""
 
     messages: list[Message]
     next_cursor: str | None

@@ -41,7 +41,7 @@ class SyncState(TypedDict):
 
 
 class SyncPart(Reply):
-    """Part of what the client has missed; while `has_more` the next follows unasked. The last has the state too."""
+    """Part of what the client has missed. If `has_more`, the next part follows by itself. The last has the state."""
 
     type: Literal["sync"]
     part: int

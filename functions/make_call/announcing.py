@@ -35,7 +35,7 @@ class NewSignal(Fields):
 
 
 class CallPushed(Pushed):
-    """A call has changed. To everybody but the connection that changed it; `sender` system: the server did."""
+    """A call has changed. To everybody but the connection that changed it; `sender` is `system` if the server did."""
 
     type: Literal["call"]
     sender: Sender
@@ -46,7 +46,7 @@ class CallPushed(Pushed):
 
 
 class SignalPushed(Pushed):
-    """A device of the other side says something to this side's devices."""
+    """A device of the other side sends something to this side's devices."""
 
     type: Literal["signal"]
     sender: Side

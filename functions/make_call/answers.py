@@ -9,7 +9,7 @@ from navietakie.doors.requests import SocketRequest
 
 
 class MadeCall(TypedDict):
-    """The call after an action; without ICE servers after `report`, and without `reached` after `ice` too."""
+    """The call after an action. After `report` there are no ICE servers; after `report` and `ice` no `reached`."""
 
     call: Call
     ice_servers: NotRequired[list[IceServer]]
@@ -18,7 +18,7 @@ class MadeCall(TypedDict):
 
 
 class CallAck(Reply, MadeCall):
-    """The client's call action is done; without ICE servers after `report`, and without `reached` after `ice` too."""
+    """The call action is done. After `report` there are no ICE servers; after `report` and `ice` no `reached`."""
 
     type: Literal["ack"]
 

@@ -135,7 +135,7 @@ class LogQuery(Fields):
 
 
 class CallLogPage(TypedDict):
-    """Part of a call log, the newest call first; a live one is part of it."""
+    """Part of a call log, the newest call first. A live call is part of it."""
 
     calls: list[Call]
     next_cursor: str | None

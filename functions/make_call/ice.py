@@ -25,7 +25,7 @@ Url = Annotated[str, StringConstraints(pattern=r"^(stuns?|turns?):\S+$")]
 
 @with_config(ConfigDict(strict=True, extra="ignore"))
 class IceServer(TypedDict):
-    """A server that helps the devices to find a way to each other (RTCIceServer, W3C WebRTC 1.0, section 4.2.4)."""
+    """A server that helps the devices to reach each other (RTCIceServer, W3C WebRTC 1.0, section 4.2.4)."""
 
     urls: Url | list[Url]
     username: NotRequired[str]

@@ -1,4 +1,4 @@
-"""Attachments: a form to upload one, and what a message that names one is completed with."""
+"""Attachments: a form to upload one, and the type and size that complete a message that names one."""
 
 import uuid
 from collections.abc import Callable
@@ -26,7 +26,7 @@ TRIES: Final = 3
 
 
 class NewAttachment(Fields):
-    """What somebody wants to upload. `bytes`: how many at most; what counts is what is uploaded."""
+    """What somebody wants to upload. `bytes` is an upper bound; later the size of the upload counts."""
 
     content_type: ContentType
     bytes: Annotated[int, Field(ge=1)]

@@ -7,7 +7,7 @@ and for no repeat of one that is stored. It answers
     {"action": "replace", "message": "…", "metadata": {…}}     both optional; `"metadata": null` takes it away
     {"action": "deny", "reason": "…"}                          the reason is for the sender
 
-What happens where it errs, takes too long or answers anything else is the operator's choice, `on_failure`.
+If it fails, takes too long or answers anything else, the operator's setting `on_failure` decides.
 """
 
 import json
@@ -33,7 +33,7 @@ OnFailure = Literal["deny", "allow"]
 REASON_CHARACTERS: Final = 200
 """What is kept of a reason."""
 ANSWER_BYTES: Final = 256 * 1024
-"""A longer answer is not read: the longest message with its metadata, escaped to the last character, has room in it."""
+"""A longer answer is not read. The longest message with its metadata fits, even with every character escaped."""
 OWN: Final = ("event", "attachment")
 """The fields of `metadata` that steer the booking or name an upload: they were checked before, and stay as they are."""
 TIMEOUT_MS: Final = 1_500
@@ -44,7 +44,7 @@ class NoAnswer(Exception):
 
 
 class Nonsense(Exception):
-    """An answer that is none of the three, or asks for what may not be. What it says names no content."""
+    """An answer that is none of the three, or asks for what is not allowed. The text of this error has no content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def parsed(answer: bytes) -> Mapping[str, Any]:
         if not isinstance(value, dict):
             raise Nonsense("its answer is no object")
         refuse_depth(value)
-        # Its own escapes may have made it longer than a body: unescaped it has to be one.
+        # Escapes may have made it longer than a body may be: unescaped it has to fit.
         return json_object(encode(cast(dict[str, Any], value)).decode())
     except Refusal as refusal:
         raise Nonsense(f"its answer is refused: {refusal.code}") from None

@@ -45,7 +45,7 @@ class SocketReceipt(Fields):
 
 
 class StoredReceipt(TypedDict):
-    """The receipts after one was stored; a receipt never moves back."""
+    """All receipts, after one was stored. A receipt never moves back."""
 
     receipts: Receipts
 

@@ -1,7 +1,7 @@
-"""Redacting: a message's content leaves the history, and a notice in the sequence says so.
+"""Redacting: a message's content is removed from the history, and a notice in the sequence says so.
 
-In one transaction the content goes, a message "Message removed" is appended, and the head counts one redaction more.
-The count is part of a cached page's name, so that no warm container serves the old text afterwards.
+One transaction removes the content, appends a message "Message removed", and counts one more redaction on the head.
+Cached pages are kept under that count, so that no warm container serves the old text afterwards.
 """
 
 import time

@@ -22,7 +22,7 @@ class OfMessage(TypedDict):
 
 
 class MessageUndelivered(Published, OfMessage):
-    """No connection of a side that should read a message took it."""
+    """No present connection of a side that should read a message took it."""
 
     type: Literal["message.undelivered"]
     sender: Participant

@@ -1,4 +1,4 @@
-"""Storing a message exactly once, in order, without a hole in the sequence."""
+"""Storing a message exactly once, in order, without a gap in the sequence."""
 
 import time
 import uuid
@@ -45,9 +45,9 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A stored message. `duplicate`: it was stored by an earlier request. `late`: long ago, so that all were told.
+    """A stored message. `duplicate`: an earlier request stored it. `late`: that was more than a minute ago.
 
-    `rights`: what the head said then.
+    `rights`: those on the head at that time.
     """
 
     message: Message
@@ -57,11 +57,11 @@ class Sent:
 
 
 type Mask = Callable[[str, str], str]
-"""A text and its booking's code to what is stored of it: `masking.masked`."""
+"""Takes a text and its booking's code, returns the text to store: `masking.masked`."""
 type Complete = Callable[[Party, NewMessage], NewMessage]
-"""A message that names an attachment to the same with its type and size: `attaching.Attaching.completed`."""
+"""Takes a message that names an attachment, returns it with type and size: `attaching.Attaching.completed`."""
 type Screen = Callable[[Message, NewMessage], NewMessage]
-"""A message as it would be stored, and what it was made from, to what it is to be made from: `hook.Hook.screened`."""
+"""Takes a message as it would be stored, and its content; returns the content to store: `hook.Hook.screened`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +70,17 @@ class Sending:
 
     store: Store
     timers: Callable[[], Timers]
-    """Reached for only by an order that ends or cuts something."""
+    """Used only for an order that may end a call or close connections."""
     rate_limit: RateLimit
     retention_days: int
     mask: Mask | None = None
-    """What hides phone numbers and addresses in a side's text; None: they stay."""
+    """Hides phone numbers and addresses in a side's text; None: they stay."""
     hook: Screen | None = None
-    """Asked last, once for each message of a person; None: nobody is."""
+    """Asked last, once for each message of a person; None: there is no hook."""
     repeats: Allowances = field(default_factory=Allowances)
     """How many repeats a sender may still send."""
     complete: Complete = lambda _, new: new
-    """What a message that names an attachment is completed by."""
+    """Adds type and size to a message that names an attachment."""
 
     def send(self, party: Party, new: NewMessage, *, now: int, deadline: float) -> Sent:
         """Stores `new`, or finds it stored already under its `client_message_id`.
@@ -160,14 +160,14 @@ class Sending:
         return new.model_copy(update={"message": self.mask(new.message, party.booking_code)})
 
     def _repeated(self, party: Party, new: NewMessage, now: int, head: Head) -> Sent | None:
-        """The original of a message that is stored already; None where it is not, or has no id to tell."""
+        """The original, if the message is stored already; None if it is not, or has no id."""
         if new.client_message_id is None:
             return None
         marker = self.store.marker(party.booking_code, party.sender, new.client_message_id, now)
         return None if marker is None else self._original(party.booking_code, new, marker, now, head.rights)
 
     def _original(self, booking_code: str, new: NewMessage, marker: Marker, now: int, rights: Rights) -> Sent:
-        """The message that was stored under the same id. Repeats have the rate of messages, counted by themselves."""
+        """The message that was stored under the same id. Repeats have the same rate as messages, counted separately."""
         if not marker.fits(new):
             raise Refusal(
                 "idempotency_conflict",
@@ -182,7 +182,7 @@ class Sending:
 
 
 def is_late(message: Message, now: int) -> bool:
-    """Whether a repeat of what stored this message is for its sender alone."""
+    """Whether it is too late to broadcast a repeat of this message, so that only its sender is answered."""
     return now - instants.from_text(message.timestamp) > TOLD_AGAIN
 
 

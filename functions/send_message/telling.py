@@ -1,8 +1,8 @@
 """Every message as an event: what the stream of the messages table tells is published on a topic of its own.
 
-At least once. Where the topic, the table or the queue does not answer, the whole batch fails and Lambda brings it
-again, for as long as the stream has it. A record that can never be published is another matter: it must not stand in
-the way of those behind it. Its ids go to the dead-letter queue, once all others of its batch are published.
+Each event is published at least once. If the topic, the table or the queue does not answer, the whole batch fails, and
+Lambda brings it again for 23 hours. A record that can never be published must not block those after it: its ids go to
+the dead-letter queue, once all others of its batch are published.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -24,11 +24,11 @@ Key = tuple[str, str]
 """The booking and the timestamp of a message: its key in the table."""
 
 _BROKEN: Final = (AttributeError, KeyError, TypeError, ValueError)
-"""What an item raises that is no message of ours."""
+"""What reading a broken item raises."""
 
 
 class MessageEvent(Published):
-    """A message as an event. Its texts are there where `MessageEvents` is `full`, as they are when it is published."""
+    """A message as an event. With `MessageEvents` `full` it has the texts, as they are when it is published."""
 
     seq: int
     message_id: str
@@ -40,13 +40,13 @@ class MessageEvent(Published):
 
 
 class MessageStored(MessageEvent):
-    """A message was stored. `message` is empty where it was redacted, has expired or was erased since."""
+    """A message was stored. `message` is empty if the message was redacted, has expired or was erased since."""
 
     type: Literal["message.stored"]
 
 
 class MessageRedacted(MessageEvent):
-    """A message was redacted: forget its text."""
+    """A message was redacted: delete its text."""
 
     type: Literal["message.redacted"]
 
@@ -78,14 +78,14 @@ class Table(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """Publishes on `topic`: with what `table` holds of a message, or without it the ids alone."""
+    """Publishes on `topic`: with the message's content from `table`, or only the ids if there is no table."""
 
     topic: Topic
     letters: Letters
     table: Table | None
 
     def tell(self, changes: Sequence[Mapping[str, Any]], now: int, deadline: float) -> None:
-        """Publishes what `changes` of the table tell, or sets their ids aside. Raises the Refusal `unavailable`."""
+        """Publishes an event for each of `changes`, or sets its ids aside. Raises the Refusal `unavailable`."""
         events: list[Event] = []
         dead: list[Letter] = []
         for change in changes:
@@ -106,7 +106,7 @@ class Telling:
         count("MessageEventsDead", len(dead))
 
     def _in_full(self, events: list[Event], table: Table, dead: list[Letter], now: int, deadline: float) -> list[Event]:
-        """The events with what their messages hold now, which may be less than when the stream noted them."""
+        """The events with the present content of their messages, which may be less than the stream has."""
         items = _read(table, {_key(event) for event in events}, deadline)
         whole: list[Event] = []
         for event in events:
@@ -169,7 +169,7 @@ def in_full(event: Event, item: Item | None, now: int) -> Event:
 
 
 def ids_of(change: Mapping[str, Any]) -> Letter:
-    """What there is of ids in a record: enough to find the item, and nothing of its content."""
+    """The ids in a record: enough to find the item, and nothing of its content."""
     record: Any = change.get("dynamodb")
     found: dict[str, object] = {"booking_code": None, "timestamp": None, "sequence_number": None}
     if isinstance(record, Mapping):

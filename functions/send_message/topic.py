@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 NEVER: Final = frozenset({"InvalidParameter", "InvalidParameterException", "InvalidParameterValue", "ValidationError"})
-"""What is wrong with a message itself: it will be wrong again the next time."""
+"""Errors of the event itself: it would fail again the next time."""
 
 
 class MessageTopic:
@@ -26,7 +26,7 @@ class MessageTopic:
         self._arn = arn
 
     def publish(self, events: Sequence[Mapping[str, Any]], deadline: float) -> Mapping[str, str]:
-        """Publishes `events`; those that SNS will never take, by `event_id`, with the reason.
+        """Publishes `events`. Returns those that SNS will never take, by `event_id`, with the reason.
 
         Raises the Refusal `unavailable` where SNS does not answer, or `deadline` (monotonic) has come: some of them may
         be published then.

@@ -1,1 +1,1 @@
-"""WebSocket connections: who is there, who is typing, and how things stand. Owns the connections table."""
+"""WebSocket connections: who is there, who is typing, and what a client has missed. Owns the connections table."""

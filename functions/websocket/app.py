@@ -1,4 +1,4 @@
-"""The doors of websocket: connections that come and go, typing and pings; or all of it passed on to a backend."""
+"""The doors of websocket: connections that come and go, typing, away and pings; in proxy mode a backend does it all."""
 
 from typing import Any
 
@@ -86,7 +86,7 @@ class Away(Fields):
 
 
 def on_away(request: SocketRequest) -> None:
-    """Notes it; the others are told if it changes whether the side is present. Of two frames the later one counts."""
+    """Stores it, and tells the others if the side becomes present or absent. Of two frames the later one counts."""
     away, own = Away.parse(request.fields).on, request.connection
     at = int(request.event["requestContext"].get("requestTimeEpoch") or request.now // 1_000)
     rights = messages().head(own.booking_code).rights
@@ -95,7 +95,7 @@ def on_away(request: SocketRequest) -> None:
 
 
 def on_ping(request: SocketRequest) -> None:
-    """Answers with how things stand, so that a client sees what it has missed."""
+    """Answers with the state of the booking, so that a client sees what it has missed."""
     booking_code, now = request.connection.booking_code, request.now
     broadcast = request.broadcast()
     head = messages().head(booking_code)

@@ -12,7 +12,7 @@ from navietakie.doors.requests import SocketRequest
 
 
 class CallGlance(TypedDict):
-    """As much of the latest call as shows whether a client has missed a change."""
+    """The latest call in short: enough to see whether a client has missed a change."""
 
     call_id: str
     state: State
@@ -21,7 +21,7 @@ class CallGlance(TypedDict):
 
 
 class Pong(Reply):
-    """How things stand: a client that sees itself behind syncs."""
+    """The state of the booking. A client that sees that it has missed something syncs."""
 
     type: Literal["pong"]
     head_seq: int

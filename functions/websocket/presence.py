@@ -28,8 +28,8 @@ from navietakie.doors.identity import Identity
 from navietakie.observability import count, logger
 from websocket.crowding import REPLACED, surplus
 
-BEING_LOOKED_AT: Final = 40 * instants.SECOND
-"""So long after a side has left make-call still means to look for it: another leaving would only make it wait."""
+CHECK_PENDING: Final = 40 * instants.SECOND
+"""For this long after a leaving, make-call will check the side by itself: another leaving would only delay that."""
 
 
 class ConnectQuery(Fields):
@@ -42,7 +42,7 @@ class ConnectQuery(Fields):
     device_id: Label | None = None
 
     def booking(self, identity: Identity | None) -> str | None:
-        """The booking that is asked for, else the token's; raises `invalid_request` where it goes by two codes."""
+        """The booking that is asked for, else the token's; raises `invalid_request` for two codes that differ."""
         asked = {code for code in (self.booking_code, self.booking_id) if code}
         if len(asked) > 1:
             raise invalid("booking_id", "differs from booking_code")
@@ -137,8 +137,8 @@ class Attendance:
     def join(self, connection: Connection, now: int, heads: Heads) -> None:
         """Records a connection and tells the others if its side was not present; the new one cannot be posted to yet.
 
-        First its row, then the head: a revocation that the head does not show yet finds the row. Raises `not_found` for
-        one that has ended already, `unauthorized` where its token is revoked, or `unavailable`.
+        Writes the row first and then reads the head: a revocation that the head does not show yet will find the row.
+        Raises `not_found` for a connection that has ended, `unauthorized` for a revoked token, or `unavailable`.
         """
         if not self.rows.record(connection):
             raise Refusal("not_found", "The connection has ended already")
@@ -157,7 +157,7 @@ class Attendance:
         self._tell(None, connection, now, rights, [each for each in found if each not in leaving])
 
     def _replace(self, connections: Sequence[Connection], now: int) -> None:
-        """Ends connections that have to give way; each is told why if it can be."""
+        """Ends connections that have to give way. Each gets an `error` first, if it can be reached."""
         if not connections:
             return
         told = error_frame(REPLACED, connections[0].booking_code, instants.to_text(now))
@@ -169,7 +169,7 @@ class Attendance:
         count("ConnectionsReplaced", len(connections))
 
     def set_away(self, connection: Connection, rights: Rights, *, away: bool, at: int, now: int) -> None:
-        """Notes that an app went to the background, or came back, at `at` (milliseconds); an earlier word is dropped.
+        """Stores that an app went to the background, or came back, at `at` (milliseconds). An older frame is ignored.
 
         The others are told if it was its side's only present connection, or is now. Raises `unavailable`.
         """
@@ -178,9 +178,9 @@ class Attendance:
             self._tell(replace(connection, away=was_away), replace(connection, away=away), now, rights)
 
     def leave(self, connection_id: str, now: int, calls: LatestCall, timers: Callable[[], Timers]) -> None:
-        """Forgets a connection, and a live call starts to look for its side.
+        """Deletes the row of a connection. During a live call it first queues that the side has left.
 
-        The others are told if it was its side's last present one.
+        The others are told if it was its side's last present connection.
         """
         left = self.rows.get(connection_id)
         if left is not None and left.sender in SIDES:
@@ -228,10 +228,10 @@ class Attendance:
 def look_for_other_side(
     call: Call, own: Connection, rows: Sequence[Connection], now: int, timers: Callable[[], Timers]
 ) -> None:
-    """Queues the leaving of the other side of a connected call where its tokens have run out, or nobody is left of it.
+    """Queues that the other side of a connected call has left, if all its tokens have expired or it has no row.
 
-    It left when its last token ran out. A side of which no row is there has left now, if it left this call before:
-    otherwise it may never have had a connection, and talks all the same. Never raises: the next ping looks again.
+    It left when its last token expired. A side without a row leaves now, but only if it has left this call before:
+    otherwise it may never have had a connection, and talks all the same. Never raises: the next ping checks again.
     """
     if call.state != "connected" or own.sender not in SIDES:
         return
@@ -242,7 +242,7 @@ def look_for_other_side(
     known = call.left_at.get(side)
     left_at = max((each.token_exp or 0 for each in theirs), default=0) * instants.SECOND
     if known is not None and left_at <= known:
-        if now < known + BEING_LOOKED_AT:
+        if now < known + CHECK_PENDING:
             return
         left_at = now
     if left_at:

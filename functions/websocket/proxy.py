@@ -1,8 +1,8 @@
 """Proxy mode: what happens on the WebSocket goes to an HTTP backend, signed, and its answers go back as frames.
 
 The backend gets CloudEvents in HTTP's binary mode (CloudEvents 1.0, HTTP protocol binding, section 3.1). The signature
-over time, path, connection, event id and body binds each to its purpose. Once a connection is registered it is the
-backend's: no table is read here, and what comes after a token's `exp` is the backend's to decide.
+over time, path, connection, event id and body binds each to its purpose. Once a connection is registered, the backend
+is responsible for it: no table is read here, and the backend has to enforce the token's `exp`.
 """
 
 import contextlib
@@ -37,14 +37,14 @@ from websocket.presence import ConnectQuery, check_origin
 ANSWER_SECONDS: Final = 5.0
 """What a client waits for the backend, retries included."""
 LEAVING_SECONDS: Final = 4.0
-"""What one try to tell of a disconnect may take: three of them fit into the shortest Timeout, 25 s."""
+"""What one try to report a disconnect may take: three of them fit into the shortest Timeout, 25 s."""
 TRIES: Final = 3
 
 Kind = Literal["register", "message", "disconnect"]
 
 
 class TokenClaims(TypedDict):
-    """The claims of the verified token, which is not sent itself."""
+    """The claims of the verified token. The token itself is not sent."""
 
     sub: str
     booking_code: str
@@ -89,7 +89,7 @@ def forward(event: LambdaEvent, context: Any) -> Any:
 
 
 def on_connect(event: LambdaEvent, now: int) -> Handshake:
-    """Lets in whom the backend registers; refuses others with its 401 or 403, or with 502.
+    """Lets a client in if the backend registers it; otherwise refuses it with the backend's 401 or 403, or with 502.
 
     Where tokens are asked for, the token is verified here and its claims are sent in its place.
     """
@@ -134,7 +134,7 @@ def on_frame(event: LambdaEvent, now: int) -> Handshake:
 
 
 def on_disconnect(event: LambdaEvent, now: int) -> Handshake:
-    """Tells the backend that a client has left. Nobody asks a second time, so whatever fails is tried again."""
+    """Tells the backend that a client has left. The event does not come twice, so any failure is tried again."""
     left: Departure = {"connection_id": _connection_id(event)}
     signed = _signed(event, now, "disconnect", encode(left))
     for attempt in range(TRIES):
@@ -190,7 +190,7 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the backend said, as far as it fits a frame, or why it said nothing."""
+    """What the backend answered, as far as it fits a frame, or why it did not answer."""
 
     status: int = 0
     body: bytes = b""
@@ -217,7 +217,7 @@ class SignedEvent:
     body: bytes
 
     def ask(self, seconds: float) -> Answer:
-        """The backend's answer, or its absence after `seconds` at the latest.
+        """The backend's answer, or a time-out after `seconds`.
 
         On a thread, because a socket's time-outs bound neither the resolver nor an answer that comes byte by byte. On a
         connection of its own, because on a kept one silence may mean that the event was taken or that it was not.
@@ -282,7 +282,7 @@ def _signed(event: LambdaEvent, now: int, kind: Kind, body: bytes) -> SignedEven
 
 
 def _ask_while_surely_not_taken(signed: SignedEvent) -> Answer:
-    """The backend's answer; while it surely has not taken the event it is asked again, twice at most."""
+    """The backend's answer. While it certainly has not taken the event, it is asked again, at most twice."""
     deadline = time.monotonic() + ANSWER_SECONDS
     answer = signed.ask(ANSWER_SECONDS)
     for attempt in range(1, TRIES):
@@ -295,7 +295,7 @@ def _ask_while_surely_not_taken(signed: SignedEvent) -> Answer:
 
 
 def _frame_of(answer: Answer) -> bytes | None:
-    """The frame that an answer asks for: its JSON as it came; None for none. Raises what the client is to be told."""
+    """The client's frame: the answer's JSON as it came; None for none. Raises the Refusal that the client gets."""
     if answer.surely_not_taken:
         raise unavailable("The backend")
     if answer.failure == "timed_out":

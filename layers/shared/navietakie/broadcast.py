@@ -10,10 +10,10 @@ How a broadcast goes:
 3. All are posted in parallel (wire/connections_api.py), and each connection has an outcome.
 4. The row of a connection that is gone is deleted if it is older than 30 s. A younger one may still be in `$connect`,
    when API Gateway answers 410 too.
-5. `Delivery` counts the outcomes.
+5. `Outcomes` has what became of each post; `delivery()` counts them for the answer.
 
 Nothing here raises: what was stored before the broadcast stays stored. If the rows cannot be looked up, the answers are
-posted all the same, and `Delivery.complete` is False.
+posted all the same, and `Outcomes.complete` is False.
 """
 
 import math
@@ -41,7 +41,7 @@ class Rows(Protocol):
 
 
 class Delivery(TypedDict):
-    """What became of the broadcast; the message is stored whatever it says."""
+    """What became of the broadcast. The message is stored in any case."""
 
     connections: int
     delivered: int
@@ -62,7 +62,7 @@ class Outcomes:
         return sum(1 for _, each in self.posts if each == outcome)
 
     def reached(self, sender: Sender) -> int:
-        """How many present connections of `sender` took the frame: one that is away takes it, and shows nobody."""
+        """How many present connections of `sender` took the frame. One that is away takes it, but does not count."""
         taken = (connection for connection, each in self.posts if each == "delivered" and not connection.away)
         return sum(1 for connection in taken if connection.sender == sender)
 
@@ -85,7 +85,7 @@ class Outcomes:
 class Broadcast:
     """Sends frames to the connections of a booking, and deletes the rows of those that are gone.
 
-    After `deadline` (monotonic) nobody is looked up any more.
+    After `deadline` (monotonic) no connections are looked up any more.
     """
 
     connections: Rows
@@ -104,10 +104,10 @@ class Broadcast:
     ) -> Outcomes:
         """Posts `frame` to every connection of the booking that `to` accepts, and `answers` along with it.
 
-        Who has read the head passes its `rights`: what is revoked gets nothing.
+        A caller that has read the head passes its `rights`, so that revoked connections get nothing.
 
-        Never raises: what was stored before stays stored. `answers` go to their own connections (and only they do),
-        and are not part of the Outcomes.
+        Never raises: what was stored before stays stored. The connections of `answers` get only their answer, and are
+        not part of the Outcomes.
         """
         direct = list(answers)
         excluded = {connection.connection_id for connection, _ in direct}

@@ -13,7 +13,7 @@ _metrics = Metrics(namespace=NAMESPACE)
 
 
 def count(name: str, value: float = 1) -> None:
-    """Adds `value` to the metric `name` of this invocation; what did not happen is not counted."""
+    """Adds `value` to the metric `name` of this invocation; 0 adds nothing."""
     if value:
         _metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
 

@@ -35,14 +35,14 @@ def environment() -> str:
 
 
 def auth_mode() -> str:
-    """`jwt` or `none`; `none` holds in the local environment alone, whatever the variable says."""
+    """`jwt` or `none`. Outside the local environment it is always `jwt`, whatever the variable says."""
     if environment() != "local":
         return "jwt"
     return optional("AUTH_MODE", "none")
 
 
 def allowed_origins() -> frozenset[str]:
-    """The origins that browsers may call from; `*`, which is any, counts in the local environment alone."""
+    """The origins that browsers may call from. `*` means any, and counts in the local environment alone."""
     local = optional("ENVIRONMENT") == "local"
     listed = optional("ALLOWED_ORIGINS", "*" if local else "").split(",")
     return frozenset(origin for entry in listed if (origin := entry.strip()) and (local or origin != "*"))

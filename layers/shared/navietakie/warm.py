@@ -24,7 +24,7 @@ def kept[**Arguments, Value](make: Callable[Arguments, Value]) -> Callable[Argum
 
 
 def on_forget(clear: Callable[[], Any]) -> None:
-    """Has `clear` called by `forget`: for what is kept in another form than `kept`'s."""
+    """Has `forget` call `clear`: for what is kept in another way than by `kept`."""
     _FORGET.append(clear)
 
 
@@ -35,10 +35,10 @@ def forget() -> None:
 
 
 def seed_after_restore() -> None:
-    """Has every container that begins from a SnapStart snapshot seed `random` anew.
+    """Gives `random` a new seed in every container that starts from a SnapStart snapshot.
 
-    They are copies of one: their retries would pause for the same times, and meet again. Ids and secrets do not come
-    from `random`. Does nothing in a container that begins by itself.
+    Such containers are copies of one: with one seed their retries would pause equally long and meet again. Ids and
+    secrets do not come from `random`. Does nothing in a container without a snapshot.
     """
     if settings.optional("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
         importlib.import_module("snapshot_restore_py").register_after_restore(random.seed)  # Lambda's own, there alone

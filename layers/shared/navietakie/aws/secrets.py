@@ -14,14 +14,14 @@ from navietakie.warm import kept
 REFETCH_SECONDS: Final = 60
 """At most one fetch in this time, however many bad signatures arrive."""
 SECRET_TTL_SECONDS: Final = 15 * 60
-"""After this a secret is fetched again, so that one that was rotated away twice is worth nothing everywhere."""
+"""After this a secret is fetched again: after two rotations the old secret is soon worth nothing in any container."""
 
 
 class Secret:
     """A secret that may be rotated: the current version, and the one before it while the rotation spreads.
 
     `fetch` gets a stage (`AWSCURRENT` or `AWSPREVIOUS`) and answers with that version, or None where there is none. Its
-    Refusals pass through until a version is known; from then on what is known goes on to count.
+    Refusals pass through until a version is known; afterwards the known versions stay valid.
     """
 
     def __init__(self, fetch: Callable[[str], str | None], clock: Callable[[], float] = time.time) -> None:
@@ -34,7 +34,7 @@ class Secret:
     def versions(self) -> list[str]:
         """The current version and the previous one, if any: as last fetched.
 
-        That was 15 minutes ago at most, unless Secrets Manager could not be asked since.
+        They were fetched at most 15 minutes ago, unless Secrets Manager has not answered since.
         """
         if not self._versions:
             self._refetch()
@@ -43,7 +43,7 @@ class Secret:
         return self._versions
 
     def renew(self) -> bool:
-        """Fetches anew, but once a minute at most; whether the versions are others now."""
+        """Fetches again, but at most once a minute; whether there are other versions now."""
         now, before = self._clock(), self._versions
         if abs(now - self._renewed_at) < REFETCH_SECONDS:
             return False

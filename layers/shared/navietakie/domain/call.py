@@ -31,7 +31,7 @@ EndReason = Literal[
 Action = Literal["initiate", "accept", "reject", "end"]
 """What a party may ask for."""
 CallEvent = Action | Literal["timeout", "lost", "closed", "revoked"]
-"""What may happen to a call: an action; its time is up; a side stays away; the booking closes, or a side's tokens
+"""What may happen to a call: an action; its time is up; a side is lost; the booking is closed, or a side's tokens
 are revoked."""
 Role = Literal["caller", "callee", "server"]
 
@@ -51,7 +51,7 @@ TABLE: Final[Mapping[tuple[State | None, CallEvent, Role], tuple[State, EndReaso
     ("connected", "closed", "server"): ("ended", "booking_closed"),
     ("connected", "revoked", "server"): ("ended", "revoked"),
 }
-"""State, event and who is behind it → the next state, and why the call has ended if it has. None: no live call."""
+"""State, event and role → the next state, and the end reason if the call has ended. State None: no live call."""
 
 GRACE: Final = 2 * instants.SECOND
 """A call may still be answered this long after `rings_until`: the accept may be on its way."""
@@ -64,7 +64,7 @@ _START_DIGITS: Final = 14
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something that happens to a call. `by` and `device` are None where the server is behind it.
+    """Something that happens to a call. `by` and `device` are None if the server does it.
 
     `client_call_id` is the name that a client gave an `initiate`, to repeat it safely.
     """
@@ -78,11 +78,10 @@ class Act:
 class Call(BaseModel):
     """A call. Timestamps are RFC 3339 text; a field that has no value yet, or no more, is None.
 
-    `version` counts the changes; `rings_until` and `ring_ms_left` are there while it rings. Not shown are `act`, what
-    brought about the present state; `initiates`, the `client_call_id` of the `initiate` by which a side came to it;
-    `history`, the timestamp of the ended call's message; `left_at`, when a connection of a side last ended while the
-    call was live, in microseconds; and `allowances`, per side the instant at which all its new calls may come at once
-    again.
+    `version` counts the changes; `rings_until` and `ring_ms_left` are there while it rings. Clients do not get `act`,
+    which led to the present state; `initiates`, each side's `client_call_id` of its `initiate`; `history`, the
+    timestamp of the ended call's message; `left_at`, when a connection of a side last left during the call, in
+    microseconds; and `allowances`, each side's state of `CallRate`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -145,7 +144,7 @@ def begun(
 
 
 def is_repeat(call: Call, act: Act) -> bool:
-    """Whether a party repeats itself: the act led to the present state, or it is the very `initiate` of this call."""
+    """Whether an act is sent again: it led to the present state, or it is an `initiate` that this call came from."""
     if act.by is None:
         return False
     named = act.event == "initiate" and act.client_call_id is not None
@@ -206,7 +205,7 @@ def due_at(call: Call) -> int | None:
 
 
 def timed_out(call: Call, now: int) -> Call | None:
-    """The call as its timeout ends it, the same whoever finds out and when; None while it still has time."""
+    """The call as its time-out ends it, the same whoever asks and when; None while it still has time."""
     end = due_at(call)
     if end is None or now < end:
         return None
@@ -219,7 +218,7 @@ def as_seen(call: Call, now: int) -> Call:
 
 
 def as_stored(call: Call, now: int) -> Call:
-    """The call as it is, with what is left of its ring at `now`."""
+    """The call as it is, with how long it still rings at `now`."""
     if call.state != "ringing" or not call.rings_until:
         return call
     left = max(0, instants.from_text(call.rings_until) - now) // 1_000

@@ -17,34 +17,34 @@ ReceiptKind = Literal["delivered", "read"]
 
 
 class Receipt(TypedDict):
-    """How far one side has got."""
+    """Up to where one side has got and read the conversation."""
 
     delivered: int
     read: int
 
 
 class Receipts(TypedDict):
-    """How far both sides have got."""
+    """Up to where both sides have got and read the conversation."""
 
     driver: Receipt
     passenger: Receipt
 
 
 TOLD_AGAIN = 60 * instants.SECOND
-"""How long a repeat is told to all again: whoever did it first may have died before. Later its sender alone hears."""
+"""How long a repeat is broadcast again: the first run may have died before that. Later only its sender is answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where a conversation stands. `seq` 0 and `epoch` None: nothing was said yet."""
+    """The state of a conversation. `seq` is 0 and `epoch` None before the first message."""
 
     seq: int = 0
     timestamp: str = ""
     epoch: str | None = None
     rights: Rights = field(default_factory=Rights)
-    """What the orders so far leave the parties."""
+    """The result of all orders so far."""
     redactions: int = 0
-    """How many messages were redacted: a page that was read before another one is no longer true."""
+    """How many messages were redacted. A cached page from before the last redaction must not be used."""
     allowances: Mapping[str, int] = field(default_factory=dict[str, int])
     """Per sender the instant at which its allowance is whole again (GCRA's theoretical arrival time)."""
     receipt_seqs: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -52,7 +52,7 @@ class Head:
 
     @property
     def closed_at(self) -> str | None:
-        """Since when the booking is closed, if it is."""
+        """When the booking was closed; None while it is open."""
         return self.rights.closed_at
 
     @property
@@ -66,7 +66,7 @@ class Head:
 
 
 def next_timestamp(head: Head, now: int) -> str:
-    """`now`, or a microsecond after the last message where the clock is not past it."""
+    """`now`; or a microsecond after the last message, where the clock is not later than that."""
     return instants.to_text(max(now, instants.from_text(head.timestamp) + 1) if head.timestamp else now)
 
 

@@ -1,6 +1,6 @@
 """Cursors: a position in one booking's history or call log, opaque to clients.
 
-A cursor holds no permission: it says where to go on, and is refused for any other booking than its own.
+A cursor gives no permission. It names a position, and is refused for another booking.
 """
 
 import base64
@@ -11,7 +11,7 @@ from navietakie.domain.errors import invalid
 
 
 def encode(booking_code: str, timestamp: str) -> str:
-    """The cursor of the position behind the item at `timestamp`."""
+    """The cursor for the position after the item at `timestamp`."""
     position = instants.from_text(timestamp).to_bytes(8)
     return base64.urlsafe_b64encode(position + _tag(booking_code, position)).decode().rstrip("=")
 

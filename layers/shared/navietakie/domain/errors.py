@@ -1,4 +1,4 @@
-"""What can be refused, said once for REST, WebSocket and direct invocation."""
+"""The errors that clients see, the same by REST, WebSocket and direct invocation."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -42,7 +42,7 @@ STATUS: Mapping[Code, int] = {
 }
 
 SOCKET_ONLY: frozenset[Code] = frozenset({"connection_replaced"})
-"""What is said to a connection alone, and answers no request."""
+"""Codes that only a WebSocket gets, and not as the answer to a request."""
 RETRYABLE: frozenset[Code] = frozenset({"rate_limited", "unavailable", "internal"})
 
 
@@ -90,7 +90,7 @@ def invalid(field: str, problem: str) -> Refusal:
 def unavailable(what: str, retry_after_ms: int = 1_000) -> Refusal:
     """Something that the request needs does not answer.
 
-    Nothing was stored as far as the function knows. Where only the answer to its write was lost, it may be stored: the
+    Nothing was stored as far as the function knows. If only the answer to its write was lost, it may be stored: the
     client sends again with the same id, and it is stored once.
     """
     return Refusal("unavailable", f"{what} is not available at the moment", retry_after_ms=retry_after_ms)

@@ -60,7 +60,7 @@ class FrameProblem(TypedDict):
 
 
 class ErrorAnswer(TypedDict):
-    """One of the client's frames was refused; the connection lives on."""
+    """One of the client's frames was refused. The connection stays open, except after `connection_replaced`."""
 
     v: Literal[1]
     type: Literal["error"]

@@ -1,7 +1,7 @@
 """The damper at the door: what one role of one booking may ask of a function's container, in units of work.
 
-It stands before every read but that of the connection's row, and keeps its count in memory: it costs nothing, and it
-bounds what a bearer of a token can have done here. `system` is the company itself, and exempt.
+It comes before every read but that of the connection's row, and counts in memory. So it costs nothing, and bounds what
+the bearer of a token can use up here. `system` is the company itself, and exempt.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -16,12 +16,12 @@ UNITS_PER_SECOND: Final = 5
 UNITS_AT_ONCE: Final = 400
 LIMIT: Final = RateLimit(UNITS_PER_SECOND, UNITS_AT_ONCE, "requests")
 OTHERWISE: Final = 1
-"""What an act costs that has no cost of its own, one that is not known among them."""
+"""What a request costs that is not in the list, an unknown one included."""
 KEPT: Final = 10_000
-"""How many bookings and roles are kept in mind at once."""
+"""How many bookings and roles are remembered at once."""
 
 Cost = int | Callable[[Mapping[str, Any]], int]
-"""Units; or what tells them from the fields of a request."""
+"""Units; or a function that gets a request's fields and returns its units."""
 
 
 class Allowances:
@@ -44,7 +44,7 @@ class Allowances:
             self._forget_whole(now)
 
     def _forget_whole(self, now: int) -> None:
-        """Forgets those that may ask for everything again; where all are busy, the first that came."""
+        """Forgets those whose allowance is whole again; if there are still too many, the oldest."""
         for key in [key for key, allowance in self._kept.items() if allowance <= now]:
             del self._kept[key]
         while len(self._kept) > KEPT:
@@ -54,7 +54,7 @@ class Allowances:
 class Budget:
     """The damper of one function. `costs` by method and path, by action, or by route key.
 
-    What costs nothing has a limit of its own; where it is refused it costs one unit after all.
+    A request that costs nothing has a limit of its own. If it is refused, it costs one unit.
     """
 
     def __init__(self, costs: Mapping[str, Cost], limit: RateLimit = LIMIT) -> None:
@@ -71,7 +71,7 @@ class Budget:
 
     @contextmanager
     def taken(self, route: str, fields: Mapping[str, Any], booking_code: str, role: str, now: int) -> Generator[None]:
-        """Takes what a request costs, around the request itself; raises `rate_limited` before it begins."""
+        """Takes what a request costs before the request in its `with` block begins; raises `rate_limited`."""
         units = self.take(route, fields, booking_code, role, now)
         try:
             yield
@@ -83,4 +83,4 @@ class Budget:
 
 
 NO_BUDGET: Final = Budget({}, RateLimit(0, 1))
-"""Lets everything through: where somebody else sees to it."""
+"""Lets everything through, where there is another limit."""

@@ -1,4 +1,4 @@
-"""What a client is told when a request fails, and what the log is told."""
+"""What the client and the log get when a request fails."""
 
 import traceback
 
@@ -8,11 +8,11 @@ from navietakie.observability import count, logger
 
 
 def refusal_of(error: Exception) -> Refusal:
-    """What a client is told of an error. One that is not the client's fault is logged and counted.
+    """The Refusal that a client gets for an error. If the error is not the client's fault, it is logged and counted.
 
-    Counted, because Lambda and API Gateway see nothing wrong with a frame whose answer is an `error` frame. A Refusal's
-    words are ours and are logged: after a `$connect` the log is the only place that names a missing setting. Of any
-    other exception it says where but not what: the text may quote a message.
+    It is counted because to Lambda and API Gateway a frame whose answer is an `error` frame is a success. The text of a
+    Refusal is ours and is logged: after a `$connect` only the log names a missing setting. Of any other exception the
+    log has the type and place, not the text, which may quote a message.
     """
     if isinstance(error, Refusal):
         if error.status >= 500:

@@ -20,9 +20,9 @@ AUDIENCE: Final = "navietakie"
 CLAIMS: Final = ["sub", "booking_code", "role", "exp", "aud"]
 TOKEN_BYTES: Final = 4 * 1024
 NBF_LEEWAY_SECONDS: Final = 60
-"""An issuer's clock may be so far ahead of ours: of `nbf` alone, `exp` has no leeway."""
+"""How far an issuer's clock may be ahead of ours. It counts for `nbf` alone; `exp` has no leeway."""
 LONGEST_DAYS: Final = 3_653
-"""Ten years: no token is good for longer. One with its `exp` in milliseconds would never run out."""
+"""Ten years: no token may live longer. A token with its `exp` in milliseconds would never expire."""
 WHO_DIGITS: Final = 16
 SUBPROTOCOL: Final = "navietakie.v1"
 
@@ -37,7 +37,7 @@ class Identity:
     exp: int
     iat: int | None = None
     who: str = field(default="", compare=False)
-    """Stands for `sub` in the log: the same for the same person, and nobody without the token secret can say whose."""
+    """Stands for `sub` in the log, always the same. Without the token secret nobody can say whose it is."""
 
     def check(self, booking_code: str, sender: str | None = None) -> None:
         """Raises `forbidden` for another booking or another role than the token's."""
@@ -80,7 +80,7 @@ def verify(token: str, secret: Secret) -> Identity:
     if it.nbf > now + NBF_LEEWAY_SECONDS:
         raise _refused("not_yet", "The token is not valid yet")
     if it.iat is not None and it.iat > now + REVOKED_AHEAD:
-        # One from the future would outlive every revocation.
+        # A token from the future would survive every revocation.
         raise _refused("not_yet", "The token says that it is issued in the future")
     if it.exp > now + LONGEST_DAYS * 86_400:
         raise _refused("too_long", "The token is good for more than ten years; exp is in seconds")
@@ -116,7 +116,7 @@ def _signed_claims(token: str, secrets: list[str]) -> dict[str, Any] | None:
 
 
 def _refused(reason: str, message: str = "The token is not valid") -> Refusal:
-    """What the bearer of a token is told. The log is told the reason, nobody the token; many of them are an attack."""
+    """The refusal that a bearer gets. The log gets the reason, and never the token. Many refusals mean an attack."""
     _note(reason)
     count("TokensRefused")
     return Refusal("unauthorized", message)
@@ -140,7 +140,7 @@ def of_rest(headers: Mapping[str, str]) -> Identity | None:
 def of_connect(headers: Mapping[str, str], query: Mapping[str, str]) -> Identity | None:
     """The bearer of a `$connect`: by header, by subprotocol `bearer.<token>` (browsers), or by `?token=`.
 
-    Where it comes in several ways it has to be one token: which of two holds is not for their bearer to choose.
+    If it comes in several ways, they must carry the same token: a bearer may not choose between two.
     """
     if settings.auth_mode() == "none":
         return None

@@ -13,7 +13,7 @@ LambdaEvent = Mapping[str, Any]
 
 
 def normalized(event: object) -> LambdaEvent:
-    """The event, empty where it is no object, its request context likewise: a direct invocation may be any JSON."""
+    """The event, empty where it is not an object; its request context likewise. A direct event may be any JSON."""
     it = cast(LambdaEvent, event if isinstance(event, Mapping) else {})
     return it if isinstance(it.get("requestContext", {}), Mapping) else {**it, "requestContext": {}}
 
@@ -21,8 +21,8 @@ def normalized(event: object) -> LambdaEvent:
 def headers_of(event: LambdaEvent) -> dict[str, str]:
     """The headers of a request or a `$connect`, their names in lower case.
 
-    Where one comes several times the last value counts. But those that carry tokens are a list of all their values
-    (RFC 9110, section 5.3): of two tokens none may be overlooked.
+    If a header comes several times, its last value counts. Headers that carry tokens are a list of all their values
+    (RFC 9110, section 5.3), so that no second token is overlooked.
     """
     found: dict[str, list[str]] = {}
     for name, values in _values(event, "headers", "multiValueHeaders"):
@@ -33,8 +33,8 @@ def headers_of(event: LambdaEvent) -> dict[str, str]:
 def query_of(event: LambdaEvent, lists: Collection[str] = ()) -> dict[str, str]:
     """The query string of a request or a `$connect`; what is given several times adds up where it is one of `lists`.
 
-    Raises `invalid_request` for NUL, and for any other parameter that is given twice: API Gateway and whoever else
-    stands before it may disagree about which one holds.
+    Raises `invalid_request` for NUL, and for any other parameter that is given twice: API Gateway and a proxy in front
+    of it may disagree about which one counts.
     """
     query: dict[str, str] = {}
     for name, values in _values(event, "queryStringParameters", "multiValueQueryStringParameters"):

@@ -1,4 +1,4 @@
-"""What a route is asked: by REST or direct invocation, or by a frame of a known connection; and by whom."""
+"""What a route gets: a request by REST or direct invocation, or a frame of a known connection; and who acts."""
 
 import math
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from navietakie.wire.connections_api import ConnectionsApi
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """Who acts in which booking, checked against the token where there is one. `iat`: when that was issued."""
+    """Who acts in which booking, checked against the token if there is one. `iat`: when the token was issued."""
 
     booking_code: str
     sender: Sender
@@ -48,7 +48,7 @@ class Request:
     identity: Identity | None = None
 
     def party(self) -> Party:
-        """Who acts, from `booking_code`, `sender` and `sender_id`; with a token its role and `sub` are what counts."""
+        """Who acts, from `booking_code`, `sender` and `sender_id`; with a token its role and `sub` count instead."""
         claim = _Claim.parse(self.fields)
         logger.append_keys(booking_code=claim.booking_code)
         if self.identity is None:
@@ -68,7 +68,7 @@ class Request:
         return booking_code
 
     def check(self, rights: Rights) -> None:
-        """Raises `unauthorized` where the token is revoked; who needs none has none that could be."""
+        """Raises `unauthorized` where the token is revoked. Without tokens there is nothing to revoke."""
         if self.identity is not None:
             self.identity.check_rights(rights)
 

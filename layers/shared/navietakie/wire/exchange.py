@@ -34,7 +34,7 @@ from collections.abc import Generator
 from typing import Any, Final, Literal, NamedTuple
 
 IDLE_SECONDS: Final = 30.0
-"""A connection unused for longer is not trusted: while Lambda had the function frozen, nobody saw it closed."""
+"""A connection that was unused for longer is not used: a frozen function does not notice that it was closed."""
 ADDRESS_SECONDS: Final = 60.0
 """How long the host's addresses are kept; API Gateway changes them."""
 _PART_BYTES: Final = 64 * 1024
@@ -101,7 +101,7 @@ class Endpoint:
         self._idle.append(connection)
 
     def close_idle(self) -> None:
-        """Closes what is kept: where one connection turned out dead, the others are no younger."""
+        """Closes all kept connections: if one turned out dead, the others are probably dead too."""
         while (connection := self._pop()) is not None:
             connection.close()
 
@@ -113,8 +113,8 @@ class Endpoint:
     def addresses(self) -> list[tuple[int, Any]]:
         """Family and address of the host, as the resolver gave them; the last ones where it gives none now.
 
-        Raises OSError. A failure counts for as long as it took to come: a slow resolver would else be waited for again
-        with every connection.
+        Raises OSError. A failure is remembered for as long as it took: otherwise every new connection would wait for a
+        slow resolver again.
         """
         begun = time.time()
         if begun >= self._look_up_at:
@@ -151,7 +151,7 @@ class HttpConnection:
         return -1 if self._socket is None else self._socket.fileno()
 
     def readable(self) -> bool:
-        """Whether something came that nobody asked for: as a rule, that the server has closed the connection."""
+        """Whether something came that nobody asked for: usually the server has closed the connection."""
         poll = select.poll()
         poll.register(self.fileno(), select.POLLIN)
         return bool(poll.poll(0))
@@ -164,7 +164,7 @@ class HttpConnection:
     def exchange(self, request: bytes) -> Steps:
         """Sends `request` and reads the answer; the connection is kept if it can be, else closed.
 
-        Whoever gives an exchange up closes the connection. Raises OSError (Stale), the connection closed.
+        Closing the generator closes the connection. Raises OSError (Stale) after it has closed the connection.
         """
         try:
             if self._socket is not None:

@@ -22,7 +22,7 @@ _TEXTS: Final = ("call_id", "caller", "state", "end_reason", "answered_at", "end
 
 
 class VersionConflict(Exception):
-    """The call has changed since it was read, or is another. Nothing was written. `call` is the present one, if any."""
+    """The call was changed or replaced since it was read. Nothing was written. `call` is the present one, if any."""
 
     def __init__(self, call: Call | None) -> None:
         super().__init__("the call has moved")
@@ -40,7 +40,7 @@ class LogPage:
 class Calls:
     """Reads and writes the calls table. Every method may raise the Refusal `unavailable`.
 
-    `messages` is where a booking's being open is seen, and where an ended call leaves its message.
+    `messages` has the head, which says whether the booking is open, and takes the message of an ended call.
     """
 
     def __init__(self, client: "DynamoDBClient", table: str, messages: Messages) -> None:
@@ -49,7 +49,7 @@ class Calls:
         self._messages = messages
 
     def latest(self, booking_code: str) -> Call | None:
-        """The booking's latest call as it is stored, strongly consistent: live, or ended but for the next one."""
+        """The booking's latest call as it is stored, live or ended; strongly consistent."""
         item = self._get(booking_code, keys.LIVE)
         return _call_of(item) if item else None
 
@@ -81,7 +81,7 @@ class Calls:
                 ConsistentRead=True,
                 Limit=limit + 1,
             )
-        # Calls end in the order in which they began: behind one that has expired, all have.
+        # Calls end in the order in which they began: if one has expired, all older ones have.
         alive = [item for item in answer["Items"] if not _has_expired(item, now)]
         return LogPage([_call_of(item) for item in alive[:limit]], more=len(alive) > limit)
 
@@ -111,7 +111,7 @@ class Calls:
     ) -> None:
         """Writes the end of a call: the live item, its log item, its `message` and the head, all or nothing.
 
-        Raises VersionConflict, Contended, or HeadMoved where another message was stored behind the same head.
+        Raises VersionConflict, Contended, or HeadMoved where another message was stored first.
         """
         expiry = {"expires_at": {"N": str(expires_at)}}
         log = {"TableName": self._table, "Item": _item_of(after, after.timestamp) | expiry}
@@ -123,9 +123,9 @@ class Calls:
             raise HeadMoved(head_of(failure.found[3]) if failure.found[3] else None) from failure
 
     def leave(self, booking_code: str, call_id: str, side: Side, left_at: int) -> Call | None:
-        """Keeps the newest instant at which a connection of `side` ended during this live call.
+        """Stores when a connection of `side` left during this live call, if that is the latest such time.
 
-        The call if `left_at` is that instant; None where a newer one is known, or the call is not live any more.
+        Returns the call; None where a later time is stored, or the call is not live any more.
         Raises Contended.
         """
         try:
@@ -157,7 +157,7 @@ class Calls:
         return answer.get("Item")
 
     def _transact(self, writes: Sequence[Item]) -> None:
-        # botocore sends one ClientRequestToken with all its tries: a lost answer is no second write.
+        # botocore sends all its tries with one ClientRequestToken, so a lost answer leads to no second write.
         with translated():
             self._client.transact_write_items(TransactItems=cast(Any, writes))
 
@@ -170,7 +170,7 @@ class Calls:
         }
 
     def _change(self, before: Call, after: Call, extra: Item | None = None) -> Item:
-        """Writes what differs alone: who has left is noted on the same item, and stays."""
+        """Writes only what differs, so that a leaving that was stored on the item meanwhile stays."""
         old, new = _item_of(before, keys.LIVE), _item_of(after, keys.LIVE) | (extra or {})
         changed = {name: value for name, value in new.items() if old.get(name) != value}
         gone = [name for name in old if name not in new]

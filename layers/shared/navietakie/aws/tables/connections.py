@@ -31,8 +31,8 @@ SENDERS: Final = frozenset(get_args(Sender))
 class Connection:
     """One WebSocket of a booking. `token_exp` and `token_iat` in seconds since 1970; None without tokens.
 
-    `connected_at` is empty where the row does not say: no `$connect` of ours has written it. `away`: its app is in the
-    background. It gets every frame, and is not present.
+    `connected_at` is empty where the row has none: another program has put that row. `away`: its app is in the
+    background. It gets every frame, but is not present.
     """
 
     connection_id: str
@@ -50,7 +50,7 @@ class Connection:
 
     @property
     def iat(self) -> int | None:
-        """When its token was issued, None where that is not known; without tokens it counts as issued on the way in."""
+        """When its token was issued, None where that is not known. Without tokens it is when it connected."""
         if self.token_exp is not None:
             return self.token_iat
         try:
@@ -77,7 +77,7 @@ def without_revoked(connections: Iterable[Connection], rights: Rights) -> list[C
 
 
 class Presence(TypedDict):
-    """Who has a present connection: one whose app is not in the background."""
+    """Who has a present connection, one whose app is not in the background."""
 
     driver: bool
     passenger: bool
@@ -115,8 +115,8 @@ class Connections:
     def of_booking(self, booking_code: str, now: int, *, expired: bool = False) -> list[Connection]:
         """Every connection of a booking that may receive, all pages of the index (which may lag by a moment).
 
-        With `expired` also those that may not any more, as far as they are still there.
-        Rows that somebody else put there count as far as they can be used.
+        With `expired` also those that may not any more, as long as their rows are there. Rows that another program has
+        put are used as far as possible.
         """
         found: list[Connection] = []
         start: Item = {}
@@ -150,9 +150,9 @@ class Connections:
         return True
 
     def set_away(self, connection_id: str, *, away: bool, at: int) -> bool | None:
-        """Notes whether a connection is away, as said at `at` (milliseconds); whether it was so before.
+        """Stores whether a connection is away, as its client said at `at` (milliseconds); whether it was away before.
 
-        None, and nothing written, where there is no row, or something later was said.
+        Returns None and stores nothing where there is no row, or the client has said something later.
         """
         try:
             with translated():
@@ -246,7 +246,7 @@ def _item_of(connection: Connection) -> Item:
 
 
 def _connection_of(item: Mapping[str, Any]) -> Connection | None:
-    """The connection in its row; None where that names no sender. Whatever else is odd about a row harms nobody."""
+    """The connection in its row; None where that names no sender. Anything else that is wrong with a row is ignored."""
     connection_id, sender = item["connection_id"]["S"], item.get("sender", {}).get("S")
     if sender not in SENDERS:
         logger.warning("a row without a sender is not used", extra={"connection_id": connection_id})

@@ -67,7 +67,7 @@ class Contended(Exception):
 def translated() -> Generator[None]:
     """Turns DynamoDB's failures into ConditionFailed, Contended or the Refusal `unavailable`.
 
-    Others are our own mistakes, and pass.
+    Other errors are our own mistakes, and pass through.
     """
     try:
         yield

@@ -8,7 +8,7 @@ Item = dict[str, Any]
 HEAD: Final = "#head"
 LIVE: Final = "#live"
 FIRST_TIMESTAMP: Final = "0"
-"""Not after any timestamp, and after every bookkeeping key."""
+"""A lower bound of all timestamps. Bookkeeping keys sort before it."""
 
 CONNECTIONS_OF_BOOKING: Final = "booking_code-index"
 
@@ -24,11 +24,8 @@ def marker(sender: str, client_message_id: str) -> str:
 
 
 def just_before(timestamp: str | None) -> str:
-    """A bound before `timestamp` and after all earlier ones: they have one length, and it is cut before its `Z`.
-
-    Without a timestamp it is behind all of them.
-    """
-    return timestamp[:-1] if timestamp else ":"  # ":" is behind every digit
+    """An upper bound just below `timestamp`; without a timestamp one above all of them."""
+    return timestamp[:-1] if timestamp else ":"  # without its `Z` it sorts just before; ":" sorts after every digit
 
 
 def connection(connection_id: str) -> Item:

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 MARKER_LIFE = instants.DAY
 ANY_CONTENT: Final = ""
-"""The digest of a redacted message: whatever comes under its id is a repeat."""
+"""The digest of a redacted message: every message with its id is a repeat."""
 _BATCH: Final = 100
-"""DynamoDB gives out so many items at once."""
+"""The most keys that one BatchGetItem takes."""
 QUERY_BYTES = 1024 * 1024
-"""DynamoDB reads no more in one Query, whatever of it passes the filter: 256 read units."""
+"""The most that DynamoDB reads in one Query, however little passes the filter: 256 read units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Marker:
 
 
 class HeadMoved(Exception):
-    """Another message was stored behind the same head. Nothing was written. `head` is the new one, if it is known."""
+    """Another message was stored first. Nothing was written. `head` is the new head, if it is known."""
 
     def __init__(self, head: Head | None) -> None:
         super().__init__("the head has moved")
@@ -58,7 +58,7 @@ class AlreadyStored(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Part of a history. `position` is the timestamp behind which to go on, None at the end."""
+    """Part of a history. `position`: the timestamp after which the next page begins, None at the end."""
 
     messages: list[Message]
     position: str | None
@@ -134,9 +134,9 @@ class Messages:
             raise HeadMoved(head_of(found[1]) if found[1] else None)
 
     def _commit(self, message: Message, writes: list[Item], token: str) -> list[Item | None] | None:
-        """Writes all of it, of which `message` comes first, or nothing; what stood in the way, None if it is written.
+        """Makes all `writes`, whose first one puts `message`, or none; what stood in the way, None if they are made.
 
-        Raises Contended. Written counts also what an earlier try wrote whose answer was lost.
+        Raises Contended. Writes of an earlier try whose answer was lost count as made.
         """
         try:
             with translated():
@@ -209,7 +209,7 @@ class Messages:
     def anew(self, wanted: Collection[tuple[str, str]]) -> tuple[dict[tuple[str, str], Item], list[tuple[str, str]]]:
         """The items under these bookings and timestamps, strongly consistent, as far as they are there.
 
-        One request; the second value is what it did not get to.
+        Makes one request. The second value has the keys that it did not read.
         """
         keys_wanted = [keys.in_booking(*key) for key in wanted]
         asked = {"Keys": keys_wanted[:_BATCH], "ConsistentRead": True}
