@@ -6,10 +6,11 @@ from typing import Any
 from get_message.attachment import AttachmentAddress, AttachmentQuery, address
 from get_message.history import History, HistoryPage, HistoryQuery, PageCache
 from get_message.sync import Sync, SyncRequest, SyncState
-from navietakie import settings
+from navietakie import settings, warm
 from navietakie.aws.tables.calls import calls
 from navietakie.aws.tables.connections import presence, without_revoked
 from navietakie.aws.tables.messages import messages
+from navietakie.doors import identity, requests
 from navietakie.doors.budget import Budget
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.requests import Request, SocketRequest
@@ -25,6 +26,7 @@ def cost_of_page(fields: Mapping[str, Any]) -> int:
 
 
 budget = Budget({"GET /api/v1/get_message": cost_of_page, "GET /api/v1/attachment": 1, "sync": 8})
+warm.ready(requests.ready, identity.ready)
 
 
 def handler(event: LambdaEvent, context: Any) -> Any:

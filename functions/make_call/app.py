@@ -11,14 +11,15 @@ from make_call.answers import MadeCall, call_ack
 from make_call.calling import Calling, CallLogPage, LogQuery, NewAct, SocketAct, calling_side
 from make_call.reporting import Report
 from make_call.timing import Timing
-from navietakie import settings
+from navietakie import settings, warm
+from navietakie.aws import publishing
 from navietakie.aws.tables.calls import calls
 from navietakie.aws.tables.connections import Connection, connections
 from navietakie.aws.tables.messages import messages
 from navietakie.aws.timers import timers
 from navietakie.broadcast import Broadcast
 from navietakie.domain.rate_limit import RateLimit
-from navietakie.doors import requests
+from navietakie.doors import identity, requests
 from navietakie.doors.budget import Allowances, Budget
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.requests import Party, Request, SocketRequest
@@ -32,6 +33,7 @@ TIMER_SECONDS: Final = 2.0
 
 repeats = Allowances()
 budget = Budget({"POST /api/v1/make_call": 2, "GET /api/v1/calls": 1, "call": 2, "signal": 1})
+warm.ready(requests.ready, identity.ready, timers, publishing.ready)
 
 
 def handler(event: LambdaEvent, context: Any) -> Any:
@@ -54,8 +56,7 @@ def post(request: Request) -> tuple[int, MadeCall]:
 
 def get(request: Request) -> tuple[int, CallLogPage]:
     """A page of the call log."""
-    booking_code = request.booking_code()
-    query = LogQuery.parse(request.fields)
+    booking_code, query = request.booking_code(), LogQuery.parse(request.fields)
     request.check(messages().head(booking_code).rights)
     return 200, calling(request.broadcast()).log(booking_code, query, request.deadline)
 
@@ -63,8 +64,7 @@ def get(request: Request) -> tuple[int, CallLogPage]:
 def on_call(request: SocketRequest) -> None:
     """Does what a connection asks of a call, and answers it with an `ack`."""
     own, broadcast = request.connection, request.broadcast()
-    action = SocketAct.parse(request.fields).call_action
-    new = NewAct.parse({**request.fields, "action": action})
+    new = NewAct.parse({**request.fields, "action": SocketAct.parse(request.fields).call_action})
     made = done(request, request.party(), new, own.device_id or own.connection_id, broadcast, origin=own)
     broadcast.to_connection(own, call_ack(request, made), request.now)
 

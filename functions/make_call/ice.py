@@ -83,7 +83,7 @@ def configured(booking_code: str, now: int) -> list[IceServer]:
     if policy() == "relay" and not relayed:
         raise Refusal("internal", "The function is not configured: ICE_TRANSPORT_POLICY relay needs a turn: URL")
     arn = settings.optional("TURN_SECRET_ARN")
-    secret = stored_secret(arn).versions()[0] if arn and relayed else None
+    secret = stored_secret(arn).current() if arn and relayed else None
     return for_call(servers, secret, booking_code, now)
 
 

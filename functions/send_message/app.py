@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from navietakie import warm
 from navietakie.aws.tables.connections import Connection
 from navietakie.aws.tables.messages import messages
 from navietakie.broadcast import Outcomes
@@ -9,6 +10,7 @@ from navietakie.domain import instants
 from navietakie.domain.errors import invalid
 from navietakie.domain.frames import message_frame
 from navietakie.domain.message import NewMessage
+from navietakie.doors import identity
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.requests import Party, Request, SocketRequest
 from navietakie.doors.serve import serve
@@ -19,7 +21,9 @@ from send_message.receipts import NewReceipt, SocketReceipt, StoredReceipt, rece
 from send_message.redacting import Redaction, SocketRedaction
 from send_message.reporting import report
 from send_message.sending import Sent
-from send_message.wiring import attaching, on_changes, rate_limit, redacting, sending
+from send_message.wiring import attaching, on_changes, rate_limit, ready, redacting, sending
+
+warm.ready(ready, identity.ready)
 
 
 def handler(event: LambdaEvent, context: Any) -> Any:

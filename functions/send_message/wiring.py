@@ -4,15 +4,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from navietakie import settings
+from navietakie.aws import publishing
 from navietakie.aws.tables.messages import messages
 from navietakie.aws.timers import timers
 from navietakie.domain.rate_limit import RateLimit
+from navietakie.doors import requests
 from navietakie.doors.budget import Allowances
 from send_message.attaching import Attaching, Bucket
 from send_message.redacting import Redacting
 from send_message.sending import Mask, Screen, Sending
 
 repeats = Allowances()
+
+
+def ready() -> None:
+    """Has the clients at hand that every container needs sooner or later."""
+    requests.ready()
+    publishing.ready()
 
 
 def sending() -> Sending:

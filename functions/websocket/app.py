@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from navietakie import settings
+from navietakie import settings, warm
 from navietakie.aws.tables.calls import calls
 from navietakie.aws.tables.connections import connections, without_revoked
 from navietakie.aws.tables.messages import messages
@@ -20,6 +20,19 @@ from websocket.pong import pong
 from websocket.presence import Attendance, check_origin, connection, look_for_other_side, typing_frame
 
 budget = Budget({"$connect": 4, "typing": 1, "away": 1, "ping": 1})
+
+
+def ready() -> None:
+    """Has at hand what the first request of this mode needs."""
+    if settings.optional("BACKEND_URL"):
+        from websocket import proxy
+
+        proxy.ready()
+    else:
+        requests.ready()
+
+
+warm.ready(ready, identity.ready)
 
 
 def handler(event: LambdaEvent, context: Any) -> Any:

@@ -88,6 +88,12 @@ def forward(event: LambdaEvent, context: Any) -> Any:
     return serve(event, context, lifecycle={route: on_route})
 
 
+def ready() -> None:
+    """Has at hand what the first request needs: the poster, and the secret that events are signed with."""
+    requests.poster({})
+    secrets.ready(settings.required("PROXY_SECRET_ARN"))
+
+
 def on_connect(event: LambdaEvent, now: int) -> Handshake:
     """Lets a client in if the backend registers it; otherwise refuses it with the backend's 401 or 403, or with 502.
 
@@ -275,7 +281,7 @@ def _signed(event: LambdaEvent, now: int, kind: Kind, body: bytes) -> SignedEven
         "ce-type": f"navietakie.websocket.{kind}",
         "ce-time": instants.to_text(now),
         "x-navietakie-signature": signature(
-            secret.versions()[0], instants.to_seconds(now), path, connection_id, event_id, body
+            secret.current(), instants.to_seconds(now), path, connection_id, event_id, body
         ),
     }
     return SignedEvent(backend, path, headers, body)

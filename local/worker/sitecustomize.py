@@ -1,6 +1,7 @@
-"""Python runs this at its start. In a function's worker it copies what the function logs to one file.
+"""Python runs this at its start. In a function's worker it does two things that the embedded AWS leaves out.
 
-The embedded AWS drops what WebSocket invocations log, so its CloudWatch Logs have the half of it.
+It says how the container is started, as Lambda does. And it copies what the function logs to one file: the embedded AWS
+drops what WebSocket invocations log, so its CloudWatch Logs have the half of it.
 """
 
 import contextlib
@@ -30,6 +31,8 @@ class Copied:
         return getattr(self._stream, attribute)
 
 
-if "_LAMBDA_FUNCTION_ARN" in os.environ and (path := os.environ.get("NAVIETAKIE_FUNCTION_LOG")):
-    log = open(path, "a")  # noqa: SIM115  (it stays open as long as the worker lives)
-    sys.stderr = Copied(sys.stderr, log, os.environ["AWS_LAMBDA_FUNCTION_NAME"])
+if "_LAMBDA_FUNCTION_ARN" in os.environ:
+    os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"] = "on-demand"
+    if path := os.environ.get("NAVIETAKIE_FUNCTION_LOG"):
+        log = open(path, "a")  # noqa: SIM115  (it stays open as long as the worker lives)
+        sys.stderr = Copied(sys.stderr, log, os.environ["AWS_LAMBDA_FUNCTION_NAME"])

@@ -52,13 +52,19 @@ class Vault:
 
     def __init__(self, current: str | None = CURRENT, previous: str | None = None) -> None:
         self.stages = {"AWSCURRENT": current, "AWSPREVIOUS": previous}
-        self.asked = 0
+        self.fetched: list[str] = []
         self.down = False
+        self.takes = 0.0
         self.now = 1_000_000.0
         self.secret = Secret(self.fetch, lambda: self.now)
 
+    @property
+    def asked(self) -> int:
+        return self.fetched.count("AWSCURRENT")
+
     def fetch(self, stage: str) -> str | None:
-        self.asked += stage == "AWSCURRENT"
+        self.fetched.append(stage)
+        self.now += self.takes
         if self.down:
             raise Refusal("unavailable", "down")
         return self.stages[stage]
@@ -243,11 +249,46 @@ def test_failed_signatures_fetch_once_a_minute_at_most() -> None:
 
 def test_failed_signatures_ask_once_a_minute_even_while_nobody_answers() -> None:
     vault = Vault()
-    verify(token(), vault.secret)
+    refusal(token(FOREIGN), vault)
+    vault.now += secrets.REFETCH_SECONDS
     vault.down = True
+    asked = len(vault.fetched)
     for _ in range(5):
         assert refusal(token(FOREIGN), vault) == "unauthorized"
-    assert vault.asked == 2
+    assert len(vault.fetched) == asked + 1
+
+
+def test_the_previous_secret_is_fetched_for_those_alone_whom_the_current_one_does_not_fit() -> None:
+    vault = Vault(previous=PREVIOUS)
+    for _ in range(3):
+        verify(token(CURRENT), vault.secret)
+    assert vault.fetched == ["AWSCURRENT"]
+    for _ in range(3):
+        verify(token(PREVIOUS), vault.secret)
+    assert vault.fetched == ["AWSCURRENT", "AWSPREVIOUS"]
+
+
+def test_where_the_previous_secret_is_not_to_be_had_nobody_can_tell_whose_token_it_is() -> None:
+    vault = Vault(previous=PREVIOUS)
+    verify(token(), vault.secret)
+    vault.down, vault.takes = True, 7.0
+    for _ in range(5):
+        with pytest.raises(Refusal) as refused:
+            verify(token(PREVIOUS), vault.secret)
+        assert refused.value.code == "unavailable"
+    assert vault.fetched == ["AWSCURRENT", "AWSPREVIOUS"], "a failure counts for as long as it took to come"
+    vault.now += 7
+    vault.down = False
+    assert verify(token(PREVIOUS), vault.secret).sub == "driver-7"
+
+
+def test_a_previous_secret_that_was_replaced_is_worthless_after_a_quarter_of_an_hour() -> None:
+    vault = Vault(previous=PREVIOUS)
+    verify(token(PREVIOUS), vault.secret)
+    vault.rotate("rotated-" * 8)
+    vault.now += secrets.SECRET_TTL_SECONDS
+    assert refusal(token(PREVIOUS), vault) == "unauthorized"
+    assert verify(token(CURRENT), vault.secret).sub == "driver-7"
 
 
 def test_what_fails_for_another_reason_fetches_nothing() -> None:

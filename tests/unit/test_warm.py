@@ -1,13 +1,50 @@
-"""What a container does that begins from a snapshot."""
+"""What a container does while it is started, and what one that begins from a snapshot does."""
 
+import gc
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from types import SimpleNamespace
 
 import pytest
 
 from navietakie import warm
+
+
+@pytest.fixture
+def starting(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+    """Lambda starts a container: modules have been loaded without collections."""
+    monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
+    gc.disable()
+    yield
+    gc.enable()
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("starting")
+def test_what_fails_while_a_container_starts_leaves_the_rest_to_its_first_use() -> None:
+    made: list[str] = []
+
+    def fails() -> None:
+        raise RuntimeError
+
+    warm.ready(lambda: made.append("first"), fails, lambda: made.append("last"))
+    assert made == ["first"]
+    assert gc.isenabled()
+
+
+@pytest.mark.usefixtures("starting")
+def test_what_is_there_after_the_start_is_not_collected_and_the_rest_is() -> None:
+    warm.ready()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0
+
+
+def test_who_imports_a_function_elsewhere_makes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_LAMBDA_INITIALIZATION_TYPE", raising=False)
+    made: list[str] = []
+    warm.ready(lambda: made.append("made"))
+    assert (made, gc.get_freeze_count()) == ([], 0)
 
 
 def test_containers_from_one_snapshot_do_not_draw_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,11 @@ def environment() -> str:
     return required("ENVIRONMENT")
 
 
+def initialization() -> str:
+    """How Lambda starts this container: `on-demand`, `provisioned-concurrency` or `snap-start`; empty elsewhere."""
+    return optional("AWS_LAMBDA_INITIALIZATION_TYPE")
+
+
 def auth_mode() -> str:
     """`jwt` or `none`. Outside the local environment it is always `jwt`, whatever the variable says."""
     if environment() != "local":

@@ -1,8 +1,10 @@
 """What a warm container keeps between invocations: clients, secrets, pages. One call forgets all of it."""
 
+import gc
 import importlib
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, wraps
 from typing import Any, Final
 
@@ -34,11 +36,27 @@ def forget() -> None:
         clear()
 
 
+def ready(*make: Callable[[], Any]) -> None:
+    """Calls each of `make` while Lambda starts a container, so that whole cores do what the first request had to.
+
+    Elsewhere it does nothing: whoever imports a function to look at it has not said yet where AWS is. Never raises. The
+    first that fails ends it: Lambda breaks off a start after 10 s, and one that timed out has taken most of them. What
+    is not made here is made at its first use, which raises what there is to raise.
+    """
+    if not settings.initialization():
+        return
+    with suppress(Exception):
+        for each in make:
+            each()
+    gc.freeze()  # no collection needs to look again at what is there now
+    gc.enable()
+
+
 def seed_after_restore() -> None:
     """Gives `random` a new seed in every container that starts from a SnapStart snapshot.
 
     Such containers are copies of one: with one seed their retries would pause equally long and meet again. Ids and
     secrets do not come from `random`. Does nothing in a container without a snapshot.
     """
-    if settings.optional("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+    if settings.initialization() == "snap-start":
         importlib.import_module("snapshot_restore_py").register_after_restore(random.seed)  # Lambda's own, there alone

@@ -50,6 +50,11 @@ def publish(event: Published) -> None:
         count("EventsFailed")
 
 
+def ready() -> None:
+    """Has the client at hand."""
+    _client()
+
+
 @kept
 def _client() -> "SNSClient":
     return clients.client("sns", connect_timeout=0.5, read_timeout=0.5, attempts=2)

@@ -1,50 +1,79 @@
 """Secrets in Secrets Manager, kept for the warm invocations, and fetched again when they are rotated."""
 
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from navietakie import settings
 from navietakie.aws import clients
 from navietakie.domain.errors import Refusal, unavailable
 from navietakie.observability import logger
 from navietakie.warm import kept
 
+Stage = Literal["AWSCURRENT", "AWSPREVIOUS"]
+
 REFETCH_SECONDS: Final = 60
-"""At most one fetch in this time, however many bad signatures arrive."""
+"""At most one fetch of a version in this time, however many bad signatures arrive."""
 SECRET_TTL_SECONDS: Final = 15 * 60
-"""After this a secret is fetched again: after two rotations the old secret is soon worth nothing in any container."""
+"""After this a version is fetched again: after two rotations the old secret is soon worth nothing in any container."""
 
 
 class Secret:
     """A secret that may be rotated: the current version, and the one before it while the rotation spreads.
 
-    `fetch` gets a stage (`AWSCURRENT` or `AWSPREVIOUS`) and answers with that version, or None where there is none. Its
-    Refusals pass through until a version is known; afterwards the known versions stay valid.
+    `fetch` gets a stage and answers with that version, or None where there is none. Its Refusals pass through until the
+    version is known; afterwards what is known stays valid.
     """
 
-    def __init__(self, fetch: Callable[[str], str | None], clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, fetch: Callable[[Stage], str | None], clock: Callable[[], float] = time.time) -> None:
         self._fetch = fetch
         self._clock = clock  # not the monotonic one: that may stand still while the function is frozen
-        self._versions: list[str] = []
-        self._fetched_at = 0.0
-        self._renewed_at = 0.0
+        self._current = _Version("AWSCURRENT", fetch, clock)
+        self._previous = _Version("AWSPREVIOUS", fetch, clock)
 
-    def versions(self) -> list[str]:
-        """The current version and the previous one, if any: as last fetched.
+    def current(self) -> str:
+        """The version to sign with, fetched 15 minutes ago at most, unless Secrets Manager could not be asked since."""
+        if version := self._current.get():
+            return version
+        raise Refusal("internal", "A secret is empty")
 
-        They were fetched at most 15 minutes ago, unless Secrets Manager has not answered since.
-        """
-        if not self._versions:
-            self._refetch()
-        elif self._clock() - self._fetched_at >= SECRET_TTL_SECONDS:
-            self.renew()
-        return self._versions
+    def versions(self) -> Iterator[str]:
+        """The current version and the previous one, if any, likewise. Only who gets so far has the previous fetched."""
+        for version in (self._current, self._previous):
+            if text := version.get():
+                yield text
 
     def renew(self) -> bool:
-        """Fetches again, but at most once a minute; whether there are other versions now."""
-        now, before = self._clock(), self._versions
+        """Fetches the current version anew, but once a minute at most; whether it is another now."""
+        if not self._current.renew():
+            return False
+        self._previous = _Version("AWSPREVIOUS", self._fetch, self._clock)
+        return True
+
+
+class _Version:
+    """One version of a secret, as last fetched."""
+
+    def __init__(self, stage: Stage, fetch: Callable[[Stage], str | None], clock: Callable[[], float]) -> None:
+        self._stage: Stage = stage
+        self._fetch = fetch
+        self._clock = clock
+        self._text: str | None = None
+        self._fetched_at: float | None = None
+        self._renewed_at = 0.0
+        self._ask_again_at = 0.0
+
+    def get(self) -> str | None:
+        if self._fetched_at is None:
+            self._fetch_first()
+        elif self._clock() - self._fetched_at >= SECRET_TTL_SECONDS:
+            self.renew()
+        return self._text
+
+    def renew(self) -> bool:
+        now, before = self._clock(), self._text
         if abs(now - self._renewed_at) < REFETCH_SECONDS:
             return False
         self._renewed_at = now
@@ -52,20 +81,33 @@ class Secret:
             self._refetch()
         except Refusal:
             logger.warning("a secret could not be fetched again")
-        return self._versions != before
+        return self._text != before
+
+    def _fetch_first(self) -> None:
+        begun = self._clock()
+        if begun < self._ask_again_at:
+            raise unavailable("A secret")
+        try:
+            self._refetch()
+        except Refusal:
+            if self._stage == "AWSPREVIOUS":
+                # A failure counts for as long as it took to come: else every bad signature would wait for another.
+                failed = self._clock()
+                self._ask_again_at = failed + (failed - begun)
+            raise
 
     def _refetch(self) -> None:
-        stages = (self._fetch(stage) for stage in ("AWSCURRENT", "AWSPREVIOUS"))
-        self._versions = [version for version in stages if version]
+        self._text = self._fetch(self._stage)
         self._fetched_at = self._clock()
 
 
 @kept
 def stored_secret(arn: str) -> Secret:
     """A secret in Secrets Manager, kept for the warm invocations; raises `unavailable` where that does not answer."""
-    client = clients.client("secretsmanager", connect_timeout=1, read_timeout=2, attempts=3)
+    # In all 7 s at most, because it is also asked at INIT, for which Lambda gives 10 s.
+    client = clients.client("secretsmanager", connect_timeout=1, read_timeout=2, attempts=2)
 
-    def fetch(stage: str) -> str | None:
+    def fetch(stage: Stage) -> str | None:
         try:
             return client.get_secret_value(SecretId=arn, VersionStage=stage)["SecretString"]
         except (ClientError, BotoCoreError) as error:
@@ -76,3 +118,10 @@ def stored_secret(arn: str) -> Secret:
             raise unavailable("A secret") from error
 
     return Secret(fetch)
+
+
+def ready(arn: str) -> None:
+    """Has the current version of a secret at hand. Not in a SnapStart snapshot: that is kept for weeks."""
+    secret = stored_secret(arn)
+    if settings.initialization() != "snap-start":
+        secret.current()

@@ -1,8 +1,9 @@
 """Who asks: a JWT (RFC 7519, HS256) that binds its bearer to one booking and one role."""
 
 import hmac
+import importlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
@@ -84,12 +85,12 @@ def verify(token: str, secret: Secret) -> Identity:
         raise _refused("not_yet", "The token says that it is issued in the future")
     if it.exp > now + LONGEST_DAYS * 86_400:
         raise _refused("too_long", "The token is good for more than ten years; exp is in seconds")
-    who = hmac.digest(secret.versions()[0].encode(), b"log:" + it.sub.encode(), "sha256").hex()[:WHO_DIGITS]
+    who = hmac.digest(secret.current().encode(), b"log:" + it.sub.encode(), "sha256").hex()[:WHO_DIGITS]
     logger.append_keys(role=it.role, who=who)
     return Identity(it.sub, it.booking_code, it.role, int(it.exp), None if it.iat is None else int(it.iat), who)
 
 
-def _signed_claims(token: str, secrets: list[str]) -> dict[str, Any] | None:
+def _signed_claims(token: str, secrets: Iterable[str]) -> dict[str, Any] | None:
     """The claims that one of `secrets` has signed; None where none has. Raises `unauthorized` or `token_expired`."""
     import jwt  # only where tokens are asked for: its import is 40 ms of a cold start
 
@@ -168,3 +169,10 @@ def _subprotocols(headers: Mapping[str, str]) -> list[str]:
 def token_secret() -> Secret:
     """The configured token secret."""
     return secrets.stored_secret(settings.required("TOKEN_SECRET_ARN"))
+
+
+def ready() -> None:
+    """Has at hand what tokens are checked with, where they are asked for."""
+    if settings.auth_mode() != "none":
+        importlib.import_module("jwt")
+        secrets.ready(settings.required("TOKEN_SECRET_ARN"))

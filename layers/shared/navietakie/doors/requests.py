@@ -122,3 +122,8 @@ def broadcast(event: LambdaEvent, deadline: float = math.inf) -> Broadcast:
 def poster(event: LambdaEvent) -> ConnectionsApi:
     """The @connections API that is configured, or that `event` came from."""
     return connections_api(settings.connections_endpoint(event))
+
+
+def ready() -> None:
+    """Has the clients at hand that nearly every request needs: the tables' and the poster."""
+    broadcast({})
