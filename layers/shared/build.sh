@@ -10,9 +10,6 @@ mkdir -p "$1"
 target=$(cd "$1" && pwd)
 cd "$(dirname "$0")/../.." # uv finds .python-version there, and no other project's
 
-# The services that the functions call; of botocore's 400 the layer carries these.
-services='dynamodb lambda s3 secretsmanager sns sqs'
-
 case ${BUILD_FOR:-lambda} in
 host) platforms=$(uname -s)-$(uname -m) ;;
 lambda) platforms='x86_64-manylinux_2_28 aarch64-manylinux_2_28' ;;
@@ -38,9 +35,8 @@ dependencies() {
     rm -rf "$1/python/boto3/data" "$1/python/boto3/examples" # resources, which nothing here makes
     find "$1/python" \( -name '*.pyi' -o -name 'examples-*.json*' -o -path '*.dist-info/RECORD' \
         -o -path '*.dist-info/INSTALLER' -o -path '*.dist-info/REQUESTED' -o -path '*.dist-info/*.json' \) -exec rm -f {} +
-    # shellcheck disable=SC2086  # one argument each
     local/uv run --quiet --no-project --no-config --python 3.13 -- \
-        python layers/shared/trim.py "$1/python/botocore/data" $services
+        python layers/shared/trim.py "$1/python/botocore/data"
     local/uv run --quiet --no-project --no-config --python 3.13 -- \
         python layers/shared/authorities.py "$1/python/botocore/cacert.pem" "$1/python/authorities"
     local/compile "$1" /opt

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -65,6 +66,8 @@ class Wire:
     told: list[dict[str, Any]] = field(default_factory=list)
     letters: list[dict[str, Any]] = field(default_factory=list)
     hook: Callable[[dict[str, Any]], dict[str, Any]] = lambda _: {"action": "allow"}
+    copied: bool = False
+    """Whether the upload has been copied to where attachments are kept."""
     dynamodb: DynamoDb | None = None
     """None: the requests go on to their endpoint."""
     _onward: URLLib3Session = field(default_factory=URLLib3Session)
@@ -108,15 +111,16 @@ class Wire:
         raise AssertionError(f"nobody answers {asked.name} at {urlsplit(request.url).netloc}")
 
     def _stored(self, request: AWSPreparedRequest, asked: Asked) -> AWSResponse:
-        """S3, as far as one upload goes: it is there, and nothing is kept yet."""
-        at = "Sat, 28 Nov 2026 12:00:00 GMT"
+        """S3, as far as one upload goes: it is there, and kept once it was copied."""
+        at = formatdate(usegmt=True)
         found = {"content-type": "image/jpeg", "content-length": "9", "etag": '"e"', "last-modified": at}
         match asked.name:
-            case "s3.HeadObject" if "/upload/" in request.url:
-                return AWSResponse(request.url, 200, found, _Raw(b""))
+            case "s3.HeadObject" if "/upload/" in request.url or self.copied:
+                return AWSResponse(request.url, 200, {**found, "x-amz-meta-sender": "driver"}, _Raw(b""))
             case "s3.HeadObject":
                 return AWSResponse(request.url, 404, {}, _Raw(b""))
             case "s3.CopyObject":
+                self.copied = True
                 return AWSResponse(request.url, 200, {}, _Raw(b"<CopyObjectResult><ETag>e</ETag></CopyObjectResult>"))
             case _:
                 return AWSResponse(request.url, 204, {}, _Raw(b""))

@@ -30,6 +30,9 @@ asked: defaultdict[str, set[Grant]] = defaultdict(set)
 reads: defaultdict[str, set[str]] = defaultdict(set)
 """By adapter and method, `Messages.head`: `strong`, `eventual`."""
 
+operations: defaultdict[str, set[str]] = defaultdict(set)
+"""By service, as botocore names it: the operations whose models were read, for a request or for a form."""
+
 
 def start() -> None:
     """Notes every request of this process from now on."""
@@ -59,6 +62,7 @@ def _request(params: dict[str, Any], model: Any, **_: Any) -> None:
     name = _function()
     if name is None:
         return
+    operations[model.service_model.service_name].add(model.name)
     if model.name == "TransactWriteItems":
         for write in params["TransactItems"]:
             ((kind, its),) = write.items()

@@ -11,10 +11,13 @@ import botocore.session
 import pytest
 from botocore.config import Config
 from botocore.loaders import Loader
+from botocore.model import Shape
 
 WHOLE = Path(botocore.__file__).with_name("data")
 ROOT = Path(__file__).parents[2]
-SERVICES = ("dynamodb", "lambda", "s3", "secretsmanager", "sns", "sqs")
+TRIM = runpy.run_path(str(ROOT / "layers/shared/trim.py"))
+OPERATIONS: dict[str, set[str]] = TRIM["OPERATIONS"]
+SERVICES = tuple(OPERATIONS)
 REGIONS = ("us-east-1", "eu-central-1", "cn-north-1", "us-gov-west-1", "xx-nowhere-1")
 
 
@@ -28,7 +31,7 @@ def trimmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(entry, data)
         elif entry.name in (*SERVICES, "polly"):
             shutil.copytree(entry, data / entry.name)
-    runpy.run_path(str(ROOT / "layers/shared/trim.py"))["trim"](data, set(SERVICES))
+    TRIM["trim"](data)
     return data
 
 
@@ -63,9 +66,33 @@ def test_a_client_asks_the_same_endpoint_of_a_kind(
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_client_offers_the_same_operations(trimmed: Path, service: str) -> None:
-    with_all = client(service, "us-east-1").meta.service_model.operation_names
-    assert client(service, "us-east-1", trimmed).meta.service_model.operation_names == with_all
+def test_a_client_offers_the_operations_that_are_used_and_no_others(trimmed: Path, service: str) -> None:
+    assert set(client(service, "us-east-1", trimmed).meta.service_model.operation_names) == OPERATIONS[service]
+
+
+def without_texts(shape: Shape, seen: frozenset[str] = frozenset()) -> Any:
+    """All that botocore reads of a shape and of what it is made of."""
+    if shape.name in seen:
+        return shape.name
+    seen |= {shape.name}
+    parts = {name: without_texts(it, seen) for name, it in getattr(shape, "members", {}).items()}
+    inner = [without_texts(getattr(shape, name), seen) for name in ("member", "key", "value") if hasattr(shape, name)]
+    return shape.name, shape.type_name, shape.serialization, shape.metadata, parts, inner
+
+
+@pytest.mark.parametrize(("service", "operation"), [(name, each) for name in SERVICES for each in OPERATIONS[name]])
+def test_an_operation_asks_and_understands_as_before(trimmed: Path, service: str, operation: str) -> None:
+    def read(data: Path) -> Any:
+        model = client(service, "us-east-1", data).meta.service_model.operation_model(operation)
+        shapes = (model.input_shape, model.output_shape, *model.error_shapes)
+        return model.http, model.auth_type, model.http_checksum, [it and without_texts(it) for it in shapes]
+
+    assert read(trimmed) == read(WHOLE)
+
+
+def test_an_operation_that_a_service_does_not_have_ends_the_build() -> None:
+    with pytest.raises(KeyError):
+        TRIM["reduced"]({"operations": {}, "shapes": {}}, {"GetItems"})
 
 
 def test_other_services_are_gone(trimmed: Path) -> None:
