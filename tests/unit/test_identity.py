@@ -10,12 +10,19 @@ from typing import Any
 import jwt
 import pytest
 
-from navietakie import settings
+from navietakie import settings, warm
 from navietakie.aws import secrets
 from navietakie.aws.secrets import Secret
 from navietakie.domain.errors import Refusal
 from navietakie.doors import identity
 from navietakie.doors.identity import Identity, verify
+
+
+@pytest.fixture(autouse=True)
+def cold() -> None:
+    """No token is remembered from another test."""
+    warm.forget()
+
 
 CURRENT, PREVIOUS, FOREIGN = (name * 8 for name in ("current-", "previous-", "foreign-"))
 HOUR = 3600
@@ -326,6 +333,88 @@ def test_an_unknown_secret_is_unavailable_until_its_keeper_answers() -> None:
     assert refused.value.code == "unavailable"
     vault.down = False
     assert verify(token(), vault.secret).sub == "driver-7"
+
+
+def test_a_rotation_that_is_noticed_by_its_age_leaves_the_one_before_it_valid() -> None:
+    vault = Vault(previous=PREVIOUS)
+    verify(token(), vault.secret)
+    vault.now += secrets.SECRET_TTL_SECONDS / 2
+    verify(token(PREVIOUS), vault.secret)
+    vault.rotate("rotated-" * 8)
+    vault.now += secrets.SECRET_TTL_SECONDS / 2
+    assert verify(token(CURRENT), vault.secret).sub == "driver-7"
+    assert refusal(token(PREVIOUS), vault) == "unauthorized"
+
+
+def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Moves the clock of what is remembered."""
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + seconds)
+
+
+def test_a_signature_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    vault, given = Vault(previous=PREVIOUS), [token(CURRENT), token(PREVIOUS)]
+    found = [verify(each, vault.secret) for each in given]
+    monkeypatch.setattr(jwt, "decode", lambda *_, **__: pytest.fail("checked again"))
+    again = [verify(each, vault.secret) for each in given]
+    assert [(it, it.who) for it in again] == [(it, it.who) for it in found]
+
+
+def test_a_token_that_is_remembered_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    vault, given = Vault(), token()
+    verify(given, vault.secret)
+    later(monkeypatch, HOUR)
+    assert refusal(given, vault) == "token_expired"
+
+
+def test_a_token_that_is_remembered_is_not_valid_before_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    vault, given = Vault(), token(nbf=int(time.time()) + 2 * identity.NBF_LEEWAY_SECONDS)
+    assert refusal(given, vault) == "unauthorized"
+    assert refusal(given, vault) == "unauthorized"
+    later(monkeypatch, 2 * identity.NBF_LEEWAY_SECONDS)
+    assert verify(given, vault.secret).sub == "driver-7"
+
+
+def test_a_token_that_is_remembered_is_worthless_with_its_secret() -> None:
+    vault, given = Vault(), token()
+    verify(given, vault.secret)
+    vault.rotate("second-1" * 8)
+    vault.rotate("third-11" * 8)
+    vault.now += secrets.SECRET_TTL_SECONDS
+    assert refusal(given, vault) == "unauthorized"
+
+
+def test_another_signature_is_another_token() -> None:
+    vault, given = Vault(), token()
+    verify(given, vault.secret)
+    assert refusal(given[:-2] + ("AA" if given[-2:] != "AA" else "BB"), vault) == "unauthorized"
+
+
+def test_the_log_names_a_person_by_the_current_secret() -> None:
+    vault, given = Vault(), token()
+    before = verify(given, vault.secret).who
+    vault.rotate("rotated-" * 8)
+    verify(token("rotated-" * 8), vault.secret)
+    assert verify(given, vault.secret).who != before == verify(given, Vault().secret).who
+
+
+def test_so_many_tokens_are_remembered_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "TOKENS_KEPT", 2)
+    vault, (first, second, third) = Vault(), [token(sub=name) for name in ("first", "second", "third")]
+    for each in (first, second, first, third):
+        verify(each, vault.secret)
+    assert list(identity._checked) == [first, third]
+
+
+def test_a_container_that_forgets_checks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    vault, given = Vault(), token()
+    verify(given, vault.secret)
+    warm.forget()
+    checked: list[str] = []
+    decode = jwt.decode
+    monkeypatch.setattr(jwt, "decode", lambda *args, **how: checked.append("again") or decode(*args, **how))
+    verify(given, vault.secret)
+    assert checked == ["again"]
 
 
 def test_an_empty_secret_signs_nothing() -> None:

@@ -34,22 +34,34 @@ class Secret:
         self._previous = _Version("AWSPREVIOUS", fetch, clock)
 
     def current(self) -> str:
-        """The version to sign with, fetched 15 minutes ago at most, unless Secrets Manager could not be asked since."""
-        if version := self._current.get():
+        """The version to sign with, fetched 15 minutes ago at most, unless Secrets Manager has not answered since."""
+        if version := self._latest():
             return version
         raise Refusal("internal", "A secret is empty")
 
     def versions(self) -> Iterator[str]:
-        """The current version and the previous one, if any, likewise. Only who gets so far has the previous fetched."""
-        for version in (self._current, self._previous):
-            if text := version.get():
-                yield text
+        """The current version, then the previous one, if any; that is fetched only for those who come so far."""
+        if current := self._latest():
+            yield current
+        if previous := self._previous.get():
+            yield previous
 
     def renew(self) -> bool:
-        """Fetches the current version anew, but once a minute at most; whether it is another now."""
-        if not self._current.renew():
+        """Fetches the current version again, but at most once a minute; whether it is another now."""
+        before = self._current.text
+        self._current.renew()
+        return self._has_replaced(before)
+
+    def _latest(self) -> str | None:
+        before = self._current.text
+        text = self._current.get()
+        self._has_replaced(before)
+        return text
+
+    def _has_replaced(self, before: str | None) -> bool:
+        if self._current.text == before:
             return False
-        self._previous = _Version("AWSPREVIOUS", self._fetch, self._clock)
+        self._previous = _Version("AWSPREVIOUS", self._fetch, self._clock)  # it is another now, too
         return True
 
 
@@ -60,7 +72,7 @@ class _Version:
         self._stage: Stage = stage
         self._fetch = fetch
         self._clock = clock
-        self._text: str | None = None
+        self.text: str | None = None
         self._fetched_at: float | None = None
         self._renewed_at = 0.0
         self._ask_again_at = 0.0
@@ -70,18 +82,17 @@ class _Version:
             self._fetch_first()
         elif self._clock() - self._fetched_at >= SECRET_TTL_SECONDS:
             self.renew()
-        return self._text
+        return self.text
 
-    def renew(self) -> bool:
-        now, before = self._clock(), self._text
+    def renew(self) -> None:
+        now = self._clock()
         if abs(now - self._renewed_at) < REFETCH_SECONDS:
-            return False
+            return
         self._renewed_at = now
         try:
             self._refetch()
         except Refusal:
             logger.warning("a secret could not be fetched again")
-        return self._text != before
 
     def _fetch_first(self) -> None:
         begun = self._clock()
@@ -97,7 +108,7 @@ class _Version:
             raise
 
     def _refetch(self) -> None:
-        self._text = self._fetch(self._stage)
+        self.text = self._fetch(self._stage)
         self._fetched_at = self._clock()
 
 

@@ -3,9 +3,10 @@
 import hmac
 import importlib
 import time
-from collections.abc import Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from pydantic import Field
 
@@ -16,12 +17,15 @@ from navietakie.domain.errors import Refusal
 from navietakie.domain.message import BookingCode, Fields, Label, Sender
 from navietakie.domain.orders import REVOKED_AHEAD, Rights
 from navietakie.observability import count, logger
+from navietakie.warm import on_forget
 
 AUDIENCE: Final = "navietakie"
 CLAIMS: Final = ["sub", "booking_code", "role", "exp", "aud"]
 TOKEN_BYTES: Final = 4 * 1024
 NBF_LEEWAY_SECONDS: Final = 60
 """How far an issuer's clock may be ahead of ours. It counts for `nbf` alone; `exp` has no leeway."""
+TOKENS_KEPT: Final = 1_000
+"""How many tokens a container remembers to have checked; they are 0.3 KB each, and 4 MB in all at the worst."""
 LONGEST_DAYS: Final = 3_653
 """Ten years: no token may live longer. A token with its `exp` in milliseconds would never expire."""
 WHO_DIGITS: Final = 16
@@ -64,19 +68,20 @@ class _Claims(Fields):
     iat: _NumericDate | None = None
 
 
+_checked: Final[OrderedDict[str, tuple[str, _Claims]]] = OrderedDict()
+"""By token: the version of the secret that has signed it, and what it claims. The last used is the last."""
+on_forget(_checked.clear)
+
+
 def verify(token: str, secret: Secret) -> Identity:
     """The identity in `token`; raises `unauthorized` or `token_expired`."""
     if len(token) > TOKEN_BYTES:
         raise _refused("too_large", "The token is too long")
-    claims = _signed_claims(token, secret.versions())
-    if claims is None and secret.renew():
-        claims = _signed_claims(token, secret.versions())
-    if claims is None:
+    it = _signed_claims(token, secret)
+    if it is None and secret.renew():
+        it = _signed_claims(token, secret)
+    if it is None:
         raise _refused("signature")
-    try:
-        it = _Claims.parse(claims)
-    except Refusal:
-        raise _refused("claims", "The token's claims are not valid") from None
     now = time.time()
     if it.nbf > now + NBF_LEEWAY_SECONDS:
         raise _refused("not_yet", "The token is not valid yet")
@@ -90,30 +95,55 @@ def verify(token: str, secret: Secret) -> Identity:
     return Identity(it.sub, it.booking_code, it.role, int(it.exp), None if it.iat is None else int(it.iat), who)
 
 
-def _signed_claims(token: str, secrets: Iterable[str]) -> dict[str, Any] | None:
-    """The claims that one of `secrets` has signed; None where none has. Raises `unauthorized` or `token_expired`."""
+def _signed_claims(token: str, secret: Secret) -> _Claims | None:
+    """What a token claims that a version of `secret` has signed; None where none has.
+
+    Of one that was checked before neither the signature nor the claims are looked at again, but its `exp` is. Raises
+    `unauthorized` or `token_expired`.
+    """
+    if (known := _checked.pop(token, None)) is not None and known[0] in secret.versions():
+        if int(known[1].exp) <= time.time():
+            raise _expired()
+        _checked[token] = known
+        return known[1]
+    for version in secret.versions():
+        if (claims := _decoded(token, version)) is not None:
+            _checked[token] = version, claims
+            if len(_checked) > TOKENS_KEPT:
+                _checked.popitem(last=False)
+            return claims
+    return None
+
+
+def _decoded(token: str, secret: str) -> _Claims | None:
+    """What a token claims; None where `secret` has not signed it. Raises `unauthorized` or `token_expired`."""
     import jwt  # only where tokens are asked for: its import is 40 ms of a cold start
 
-    for secret in secrets:
-        try:
-            return jwt.decode(
-                token,
-                secret,
-                algorithms=["HS256"],
-                audience=AUDIENCE,
-                # PyJWT has one leeway for all times: `verify` looks at `iat` and `nbf` itself.
-                options={"require": CLAIMS, "verify_iat": False, "verify_nbf": False},
-            )
-        except jwt.InvalidSignatureError:
-            continue
-        except jwt.ExpiredSignatureError:
-            _note("expired")
-            raise Refusal("token_expired", "The token has expired") from None
-        except jwt.InvalidAudienceError:
-            raise _refused("audience") from None
-        except (jwt.PyJWTError, ValueError, TypeError, ArithmeticError):
-            raise _refused("malformed") from None
-    return None
+    try:
+        claims = jwt.decode(
+            token,
+            secret,
+            algorithms=["HS256"],
+            audience=AUDIENCE,
+            # PyJWT has one leeway for all times: `verify` looks at `iat` and `nbf` itself.
+            options={"require": CLAIMS, "verify_iat": False, "verify_nbf": False},
+        )
+        return _Claims.parse(claims)
+    except jwt.InvalidSignatureError:
+        return None
+    except jwt.ExpiredSignatureError:
+        raise _expired() from None
+    except jwt.InvalidAudienceError:
+        raise _refused("audience") from None
+    except (jwt.PyJWTError, ValueError, TypeError, ArithmeticError):
+        raise _refused("malformed") from None
+    except Refusal:
+        raise _refused("claims", "The token's claims are not valid") from None
+
+
+def _expired() -> Refusal:
+    _note("expired")
+    return Refusal("token_expired", "The token has expired")
 
 
 def _refused(reason: str, message: str = "The token is not valid") -> Refusal:
