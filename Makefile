@@ -171,3 +171,9 @@ bench: .venv/ready .local/tools/ready ## Answer the questions of benchmarks/, in
 .PHONY: chaos
 chaos: .venv/ready ## A new history of 1,000 operations and faults, judged (SEED=…: one that was; OPERATIONS=1000)
 	@PYTHONPATH=functions:layers/shared exec .venv/bin/python -m tests.chaos
+
+# --- Mutants ------------------------------------------------------------------------------------------------------------
+
+.PHONY: mutants
+mutants: .venv/ready ## Small changes to the code, each of which a test has to see; hours (CHANGED=1: this branch's; SAMPLE=60 SEED=date; ONLY=domain/)
+	@PYTHONPATH=functions:layers/shared exec .venv/bin/python -m tests.mutants

@@ -1,0 +1,219 @@
+"""Where the code can be changed: every place of every operator, without those where a change means nothing."""
+
+import ast
+import difflib
+import hashlib
+import json
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+
+from tests.mutants.operators import OPERATORS
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ("functions", "layers/shared/navietakie")
+PROMISES = ("expression", "request", "transition")
+"""The groups of which every change has to be seen: conditions, consistency of reads, and the table of calls."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change: `occurrence` counts the places of its operator in the file. `lines` are those that it concerns."""
+
+    path: str
+    operator: str
+    occurrence: int
+    lines: range
+    definition: str
+    group: str
+
+    @property
+    def place(self) -> tuple[str, int, tuple[int, int], tuple[str, str]]:
+        """All of it but the file."""
+        return self.operator, self.occurrence, (self.lines.start, self.lines.stop), (self.definition, self.group)
+
+    @property
+    def id(self) -> str:
+        """The same as long as its file is."""
+        text = f"{self.path} {_digest(self.path)} {self.operator} {self.occurrence}"
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def code(self) -> str:
+        """The file with the change."""
+        changed = mutate_code(source(self.path), OPERATORS[self.operator], self.occurrence)
+        assert changed is not None, self
+        return changed
+
+    def difference(self, changed: str) -> tuple[str, str]:
+        """What is there, and what is there instead; white space does not count."""
+        lines = list(difflib.unified_diff(source(self.path).splitlines(), changed.splitlines(), n=0, lineterm=""))[2:]
+        was, becomes = (" ".join(line[1:].strip() for line in lines if line[0] == sign) for sign in "-+")
+        return was, becomes
+
+
+@cache
+def source(path: str) -> str:
+    """The text of a file."""
+    return (ROOT / path).read_text()
+
+
+@cache
+def _digest(path: str) -> str:
+    return hashlib.sha256(source(path).encode()).hexdigest()
+
+
+def files() -> list[str]:
+    """The files that ship."""
+    found = (file for folder in SOURCES for file in (ROOT / folder).rglob("*.py") if ".build" not in file.parts)
+    return sorted(str(file.relative_to(ROOT)) for file in found)
+
+
+def mutants(paths: Iterable[str], kept: Path) -> list[Mutant]:
+    """All changes in these files, the most important first. `kept`: a file in which to keep what is slow to find."""
+    here = Path(__file__).parent
+    rules = hashlib.sha256(b"".join((here / name).read_bytes() for name in ("finding.py", "operators.py"))).hexdigest()
+    known = json.loads(kept.read_text()) if kept.exists() else {}
+    found: list[Mutant] = []
+    for path in paths:
+        state, places = known.get(path, ("", []))
+        if state != rules + _digest(path):
+            state, places = rules + _digest(path), [it.place for it in _of(path)]
+        known[path] = state, places
+        found += [Mutant(path, name, number, range(*lines), *where) for name, number, lines, where in places]
+    kept.write_text(json.dumps(known))
+    order = {group: number for number, group in enumerate((*PROMISES, "rule", "service", "edge"))}
+    return sorted(found, key=lambda it: (order[it.group], it.path, it.lines.start))
+
+
+def _of(path: str) -> Iterator[Mutant]:
+    tree = ast.parse(source(path))
+    meaningless, statements = _meaningless(tree), _statements(tree)
+    nodes = list(ast_nodes(get_ast(source(path))))
+    for name, operator in OPERATORS.items():
+        positions = (position for node in nodes for position in operator.mutation_positions(node))
+        for occurrence, (start, end) in enumerate(positions):
+            if any(first <= start and end <= last for first, last in meaningless):
+                continue
+            lines, definition = _around(start, end, statements)
+            yield Mutant(path, name, occurrence, lines, definition, _group(path, name, definition))
+
+
+def _group(path: str, operator: str, definition: str) -> str:
+    if operator == "ExpressionPart":
+        return "expression"
+    if "/aws/tables/" in path and (operator in ("DropArgument", "DropEntry") or definition == ""):
+        return "request"
+    if path.endswith("domain/call.py") and (operator == "SwapInTable" or definition == ""):
+        return "transition"
+    if "/domain/" in path:
+        return "rule"
+    return "service" if path.startswith("functions/") else "edge"
+
+
+type Span = tuple[tuple[int, int], tuple[int, int]]
+
+
+def _span(node: ast.expr | ast.stmt) -> Span:
+    return (node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0)
+
+
+def _meaningless(tree: ast.Module) -> list[Span]:
+    """Annotations, docstrings, what only a type checker sees, and the text of errors, logs and warnings."""
+    found: list[Span] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation is not None:
+            found.append(_span(node.annotation))
+        if isinstance(node, ast.FunctionDef) and node.returns is not None:
+            found.append(_span(node.returns))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found += [
+                _span(each)
+                for each in node.decorator_list
+                if _says(each, "overload|model_validator|contextmanager|dataclass")
+            ]
+        if isinstance(node, ast.ClassDef) and any(_says(base, "Protocol") for base in node.bases):
+            found.append(_span(node))
+        if isinstance(node, ast.TypeAlias) or (isinstance(node, ast.If) and _says(node.test, "TYPE_CHECKING")):
+            found.append(_span(node))
+        if (
+            isinstance(node, ast.Assign)
+            and _says(node.value, "Literal")
+            and isinstance(node.value, ast.Subscript | ast.BinOp)
+        ):
+            found.append(_span(node))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant | ast.Call):
+            call = node.value
+            if isinstance(call, ast.Constant) or _says(
+                call.func, r"(logger|log)\.(debug|info|warning|error|append_keys)"
+            ):
+                found.append(_span(node))
+        if isinstance(node, ast.Call) and _says(node.func, "cast|super"):
+            found += [_span(each) for each in node.args[:1]]
+    return found
+
+
+def _says(node: ast.AST, pattern: str) -> bool:
+    return re.match(rf"({pattern})\b", ast.unparse(node)) is not None
+
+
+@dataclass(frozen=True)
+class _Statement:
+    span: Span
+    lines: range
+    definition: str
+
+
+def _statements(tree: ast.Module) -> list[_Statement]:
+    """Every statement without its body, the innermost last."""
+    found: list[_Statement] = []
+
+    def look(node: ast.AST, definition: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            inside = definition
+            if isinstance(child, ast.FunctionDef | ast.ClassDef):
+                inside = f"{definition}.{child.name}".lstrip(".")
+            if isinstance(child, ast.stmt | ast.match_case | ast.ExceptHandler):
+                start = child.pattern if isinstance(child, ast.match_case) else child
+                body = getattr(child, "body", None)
+                last = (body[0].lineno - 1 if body else getattr(child, "end_lineno", None)) or start.lineno
+                end = getattr(child, "end_lineno", None) or (body[-1].end_lineno if body else last)
+                end_column = getattr(child, "end_col_offset", None) or 10_000
+                span = (start.lineno, start.col_offset), (end, end_column)
+                # What a def line holds, its defaults, runs where it is defined; a class's fields run in the class.
+                where = definition if isinstance(child, ast.FunctionDef) else inside
+                found.append(_Statement(span, range(start.lineno, max(last, start.lineno) + 1), where))
+            look(child, inside)
+
+    look(tree, "")
+    return found
+
+
+def _around(start: tuple[int, int], end: tuple[int, int], statements: list[_Statement]) -> tuple[range, str]:
+    inner = [each for each in statements if each.span[0] <= start and end <= each.span[1]]
+    if not inner:
+        return range(start[0], end[0] + 1), ""
+    return inner[-1].lines, inner[-1].definition
+
+
+def changed_lines(since: str) -> dict[str, set[int]]:
+    """By file the lines that are new or other than on `since`."""
+    base = _git("merge-base", since, "HEAD").strip()
+    found: dict[str, set[int]] = {}
+    path = ""
+    for line in _git("diff", "--unified=0", "--no-color", base, "--", *SOURCES).splitlines():
+        if line.startswith("+++ "):
+            path = line.removeprefix("+++ b/")
+        elif match := re.match(r"@@ \S+ \+(\d+)(?:,(\d+))? @@", line):
+            first, count = int(match[1]), int(match[2] or 1)
+            found.setdefault(path, set()).update(range(first, first + count))
+    return found
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout

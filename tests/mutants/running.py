@@ -1,0 +1,401 @@
+"""The run: the code and its tests are loaded once; each change is made in a fork, and its tests run there.
+
+A change within a function swaps the code of the function. Whatever else it changes, a table or a default, is only seen
+by those who import it anew: then the fork forgets our modules, and loads the code and the tests of the change again.
+"""
+
+import gc
+import importlib.machinery
+import io
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any, Literal
+
+import coverage
+import hypothesis
+import pytest
+
+from tests.mutants.finding import ROOT, Mutant, source
+
+TESTS = ("tests/unit", "tests/contract", "tests/integration", "tests/security", "tests/crash")
+"""Those that run the code in their own process, quickly enough."""
+DEPLOYED = frozenset({"stack", "jwt_stack", "local_run", "jwt_run", "dynamodb_endpoint"})
+"""What a test uses that runs the code elsewhere, or costs seconds to start."""
+LIMIT_SECONDS = 90.0
+"""Of the tests of one change, as long as they took when the map was made: the quickest that fit."""
+PATIENCE_SECONDS = 30.0
+"""What a change may take beyond five times as long as its tests: then it has ended something that did not end."""
+PYTEST = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--no-summary"]
+
+State = Literal["killed", "survived", "untested", "invalid"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a change, by which test, and of how many of its tests."""
+
+    state: State
+    by: str = ""
+    tests: int = 0
+
+
+@dataclass
+class Map:
+    """By file and line the tests that run it, and how long each test took."""
+
+    lines: dict[str, dict[int, list[str]]]
+    seconds: dict[str, float]
+
+    def tests_of(self, mutant: Mutant) -> list[str]:
+        """The quick ones first, as many as fit the limit; for what runs at import all tests of the file."""
+        by_line = self.lines.get(mutant.path, {})
+        if _is_imported(mutant):
+            found = {test for tests in by_line.values() for test in tests}
+        else:
+            found = {test for line in mutant.lines for test in by_line.get(line, ())}
+        fitting, seconds = list[str](), 0.0
+        for test in sorted(found, key=lambda it: (self.seconds[it], it)):
+            seconds += self.seconds[test]
+            if fitting and seconds > LIMIT_SECONDS:
+                break
+            fitting.append(test)
+        return fitting
+
+
+def _is_imported(mutant: Mutant) -> bool:
+    """Whether the change is in what runs at import: fields of a class, constants, tables, defaults."""
+    return mutant.definition == "" or mutant.definition.rpartition(".")[2].lstrip("_")[:1].isupper()
+
+
+class Mapping:
+    """A plugin that makes the map."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._coverage = coverage.Coverage(
+            data_file=None, config_file=False, source=[str(ROOT / "functions"), str(ROOT / "layers")]
+        )
+        self.seconds: dict[str, float] = {}
+        self._failed = set[str]()
+
+    def pytest_collection(self) -> None:
+        _be_repeatable()
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = _usable(items)
+
+    def pytest_runtestloop(self) -> None:
+        self._coverage.start()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
+        self._coverage.switch_context(item.nodeid)
+        began = time.monotonic()
+        done = yield
+        self.seconds[item.nodeid] = round(time.monotonic() - began, 4)
+        if len(self.seconds) % 50 == 0:
+            self._say(f"  {len(self.seconds)} tests")
+        return done
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._failed.add(report.nodeid)
+
+    def map(self) -> Map:
+        """What was found; a test that fails on the code as it is says nothing of a change."""
+        self._coverage.stop()
+        data = self._coverage.get_data()
+        lines: dict[str, dict[int, list[str]]] = {}
+        for file in data.measured_files():
+            by_line = {
+                line: [test for test in tests if test in self.seconds and test not in self._failed]
+                for line, tests in data.contexts_by_lineno(file).items()
+            }
+            lines[str(Path(file).relative_to(ROOT))] = by_line
+        for test in sorted(self._failed):
+            self._say(f"  fails on the code as it is, and is left out: {test}")
+        return Map(lines, self.seconds)
+
+
+def made_map(kept: Path, key: str) -> Map:
+    """The map for the state of code and tests that `key` names, made anew where another is kept."""
+    if kept.exists() and (found := json.loads(kept.read_text()))["key"] == key:
+        lines = {file: {int(line): tests for line, tests in it.items()} for file, it in found["lines"].items()}
+        return Map(lines, found["seconds"])
+    print("Which test runs which line …", flush=True)
+    with quiet_pytest() as say:
+        mapping = Mapping(say)
+        pytest.main([*PYTEST, *TESTS], plugins=[mapping])
+        made = mapping.map()
+    kept.write_text(json.dumps({"key": key, "lines": made.lines, "seconds": made.seconds}))
+    return made
+
+
+@contextmanager
+def quiet_pytest() -> Generator[Callable[[str], None]]:
+    """What pytest prints goes nowhere, and what is said through this is printed all the same."""
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    sys.stdout.flush()
+    os.dup2(nowhere, 1)
+    try:
+        with os.fdopen(os.dup(kept), "w") as out:
+            yield lambda text: print(text, file=out, flush=True)
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
+
+
+class Running:
+    """A plugin that, instead of running the tests, runs changes: `jobs` at once."""
+
+    def __init__(
+        self,
+        mutants: Sequence[Mutant],
+        tests: Map,
+        jobs: int,
+        done: Callable[[Mutant, str, Outcome], None],
+        skip: Callable[[Mutant, str], bool],
+    ) -> None:
+        self._mutants = mutants
+        self._tests = tests
+        self._jobs = jobs
+        self._done = done
+        self._skip = skip
+
+    def pytest_collection(self) -> None:
+        _be_repeatable()
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = _usable(items)
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        items = {item.nodeid: item for item in session.items}
+        functions = _functions()
+        gc.collect()
+        gc.freeze()
+        pending, running = iter(self._mutants), dict[int, _Fork]()
+        while True:
+            while len(running) < self._jobs and (mutant := next(pending, None)) is not None:
+                started = self._start(session, items, functions, mutant)
+                if started is not None:
+                    running[started.pid] = started
+            if not running:
+                return True
+            ready = select.select([fork.told for fork in running.values()], [], [], 0.5)[0]
+            for fork in list(running.values()):
+                if fork.told in ready or time.monotonic() > fork.until:
+                    del running[fork.pid]
+                    self._done(fork.mutant, fork.code, fork.end(out_of_time=fork.told not in ready))
+
+    def _start(
+        self, session: pytest.Session, items: dict[str, pytest.Item], functions: "Functions", mutant: Mutant
+    ) -> "_Fork | None":
+        code = mutant.code()
+        if self._skip(mutant, code):
+            return None
+        tests = [test for test in self._tests.tests_of(mutant) if test in items]
+        if not tests:
+            self._done(mutant, code, Outcome("untested"))
+            return None
+        try:
+            swaps = _swaps(mutant.path, code, functions)
+        except SyntaxError:
+            self._done(mutant, code, Outcome("invalid"))
+            return None
+        told, tell = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(told)
+            _in_fork(tell, lambda: _tried(session, [items[test] for test in tests], mutant.path, code, swaps))
+        os.close(tell)
+        seconds = PATIENCE_SECONDS + 5 * sum(self._tests.seconds[test] for test in tests)
+        return _Fork(pid, told, mutant, code, len(tests), time.monotonic() + seconds)
+
+
+@dataclass(frozen=True)
+class _Fork:
+    pid: int
+    told: int
+    mutant: Mutant
+    code: str
+    tests: int
+    until: float
+
+    def end(self, *, out_of_time: bool) -> Outcome:
+        said = "" if out_of_time else os.fdopen(self.told).read()
+        if out_of_time:
+            os.close(self.told)
+            os.killpg(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        if out_of_time:
+            return Outcome("killed", "it did not end", self.tests)
+        return (
+            Outcome("survived", "", self.tests)
+            if said == "survived"
+            else Outcome("killed", said or "it died", self.tests)
+        )
+
+
+def _in_fork(tell: int, act: Callable[[], str]) -> None:
+    """Says what became of it, and is no more."""
+    os.setpgid(0, 0)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+    said = ""
+    try:
+        said = act()
+    except BaseException as failure:  # noqa: BLE001 - whatever ends the tests has seen the change
+        said = f"{type(failure).__name__}: {failure}"[:300]
+    finally:
+        os.write(tell, (said or "survived").encode(errors="replace"))
+        os._exit(0)
+
+
+def _tried(session: pytest.Session, items: list[pytest.Item], path: str, code: str, swaps: "Swaps | None") -> str:
+    """The test that failed; empty if none did."""
+    if swaps is None:
+        return _tried_anew([item.nodeid for item in items], path, code)
+    for function, changed in swaps:
+        function.__code__ = changed
+    failures = _Failures()
+    session.config.pluginmanager.register(failures)
+    session.items = items
+    for item, following in zip(items, [*items[1:], None], strict=True):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if failures.first:
+            break
+    return failures.first
+
+
+def _tried_anew(tests: list[str], path: str, code: str) -> str:
+    ours = ("navietakie", "send_message", "make_call", "get_message", "websocket", "tests", "local", "clients", "docs")
+    for name in [
+        name for name in sys.modules if name.partition(".")[0] in ours and not name.startswith("tests.mutants")
+    ]:
+        del sys.modules[name]
+    target, load = str(ROOT / path), importlib.machinery.SourceFileLoader.get_code
+
+    def get_code(self: Any, fullname: str) -> CodeType | None:
+        if self.path != target:
+            return load(self, fullname)
+        return compile(code, target, "exec", dont_inherit=True)
+
+    importlib.machinery.SourceFileLoader.get_code = get_code
+    failures, order = _Failures(), {test: number for number, test in enumerate(tests)}
+
+    class Chosen:
+        def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+            items[:] = sorted((item for item in items if item.nodeid in order), key=lambda it: order[it.nodeid])
+
+    paths = list(dict.fromkeys(test.partition("::")[0] for test in tests))
+    sys.stdout = sys.stderr = io.StringIO()
+    ended = pytest.main([*PYTEST, "-x", *paths], plugins=[failures, Chosen()])
+    return failures.first or ("" if ended == pytest.ExitCode.OK else f"pytest ended with {ended}")
+
+
+class _Failures:
+    def __init__(self) -> None:
+        self.first = ""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and not self.first:
+            self.first = report.nodeid
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed and not self.first:
+            self.first = f"import of {report.nodeid}"
+
+
+def _usable(items: list[pytest.Item]) -> list[pytest.Item]:
+    return [item for item in items if not DEPLOYED & set(getattr(item, "fixturenames", ()))]
+
+
+def _be_repeatable() -> None:
+    """Examples are the same in every run, and a failure is no reason to look for a smaller one."""
+    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+    hypothesis.settings.register_profile("mutants", deadline=None, derandomize=True, database=None, phases=phases)
+    hypothesis.settings.load_profile("mutants")
+
+
+type Place = tuple[str, str, int]
+"""File, qualified name, and how many of that name came before."""
+type Functions = dict[Place, list[FunctionType]]
+type Swaps = list[tuple[FunctionType, CodeType]]
+
+
+def _functions() -> Functions:
+    """The live functions of the code, by their place in it."""
+    by_line = defaultdict[tuple[str, str, int], list[FunctionType]](list)
+    for found in gc.get_objects():
+        if isinstance(found, FunctionType) and found.__code__.co_filename.startswith(f"{ROOT}/"):
+            code = found.__code__
+            by_line[code.co_filename, code.co_qualname, code.co_firstlineno].append(found)
+    places: Functions = {}
+    for file in {file for file, _, _ in by_line}:
+        path = str(Path(file).relative_to(ROOT))
+        if not path.startswith(("functions/", "layers/")):
+            continue
+        for place, code in _outer(compile(source(path), file, "exec", dont_inherit=True)).items():
+            places[path, *place] = by_line.get((file, code.co_qualname, code.co_firstlineno), [])
+    return places
+
+
+def _swaps(path: str, changed: str, functions: Functions) -> Swaps | None:
+    """What to swap; None where the change is elsewhere than in functions that live."""
+    file = str(ROOT / path)
+    before = compile(source(path), file, "exec", dont_inherit=True)
+    after = compile(changed, file, "exec", dont_inherit=True)
+    if _at_import(before) != _at_import(after):
+        return None
+    old, new = _outer(before), _outer(after)
+    swaps: Swaps = []
+    for place, code in new.items():
+        if code == old[place]:
+            continue
+        live = functions.get((path, *place), [])
+        if not live or code.co_freevars != old[place].co_freevars:
+            return None
+        swaps += [(function, code) for function in live]
+    return swaps
+
+
+def _inner(code: CodeType) -> Iterator[CodeType]:
+    return (each for each in code.co_consts if isinstance(each, CodeType))
+
+
+def _is_function(code: CodeType) -> bool:
+    """Whether it is a function's, and no class's body or scope of type parameters, which run at import."""
+    return bool(code.co_flags & 0x1) and not code.co_name.startswith("<generic parameters of")
+
+
+def _outer(code: CodeType) -> dict[tuple[str, int], CodeType]:
+    """The functions that no other function holds."""
+    found: dict[tuple[str, int], CodeType] = {}
+    for each in _inner(code):
+        if _is_function(each):
+            number = sum(1 for name, _ in found if name == each.co_qualname)
+            found[each.co_qualname, number] = each
+        else:
+            found |= _outer(each)
+    return found
+
+
+def _at_import(code: CodeType) -> tuple[Any, ...]:
+    """What runs when a module is imported, its functions' insides left out."""
+    values = tuple(each for each in code.co_consts if not isinstance(each, CodeType))
+    bodies = tuple(_at_import(each) for each in _inner(code) if not _is_function(each))
+    names = tuple(each.co_qualname for each in _inner(code) if _is_function(each))
+    return code.co_code, code.co_names, repr(values), bodies, names
