@@ -1,1 +1,1 @@
-"""A function that dies at each of its requests, and answers that are lost: on the wire world of tests/fakes/wire.py."""
+"""A function that dies at each of its requests, and answers that are lost: in the world on the wire (tests/worlds)."""

@@ -9,53 +9,53 @@ from navietakie.aws.tables.calls import calls
 from navietakie.aws.tables.connections import connections
 from navietakie.aws.tables.messages import messages
 from send_message.app import handler as send_message
-from tests.crash.conftest import Ground, over_http
 from tests.crash.writes import WRITES, Write, for_each, outcome, stage, take_step
 from tests.fakes import invocations
 from tests.fakes.wire import conflict
+from tests.worlds.wire import World, over_http
 from websocket.app import handler as websocket
 
 
 @pytest.fixture(params=["timed out", "reset"])
-def ground(ground: Ground, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Generator[Ground]:
+def world(world: World, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Generator[World]:
     if request.param == "timed out":
-        yield ground
+        yield world
     else:
-        with over_http(ground.wire, monkeypatch):
-            yield ground
+        with over_http(world.wire, monkeypatch):
+            yield world
 
 
 @for_each(*WRITES)
-def test_what_was_written_is_found_again(ground: Ground, write: Write) -> None:
-    stage(ground, "whole")
-    write(ground, "whole")
-    whole = outcome(ground, "whole")
+def test_what_was_written_is_found_again(world: World, write: Write) -> None:
+    stage(world, "whole")
+    write(world, "whole")
+    whole = outcome(world, "whole")
     for number in itertools.count():
         ride = f"lost-{number}"
-        stage(ground, ride)
-        with ground.losing_the_answer(number) as lost:
-            write(ground, ride)
-        assert outcome(ground, ride) == whole, lost
+        stage(world, ride)
+        with world.losing_the_answer(number) as lost:
+            write(world, ride)
+        assert outcome(world, ride) == whole, lost
         if not lost:
             break
     assert number >= 3, "there were answers to be lost"
 
 
-def test_a_conflict_after_a_lost_answer_stores_no_second_message(ground: Ground) -> None:
-    stage(ground, "ride")
+def test_a_conflict_after_a_lost_answer_stores_no_second_message(world: World) -> None:
+    stage(world, "ride")
     body = {"booking_code": "ride", "sender": "driver", "message": "Hello"}
-    with ground.losing_the_answer(1, then=conflict) as lost:  # the head is read first
-        answer = ground.ask(send_message, invocations.rest("send_message", body))
+    with world.losing_the_answer(1, then=conflict) as lost:  # the head is read first
+        answer = world.ask(send_message, invocations.rest("send_message", body))
     assert [request.name for request in lost] == ["dynamodb.TransactWriteItems"]
     assert (answer["message"]["seq"], answer["duplicate"]) == (2, False)
     assert messages().head("ride").seq == 2
 
 
-def test_who_connects_is_let_in(ground: Ground) -> None:
+def test_who_connects_is_let_in(world: World) -> None:
     for number in itertools.count():
         query = {"booking_code": f"lost-{number}", "sender": "driver"}
-        with ground.losing_the_answer(number) as lost:
-            answer = ground.ask(websocket, invocations.connect(f"line-{number}", query))
+        with world.losing_the_answer(number) as lost:
+            answer = world.ask(websocket, invocations.connect(f"line-{number}", query))
         assert answer["statusCode"] == 200, lost
         assert [connection.connection_id for connection in connections().of_booking(f"lost-{number}", 0)] == [
             f"line-{number}"
@@ -65,16 +65,16 @@ def test_who_connects_is_let_in(ground: Ground) -> None:
     assert number >= 2
 
 
-def test_who_leaves_during_a_call_is_noticed(ground: Ground) -> None:
+def test_who_leaves_during_a_call_is_noticed(world: World) -> None:
     for number in itertools.count():
         ride = f"lost-{number}"
-        stage(ground, ride)
-        take_step(ground, ride, "passenger", "initiate")
-        ground.heard.clear()
-        with ground.losing_the_answer(number) as lost:
-            ground.ask(websocket, invocations.disconnect(f"{ride}-driver"))
-        online = [frame["online"] for frame in ground.heard[f"{ride}-passenger"]]
-        timers = [timer for _, timer in ground.wire.queued if timer["booking_code"] == ride]
+        stage(world, ride)
+        take_step(world, ride, "passenger", "initiate")
+        world.heard.clear()
+        with world.losing_the_answer(number) as lost:
+            world.ask(websocket, invocations.disconnect(f"{ride}-driver"))
+        online = [frame["online"] for frame in world.heard[f"{ride}-passenger"]]
+        timers = [timer for _, timer in world.wire.queued if timer["booking_code"] == ride]
         left = [timer["side"] for timer in timers if timer["kind"] == "left"]
         assert online == [False], lost
         assert "driver" in left, lost
@@ -95,14 +95,14 @@ def test_who_leaves_during_a_call_is_noticed(ground: Ground) -> None:
     ],
     ids=lambda acts: acts[-1] if len(acts) < 3 else "hang up",
 )
-def test_a_call_takes_each_step_once(ground: Ground, acts: list[str]) -> None:
+def test_a_call_takes_each_step_once(world: World, acts: list[str]) -> None:
     for number in itertools.count():
         ride = f"lost-{number}"
-        stage(ground, ride)
+        stage(world, ride)
         for act in acts[:-1]:
-            take_step(ground, ride, *act.split())
-        with ground.losing_the_answer(number) as lost:
-            take_step(ground, ride, *acts[-1].split())
+            take_step(world, ride, *act.split())
+        with world.losing_the_answer(number) as lost:
+            take_step(world, ride, *acts[-1].split())
         call = calls().latest(ride)
         assert call is not None
         assert call.version == len(acts), lost

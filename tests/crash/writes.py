@@ -11,42 +11,42 @@ from navietakie.aws.tables.connections import connections
 from navietakie.aws.tables.messages import messages
 from navietakie.domain import instants
 from send_message.app import handler as send_message
-from tests.crash.conftest import Ground
 from tests.fakes import invocations
+from tests.worlds.wire import World
 
-Write = Callable[[Ground, str], None]
+Write = Callable[[World, str], None]
 
 
-def by_rest(ground: Ground, ride: str) -> None:
+def by_rest(world: World, ride: str) -> None:
     body = {"booking_code": ride, "sender": "driver", "message": "Hello", "client_message_id": "a"}
-    assert ground.ask(send_message, invocations.rest("send_message", body))["message"]["seq"] == 2
+    assert world.ask(send_message, invocations.rest("send_message", body))["message"]["seq"] == 2
 
 
-def by_socket(ground: Ground, ride: str) -> None:
+def by_socket(world: World, ride: str) -> None:
     frame = {"action": "message", "id": "a", "message": "Hello"}
-    ground.ask(send_message, invocations.frame(f"{ride}-driver", frame))
-    assert ground.heard[f"{ride}-driver"][-1]["type"] == "ack"
+    world.ask(send_message, invocations.frame(f"{ride}-driver", frame))
+    assert world.heard[f"{ride}-driver"][-1]["type"] == "ack"
 
 
-def close(ground: Ground, ride: str) -> None:
-    _tell(ground, ride, "booking_closed")
+def close(world: World, ride: str) -> None:
+    _tell(world, ride, "booking_closed")
 
 
-def close_and_open(ground: Ground, ride: str) -> None:
-    _tell(ground, ride, "booking_closed")
-    _tell(ground, ride, "booking_opened")
+def close_and_open(world: World, ride: str) -> None:
+    _tell(world, ride, "booking_closed")
+    _tell(world, ride, "booking_opened")
 
 
-def receipt_by_rest(ground: Ground, ride: str) -> None:
+def receipt_by_rest(world: World, ride: str) -> None:
     body = {"booking_code": ride, "sender": "driver", "read": 1}
-    assert ground.ask(send_message, invocations.rest("send_message", body))["receipts"]["driver"]["read"] == 1
+    assert world.ask(send_message, invocations.rest("send_message", body))["receipts"]["driver"]["read"] == 1
 
 
-def receipt_by_socket(ground: Ground, ride: str) -> None:
-    ground.ask(send_message, invocations.frame(f"{ride}-driver", {"action": "delivered", "seq": 1}))
+def receipt_by_socket(world: World, ride: str) -> None:
+    world.ask(send_message, invocations.frame(f"{ride}-driver", {"action": "delivered", "seq": 1}))
 
 
-def _tell(ground: Ground, ride: str, event: str) -> None:
+def _tell(world: World, ride: str, event: str) -> None:
     body = {
         "booking_code": ride,
         "sender": "system",
@@ -55,23 +55,23 @@ def _tell(ground: Ground, ride: str, event: str) -> None:
         "metadata": {"event": event},
         "client_message_id": event,
     }
-    assert "message" in ground.ask(send_message, invocations.rest("send_message", body))
+    assert "message" in world.ask(send_message, invocations.rest("send_message", body))
 
 
-def stage(ground: Ground, ride: str) -> None:
+def stage(world: World, ride: str) -> None:
     """A booking with a message, two connections, and one that is gone."""
-    ground.ask(
+    world.ask(
         send_message, invocations.rest("send_message", {"booking_code": ride, "sender": "passenger", "message": "Hi"})
     )
     for name, sender in (("driver", "driver"), ("passenger", "passenger"), ("lost", "passenger")):
-        ground.join(f"{ride}-{name}", ride, sender)
-    ground.gone.add(f"{ride}-lost")
+        world.join(f"{ride}-{name}", ride, sender)
+    world.gone.add(f"{ride}-lost")
 
 
-def outcome(ground: Ground, ride: str) -> Any:
+def outcome(world: World, ride: str) -> Any:
     """All that must be the same however often the function died, once the next message has been sent."""
     later = {"booking_code": ride, "sender": "system", "message": "Later"}
-    ground.ask(send_message, invocations.rest("send_message", later))
+    world.ask(send_message, invocations.rest("send_message", later))
     now = instants.from_text("2026-03-01T08:00:00.000000Z")
     head = messages().head(ride)
     page = messages().page(ride, now=now, ascending=True, limit=100)
@@ -79,17 +79,17 @@ def outcome(ground: Ground, ride: str) -> Any:
         (message.seq, message.sender, message.message_type, message.message, message.client_message_id)
         for message in page.messages
     ]
-    frames = ground.heard[f"{ride}-passenger"]
+    frames = world.heard[f"{ride}-passenger"]
     heard = {frame["message"]["seq"] for frame in frames if frame["type"] == "message"}
     here = sorted(connection.connection_id.removeprefix(ride) for connection in connections().of_booking(ride, now))
-    queued = {body["kind"] for _, body in ground.wire.queued if body["booking_code"] == ride}
+    queued = {body["kind"] for _, body in world.wire.queued if body["booking_code"] == ride}
     return history, head.seq, bool(head.closed_at), head.receipts, heard, here, queued
 
 
-def take_step(ground: Ground, ride: str, sender: str, action: str) -> Any:
+def take_step(world: World, ride: str, sender: str, action: str) -> Any:
     latest = calls().latest(ride)
     body = {"booking_code": ride, "sender": sender, "action": action, "call_id": latest.call_id if latest else None}
-    answer = ground.ask(make_call, invocations.rest("make_call", body))
+    answer = world.ask(make_call, invocations.rest("make_call", body))
     assert "call" in answer, answer
     return answer["call"]
 

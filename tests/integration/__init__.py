@@ -1,1 +1,1 @@
-"""The real handlers with real events on moto, and a real HTTP server for their posts."""
+"""The real handlers with real events, in the world on moto (tests/worlds). Some files bring a server of their own."""

@@ -9,7 +9,7 @@ import pytest
 from get_message.app import handler as get_message
 from navietakie import warm
 from send_message.app import handler
-from tests.integration.conftest import World
+from tests.worlds.moto import World
 
 SEND, READ = "/api/v1/send_message", "/api/v1/attachment"
 

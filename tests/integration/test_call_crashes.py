@@ -11,7 +11,7 @@ from moto.core.botocore_stubber import BotocoreStubber
 from make_call.app import handler
 from navietakie.wire.connections_api import ConnectionsApi
 from tests.fakes import tables
-from tests.integration.conftest import World, deliver
+from tests.worlds.moto import World, deliver
 
 
 class Killed(BaseException):

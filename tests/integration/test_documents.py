@@ -9,7 +9,7 @@ from get_message.app import handler as get_message
 from make_call.app import handler as make_call
 from send_message.app import handler as send_message
 from tests.documents import asyncapi, check, openapi
-from tests.integration.conftest import World
+from tests.worlds.moto import World
 from websocket.app import handler as websocket
 
 DRIVER = {"booking_code": "test", "sender": "driver"}

@@ -17,7 +17,7 @@ from navietakie.aws.tables import keys
 from navietakie.domain.errors import Refusal
 from send_message.app import handler as send_message
 from tests.fakes import tables
-from tests.integration.conftest import World, fail
+from tests.worlds.moto import World, fail
 
 CLOSE = {"sender": "system", "message_type": "system", "metadata": {"event": "booking_closed"}}
 BUCKET = "navietakie-attachments-test"

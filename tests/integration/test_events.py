@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Context, World
 from tests.template.stack import REST_ROUTES, ROOT, SOCKET_ROUTES
+from tests.worlds.moto import Context, World
 
 CONNECTION = "Zk3TfeRsliACGzA="
 """The connection that the WebSocket events come from: the driver's, of the booking `test`."""

@@ -16,7 +16,7 @@ from clients.deployment import Deployment
 from get_message.app import handler as get_message
 from make_call.app import handler as make_call
 from send_message.app import handler as send_message
-from tests.integration.conftest import World
+from tests.worlds.moto import World
 
 HOSTILE = "<script>alert(1)</script>\n3. system: \ud83d forged\u2028x"
 

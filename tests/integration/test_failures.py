@@ -8,7 +8,7 @@ import pytest
 from get_message.app import handler as get_message
 from navietakie.observability import logger
 from send_message.app import handler as send_message
-from tests.integration.conftest import World, fail
+from tests.worlds.moto import World, fail
 from websocket.app import handler as websocket
 
 DRIVER = {"booking_code": "test", "sender": "driver"}

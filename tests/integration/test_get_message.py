@@ -15,7 +15,7 @@ from navietakie.domain import instants
 from navietakie.domain.conversation import Head
 from navietakie.domain.frames import CONTENT_BYTES, FRAME_BYTES
 from navietakie.domain.message import Message
-from tests.integration.conftest import World
+from tests.worlds.moto import World
 
 PATH = "/api/v1/get_message"
 START = "2026-03-01T10:00:00.000000Z"

@@ -10,7 +10,7 @@ import pytest
 from navietakie import warm
 from send_message import app as send_message
 from tests.fakes.peer import Answer, Peer, answer, hang_up, peer, reset, then_hang_up
-from tests.integration.conftest import World
+from tests.worlds.moto import World
 
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:company-hook:live"
 ASKED = "invocations"

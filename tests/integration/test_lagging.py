@@ -16,7 +16,7 @@ from navietakie.domain import instants
 from send_message.app import handler as send_message
 from tests.fakes import tables
 from tests.fakes.dynamodb import DynamoDb, lag_of
-from tests.integration.conftest import World
+from tests.worlds.moto import World
 from websocket.app import handler as websocket
 
 BOOKING = {"booking_code": "test"}

@@ -19,7 +19,7 @@ from navietakie.domain.call import GRACE
 from navietakie.doors.serve import PATIENCE_SECONDS
 from navietakie.observability import logger
 from send_message.app import handler as send_message
-from tests.integration.conftest import Context, World, deliver, fail
+from tests.worlds.moto import Context, World, deliver, fail
 from websocket.app import handler as websocket
 
 SECRET = "the secret that coturn shares"

@@ -16,7 +16,7 @@ from make_call.app import handler as make_call
 from navietakie.aws import secrets
 from navietakie.doors.identity import verify
 from send_message.app import handler as send_message
-from tests.integration.conftest import World
+from tests.worlds.moto import World
 
 HANDLERS = {
     "/api/v1/send_message": send_message,

@@ -14,7 +14,7 @@ from navietakie.domain.errors import Refusal
 from send_message import app as send_message
 from tests.fakes import tables
 from tests.fakes.invocations import changes
-from tests.integration.conftest import Context, World
+from tests.worlds.moto import Context, World
 
 
 class Subscriber:
@@ -30,13 +30,13 @@ class Subscriber:
         self.letters_url = world.sqs.create_queue(QueueName="message-events-dlq")["QueueUrl"]
 
     def envelopes(self) -> list[dict[str, Any]]:
-        return self.world._drain("message-events-heard")
+        return self.world.drained("message-events-heard")
 
     def heard(self) -> list[dict[str, Any]]:
         return [json.loads(envelope["Message"]) for envelope in self.envelopes()]
 
     def letters(self) -> list[dict[str, Any]]:
-        return self.world._drain("message-events-dlq")
+        return self.world.drained("message-events-dlq")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from get_message.app import handler as get_message
 from send_message.app import handler
-from tests.integration.conftest import Context, World
+from tests.worlds.moto import Context, World
 
 SECRET = "call me at 0170 1234567"
 SEND, READ = "/api/v1/send_message", "/api/v1/get_message"

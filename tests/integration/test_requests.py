@@ -17,7 +17,7 @@ from navietakie.aws.tables.messages import messages
 from send_message import app as send_message
 from tests.fakes.invocations import changes
 from tests.fakes.peer import answer, peer
-from tests.integration.conftest import Context, World
+from tests.worlds.moto import Context, World
 from websocket import app as websocket
 
 BOOKING = {"booking_code": "test", "sender": "driver"}

@@ -13,7 +13,7 @@ from navietakie.domain import instants
 from navietakie.observability import logger
 from send_message.app import handler
 from tests.fakes import tables
-from tests.integration.conftest import World, fail
+from tests.worlds.moto import World, fail
 from websocket.app import handler as websocket
 
 PATH = "/api/v1/send_message"

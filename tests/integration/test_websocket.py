@@ -11,8 +11,8 @@ from navietakie.aws.tables.calls import calls
 from navietakie.aws.tables.connections import connections
 from navietakie.aws.tables.messages import messages
 from navietakie.observability import logger
-from tests.integration.conftest import World
 from tests.integration.test_get_message import write
+from tests.worlds.moto import World
 from websocket.app import handler
 
 DRIVER = {"booking_code": "test", "sender": "driver"}

@@ -1,1 +1,1 @@
-"""Who gets in and what is never said: the handlers as in tests/integration, with tokens asked for."""
+"""Who gets in and what is never said: in the world on moto (tests/worlds), with tokens asked for."""

@@ -15,7 +15,7 @@ import make_call.app
 import send_message.app
 import websocket.app
 from tests.fakes import tables
-from tests.integration.conftest import World, world
+from tests.worlds.moto import World, world
 
 __all__ = ["world"]
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 import make_call.app
-from tests.integration.conftest import deliver, later
 from tests.security.conftest import FRAMES, REQUESTS, Stack
+from tests.worlds.moto import deliver, later
 
 __all__ = ["later"]
 

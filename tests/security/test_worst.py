@@ -15,7 +15,7 @@ import send_message.app
 import websocket.app
 from navietakie.domain import instants
 from tests.fakes import tables
-from tests.integration.conftest import World, world
+from tests.worlds.moto import World, world
 
 __all__ = ["world"]
 

@@ -266,61 +266,15 @@ def test_every_tag_is_one_that_every_service_takes(parameters: dict[str, str]) -
 
 # --- roles -----------------------------------------------------------------------------------------------------------
 
-POST = "arn:<Partition>:execute-api:<Region>:<AccountId>:<WebSocketApi>/staging/POST/@connections/*"
-CLOSE = POST.replace("POST", "DELETE")
-CONNECTIONS_INDEX = "<ConnectionsTable.Arn>/index/booking_code-index"
-READ_TOKEN_SECRET = {"<TokenSecret.Id>": {"secretsmanager:GetSecretValue"}}
-TELL = {
-    "<ConnectionsTable.Arn>": {"dynamodb:GetItem", "dynamodb:DeleteItem"},
-    CONNECTIONS_INDEX: {"dynamodb:Query"},
-    POST: {"execute-api:ManageConnections"},
-    CLOSE: {"execute-api:ManageConnections"},
-}
-GRANTS: dict[str, dict[str, set[str]]] = {
-    "send-message": {
-        **TELL,
-        **READ_TOKEN_SECRET,
-        "<MessagesTable.Arn>": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
-        "<CallTimerQueue.Arn>": {"sqs:SendMessage"},
-        "<EventsTopic>": {"sns:Publish"},
-        "<AttachmentsBucket.Arn>/upload/*": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
-        "<AttachmentsBucket.Arn>/kept/*": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
-    },
-    "make-call": {
-        **TELL,
-        **READ_TOKEN_SECRET,
-        "<CallsTable.Arn>": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query"},
-        "<MessagesTable.Arn>": {
-            *("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"),
-        },
-        "<CallTimerQueue.Arn>": {
-            *("sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
-        },
-        "<EventsTopic>": {"sns:Publish"},
-    },
-    "get-message": {
-        **TELL,
-        **READ_TOKEN_SECRET,
-        "<MessagesTable.Arn>": {"dynamodb:GetItem", "dynamodb:Query"},
-        "<CallsTable.Arn>": {"dynamodb:GetItem"},
-        "<AttachmentsBucket.Arn>/kept/*": {"s3:GetObject"},
-    },
-    "websocket": {
-        **TELL,
-        **READ_TOKEN_SECRET,
-        "<ConnectionsTable.Arn>": {
-            *("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"),
-        },
-        "<MessagesTable.Arn>": {"dynamodb:GetItem"},
-        "<CallsTable.Arn>": {"dynamodb:GetItem"},
-        "<CallTimerQueue.Arn>": {"sqs:SendMessage"},
+CONNECTIONS = "arn:<Partition>:execute-api:<Region>:<AccountId>:<WebSocketApi>/staging/{}/@connections/*"
+POST, CLOSE = (CONNECTIONS.format(verb) for verb in ("POST", "DELETE"))
+FETCHING = {
+    "<CallTimerQueue.Arn>": {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"},
+    "<MessagesTable.StreamArn>": {
+        *("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"),
     },
 }
-PROXY_GRANTS = {
-    **READ_TOKEN_SECRET,
-    "<ProxySecret.Id>": {"secretsmanager:GetSecretValue"},
-    POST: {"execute-api:ManageConnections"},
-}
+"""What Lambda does with a function's role to fetch what it invokes the function with."""
 LOGS = {
     "send-message": "<SendMessageLogs.Arn>",
     "make-call": "<MakeCallLogs.Arn>",
@@ -345,16 +299,40 @@ def grants(stack: Stack, name: str) -> dict[str, set[str]]:
     return dict(allowed)
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_each_role_grants_exactly_the_verbs_that_its_function_uses(name: str) -> None:
-    assert grants(Stack(**STAGING), name) == GRANTS[name]
+def plain() -> dict[str, dict[str, set[str]]]:
+    """What the roles allow with nothing switched on. `tests/policies` compares it with what the functions ask for."""
+    stack = Stack(**STAGING)
+    return {name: grants(stack, name) for name in FUNCTIONS}
+
+
+def added(stack: Stack) -> dict[str, dict[str, set[str]]]:
+    """What the roles of `stack` allow beyond `plain`, and that they take nothing away."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for name, before in plain().items():
+        now = grants(stack, name)
+        assert all(actions <= now.get(resource, set()) for resource, actions in before.items())
+        more = {resource: actions - before.get(resource, set()) for resource, actions in now.items()}
+        found |= {name: kept} if (kept := {resource: actions for resource, actions in more.items() if actions}) else {}
+    return found
+
+
+def test_every_function_may_post_to_connections_and_close_them_at_its_own_stage_alone() -> None:
+    for name, allowed in plain().items():
+        assert {resource for resource in allowed if ":execute-api:" in resource} == {POST, CLOSE}, name
+
+
+def test_lambda_may_fetch_timers_for_make_call_alone() -> None:
+    allowed = plain()
+    assert allowed["make-call"]["<CallTimerQueue.Arn>"] >= FETCHING["<CallTimerQueue.Arn>"]
+    others = {action for name in FUNCTIONS if name != "make-call" for each in allowed[name].values() for action in each}
+    assert not others & FETCHING["<CallTimerQueue.Arn>"]
 
 
 def test_in_proxy_mode_websocket_sees_no_table_and_the_others_are_as_before() -> None:
-    stack = Stack(**PROXY)
-    assert grants(stack, "websocket") == PROXY_GRANTS
+    stack, before = Stack(**PROXY), plain()
+    assert set(grants(stack, "websocket")) == {"<TokenSecret.Id>", "<ProxySecret.Id>", POST}
     for name in FUNCTIONS[:3]:
-        assert grants(stack, name) == GRANTS[name]
+        assert grants(stack, name) == before[name]
     assert not any("Table" in value for value in stack.variables("websocket").values())
 
 
@@ -374,34 +352,24 @@ def test_in_a_vpc_lambda_may_make_network_interfaces_and_the_functions_code_may_
 
 
 def test_only_make_call_reads_the_secret_shared_with_coturn() -> None:
-    stack = Stack(**TURN)
-    extra = {TURN["TurnSecretArn"]: {"secretsmanager:GetSecretValue"}}
-    assert {name: grants(stack, name) for name in FUNCTIONS} == {**GRANTS, "make-call": GRANTS["make-call"] | extra}
+    secret = {TURN["TurnSecretArn"]: {"secretsmanager:GetSecretValue"}}
+    assert added(Stack(**TURN)) == {"make-call": secret}
 
 
 def test_only_send_message_may_invoke_the_hook_and_nothing_else() -> None:
-    stack = Stack(**HOOK)
-    extra = {HOOK["MessageHookArn"]: {"lambda:InvokeFunction"}}
-    assert {name: grants(stack, name) for name in FUNCTIONS} == {
-        **GRANTS,
-        "send-message": GRANTS["send-message"] | extra,
-    }
+    assert added(Stack(**HOOK)) == {"send-message": {HOOK["MessageHookArn"]: {"lambda:InvokeFunction"}}}
 
 
 def test_only_send_message_reads_the_stream_and_publishes_to_the_topic_of_message_events() -> None:
-    stack = Stack(**{**EVENTED, "Environment": "staging"})
-    extra = {
-        "<MessagesTable.StreamArn>": {
-            *("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"),
-        },
+    events = {
+        "<MessagesTable.StreamArn>": FETCHING["<MessagesTable.StreamArn>"],
         "<MessageEventsTopic>": {"sns:Publish"},
         "<MessageEventsDeadLetterQueue.Arn>": {"sqs:SendMessage"},
     }
-    own = GRANTS["send-message"]
-    table = {"<MessagesTable.Arn>": own["<MessagesTable.Arn>"] | {"dynamodb:BatchGetItem"}}
-    assert {name: grants(stack, name) for name in FUNCTIONS} == {**GRANTS, "send-message": own | extra | table}
-    stack = Stack(**{**EVENTED, "Environment": "staging", "MessageEvents": "ids"})
-    assert grants(stack, "send-message") == own | extra, "ids alone need no item"
+    evented = {**EVENTED, "Environment": "staging"}
+    read = {"<MessagesTable.Arn>": {"dynamodb:BatchGetItem"}}
+    assert added(Stack(**evented)) == {"send-message": events | read}
+    assert added(Stack(**{**evented, "MessageEvents": "ids"})) == {"send-message": events}, "ids alone need no item"
 
 
 @pytest.mark.parametrize("parameters", STACKS)

@@ -838,21 +838,6 @@ def in_parallel(acts: Iterable[Callable[[], Call]]) -> list[Call | Refusal]:
         return list(pool.map(outcome, acts))
 
 
-def test_one_of_fifty_devices_answers() -> None:
-    world = World()
-    ringing = world.ring()
-    outcomes = in_parallel(
-        (lambda device=device: world.act("passenger", "accept", ringing, device, deadline=time.monotonic() + 30))
-        for device in (f"device-{number}" for number in range(50))
-    )
-    (winner,) = [it for it in outcomes if isinstance(it, Call)]
-    losers = [it for it in outcomes if isinstance(it, Refusal)]
-    assert {(it.code, it.details["call"]["answered_by"]) for it in losers} == {
-        ("illegal_transition", winner.answered_by)
-    }
-    assert (len(losers), world.call.version) == (49, 2)
-
-
 def test_everything_at_once_leaves_one_end_and_one_message() -> None:
     order = random.Random(20260301)
     for _ in range(50):

@@ -25,7 +25,7 @@ from navietakie.domain.errors import Refusal
 from navietakie.observability import logger
 from navietakie.wire import connections_api, exchange
 from navietakie.wire.connections_api import ATTEMPTS, MAX_IN_FLIGHT, MIN_IN_FLIGHT, ConnectionsApi, Post
-from navietakie.wire.sigv4 import Keys
+from navietakie.wire.sigv4 import Keys, Signer
 from tests.fakes.peer import Asked, Peer, answer, client_tls, hang_up, peer, pieces, reset, server_tls, then_hang_up
 
 KEYS = Keys("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "IQoJb3JpZ2luX2VjE+/==")
@@ -99,9 +99,22 @@ def test_a_post_is_what_boto3_would_send(server: Peer) -> None:
     }
 
 
-def test_the_usual_port_is_not_in_the_host_header() -> None:
+@pytest.mark.usefixtures("one_attempt")
+def test_the_usual_port_is_not_in_the_host_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    signed: list[str] = []
+
+    def signer(host: str, *how: Any) -> Signer:
+        signed.append(host)
+        return Signer(host, *how)
+
+    def nowhere(*_: Any, **__: Any) -> Any:
+        raise OSError("no such host")
+
+    monkeypatch.setattr(connections_api, "Signer", signer)
+    monkeypatch.setattr("socket.getaddrinfo", nowhere)
     for url in ("https://x.example.org/s", "https://x.example.org:443/s", "http://x.example.org:80/s"):
-        assert ConnectionsApi(url, "us-east-1", lambda: KEYS)._host == "x.example.org"
+        assert ConnectionsApi(url, "us-east-1", lambda: KEYS).post([("a", b"{}")]) == ["failed"]
+    assert signed == 3 * ["x.example.org"]
 
 
 def test_nothing_to_post_asks_for_nothing() -> None:

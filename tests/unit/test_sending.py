@@ -1,9 +1,7 @@
 """The service that stores messages, on the table in memory, with the faults a table can have."""
 
-import random
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -102,49 +100,6 @@ def test_a_retry_eleven_minutes_and_300_messages_later_finds_the_original() -> N
     again = send(store, client_message_id="a", now=NOW + 11 * 60 * instants.SECOND)
     assert (again.duplicate, again.message) == (True, first.message)
     assert len(history(store)) == 301
-
-
-def test_twelve_sends_in_flight_whose_answers_are_lost_give_twelve_messages_after_their_retries() -> None:
-    store = Faulty(after=[unavailable("The database") for _ in range(12)])
-
-    def lose(number: int) -> None:
-        with pytest.raises(Refusal):
-            send(store, f"message {number}", client_message_id=f"id-{number}")
-
-    def retry(number: int) -> Sent:
-        return send(store, f"message {number}", client_message_id=f"id-{number}")
-
-    with ThreadPoolExecutor(12) as threads:
-        list(threads.map(lose, range(12)))
-        retried = list(threads.map(retry, range(12)))
-    assert all(sent.duplicate for sent in retried)
-    assert sorted(message.message for message in history(store)) == sorted(f"message {n}" for n in range(12))
-    assert [message.seq for message in history(store)] == list(range(1, 13))
-
-
-def test_ten_sends_at_once_with_one_id_store_one_message() -> None:
-    store = FakeMessages()
-    with ThreadPoolExecutor(10) as threads:
-        sent = list(threads.map(lambda _: send(store, client_message_id="a"), range(10)))
-    assert len(history(store)) == 1
-    assert [each.duplicate for each in sent].count(False) == 1
-
-
-def test_parallel_senders_leave_no_hole_and_no_repeat() -> None:
-    store = FakeMessages()
-    clocks = random.Random(7)
-
-    def write(sender: int) -> None:
-        party = Party("test", "driver" if sender % 2 else "passenger", None)
-        for number in range(25):
-            # Clocks up to ten minutes apart.
-            send(store, f"{sender}-{number}", party=party, now=NOW + clocks.randrange(-600, 600) * instants.SECOND)
-
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(write, range(8)))
-    stored = history(store)
-    assert [message.seq for message in stored] == list(range(1, 201))
-    assert len({message.timestamp for message in stored}) == 200
 
 
 def test_a_transaction_conflict_is_retried_and_stores_one_message() -> None:
