@@ -180,7 +180,7 @@ def test_a_booking_in_use_is_erased_by_force_alone(world: World, run: Callable[.
     assert not left(world).total()
 
 
-def test_a_connection_that_has_expired_is_nobody(world: World, run: Callable[..., None]) -> None:
+def test_an_expired_connection_does_not_count(world: World, run: Callable[..., None]) -> None:
     ride(world)
     world.connect("d1", "driver", expires_at={"N": "1"})
     run(YES="1")
@@ -305,7 +305,7 @@ def test_a_missing_booking_code_is_said_so(run: Callable[..., None]) -> None:
 
 
 @pytest.mark.parametrize("booking", ["a#b", "../x"])
-def test_a_booking_code_that_is_none_is_refused(world: World, run: Callable[..., None], booking: str) -> None:
+def test_an_invalid_booking_code_is_refused(world: World, run: Callable[..., None], booking: str) -> None:
     with pytest.raises(SystemExit, match=r"booking: .*\nUsage"):
         run(BOOKING=booking)
 

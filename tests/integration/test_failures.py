@@ -64,7 +64,7 @@ def test_a_mistake_of_ours_is_logged_by_the_name_that_aws_gives_it(
     assert '"error_type":"AccessDeniedException"' in log.getvalue()
 
 
-def test_a_message_that_nobody_could_be_looked_up_for_is_a_failure(
+def test_a_message_whose_connections_could_not_be_looked_up_is_a_failure(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.connect("d1", "driver")

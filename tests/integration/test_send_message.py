@@ -84,7 +84,7 @@ def test_other_content_under_the_same_id_is_a_conflict(world: World) -> None:
     assert [item["message"]["S"] for item in stored(world)] == ["Hello"]
 
 
-def test_a_gone_connection_loses_its_row_and_hurts_nobody(world: World) -> None:
+def test_the_row_of_a_gone_connection_is_deleted_and_the_others_get_the_frame(world: World) -> None:
     for number in (1, 2, 3):
         world.connect(f"c{number}", "passenger")
     world.gateway.misbehave["c1"] = lambda: 410
@@ -176,7 +176,7 @@ def test_a_row_that_somebody_else_has_put_receives_and_is_deleted_when_it_is_gon
 @pytest.mark.parametrize(
     "row", [{}, {"sender": {"N": "1"}}, {"sender": {"S": "dispatcher"}}, {**FOREIGN, "token_exp": {"S": "never"}}]
 )
-def test_a_row_that_cannot_be_used_keeps_nobody_from_the_message(world: World, row: dict[str, Any]) -> None:
+def test_a_row_that_cannot_be_used_does_not_stop_the_message(world: World, row: dict[str, Any]) -> None:
     world.connect("p1", "passenger")
     world.put_row("odd", **row)
     status, body, _ = post(world)
@@ -369,7 +369,7 @@ def test_text_that_could_not_be_given_back_is_refused_by_its_field(
     assert stored(world) == []
 
 
-def test_a_message_that_is_null_is_none(world: World) -> None:
+def test_a_message_that_is_null_is_missing(world: World) -> None:
     world.rest(handler, "POST", PATH, {"booking_code": "test", "sender": "passenger", "message": "Hello"})
     receipt = {"booking_code": "test", "sender": "driver", "read": 1, "message": None}
     status, body, _ = world.rest(handler, "POST", PATH, receipt)
@@ -516,7 +516,7 @@ def test_an_error_repeats_the_id_of_a_frame_whatever_else_is_wrong_with_it(world
 
 
 @pytest.mark.parametrize("given", ["", "x" * 65, "é", "a\nb", "\x7f", 5, None, ["m"], {"m": 1}])
-def test_an_id_that_is_none_is_not_repeated(world: World, given: Any) -> None:
+def test_an_invalid_id_is_not_repeated(world: World, given: Any) -> None:
     world.connect("d1", "driver")
     (error,) = world.socket(handler, "d1", {"action": "unheard-of", "id": given})
     assert (error["type"], error["id"]) == ("error", None)
@@ -584,7 +584,7 @@ def test_a_connection_whose_token_has_run_out_gets_token_expired(world: World) -
     ],
 )
 @pytest.mark.parametrize("backend", ["", "https://backend.example"])
-def test_an_event_that_is_none_is_refused(
+def test_an_invalid_event_is_refused(
     world: World, monkeypatch: pytest.MonkeyPatch, event: dict[str, Any], backend: str
 ) -> None:
     monkeypatch.setenv("BACKEND_URL", backend)

@@ -113,7 +113,7 @@ def test_a_disconnect_twice_or_without_a_connect_is_harmless(world: World) -> No
 
 
 @pytest.mark.parametrize("row", [{}, {"sender": {"S": "driver"}}])
-def test_an_odd_row_keeps_nobody_from_coming_and_going(world: World, row: dict[str, Any]) -> None:
+def test_a_malformed_row_does_not_stop_connects_and_disconnects(world: World, row: dict[str, Any]) -> None:
     world.put_row("odd", **row)
     world.connect("p1", "passenger")
     assert [connect(world, "d1"), disconnect(world, "d1"), disconnect(world, "odd")] == [200, 200, 200]

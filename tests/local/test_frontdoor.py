@@ -258,7 +258,7 @@ def test_the_stages_close_code_reaches_the_client(tmp_path: Path) -> None:
     run(scenario())
 
 
-def test_a_client_that_vanishes_is_told_to_the_stage(tmp_path: Path) -> None:
+def test_the_stage_learns_of_a_client_that_vanishes(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with opened(tmp_path) as (upstream, address, _):
             reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
@@ -540,7 +540,7 @@ def test_a_connection_that_the_function_refuses_says_which_part(tmp_path: Path) 
     run(scenario())
 
 
-def test_it_shows_its_key_behind_and_a_client_cannot(tmp_path: Path) -> None:
+def test_it_sends_its_key_to_the_embedded_aws_and_a_client_cannot(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with opened(tmp_path) as (upstream, _, client):
             forged = {FRONT_DOOR: "a client's"}

@@ -154,7 +154,7 @@ def test_what_was_signed_for_one_request_is_no_use_for_another() -> None:
         assert other[:2] == (403, None)
 
 
-def test_a_signature_that_does_not_cover_the_host_is_none() -> None:
+def test_a_signature_that_does_not_cover_the_host_is_refused() -> None:
     headers = signed("POST", f"{ENDPOINT}/", b"{}")
     headers["Authorization"] = headers["Authorization"].replace("SignedHeaders=host;", "SignedHeaders=")
     assert asked("POST", f"{ENDPOINT}/", headers, b"{}")[:2] == (403, None)

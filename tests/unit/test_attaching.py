@@ -142,7 +142,7 @@ def test_what_somebody_else_has_sent_cannot_be_sent_as_ones_own() -> None:
 
 
 @pytest.mark.parametrize("id", ["", "../x", "A" * 32, "0" * 31, "0" * 33, 5, None])
-def test_an_id_that_can_be_none_is_refused_before_anybody_looks(id: Any) -> None:
+def test_a_malformed_id_is_refused_before_anything_is_read(id: Any) -> None:
     metadata = {"attachment": {"id": id}}
     assert refused({"message": "", "metadata": metadata}, of=NewMessage.parse) == "invalid_request"
 
@@ -153,7 +153,7 @@ def test_a_message_says_something_or_brings_an_attachment() -> None:
     assert NewMessage.parse({"message": "", "metadata": {"attachment": {"id": ID}}}).attachment_id == ID
 
 
-def test_an_address_is_for_what_is_kept() -> None:
+def test_only_kept_attachments_have_an_address() -> None:
     bucket = FakeAttachments()
     bucket.upload("test", "driver", ID, "audio/webm", 99)
     query = AttachmentQuery.parse({"id": ID})

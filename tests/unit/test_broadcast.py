@@ -133,7 +133,7 @@ def test_whom_the_sender_excludes_gets_nothing() -> None:
     assert [name for name, _ in gateway.posted[0]] == ["b"]
 
 
-def test_one_connection_is_told_alone() -> None:
+def test_a_frame_can_go_to_one_connection_alone() -> None:
     gateway = Gateway({"b": "gone"})
     rows = Rows([connection("a"), connection("b")])
     broadcast = Broadcast(rows, gateway)

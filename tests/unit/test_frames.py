@@ -71,7 +71,7 @@ def test_a_reply_repeats_the_id_of_the_frame_that_it_answers(id: str | None, rep
     assert request.addressed() == {"booking_code": "ride-1", "ts": "1970-01-01T00:00:01.000000Z", **repeated}
 
 
-def test_an_error_frame_has_an_id_even_if_it_is_none() -> None:
+def test_an_error_frame_has_an_id_even_if_it_is_null() -> None:
     assert frames.error_frame(Refusal("not_found", "No"), "b", "t")["id"] is None
 
 

@@ -475,7 +475,7 @@ def test_no_setting_opens_a_deployed_environment(environment: str, monkeypatch: 
         identity.of_rest({})
 
 
-def test_an_environment_that_is_not_told_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_environment_nobody_gets_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ENVIRONMENT", raising=False)
     monkeypatch.setenv("AUTH_MODE", "none")
     with pytest.raises(Refusal, match="ENVIRONMENT is not set"):

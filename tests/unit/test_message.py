@@ -45,7 +45,7 @@ def test_a_text_with_anything_to_see_is_taken_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize("number", [LARGEST_INTEGER + 1, -LARGEST_INTEGER - 1, 10**400])
 @pytest.mark.parametrize("around", ['{"a": %d}', '{"a": [{"b": [%d]}]}', '{"a": {"b": %d}}'])
-def test_a_whole_number_that_some_clients_read_as_another_is_passed_on_to_nobody(number: int, around: str) -> None:
+def test_a_whole_number_that_some_clients_would_misread_is_refused(number: int, around: str) -> None:
     data = json.loads(around % number)
     with pytest.raises(Refusal) as refused:
         NewMessage.parse({"message": "x", "metadata": data})

@@ -183,7 +183,7 @@ def test_a_lasting_failure_is_given_up_after_three_tries(server: Peer, behaviour
 
 
 @pytest.mark.parametrize("behaviour", [answer(500), reset, hang_up])
-def test_a_lasting_failure_is_nobody_elses(server: Peer, behaviour: Any) -> None:
+def test_a_lasting_failure_affects_no_other_connection(server: Peer, behaviour: Any) -> None:
     """On a kept connection a failure may have been that connection's: it is made up for once a try, and no more."""
     server.answers["c1"] = [behaviour]
     poster = api(server)
@@ -387,7 +387,7 @@ def test_a_connection_of_which_that_is_not_certain_is_not_used_again(
 
 
 @pytest.mark.usefixtures("one_attempt")
-def test_connections_that_were_closed_while_idle_fail_nobody(server: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_that_were_closed_while_idle_fail_no_post(server: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(20)
     server.answers |= {f"c{number}": [gate] for number in range(20)}
     poster = api(server)
@@ -398,7 +398,7 @@ def test_connections_that_were_closed_while_idle_fail_nobody(server: Peer, monke
 
 
 @pytest.mark.usefixtures("one_attempt")
-def test_connections_that_were_reset_while_idle_fail_nobody(server: Peer) -> None:
+def test_connections_that_were_reset_while_idle_fail_no_post(server: Peer) -> None:
     server.answers["a"] = [answer(200), reset, answer(200)]
     poster = api(server)
     assert poster.post(posts("a")) == ["delivered"]

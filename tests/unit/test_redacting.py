@@ -193,7 +193,7 @@ def test_whoever_loses_the_race_for_the_head_tries_again(between: Any) -> None:
     assert [message.seq for message in history] == list(range(1, len(history) + 1))
 
 
-def test_of_two_redactions_of_one_message_one_is_the_repeat() -> None:
+def test_the_second_redaction_of_one_message_is_a_repeat() -> None:
     store = Raced(lambda store: redact(store, original.timestamp, SYSTEM))
     original = said(store)
     again = redact(store, original.timestamp)

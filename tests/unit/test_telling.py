@@ -97,13 +97,13 @@ IDS = {
 }
 
 
-def test_a_stored_message_is_told_of_by_its_ids(world: World) -> None:
+def test_a_stored_message_is_published_with_its_ids(world: World) -> None:
     world.tell(change(item()))
     assert world.published == [IDS]
     assert world.read == []
 
 
-def test_in_full_it_is_read_anew_and_told_with_its_content(world: World) -> None:
+def test_with_full_a_message_is_read_again_and_published_with_its_content(world: World) -> None:
     world.keep(item())
     world.tell(change(item()), full=True)
     assert world.published == [{**IDS, "message": "Privately 1", "metadata": {"a": 1}, "sender_id": "driver-1"}]
@@ -150,7 +150,7 @@ BROKEN: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("image", BROKEN.values(), ids=BROKEN.keys())
-def test_a_broken_record_leaves_its_ids_and_those_behind_it_go_on(world: World, image: dict[str, Any]) -> None:
+def test_a_broken_record_leaves_its_ids_and_the_next_ones_go_on(world: World, image: dict[str, Any]) -> None:
     world.tell(change(item(2)), change(image), change(item(3)))
     assert [event["seq"] for event in world.published] == [2, 3]
     key = {"booking_code": "test", "timestamp": image["timestamp"]["S"], "sequence_number": "77"}

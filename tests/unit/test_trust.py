@@ -51,7 +51,7 @@ def test_an_authority_of_the_folder_is_trusted(server: Peer, tmp_path: Path, mon
     assert ask(server) == 200
 
 
-def test_nobody_else_is(server: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_authority_is_not_trusted(server: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed(LIST + certificate("elsewhere.example")[0].decode(), tmp_path)
     monkeypatch.setattr(clients, "AUTHORITIES", tmp_path)
     with pytest.raises(SSLError):
