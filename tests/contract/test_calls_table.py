@@ -14,6 +14,7 @@ from navietakie.domain.call import Act, Call, begun, moved
 from navietakie.domain.conversation import Head, append
 from navietakie.domain.errors import Refusal
 from navietakie.domain.message import NewMessage, Side
+from navietakie.domain.orders import REVOKED_AHEAD
 from navietakie.domain.rate_limit import RateLimit
 from tests.fakes import tables
 from tests.fakes.calls import FakeCalls
@@ -210,6 +211,40 @@ def test_a_closed_booking_lets_no_call_begin_or_be_answered(store: Store) -> Non
     with pytest.raises(Refusal) as refused:
         store.ring(NOW + 10)
     assert refused.value.details == {"closed_at": store.messages.head("test").closed_at}
+
+
+def order(store: Store, event: str, side: Side) -> None:
+    store.say(event, message_type="system", metadata={"event": event, "side": side})
+
+
+def test_a_revoked_token_begins_and_answers_no_call_and_a_later_one_does(store: Store) -> None:
+    order(store, "tokens_revoked", "driver")
+    order(store, "tokens_revoked", "passenger")
+    revoked = instants.to_seconds(NOW)
+    later = revoked + REVOKED_AHEAD + 1
+    ringing = begun(None, "driver", "phone", booking_code="test", now=NOW, ring_seconds=45, entropy="a" * 18)
+    for iat in (None, revoked, later - 1):
+        with pytest.raises(Refusal) as refused:
+            store.calls.open(None, ringing, iat)
+        assert refused.value.code == "unauthorized"
+    store.calls.open(None, ringing, later)
+    answered = moved(ringing, Act("accept", "passenger", "tablet"), NOW + 1)
+    for iat in (None, later - 1):
+        with pytest.raises(Refusal) as refused:
+            store.calls.open(ringing, answered, iat)
+        assert refused.value.code == "unauthorized"
+    store.calls.open(ringing, answered, later)
+    assert store.calls.latest("test") == answered
+
+
+def test_a_muted_side_begins_no_call_and_may_answer_one(store: Store) -> None:
+    order(store, "side_muted", "passenger")
+    mine = begun(None, "passenger", "tablet", booking_code="test", now=NOW, ring_seconds=45, entropy="b" * 18)
+    with pytest.raises(Refusal) as refused:
+        store.calls.open(None, mine)
+    assert refused.value.code == "muted"
+    assert store.calls.latest("test") is None
+    store.answer(store.ring())
 
 
 def test_the_newest_leaving_of_each_side_is_kept(store: Store) -> None:

@@ -12,6 +12,7 @@ from navietakie.aws.tables.messages import AlreadyStored, HeadMoved, Marker, Mes
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head, append
 from navietakie.domain.message import Message, NewMessage
+from navietakie.domain.orders import REVOKED_AHEAD
 from navietakie.domain.rate_limit import RateLimit
 from tests.fakes import tables
 from tests.fakes.messages import FakeMessages
@@ -228,6 +229,32 @@ def test_a_receipt_moves_forward_only_and_only_to_what_exists(store: Any) -> Non
     assert store.head("test").receipts["passenger"] == {"delivered": 0, "read": 0}
 
 
+def test_a_receipt_that_says_what_is_known_moves_nothing(store: Any) -> None:
+    put(store, "one")
+    assert store.move_receipt("test", "driver", "read", 1)[1] is True
+    head, moved = store.move_receipt("test", "driver", "read", 1)
+    assert (head, moved) == (store.head("test"), False)
+
+
+def test_a_receipt_of_a_revoked_token_moves_nothing_and_one_of_a_later_token_does(store: Any) -> None:
+    revocation = {"event": "tokens_revoked", "side": "driver"}
+    put(store, "Out", sender="system", message_type="system", metadata=revocation)
+    revoked = instants.to_seconds(NOW)
+    for iat in (None, revoked, revoked + REVOKED_AHEAD):
+        assert store.move_receipt("test", "driver", "read", 1, iat)[1] is False
+    assert store.move_receipt("test", "passenger", "read", 1, None)[1] is True
+    assert store.move_receipt("test", "driver", "read", 1, revoked + REVOKED_AHEAD + 1)[1] is True
+
+
+def test_an_allowance_moves_only_from_what_it_was(store: Any) -> None:
+    assert store.move_allowance("test", "driver", before=None, after=5) is True
+    assert store.move_allowance("test", "driver", before=None, after=6) is False
+    assert store.move_allowance("test", "driver", before=4, after=6) is False
+    assert store.head("test").allowances == {"driver": 5}
+    assert store.move_allowance("test", "driver", before=5, after=6) is True
+    assert store.head("test").allowances == {"driver": 6}
+
+
 def test_receipts_outlive_later_messages(store: Any) -> None:
     put(store, "one")
     before = store.head("test")
@@ -293,6 +320,22 @@ def test_a_message_is_redacted_once(store: Any) -> None:
     with pytest.raises(HeadMoved):
         redacted(store, original, before=head, marker=None)
     assert store.head("test") == head
+
+
+def test_another_message_under_the_same_timestamp_is_not_redacted(store: Any) -> None:
+    original = put(store)
+    with pytest.raises(HeadMoved):
+        redacted(store, original.model_copy(update={"message_id": "of an erased history"}))
+    assert store.message("test", original.timestamp) == original
+
+
+def test_a_marker_of_another_message_is_not_forgotten_by_a_redaction(store: Any) -> None:
+    original = put(store, client_message_id="m1")
+    marker = store.marker("test", "driver", "m1", NOW)
+    with pytest.raises(HeadMoved):
+        redacted(store, original, marker=replace(marker, timestamp=instants.to_text(NOW - 1)))
+    assert store.message("test", original.timestamp) == original
+    assert store.marker("test", "driver", "m1", NOW) == marker
 
 
 def test_a_redaction_with_a_marker_that_is_gone_changes_nothing(store: Any) -> None:

@@ -2,7 +2,8 @@
 
 CHANGED=1: in lines that a branch has changed against main. SAMPLE=60: so many at random, by SEED, and all of the groups
 in which every change has to be seen. ONLY=domain/: in files whose path holds this. GROUP=expression: of one group.
-JOBS=2: at once. A run that was stopped goes on: what was killed stays killed as long as its file is the same.
+TESTS="tests/contract tests/unit": with these tests alone. JOBS=2: at once. A run that was stopped goes on: what was
+killed stays killed as long as its file is the same.
 """
 
 import datetime
@@ -11,7 +12,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,10 @@ def main() -> int:
     every = mutants(files(), FOLDER / "places.json")
     chosen, what = _chosen(every)
     print(f"{len(chosen)} of {len(every)} changes: {what}", flush=True)
-    tests = made_map(FOLDER / "map.json", _state())
+    paths = os.environ.get("TESTS", "").split() or TESTS
+    tests = made_map(FOLDER / "map.json", _state() + " ".join(paths), paths)
     with use_db(str(FOLDER / "session.sqlite"), WorkDB.Mode.create) as db:
-        results = _run(db, chosen, tests)
+        results = _run(db, chosen, tests, paths)
     page = FOLDER / "report.md"
     page.write_text(text := report(results, every, f"{what}, {datetime.datetime.now(datetime.UTC):%Y-%m-%d}"))
     print("\n" + text.partition("\n## ")[0])
@@ -76,7 +78,7 @@ def _state() -> str:
     return hashlib.sha256(b"".join(str(name).encode() + name.read_bytes() for name in names)).hexdigest()
 
 
-def _run(db: WorkDB, chosen: list[Mutant], tests: Map) -> list[Result]:
+def _run(db: WorkDB, chosen: list[Mutant], tests: Map, paths: Sequence[str]) -> list[Result]:
     known = {item.job_id: result for item, result in db.completed_work_items}
     stored = {item.job_id for item in db.work_items}
     db.add_work_items(_item(it) for it in chosen if it.id not in stored)
@@ -111,7 +113,7 @@ def _run(db: WorkDB, chosen: list[Mutant], tests: Map) -> list[Result]:
     if pending:
         with quiet_pytest() as say:
             running = Running(pending, tests, int(os.environ.get("JOBS") or 2), done, skipped)
-            pytest.main([*PYTEST, *TESTS], plugins=[running])
+            pytest.main([*PYTEST, *paths], plugins=[running])
     assert len(results) == len(chosen), "pytest could not even begin: try `make unit`"
     return results
 

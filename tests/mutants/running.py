@@ -127,7 +127,7 @@ class Mapping:
         return Map(lines, self.seconds)
 
 
-def made_map(kept: Path, key: str) -> Map:
+def made_map(kept: Path, key: str, paths: Sequence[str]) -> Map:
     """The map for the state of code and tests that `key` names, made anew where another is kept."""
     if kept.exists() and (found := json.loads(kept.read_text()))["key"] == key:
         lines = {file: {int(line): tests for line, tests in it.items()} for file, it in found["lines"].items()}
@@ -135,7 +135,7 @@ def made_map(kept: Path, key: str) -> Map:
     print("Which test runs which line …", flush=True)
     with quiet_pytest() as say:
         mapping = Mapping(say)
-        pytest.main([*PYTEST, *TESTS], plugins=[mapping])
+        pytest.main([*PYTEST, *paths], plugins=[mapping])
         made = mapping.map()
     kept.write_text(json.dumps({"key": key, "lines": made.lines, "seconds": made.seconds}))
     return made

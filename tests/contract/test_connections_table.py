@@ -1,0 +1,130 @@
+"""What the table of connections promises: the DynamoDB adapter, on moto."""
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from navietakie.aws.tables.connections import NEVER, TOMBSTONE_LIFE, YOUNG, Connection, Connections
+from navietakie.domain import instants
+from tests.fakes import tables
+
+NOW = instants.from_text("2026-03-01T10:00:00.000000Z")
+TABLE = tables.NAMES["connections"]
+ROW = Connection("c1", "test", "driver", instants.to_text(NOW), instants.to_seconds(NOW) + 7_800)
+NAMED = replace(ROW, sender_id="d-7", device_id="phone", token_exp=2**33, who="abc", token_iat=2**30)
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Generator[Any]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with mock_aws():
+        client: Any = boto3.client("dynamodb", region_name="us-east-1")
+        tables.create(client)
+        yield client
+
+
+@pytest.fixture
+def store(client: Any) -> Connections:
+    return Connections(client, TABLE)
+
+
+def item(client: Any, connection_id: str = "c1") -> Any:
+    return client.get_item(TableName=TABLE, Key={"connection_id": {"S": connection_id}}, ConsistentRead=True).get(
+        "Item"
+    )
+
+
+def ids(store: Connections, now: int = NOW, **how: Any) -> list[str]:
+    return sorted(connection.connection_id for connection in store.of_booking("test", now, **how))
+
+
+@pytest.mark.parametrize("row", [ROW, NAMED])
+def test_a_connection_comes_back_as_it_was_recorded(store: Connections, row: Connection) -> None:
+    assert store.get("c1") is None
+    assert store.record(row)
+    assert store.get("c1") == row
+    assert store.of_booking("test", NOW) == [row]
+
+
+def test_a_second_try_to_record_the_same_row_succeeds_and_another_row_does_not(store: Connections) -> None:
+    assert store.record(ROW)
+    assert store.record(ROW)
+    assert not store.record(replace(ROW, sender="passenger"))
+    assert store.get("c1") == ROW
+
+
+def test_a_connection_that_ended_before_it_was_recorded_stays_out_for_ten_minutes(
+    client: Any, store: Connections
+) -> None:
+    store.remove("c1", NOW)
+    tombstone = {"connection_id": {"S": "c1"}, "expires_at": {"N": str(instants.to_seconds(NOW + TOMBSTONE_LIFE))}}
+    assert item(client) == tombstone
+    assert not store.record(ROW)
+    assert store.get("c1") is None
+    store.take_back("c1")
+    store.remove("c1", NOW)
+    assert item(client) == tombstone
+
+
+def test_a_removed_row_leaves_nothing(client: Any, store: Connections) -> None:
+    store.record(ROW)
+    store.remove("c1", NOW)
+    assert item(client) is None
+
+
+def test_a_row_that_is_taken_back_is_gone_however_young(client: Any, store: Connections) -> None:
+    store.record(ROW)
+    store.take_back("c1")
+    assert item(client) is None
+
+
+def test_a_gone_connection_loses_its_row_once_that_is_older_than_30_seconds(store: Connections) -> None:
+    store.record(ROW)
+    assert not store.remove_gone(ROW, NOW + YOUNG)
+    assert store.get("c1") == ROW
+    assert store.remove_gone(ROW, NOW + YOUNG + 1)
+    assert store.get("c1") is None
+    assert not store.remove_gone(ROW, NOW + YOUNG + 1)
+
+
+def test_a_gone_row_that_does_not_say_how_old_it_is_goes_at_once(client: Any, store: Connections) -> None:
+    client.put_item(
+        TableName=TABLE, Item={"connection_id": {"S": "c1"}, "booking_code": {"S": "test"}, "sender": {"S": "driver"}}
+    )
+    (row,) = store.of_booking("test", NOW)
+    assert (row.connected_at, row.expires_at) == ("", NEVER)
+    assert store.remove_gone(row, NOW)
+    assert store.of_booking("test", NOW) == []
+    assert not store.remove_gone(row, NOW)
+
+
+def test_the_later_word_on_being_away_counts_and_the_one_before_is_told(store: Connections) -> None:
+    store.record(ROW)
+    assert store.set_away("c1", away=True, at=5) is False
+    assert store.get("c1") == replace(ROW, away=True)
+    assert store.set_away("c1", away=False, at=4) is None
+    assert store.set_away("c1", away=False, at=5) is True
+    assert store.get("c1") == ROW
+
+
+def test_who_is_not_there_is_not_away(client: Any, store: Connections) -> None:
+    assert store.set_away("c1", away=True, at=5) is None
+    assert item(client) is None
+    store.remove("c1", NOW)
+    assert store.set_away("c1", away=True, at=5) is None
+
+
+def test_a_booking_has_its_own_connections_that_may_receive(store: Connections) -> None:
+    second = instants.to_seconds(NOW)
+    store.record(ROW)
+    store.record(replace(ROW, connection_id="elsewhere", booking_code="other"))
+    store.record(replace(ROW, connection_id="expired", expires_at=second))
+    store.record(replace(ROW, connection_id="until now", token_exp=second))
+    store.record(replace(ROW, connection_id="for a second", token_exp=second + 1))
+    assert ids(store) == ["c1", "for a second"]
+    assert ids(store, expired=True) == ["c1", "expired", "for a second", "until now"]
