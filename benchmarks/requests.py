@@ -10,6 +10,7 @@ REQUESTS: Final[dict[str, dict[str, int]]] = {
     "message by REST": {"GetItem": 1, "TransactWriteItems(2)": 1, "Query": 1, "post": 2},
     "message by REST, with an id": {"GetItem": 1, "TransactWriteItems(3)": 1, "Query": 1, "post": 2},
     "message by WebSocket": {"GetItem": 2, "TransactWriteItems(2)": 1, "Query": 1, "post": 2},
+    "message by WebSocket, with an id": {"GetItem": 2, "TransactWriteItems(3)": 1, "Query": 1, "post": 2},
     "duplicate by WebSocket": {"GetItem": 3, "TransactWriteItems(3)": 1, "Query": 1, "post": 2},
     "receipt by WebSocket": {"GetItem": 1, "UpdateItem": 1, "Query": 1, "post": 1},
     "receipt known already": {"GetItem": 1, "UpdateItem": 1},

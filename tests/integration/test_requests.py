@@ -85,7 +85,9 @@ def test_every_operation_makes_the_requests_that_it_is_said_to_make(
     found["message by REST"] = counted(say)
     found["message by REST, with an id"] = counted(lambda: say(client_message_id="a"))
     found["message by WebSocket"] = counted(lambda: frame(send_message.handler, "d1", action="message", message="y"))
-    frame(send_message.handler, "d1", action="message", message="z", id="b")
+    found["message by WebSocket, with an id"] = counted(
+        lambda: frame(send_message.handler, "d1", action="message", message="z", id="b")
+    )
     found["duplicate by WebSocket"] = counted(
         lambda: frame(send_message.handler, "d1", action="message", message="z", id="b")
     )
