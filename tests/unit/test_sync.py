@@ -7,7 +7,6 @@ from get_message.sync import STEP, Sync
 from navietakie.aws.tables.messages import Page
 from navietakie.domain import instants
 from navietakie.domain.conversation import append
-from navietakie.domain.frames import frame
 from navietakie.domain.message import NewMessage
 from navietakie.domain.rate_limit import NO_LIMIT
 from tests.fakes.messages import FakeMessages
@@ -41,9 +40,9 @@ def test_a_client_that_missed_more_than_a_page_gets_all_of_it_in_one_sync() -> N
             rate_limit=NO_LIMIT,
         )
         store.store(message, before=head, after=after, expires_at=2**40, now=NOW, token=str(number))
-    sync = Sync(store, frame("sync", "test", START))
+    sync = Sync(store, {"booking_code": "test", "ts": START})
     head, deadline = store.head("test"), time.monotonic() + 60
     frames = list(sync.frames("test", START, {}, head, now=NOW, deadline=deadline))
-    assert [message["seq"] for each in frames for message in each["messages"]] == list(range(1, 451))
+    assert [message.seq for each in frames for message in each["messages"]] == list(range(1, 451))
     assert frames[-1]["through_seq"] == 450
     assert store.pages == 450 // STEP + 1 > 2
