@@ -80,7 +80,9 @@ def without_texts(shape: Shape, seen: frozenset[str] = frozenset()) -> Any:
     return shape.name, shape.type_name, shape.serialization, shape.metadata, parts, inner
 
 
-@pytest.mark.parametrize(("service", "operation"), [(name, each) for name in SERVICES for each in sorted(OPERATIONS[name])])
+@pytest.mark.parametrize(
+    ("service", "operation"), [(name, each) for name in SERVICES for each in sorted(OPERATIONS[name])]
+)
 def test_an_operation_asks_and_understands_as_before(trimmed: Path, service: str, operation: str) -> None:
     def read(data: Path) -> Any:
         model = client(service, "us-east-1", data).meta.service_model.operation_model(operation)
