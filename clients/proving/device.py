@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import websockets
 
 from clients.proving.history import Answered, Asked, Cut, Disowned, Event, Fields, Heard, Opened, Rested, Synced
-from clients.proving.view import View
+from clients.proving.view import View, disowns
 from navietakie.domain.message import Side
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class Device:
         self.ride.measures.errors[code] += 1
         if code == "internal":
             self._note(Heard, frame=frame)
-        if frame["booking_code"] is None:
+        if disowns(frame):
             self._note(Disowned, connection=self._line)
             if self._socket is not None:
                 self._socket.transport.abort()

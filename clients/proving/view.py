@@ -8,6 +8,14 @@ BEGINNING = "1970-01-01T00:00:00.000000Z"
 NOTHING = {"driver": {"delivered": 0, "read": 0}, "passenger": {"delivered": 0, "read": 0}}
 
 
+def disowns(frame: Fields) -> bool:
+    """Whether an `error` says that the server does not know this connection.
+
+    Only `not_found` does: a server that cannot look up the connection cannot name its booking either.
+    """
+    return frame["booking_code"] is None and frame["error"]["code"] == "not_found"
+
+
 @dataclass
 class View:
     """`messages` without a hole from behind `floor` to `through`; `floor` None: nothing is known yet."""

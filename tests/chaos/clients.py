@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from clients.proving.history import Cut, Disowned, Fields, Heard, Opened, Rested, Synced
-from clients.proving.view import View
+from clients.proving.view import View, disowns
 from tests.chaos.scheduler import SECOND, Strand
 from tests.chaos.world import Line, World
 
@@ -104,7 +104,7 @@ class Phone:
                 self._ponged(frame)
             case "error" if frame["error"]["code"] == "internal":
                 self._note(Heard, frame=frame)
-            case "error" if frame["booking_code"] is None:
+            case "error" if disowns(frame):
                 self._note(Disowned, connection=line.id)
                 self._lost(line)
             case "error" if self._asked and frame.get("id") == self._asked:

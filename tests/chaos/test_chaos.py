@@ -3,9 +3,12 @@
 Another history: `make chaos`, or `make chaos SEED=…` to see one again.
 """
 
+from dataclasses import replace
+
 from clients.proving.checker import problems
 from clients.proving.history import Answered, Asked, Cut, History, Synced
 from tests.chaos.run import run
+from tests.chaos.world import CALM
 
 SEED = 2026
 OPERATIONS = 1_000
@@ -15,6 +18,11 @@ def test_nothing_that_was_promised_is_broken() -> None:
     history = run(SEED, operations=OPERATIONS)
     assert problems(history) == [], f"make chaos SEED={SEED}"
     _was_worth_it(history)
+
+
+def test_a_connection_that_cannot_be_looked_up_is_not_disowned() -> None:
+    throttled = replace(CALM, throttled=0.4)
+    assert problems(run(3, operations=40, bookings=1, faults=throttled)) == []
 
 
 def test_a_seed_replays_its_history_here_and_on_the_embedded_dynamodb(dynamodb_endpoint: str) -> None:
