@@ -11,8 +11,8 @@ END = "<!-- End of the generated part. -->"
 def diagram() -> str:
     """The states and what leads from one to the other, as Mermaid draws them."""
     arrows: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for (state, event, role), (after, end_reason) in TABLE.items():
-        label = f"{event} by {role}" + (f" → {end_reason}" if end_reason else "")
+    for (state, event, part), (after, end_reason) in TABLE.items():
+        label = f"{event} by {part}" + (f" → {end_reason}" if end_reason else "")
         arrows[state or "[*]", after].append(label)
     lines = [f"    {before} --> {after}: {'<br/>'.join(labels)}" for (before, after), labels in arrows.items()]
     return "\n".join(["```mermaid", "stateDiagram-v2", "    direction LR", *lines, "    ended --> [*]", "```"])
@@ -21,8 +21,8 @@ def diagram() -> str:
 def rows() -> str:
     """The same as a table."""
     lines = [
-        f"| {state or '–'} | `{event}` | {role} | {after} | {f'`{end_reason}`' if end_reason else ''} |"
-        for (state, event, role), (after, end_reason) in TABLE.items()
+        f"| {state or '–'} | `{event}` | {part} | {after} | {f'`{end_reason}`' if end_reason else ''} |"
+        for (state, event, part), (after, end_reason) in TABLE.items()
     ]
     return "\n".join(["| from | event | by | to | end reason |", "| --- | --- | --- | --- | --- |", *lines])
 

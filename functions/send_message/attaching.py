@@ -104,10 +104,13 @@ class Attaching:
     ) -> AttachmentForm:
         """A form for an upload, and the id by which a message names it; it counts as a message of its sender.
 
-        Raises `not_found` where attachments are switched off, `too_large`, `booking_closed`, `muted`,
+        Raises `unauthorized`, `not_found` where attachments are switched off, `too_large`, `booking_closed`, `muted`,
         `rate_limited`, or `unavailable` where the head was busy until `deadline` (monotonic).
         """
-        bucket = self._bucket()
+        bucket = self.bucket()
+        if bucket is None:  # which is no business of somebody whose token is revoked
+            allowances.head(party.booking_code).rights.check_token(party.sender, party.iat)
+            raise _switched_off()
         if new.bytes > self.most_bytes:
             most = {"field": "attach.bytes", "max_bytes": self.most_bytes}
             raise Refusal("too_large", f"attach.bytes: more than {self.most_bytes} bytes", details=most)
@@ -128,7 +131,9 @@ class Attaching:
         """
         if (id := new.attachment_id) is None:
             return new
-        bucket = self._bucket()
+        bucket = self.bucket()
+        if bucket is None:
+            raise _switched_off()
         for _ in range(TRIES):
             found = bucket.kept(party.booking_code, id)
             if found is not None:
@@ -151,12 +156,6 @@ class Attaching:
     def _allows(self, found: "StoredObject") -> bool:
         return 1 <= found.size <= self.most_bytes and found.content_type in get_args(ContentType)
 
-    def _bucket(self) -> Bucket:
-        bucket = self.bucket()
-        if bucket is None:
-            raise Refusal("not_found", "There are no attachments here")
-        return bucket
-
     def _admit(self, party: Party, allowances: Allowances, rate_limit: RateLimit, now: int, deadline: float) -> None:
         for _ in tries(deadline):
             head = allowances.head(party.booking_code)
@@ -172,6 +171,10 @@ class Attaching:
             except Contended:
                 continue
         raise unavailable("The booking")
+
+
+def _switched_off() -> Refusal:
+    return Refusal("not_found", "There are no attachments here")
 
 
 def _with(new: NewMessage, id: str, found: "StoredObject") -> NewMessage:

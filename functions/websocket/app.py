@@ -16,6 +16,7 @@ from navietakie.doors.requests import SocketRequest
 from navietakie.doors.serve import serve
 from navietakie.doors.websocket import Handshake
 from navietakie.observability import logger
+from websocket.handshake import bearer_of, selected_subprotocol
 from websocket.pong import pong
 from websocket.presence import Attendance, check_origin, connection, look_for_other_side, typing_frame
 
@@ -54,13 +55,13 @@ def on_connect(event: LambdaEvent, now: int) -> Handshake:
     """Lets a client in, or refuses it with 400, 401 or 403."""
     headers, query = lambda_event.headers_of(event), lambda_event.query_of(event)
     check_origin(headers.get("origin"), settings.allowed_origins())
-    bearer = identity.of_connect(headers, query)
+    bearer = bearer_of(headers, query)
     joining = connection(event["requestContext"]["connectionId"], query, bearer, now)
     logger.append_keys(booking_code=joining.booking_code, role=joining.sender)
     budget.take("$connect", query, joining.booking_code, joining.sender, now)
     limit = int(settings.number("CONNECTIONS_PER_SIDE", 10))
     Attendance(connections(), requests.broadcast(event), limit).join(joining, now, messages())
-    return {"statusCode": 200, "headers": identity.selected_subprotocol(headers)}
+    return {"statusCode": 200, "headers": selected_subprotocol(headers)}
 
 
 def on_disconnect(event: LambdaEvent, now: int) -> Handshake:

@@ -32,6 +32,7 @@ from navietakie.doors.serve import serve
 from navietakie.doors.websocket import Handshake
 from navietakie.observability import count, count_by, logger
 from navietakie.warm import kept
+from websocket.handshake import bearer_of, selected_subprotocol
 from websocket.presence import ConnectQuery, check_origin
 
 ANSWER_SECONDS: Final = 5.0
@@ -101,7 +102,7 @@ def on_connect(event: LambdaEvent, now: int) -> Handshake:
     """
     headers, query = lambda_event.headers_of(event), lambda_event.query_of(event)
     check_origin(headers.get("origin"), settings.allowed_origins())
-    bearer = identity.of_connect(headers, query)
+    bearer = bearer_of(headers, query)
     asked = ConnectQuery.parse(query)
     booking_code = asked.booking(bearer)
     logger.append_keys(booking_code=booking_code)
@@ -119,7 +120,7 @@ def on_connect(event: LambdaEvent, now: int) -> Handshake:
         registration["claims"] = claims_of(bearer)
     answer = _ask_while_surely_not_taken(_signed(event, now, "register", encode(registration)))
     if answer.ok:
-        return {"statusCode": 200, "headers": identity.selected_subprotocol(headers)}
+        return {"statusCode": 200, "headers": selected_subprotocol(headers)}
     return {"statusCode": answer.status if answer.status in (401, 403) else 502}
 
 

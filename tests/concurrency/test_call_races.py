@@ -17,7 +17,7 @@ from make_call.timing import Timing
 from navietakie.aws.tables.calls import Calls
 from navietakie.aws.tables.messages import HeadMoved, Messages
 from navietakie.domain import instants
-from navietakie.domain.call import TABLE, Call, Role, due_at
+from navietakie.domain.call import TABLE, Call, Part, due_at
 from navietakie.domain.conversation import append
 from navietakie.domain.errors import Refusal
 from navietakie.domain.message import Message, NewMessage
@@ -121,7 +121,7 @@ class Booking:
             assert [call.version for call in path] == list(range(1, len(path) + 1))
             states = [None, *(call.state for call in path)]
             for before, call in zip(states, path, strict=False):
-                assert TABLE[before, call.act.event, _role(call)] == (call.state, call.end_reason)
+                assert TABLE[before, call.act.event, _part(call)] == (call.state, call.end_reason)
         ended = {path[-1].call_id: path[-1] for path in paths.values() if path[-1].state == "ended"}
         log = self.calls.log(self.name, now=START, limit=100).calls
         shown = {call_id: call.model_dump() for call_id, call in ended.items()}
@@ -133,7 +133,7 @@ class Booking:
         assert self.call().model_dump() == last.model_dump()
 
 
-def _role(call: Call) -> Role:
+def _part(call: Call) -> Part:
     return "server" if call.act.by is None else "caller" if call.act.by == call.caller else "callee"
 
 

@@ -24,15 +24,19 @@ HANDLERS = {
     "POST /api/v1/make_call": make_call.app.handler,
     "GET /api/v1/get_message": get_message.app.handler,
     "GET /api/v1/calls": make_call.app.handler,
+    "GET /api/v1/attachment": get_message.app.handler,
 }
 ACTIONS = {
     "message": send_message.app.handler,
     "delivered": send_message.app.handler,
     "read": send_message.app.handler,
+    "redact": send_message.app.handler,
+    "attach": send_message.app.handler,
     "call": make_call.app.handler,
     "signal": make_call.app.handler,
     "sync": get_message.app.handler,
     "typing": websocket.app.handler,
+    "away": websocket.app.handler,
     "ping": websocket.app.handler,
 }
 FRAMES: list[dict[str, Any]] = [
@@ -43,8 +47,17 @@ FRAMES: list[dict[str, Any]] = [
     {"action": "sync"},
     {"action": "typing", "on": True},
     {"action": "ping"},
+    {"action": "away", "on": False},
+    {"action": "redact", "timestamp": "2026-03-01T10:00:00.000000Z"},
+    {"action": "attach", "content_type": "image/png", "bytes": 5},
 ]
 """A frame of every action that needs no call."""
+ABSENT: list[tuple[str, dict[str, Any]]] = [
+    ("GET /api/v1/attachment", {"id": "0" * 32}),
+    ("POST /api/v1/send_message", {"redact": "2026-03-01T10:00:00.000000Z"}),
+    ("POST /api/v1/send_message", {"attach": {"content_type": "image/png", "bytes": 5}}),
+]
+"""Requests for something that is not there."""
 REQUESTS: list[tuple[str, dict[str, Any]]] = [
     ("POST /api/v1/send_message", {"message": "Hello"}),
     ("POST /api/v1/send_message", {"delivered": 1}),
@@ -52,12 +65,16 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
     ("POST /api/v1/make_call", {"action": "initiate"}),
     ("GET /api/v1/get_message", {}),
     ("GET /api/v1/calls", {}),
+    *ABSENT,
 ]
 """A request of every kind, without its booking."""
 
 
 class Stack:
-    """The ride `mine` (driver `d1`, passenger `p1`) and the ride `theirs` (`d2`, `p2`), each with one message."""
+    """The ride `mine` (driver `d1`, passenger `p1`) and the ride `theirs` (`d2`, `p2`), each with one message.
+
+    Attachments are switched off: whoever may do nothing is not told even that.
+    """
 
     def __init__(self, world: World, secret: str) -> None:
         self.world = world

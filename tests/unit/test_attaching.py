@@ -78,6 +78,15 @@ def test_where_attachments_are_off_there_are_none() -> None:
     assert refused(None, "test", query, of=address, now=NOW, retention_days=90) == "not_found"
 
 
+def test_a_revoked_token_is_refused_even_where_attachments_are_off() -> None:
+    store = FakeMessages()
+    send(store, "An order", party=SYSTEM, message_type="system", metadata={"event": "tokens_revoked", "side": "driver"})
+    revoked, other = Party("test", "driver", None, iat=0), Party("test", "passenger", None, iat=0)
+    for bucket in (None, FakeAttachments()):
+        assert refused(bucket, store, revoked, of=form) == "unauthorized"
+    assert refused(None, store, other, of=form) == "not_found"
+
+
 def test_a_form_counts_as_a_message_of_its_sender_before_the_first_message_too() -> None:
     store, two = FakeMessages(), RateLimit(1, 2)
     form(FakeAttachments(), store, rate_limit=two)

@@ -17,7 +17,7 @@ from navietakie.domain.call import (
     Call,
     CallEvent,
     EndReason,
-    Role,
+    Part,
     State,
     as_seen,
     begun,
@@ -45,14 +45,14 @@ def in_state(state: State) -> Call:
     return call
 
 
-def act_of(event: CallEvent, role: Role, device: str = "another") -> Act:
-    side: Any = {"caller": "driver", "callee": "passenger", "server": None}[role]
+def act_of(event: CallEvent, part: Part, device: str = "another") -> Act:
+    side: Any = {"caller": "driver", "callee": "passenger", "server": None}[part]
     return Act(event, side, device if side else None)
 
 
 PAIRS = [
     *itertools.product(
-        get_args(State), [*get_args(get_args(CallEvent)[0]), "timeout", "lost", "closed"], get_args(Role)
+        get_args(State), [*get_args(get_args(CallEvent)[0]), "timeout", "lost", "closed"], get_args(Part)
     )
 ]
 
@@ -63,11 +63,11 @@ def test_the_table_has_every_end_reason_and_no_way_out_of_ended() -> None:
     assert all((reason is not None) == (state == "ended") for state, reason in TABLE.values())
 
 
-@pytest.mark.parametrize(("state", "event", "role"), [pair for pair in PAIRS if pair in TABLE])
-def test_what_is_in_the_table_happens(state: State, event: CallEvent, role: Role) -> None:
+@pytest.mark.parametrize(("state", "event", "part"), [pair for pair in PAIRS if pair in TABLE])
+def test_what_is_in_the_table_happens(state: State, event: CallEvent, part: Part) -> None:
     before = in_state(state)
-    after = moved(before, act_of(event, role), NOW + 3 * SECOND)
-    assert (after.state, after.end_reason) == TABLE[state, event, role]
+    after = moved(before, act_of(event, part), NOW + 3 * SECOND)
+    assert (after.state, after.end_reason) == TABLE[state, event, part]
     assert after.version == before.version + 1
     assert (after.ended_at is not None) == (after.state == "ended")
     assert (after.call_id, after.timestamp, after.caller, after.callee) == (
@@ -78,13 +78,13 @@ def test_what_is_in_the_table_happens(state: State, event: CallEvent, role: Role
     )
 
 
-@pytest.mark.parametrize(("state", "event", "role"), [pair for pair in PAIRS if pair not in TABLE])
+@pytest.mark.parametrize(("state", "event", "part"), [pair for pair in PAIRS if pair not in TABLE])
 def test_what_is_not_in_the_table_is_refused_with_the_call_as_it_stands(
-    state: State, event: CallEvent, role: Role
+    state: State, event: CallEvent, part: Part
 ) -> None:
     before = in_state(state)
     with pytest.raises(Refusal) as refused:
-        moved(before, act_of(event, role), NOW + 3 * SECOND)
+        moved(before, act_of(event, part), NOW + 3 * SECOND)
     code = "call_in_progress" if (state, event) == ("connected", "initiate") else "illegal_transition"
     assert refused.value.code == code
     assert refused.value.details == {"call": as_seen(before, NOW + 3 * SECOND).model_dump()}

@@ -16,6 +16,7 @@ from navietakie.aws.secrets import Secret
 from navietakie.domain.errors import Refusal
 from navietakie.doors import identity
 from navietakie.doors.identity import Identity, verify
+from websocket import handshake
 
 
 @pytest.fixture(autouse=True)
@@ -443,27 +444,27 @@ def test_rest_takes_a_bearer_token_in_the_header_alone() -> None:
 @pytest.mark.usefixtures("tokens_asked_for")
 def test_a_websocket_takes_a_token_by_header_subprotocol_or_query() -> None:
     given = token()
-    assert identity.of_connect({"authorization": f"Bearer {given}"}, {}) is not None
-    assert identity.of_connect({"sec-websocket-protocol": f"navietakie.v1, bearer.{given}"}, {}) is not None
-    assert identity.of_connect({}, {"token": given}) is not None
+    assert handshake.bearer_of({"authorization": f"Bearer {given}"}, {}) is not None
+    assert handshake.bearer_of({"sec-websocket-protocol": f"navietakie.v1, bearer.{given}"}, {}) is not None
+    assert handshake.bearer_of({}, {"token": given}) is not None
     for headers, query in (({}, {}), ({"sec-websocket-protocol": "navietakie.v1"}, {}), ({}, {"token": ""})):
         with pytest.raises(Refusal):
-            identity.of_connect(headers, query)
+            handshake.bearer_of(headers, query)
 
 
 @pytest.mark.usefixtures("tokens_asked_for")
 def test_a_bad_header_is_not_saved_by_a_good_query() -> None:
     with pytest.raises(Refusal):
-        identity.of_connect({"authorization": "Bearer a.b.c"}, {"token": token()})
+        handshake.bearer_of({"authorization": "Bearer a.b.c"}, {"token": token()})
     with pytest.raises(Refusal):
-        identity.of_connect({"sec-websocket-protocol": "bearer.a.b.c"}, {"token": token()})
+        handshake.bearer_of({"sec-websocket-protocol": "bearer.a.b.c"}, {"token": token()})
 
 
 def test_a_browser_gets_its_subprotocol_back_and_never_its_token() -> None:
     offered = {"sec-websocket-protocol": f"navietakie.v1, bearer.{token()}"}
-    assert identity.selected_subprotocol(offered) == {"Sec-WebSocket-Protocol": "navietakie.v1"}
-    assert identity.selected_subprotocol({"sec-websocket-protocol": "bearer.x"}) == {}
-    assert identity.selected_subprotocol({}) == {}
+    assert handshake.selected_subprotocol(offered) == {"Sec-WebSocket-Protocol": "navietakie.v1"}
+    assert handshake.selected_subprotocol({"sec-websocket-protocol": "bearer.x"}) == {}
+    assert handshake.selected_subprotocol({}) == {}
 
 
 @pytest.mark.parametrize("environment", ["staging", "production", "Local"])

@@ -1,6 +1,6 @@
 """A call: the table of everything that may happen to it, and how it looks at a given time. Pure.
 
-`TABLE` is the whole state machine: state, event and role give the next state. What is not in it does not happen:
+`TABLE` is the whole state machine: state, event and part give the next state. What is not in it does not happen:
 `moved` refuses it and changes nothing. docs/calls.md draws its diagram from the same table.
 
 - **Change.** `begun` makes a new call, `moved` gives the call after an act. Both return a new `Call`, with a `version`
@@ -33,9 +33,10 @@ Action = Literal["initiate", "accept", "reject", "end"]
 CallEvent = Action | Literal["timeout", "lost", "closed", "revoked"]
 """What may happen to a call: an action; its time is up; a side is lost; the booking is closed, or a side's tokens
 are revoked."""
-Role = Literal["caller", "callee", "server"]
+Part = Literal["caller", "callee", "server"]
+"""Which part somebody has in a call."""
 
-TABLE: Final[Mapping[tuple[State | None, CallEvent, Role], tuple[State, EndReason | None]]] = {
+TABLE: Final[Mapping[tuple[State | None, CallEvent, Part], tuple[State, EndReason | None]]] = {
     (None, "initiate", "caller"): ("ringing", None),
     ("ringing", "initiate", "callee"): ("connected", None),  # glare: both called at once
     ("ringing", "accept", "callee"): ("connected", None),
@@ -51,7 +52,7 @@ TABLE: Final[Mapping[tuple[State | None, CallEvent, Role], tuple[State, EndReaso
     ("connected", "closed", "server"): ("ended", "booking_closed"),
     ("connected", "revoked", "server"): ("ended", "revoked"),
 }
-"""State, event and role → the next state, and the end reason if the call has ended. State None: no live call."""
+"""State, event and part → the next state, and the end reason if the call has ended. State None: no live call."""
 
 GRACE: Final = 2 * instants.SECOND
 """A call may still be answered this long after `rings_until`: the accept may be on its way."""
@@ -158,13 +159,13 @@ def moved(call: Call, act: Act, at: int) -> Call:
     """
     if is_repeat(call, act):
         return call
-    role: Role = "server" if act.by is None else "caller" if act.by == call.caller else "callee"
-    step = TABLE.get((call.state, act.event, role))
+    part: Part = "server" if act.by is None else "caller" if act.by == call.caller else "callee"
+    step = TABLE.get((call.state, act.event, part))
     if step is None:
         details = {"call": as_seen(call, at).model_dump()}
         if (call.state, act.event) == ("connected", "initiate"):
             raise Refusal("call_in_progress", "A call is in progress", details=details)
-        raise Refusal("illegal_transition", f"The call is {call.state}: no {act.event} by its {role}", details=details)
+        raise Refusal("illegal_transition", f"The call is {call.state}: no {act.event} by its {part}", details=details)
     state, end_reason = step
     changes: dict[str, Any] = {
         "state": state,

@@ -71,7 +71,7 @@ def next_timestamp(head: Head, now: int) -> str:
 
 
 def admitted(head: Head, sender: Sender, now: int, rate_limit: RateLimit) -> Mapping[str, int]:
-    """The head's allowances after one more act of `sender`; raises `rate_limited`, but never for `system`."""
+    """The allowances after one more message or upload of `sender`; raises `rate_limited`, but never for `system`."""
     if sender == "system" or rate_limit.rate <= 0:
         return head.allowances
     return {**head.allowances, sender: rate_limit.admit(head.allowances.get(sender, 0), now)}

@@ -29,7 +29,6 @@ TOKENS_KEPT: Final = 1_000
 LONGEST_DAYS: Final = 3_653
 """Ten years: no token may live longer. A token with its `exp` in milliseconds would never expire."""
 WHO_DIGITS: Final = 16
-SUBPROTOCOL: Final = "navietakie.v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +75,20 @@ on_forget(_checked.clear)
 def verify(token: str, secret: Secret) -> Identity:
     """The identity in `token`; raises `unauthorized` or `token_expired`."""
     if len(token) > TOKEN_BYTES:
-        raise _refused("too_large", "The token is too long")
+        raise refused("too_large", "The token is too long")
     it = _signed_claims(token, secret)
     if it is None and secret.renew():
         it = _signed_claims(token, secret)
     if it is None:
-        raise _refused("signature")
+        raise refused("signature")
     now = time.time()
     if it.nbf > now + NBF_LEEWAY_SECONDS:
-        raise _refused("not_yet", "The token is not valid yet")
+        raise refused("not_yet", "The token is not valid yet")
     if it.iat is not None and it.iat > now + REVOKED_AHEAD:
         # A token from the future would survive every revocation.
-        raise _refused("not_yet", "The token says that it is issued in the future")
+        raise refused("not_yet", "The token says that it is issued in the future")
     if it.exp > now + LONGEST_DAYS * 86_400:
-        raise _refused("too_long", "The token is good for more than ten years; exp is in seconds")
+        raise refused("too_long", "The token is good for more than ten years; exp is in seconds")
     who = hmac.digest(secret.current().encode(), b"log:" + it.sub.encode(), "sha256").hex()[:WHO_DIGITS]
     logger.append_keys(role=it.role, who=who)
     return Identity(it.sub, it.booking_code, it.role, int(it.exp), None if it.iat is None else int(it.iat), who)
@@ -134,11 +133,11 @@ def _decoded(token: str, secret: str) -> _Claims | None:
     except jwt.ExpiredSignatureError:
         raise _expired() from None
     except jwt.InvalidAudienceError:
-        raise _refused("audience") from None
+        raise refused("audience") from None
     except (jwt.PyJWTError, ValueError, TypeError, ArithmeticError):
-        raise _refused("malformed") from None
+        raise refused("malformed") from None
     except Refusal:
-        raise _refused("claims", "The token's claims are not valid") from None
+        raise refused("claims", "The token's claims are not valid") from None
 
 
 def _expired() -> Refusal:
@@ -146,7 +145,7 @@ def _expired() -> Refusal:
     return Refusal("token_expired", "The token has expired")
 
 
-def _refused(reason: str, message: str = "The token is not valid") -> Refusal:
+def refused(reason: str, message: str = "The token is not valid") -> Refusal:
     """The refusal that a bearer gets. The log gets the reason, and never the token. Many refusals mean an attack."""
     _note(reason)
     count("TokensRefused")
@@ -166,34 +165,6 @@ def of_rest(headers: Mapping[str, str]) -> Identity | None:
         _note("missing")
         raise Refusal("unauthorized", "A bearer token is required")
     return verify(token.strip(), token_secret())
-
-
-def of_connect(headers: Mapping[str, str], query: Mapping[str, str]) -> Identity | None:
-    """The bearer of a `$connect`: by header, by subprotocol `bearer.<token>` (browsers), or by `?token=`.
-
-    If it comes in several ways, they must carry the same token: a bearer may not choose between two.
-    """
-    if settings.auth_mode() == "none":
-        return None
-    given = [each.removeprefix("bearer.") for each in _subprotocols(headers) if each.startswith("bearer.")]
-    if "token" in query:
-        given.append(query["token"])
-    carried = {f"Bearer {token}" for token in given if token}
-    if "authorization" in headers:
-        scheme, _, token = headers["authorization"].partition(" ")
-        carried.add(f"{scheme.capitalize()} {token.strip()}")
-    if len(carried) > 1:
-        raise _refused("carriers", "The request carries tokens that differ")
-    return of_rest({"authorization": carried.pop()} if carried else {})
-
-
-def selected_subprotocol(headers: Mapping[str, str]) -> dict[str, str]:
-    """The header that answers a `$connect`: a browser drops a connection that selects none of what it offered."""
-    return {"Sec-WebSocket-Protocol": SUBPROTOCOL} if SUBPROTOCOL in _subprotocols(headers) else {}
-
-
-def _subprotocols(headers: Mapping[str, str]) -> list[str]:
-    return [each.strip() for each in headers.get("sec-websocket-protocol", "").split(",")]
 
 
 def token_secret() -> Secret:
