@@ -136,3 +136,33 @@ def test_a_hundred_sockets_of_one_side(world: World) -> None:
     posts = sum(len(frames) for frames in world.gateway.frames.values())
     print(f"FIGURES 100 sockets: {presence} presence frames, then {posts} posts for one typing")
     assert (presence, posts) == (1, 10)
+
+
+def test_repeats_old_calls_and_typing_in_a_closed_booking(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = [time.time_ns()]
+    monkeypatch.setattr(time, "time_ns", lambda: at[0])
+    world.connect("d1", "driver")
+    world.connect("p1", "passenger")
+    driver = {"booking_code": "test", "sender": "driver"}
+    hello = driver | {"message": "Hello", "client_message_id": "a"}
+    world.rest(send_message.app.handler, *SEND, hello)
+    _, body, _ = world.rest(make_call.app.handler, *CALL, driver | {"action": "initiate"})
+    hang_up = driver | {"action": "end", "call_id": body["call"]["call_id"]}
+    world.rest(make_call.app.handler, *CALL, hang_up)
+    closed = {"message": "Closed", "message_type": "system", "metadata": {"event": "booking_closed"}}
+    world.rest(send_message.app.handler, *SEND, {"booking_code": "test", "sender": "system", **closed})
+
+    def reached() -> int:
+        """How many frames the passenger gets of a hundred of each."""
+        before = told(world, "p1")
+        for _ in range(100):
+            world.rest(send_message.app.handler, *SEND, hello)
+            world.rest(make_call.app.handler, *CALL, hang_up)
+            world.socket(websocket.app.handler, "d1", {"action": "typing", "on": True})
+        return told(world, "p1") - before
+
+    at_once = reached()
+    at[0] += 61 * 10**9
+    later = reached()
+    print(f"FIGURES closed booking: {at_once} frames at once, {later} a minute later")
+    assert (at_once, later) == (26, 0)
