@@ -189,7 +189,8 @@ class Calling:
         `illegal_transition`, `call_in_progress`, `booking_closed`, `muted`, `not_found`, or `unavailable` when nothing
         could be decided by `deadline` (monotonic).
         """
-        act = Act(action, by, device, client_call_id)
+        by_socket = origin is not None
+        act = Act(action, by, device, client_call_id, by_socket)
 
         def decide(latest: Call | None, now: int) -> Call:
             over = latest is None or (latest.state == "ended" and not is_repeat(latest, act))
@@ -204,6 +205,7 @@ class Calling:
                     ring_seconds=self.ring_seconds,
                     entropy=self.entropy(),
                     rate_limit=self.call_rate,
+                    by_socket=by_socket,
                 )
             if latest is None or (action != "initiate" and latest.call_id != call_id):
                 raise self._not_the_latest(booking_code, call_id or "", now)

@@ -230,8 +230,9 @@ def look_for_other_side(
 ) -> None:
     """Queues that the other side of a connected call has left, if all its tokens have expired or it has no row.
 
-    It left when its last token expired. A side without a row leaves now, but only if it has left this call before:
-    otherwise it may never have had a connection, and talks all the same. Never raises: the next ping checks again.
+    It left when its last token expired. A side without a row leaves now, but only if it has acted over a WebSocket, or
+    has left this call before: otherwise it may never have had a connection, and talks all the same. Never raises: the
+    next ping checks again.
     """
     if call.state != "connected" or own.sender not in SIDES:
         return
@@ -244,6 +245,8 @@ def look_for_other_side(
     if known is not None and left_at <= known:
         if now < known + CHECK_PENDING:
             return
+        left_at = now
+    elif not left_at and side in call.connected:
         left_at = now
     if left_at:
         with suppress(Refusal):

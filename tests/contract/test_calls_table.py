@@ -125,6 +125,19 @@ def test_the_names_of_both_sides_initiates_stay_with_the_call_and_leave_with_it(
     assert store.calls.latest("test").initiates == {}
 
 
+def test_which_sides_acted_over_a_websocket_stays_with_the_call_and_leaves_with_it(store: Store) -> None:
+    how: dict[str, Any] = {"booking_code": "test", "ring_seconds": 45}
+    ringing = begun(None, "driver", "phone", **how, now=NOW, entropy="a" * 18, by_socket=True)
+    store.calls.open(None, ringing)
+    assert store.calls.latest("test").connected == {"driver"}
+    connected = moved(ringing, Act("accept", "passenger", "tablet", by_socket=True), NOW + 1)
+    store.calls.open(ringing, connected)
+    assert store.calls.latest("test").connected == {"driver", "passenger"}
+    store.end(connected)
+    store.ring(NOW + 10, entropy="b" * 18)
+    assert store.calls.latest("test").connected == set()
+
+
 def test_who_left_stays_with_the_call_through_its_changes_and_leaves_with_it(store: Store) -> None:
     ringing = store.ring()
     left = store.calls.leave("test", ringing.call_id, "driver", NOW + 5)

@@ -11,6 +11,7 @@ from navietakie.aws.tables.calls import calls
 from navietakie.aws.tables.connections import connections
 from navietakie.aws.tables.messages import messages
 from navietakie.observability import logger
+from tests.fakes import tables
 from tests.integration.test_get_message import write
 from tests.worlds.moto import World
 from websocket.app import handler
@@ -277,3 +278,18 @@ def test_a_side_that_never_had_a_connection_is_not_looked_for(world: World) -> N
     connected_call(world)
     world.socket(handler, "d1", {"action": "ping"})
     assert world.queued() == []
+
+
+def test_a_side_that_took_the_call_over_a_websocket_is_looked_for_even_if_its_row_is_gone(world: World) -> None:
+    for connection_id, sender in (("d1", "driver"), ("p1", "passenger")):
+        world.connect(connection_id, sender)
+    (ack,) = world.socket(make_call.app.handler, "d1", {"action": "call", "call_action": "initiate"})
+    ids = {"call_id": ack["call"]["call_id"]}
+    world.socket(make_call.app.handler, "p1", {"action": "call", "call_action": "accept", **ids})
+    world.queued()
+    world.socket(handler, "d1", {"action": "ping"})
+    assert world.queued() == []
+    world.dynamodb.delete_item(TableName=tables.NAMES["connections"], Key={"connection_id": {"S": "p1"}})
+    world.socket(handler, "d1", {"action": "ping"})
+    (left,) = world.queued()
+    assert (left["kind"], left["call_id"], left["side"]) == ("left", ids["call_id"], "passenger")

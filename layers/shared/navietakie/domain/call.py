@@ -74,6 +74,8 @@ class Act:
     by: Side | None = None
     device: str | None = None
     client_call_id: str | None = field(default=None, compare=False)
+    by_socket: bool = field(default=False, compare=False)
+    """Whether it came over a WebSocket."""
 
 
 class Call(BaseModel):
@@ -81,8 +83,8 @@ class Call(BaseModel):
 
     `version` counts the changes; `rings_until` and `ring_ms_left` are there while it rings. Clients do not get `act`,
     which led to the present state; `initiates`, each side's `client_call_id` of its `initiate`; `history`, the
-    timestamp of the ended call's message; `left_at`, when a connection of a side last left during the call, in
-    microseconds; and `allowances`, each side's state of `CallRate`.
+    timestamp of the ended call's message; `connected`, the sides that have acted over a WebSocket; `left_at`, when a
+    connection of a side last left during the call, in microseconds; and `allowances`, each side's state of `CallRate`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -104,6 +106,7 @@ class Call(BaseModel):
     act: Act = Field(exclude=True)
     initiates: Mapping[Side, str] = Field(default={}, exclude=True)
     history: str | None = Field(default=None, exclude=True)
+    connected: frozenset[Side] = Field(default=frozenset(), exclude=True)
     left_at: Mapping[Side, int] = Field(default={}, exclude=True)
     allowances: Mapping[Side, int] = Field(default={}, exclude=True)
 
@@ -119,6 +122,7 @@ def begun(
     ring_seconds: int,
     entropy: str,
     rate_limit: RateLimit = NO_LIMIT,
+    by_socket: bool = False,
 ) -> Call:
     """The call that `caller` begins after `latest`, which is not live. `entropy`: 18 hexadecimal digits.
 
@@ -140,6 +144,7 @@ def begun(
         version=1,
         act=Act("initiate", caller, device),
         initiates={caller: client_call_id} if client_call_id else {},
+        connected=frozenset({caller} if by_socket else ()),
         allowances=allowances,
     )
 
@@ -178,6 +183,8 @@ def moved(call: Call, act: Act, at: int) -> Call:
         changes |= {"answered_at": instants.to_text(max(at, started_at(call.call_id))), "answered_by": act.device}
         if act.by and act.client_call_id:
             changes["initiates"] = {**call.initiates, act.by: act.client_call_id}
+        if act.by and act.by_socket:
+            changes["connected"] = call.connected | {act.by}
     else:
         since = instants.from_text(call.answered_at) if call.answered_at else None
         end = max(at, since or started_at(call.call_id))  # clocks differ, but no call ends before it began

@@ -222,6 +222,7 @@ def _item_of(call: Call, sort_key: str) -> Item:
         "history": call.history,
         **{_initiate_of(side): name for side, name in call.initiates.items()},
     }
+    item |= {_connected_of(side): {"BOOL": True} for side in call.connected}
     if sort_key == keys.LIVE:
         item |= {_allowance_of(side): {"N": str(instant)} for side, instant in call.allowances.items()}
     return item | {name: {"S": value} for name, value in optional.items() if value is not None}
@@ -241,6 +242,7 @@ def _call_of(item: Mapping[str, Any]) -> Call:
         act=Act(text["event"], text.get("actor"), text.get("device")),
         initiates={side: text[name] for side in SIDES if (name := _initiate_of(side)) in text},
         history=text.get("history"),
+        connected=frozenset(side for side in SIDES if _connected_of(side) in item),
         left_at={side: int(item[name]["N"]) for side in SIDES if (name := _left_at_of(side)) in item},
         allowances={side: int(item[name]["N"]) for side in SIDES if (name := _allowance_of(side)) in item},
     )
@@ -248,6 +250,10 @@ def _call_of(item: Mapping[str, Any]) -> Call:
 
 def _initiate_of(side: Side) -> str:
     return f"{side}_client_call_id"
+
+
+def _connected_of(side: Side) -> str:
+    return f"{side}_connected"
 
 
 def _left_at_of(side: Side) -> str:
