@@ -1,15 +1,13 @@
 """What openapi-python-client makes of docs/openapi.yaml: all of it, typed, and used strictly."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.documents import ROOT
+from tests.generated import BIN, python_client, run
 
-BIN = Path(sys.executable).parent
 USE = """
 from datetime import datetime
 from typing import assert_never, assert_type
@@ -65,20 +63,10 @@ def call() -> CallState | None:
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the generated package `client`; raises if the generator has to leave anything out."""
+    """A folder with the generated package `client`."""
     folder = tmp_path_factory.mktemp("generated")
-    document = str(ROOT / "docs" / "openapi.yaml")
-    (folder / "generator.yaml").write_text("post_hooks: []\n")  # they would format it
-    options = ["--meta=none", "--output-path=client", "--config=generator.yaml", "--fail-on-warning"]
-    run([str(BIN / "openapi-python-client"), "generate", "--path", document, *options], folder)
-    (folder / "client" / "py.typed").touch()
+    python_client(folder)
     return folder
-
-
-def run(command: list[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_the_generated_client_and_its_strict_use_have_the_right_types(generated: Path) -> None:
