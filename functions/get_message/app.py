@@ -21,7 +21,7 @@ pages = PageCache()
 
 
 def cost_of_page(fields: Mapping[str, Any]) -> int:
-    """What a page costs: under a filter much may be read for little."""
+    """What a page costs: with a filter, much may be read for few messages."""
     return 4 if fields.get("message_type") or fields.get("sender") else 1
 
 

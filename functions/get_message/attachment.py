@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from navietakie.aws.attachments import StoredObject
 
 URL_SECONDS: Final = 900
-"""How long an address that is given out works."""
+"""How long an address works."""
 
 
 class AttachmentQuery(Fields):
@@ -20,7 +20,7 @@ class AttachmentQuery(Fields):
 
     @property
     def well_formed(self) -> bool:
-        """Whether it can be the id of an attachment at all."""
+        """Whether it has the form of an attachment's id."""
         return ATTACHMENT_ID.fullmatch(self.id) is not None
 
 

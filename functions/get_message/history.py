@@ -1,4 +1,4 @@
-"""Pages of a history: full, or as far as 1 MB of reading goes."""
+"""Pages of a history: full, or as much as fits into reading 1 MB."""
 
 import json
 import time
@@ -17,7 +17,7 @@ from navietakie.domain.orders import BookingState, Rights
 
 CACHED_BYTES: Final = 8 * 1024 * 1024
 BYTES_AROUND: Final = 1_000
-"""What keeping a page takes besides its messages."""
+"""The bytes that keeping a page takes besides its messages."""
 
 
 def _listed(value: Any) -> Any:
@@ -74,7 +74,7 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One page's place in a history: what it must be equal in to be the same page."""
+    """Which page it is: two pages with an equal place are the same."""
 
     booking_code: str
     epoch: str | None
@@ -88,7 +88,7 @@ class Place:
 
 
 class PageCache:
-    """Full pages of the past, kept in a warm container: they change by redactions, which the head counts, or expire.
+    """Full past pages, kept in a warm container. They change only by redactions, which the head counts, and expire.
 
     They are kept as text: parsed, a page takes up to fourteen times as much memory, depending on what clients sent.
     """
@@ -116,7 +116,7 @@ class PageCache:
         return Page([Message.model_construct(**fields) for fields in json.loads(text)], position, first_expiry)
 
     def put(self, place: Place, page: Page) -> None:
-        """Keeps a page, in place of those not asked for the longest."""
+        """Keeps a page. The pages that nobody has asked for the longest make room."""
         if place in self._pages:
             self._drop(place)
         messages = [message.model_dump() for message in page.messages]
@@ -132,7 +132,7 @@ class PageCache:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Reads pages from `store`, past ones from `cache` where they are there."""
+    """Reads pages from `store`, and past ones from `cache` if it has them."""
 
     store: Store
     cache: PageCache
@@ -148,7 +148,7 @@ class History:
     ) -> HistoryPage:
         """The answer of `GET /api/v1/get_message`; raises `invalid_request` for a foreign cursor, or `unavailable`.
 
-        `allowed` raises where the booking's rights keep the page from whoever asks.
+        `allowed` raises if the booking's rights do not allow the page.
         """
         after, before = query.after, query.before
         if query.cursor is not None:
@@ -180,9 +180,9 @@ class History:
         }
 
     def _read(self, place: Place, now: int, deadline: float) -> Page:
-        """The page at `place`, by reading 1 MB at most: that is what one Query reads.
+        """The page at `place`, by reading at most 1 MB, which is what one Query reads.
 
-        A second one follows only where some of what a small first one met had expired, and was not swept yet.
+        A second Query follows only if a small first one found expired items that DynamoDB has not deleted yet.
         """
         filtered = bool(place.senders or place.types)
         page = self._query(place, now, None if filtered else place.limit + 1, place.after, place.before)

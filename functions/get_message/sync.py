@@ -1,4 +1,4 @@
-"""Sync: everything after a client's last message, in frames that a WebSocket can carry, and then how things stand."""
+"""Sync: everything after a client's last message, in frames that a WebSocket can carry, and the booking's state."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ FIRST_PAGE: Final = 50
 FRAMES: Final = 8
 """The most frames that answer one sync: 256 KB."""
 STEP: Final = (QUERY_BYTES - FRAMES * FRAME_BYTES) // CONTENT_BYTES
-"""So many messages are read at once that one sync reads 1 MB at most, even if those that do not fit are the longest."""
+"""How many messages are read at once: so one sync reads 1 MB at most, even if those that do not fit are the longest."""
 
 
 Place = tuple[int, str | None]
@@ -32,7 +32,7 @@ class SyncRequest(Fields):
 
 
 class SyncState(TypedDict):
-    """How things stand."""
+    """The state of the booking."""
 
     call: Call | None
     presence: Presence
@@ -59,7 +59,7 @@ class SyncPart(Reply):
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """The frames that answer one `sync`, all of them `addressed` to whoever sent it."""
+    """The frames that answer one `sync`. `addressed` has the fields that make each one an answer."""
 
     store: Store
     addressed: Addressed

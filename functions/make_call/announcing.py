@@ -1,4 +1,4 @@
-"""Telling the world of a call: frames to the booking's connections, events, metrics, and who turned out to be gone."""
+"""Announcing a call: frames to the booking's connections, events, metrics; and queueing who turned out to be gone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _ACTIONS: Final = frozenset(get_args(Action))
 
 
 class NewSignal(Fields):
-    """What a device says to the other side's: an offer, an answer or a candidate of WebRTC, not looked into."""
+    """What a device sends to the other side: an offer, an answer or a candidate of WebRTC. The server does not look."""
 
     call_id: CallId
     data: Any
@@ -123,7 +123,7 @@ class Announcing:
         return outcomes.reached(other_side(by)) if by else 0
 
     def signal(self, call: Call, by: Side, data: Any, now: int) -> None:
-        """Passes what a device says to the other side's devices; raises `too_large`."""
+        """Passes a device's data on to the other side's devices; raises `too_large`."""
         signal: SignalPushed = {
             "v": 1,
             "type": "signal",

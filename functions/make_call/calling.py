@@ -56,7 +56,7 @@ from navietakie.doors.budget import Allowances
 from navietakie.retrying import tries
 
 _MAY_BE_CLOSED: Final = frozenset({"illegal_transition", "call_in_progress", "rate_limited"})
-"""What an act may be refused with in a closed booking, where that is the better reason."""
+"""Codes that become `booking_closed` if the booking is closed, because that is the better reason."""
 
 
 class CallStore(Protocol):
@@ -237,7 +237,7 @@ class Calling:
         return rights
 
     def _repeated(self, call: Call, by: Side, origin: Connection | None, rights: Rights) -> int:
-        """Tells all of what was repeated while that may help, and not too often; else `by` alone hears of it."""
+        """Tells all of a repeat, if it comes within a minute and within the rate; otherwise only `by` is answered."""
         now = self.clock()
         if now - changed_at(call) > TOLD_AGAIN:
             return 0
@@ -250,12 +250,12 @@ class Calling:
     def tell_again(
         self, call: Call, by: Side | None = None, origin: Connection | None = None, rights: Rights | None = None
     ) -> int:
-        """Tells of the last change, since the first time may have been cut short; how many of the other side heard."""
+        """Tells of the last change again: the first run may have died. Returns how many of the other side got it."""
         message = self.history.message(call.booking_code, call.history) if call.history else None
         return self.announcer.tell(call, self.clock(), message, origin=origin, repeat=True, by=by, rights=rights)
 
     def look(self, booking_code: str, deadline: float) -> Call | None:
-        """The latest call, ended and told of where its time was up."""
+        """The latest call. If its time is up, it is ended and announced first."""
         return self.advance(booking_code, lambda latest, now: latest, deadline)[0]
 
     def live(self, booking_code: str, call_id: str, deadline: float) -> Call:
@@ -270,7 +270,7 @@ class Calling:
     def signalled(self, booking_code: str, call_id: str, by: Side, iat: int | None, deadline: float) -> Call:
         """The live call that a signal is for; raises as `live` does, `booking_closed` or `unauthorized`.
 
-        That the call is live is enough: an order that takes it from its sides ends it within seconds.
+        It is enough that the call is live: an order against its sides ends it within seconds.
         """
         try:
             return self.live(booking_code, call_id, deadline)
@@ -394,7 +394,7 @@ class Calling:
         return after, message, head.rights
 
     def _not_the_latest(self, booking_code: str, call_id: str, now: int) -> Refusal:
-        """Why a call that is not the latest one cannot be acted on."""
+        """The refusal for an act on a call that is not the latest one."""
         older = self.calls.logged(booking_code, call_id, now)
         return _ended(older) if older else Refusal("not_found", "There is no such call")
 
@@ -431,7 +431,7 @@ def _ended(call: Call) -> Refusal:
 
 
 def _explain(refusal: Refusal, rights: Rights) -> None:
-    """Raises `booking_closed` in a closed booking: of what stands in the way, that is what no retry changes."""
+    """Raises `booking_closed` in a closed booking: no retry changes that reason."""
     if rights.closed_at is not None:
         details = {**refusal.details, "closed_at": rights.closed_at}
         raise Refusal("booking_closed", "The booking is closed", details=details) from refusal

@@ -15,7 +15,7 @@ from navietakie.domain.call import LONGEST
 from navietakie.domain.errors import Refusal
 
 CREDENTIAL_LIFE: Final = LONGEST + 600 * instants.SECOND
-"""The longest call, its ring included: a TURN server refuses to go on with credentials that have expired."""
+"""As long as the longest call and its ringing: a TURN server stops when the credentials have expired."""
 
 Policy = Literal["all", "relay"]
 """Which addresses the devices tell each other (RTCIceTransportPolicy): all of theirs, or the TURN server's alone."""
@@ -36,7 +36,7 @@ _SERVERS: Final = TypeAdapter(list[IceServer])
 
 
 def parse(text: str) -> list[IceServer]:
-    """The servers in a JSON list; raises `internal`, which names the setting and nothing of what it holds."""
+    """The servers in a JSON list; raises `internal`, which names the setting but not its content."""
     try:
         return _SERVERS.validate_python(json.loads(text, object_hook=_without_nulls))
     except ValueError as error:
@@ -52,7 +52,7 @@ def _without_nulls(fields: dict[str, object]) -> dict[str, object]:
 
 
 def relays(server: IceServer) -> bool:
-    """Whether it is a TURN server, which wants to know who uses it."""
+    """Whether it is a TURN server, which asks for credentials."""
     urls = [server["urls"]] if isinstance(server["urls"], str) else server["urls"]
     return any(url.startswith("turn") for url in urls)
 

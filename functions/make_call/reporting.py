@@ -1,4 +1,4 @@
-"""How a call was, as a device saw it: a log line and metrics, kept in no table and told to nobody."""
+"""How a call was, as a device measured it: a log line and metrics. It is stored in no table and sent to nobody."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Report(Fields):
-    """What a device measured in a call; what it does not know it leaves out.
+    """What a device measured in a call. It leaves out what it does not know.
 
     `setup_ms` is the time from the answer to the first connection between the devices: without it there was none.
     `lost` and `received` count packets.

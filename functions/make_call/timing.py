@@ -1,6 +1,6 @@
-"""What comes back from the timer queue: each timer looks, and ends the call only if there is still reason to.
+"""What comes back from the timer queue: each timer makes make-call check, and end the call only if it still has to.
 
-A timer promises nothing but a second look, so that it may come late, early, twice or out of order.
+A timer only asks for a check. So it may come late, early, twice or out of order.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from navietakie.wire.connections_api import Outcome
 AWAY: Final = 30 * instants.SECOND
 """How long a side may be without a connection."""
 LOOKS: Final = (1, 2, 4, 8, 15)
-"""Seconds between the looks after an order. They are few: Lambda stops a chain of about 16 as a loop without an end."""
+"""Seconds between the looks after an order. They are few: Lambda stops a chain of about 16, as an endless loop."""
 
 
 class Ring(Fields):
@@ -46,7 +46,7 @@ class Left(Fields):
 
 
 class Ordered(Fields):
-    """Somebody was about to write an order that ends or cuts something; this is the look with this number."""
+    """Somebody was about to write an order that may end a call or close connections. `look` numbers the checks."""
 
     booking_code: BookingCode
     event: Literal["booking_closed", "tokens_revoked"] = "booking_closed"
@@ -54,7 +54,7 @@ class Ordered(Fields):
 
 
 class Leavings(Protocol):
-    """Where it is kept who has left a call: `tables.calls.Calls`."""
+    """Where the leavings of a call are stored: `tables.calls.Calls`."""
 
     def leave(self, booking_code: str, call_id: str, side: Side, left_at: int) -> Call | None: ...
 
@@ -86,7 +86,7 @@ class Timing:
     clock: Callable[[], int]
 
     def on(self, timer: Mapping[str, Any], deadline: float, *, again: bool = False) -> None:
-        """Acts on one timer; raises what keeps it from that: it has to come again then.
+        """Acts on one timer. If it raises, the timer has to come again.
 
         One that comes `again` may have been cut short after the end was stored, and before anybody was told.
         """
@@ -114,7 +114,7 @@ class Timing:
     def left(self, timer: Left, deadline: float) -> None:
         """Ends the connected call if this side has been without a connection for 30 s since, or since the answer.
 
-        It ended when the side left: what is counted is talk. Of two sides that are gone the first to leave counts.
+        The call then ended when the side left, so only talk is counted. If both sides have left, the first one counts.
         While it rings it looks every 30 s, so that it looks in time after an answer.
         """
         booking_code, side, now = timer.booking_code, timer.side, self.clock()
@@ -134,9 +134,9 @@ class Timing:
         self._end(booking_code, Act("lost"), deadline, lambda latest: latest.call_id == call.call_id, talked_until)
 
     def order(self, timer: Ordered, deadline: float) -> None:
-        """Does what the orders on the head demand; looks again, with growing pauses, for 30 s.
+        """Does what the orders on the head require; looks again, with growing pauses, for 30 s.
 
-        The order may not be written yet, and the index of connections lags. A look that fails is made up by the next.
+        The order may not be written yet, and the index of connections lags. The next look makes up for one that fails.
         """
         booking_code, failed = timer.booking_code, None
         try:
@@ -156,7 +156,7 @@ class Timing:
             raise failed
 
     def _cut(self, booking_code: str, rights: Rights) -> None:
-        """Closes the connections whose tokens are revoked; of one that is not open yet, the row goes."""
+        """Closes the connections whose tokens are revoked. If one is not open yet, its row is deleted."""
         if not rights.revoked:
             return
         cut = [each for each in self.rows.of_booking(booking_code, self.clock()) if each.revoked(rights)]
@@ -185,6 +185,6 @@ class Timing:
 
 
 def _is_revoked(call: Call, rights: Rights) -> bool:
-    """Whether a call began with a token that is revoked: before the order, or at its time by another clock."""
+    """Whether a side's tokens were revoked after the call began, or at about that time, by clocks that differ."""
     began = instants.to_seconds(instants.from_text(call.timestamp))
     return any(rights.revokes(side, began) for side in SIDES)

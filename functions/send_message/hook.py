@@ -159,7 +159,7 @@ def invoked(arn: str, seconds: float) -> Callable[[bytes], bytes]:
             answer = client.invoke(FunctionName=arn, InvocationType="RequestResponse", Payload=payload)
             returned = answer["Payload"].read()
         except clients.Failed as error:
-            raise NoAnswer(clients.name_of(error)) from error
+            raise NoAnswer(clients.error_name(error)) from error
         if "FunctionError" in answer:
             raise NoAnswer("it raised an error")
         return returned

@@ -73,7 +73,7 @@ class Letters(Protocol):
 class Table(Protocol):
     """Where messages are read anew: `tables.messages.Messages`."""
 
-    def anew(self, wanted: Collection[Key]) -> tuple[Mapping[Key, Item], Collection[Key]]: ...
+    def read_again(self, wanted: Collection[Key]) -> tuple[Mapping[Key, Item], Collection[Key]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _read(table: Table, wanted: Collection[Key], deadline: float) -> Mapping[Key
     found: dict[Key, Item] = {}
     for _ in tries(deadline):
         if wanted:
-            items, wanted = table.anew(wanted)
+            items, wanted = table.read_again(wanted)
             found |= items
         if not wanted:
             return found

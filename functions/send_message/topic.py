@@ -43,7 +43,7 @@ class MessageTopic:
                     MessageAttributes={"type": {"DataType": "String", "StringValue": event["type"]}},
                 )
             except clients.Failed as error:
-                code = clients.name_of(error)
+                code = clients.error_name(error)
                 if code not in NEVER:
                     raise unavailable("The topic of message events") from error
                 refused[event["event_id"]] = code

@@ -14,7 +14,7 @@ READS: Final[dict[str, tuple[list[Consistency], str]]] = {
     ),
     "Messages.marker": (["strong"], "a retry right after its first try has to find it"),
     "Messages.message": (["strong"], "a repeat is answered with an original that may have been stored a moment ago"),
-    "Messages.anew": (["strong"], "a text that was redacted a moment ago goes out in no event any more"),
+    "Messages.read_again": (["strong"], "a text that was redacted a moment ago goes out in no event any more"),
     "Messages.page": (["strong"], "it holds all up to the head that was read before it: a sync without a hole"),
     "Calls.latest": (["strong"], "what may happen to a call is decided on it"),
     "Calls.latest_as_seen": (["strong"], "a phone believes it: one that has heard of the end must not ring again"),

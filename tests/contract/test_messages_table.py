@@ -354,9 +354,9 @@ def test_a_message_that_has_expired_is_not_found_by_who_says_when_it_is(store: A
 def test_items_are_read_anew_a_hundred_at_once_and_what_is_not_there_is_left_out(store: Any) -> None:
     said = [put(store, f"message {number}", booking_code=f"b{number % 3}") for number in range(120)]
     wanted = [("b0", "2026-01-01T00:00:00.000000Z"), *((each.booking_code, each.timestamp) for each in said)]
-    found, left = store.anew(wanted)
+    found, left = store.read_again(wanted)
     assert len(found) == 99
     assert left == wanted[100:]
-    more, left = store.anew(left)
+    more, left = store.read_again(left)
     assert left == []
     assert {message_of(item).message for item in (found | more).values()} == {message.message for message in said}

@@ -28,7 +28,7 @@ ASKED: dict[str, Ask] = {
     "Messages.head": lambda messages, _, __: messages.head("b"),
     "Messages.marker": lambda messages, _, __: messages.marker("b", "driver", "m1", NOW),
     "Messages.message": lambda messages, _, __: messages.message("b", AT),
-    "Messages.anew": lambda messages, _, __: messages.anew([("b", AT)]),
+    "Messages.read_again": lambda messages, _, __: messages.read_again([("b", AT)]),
     "Messages.page": lambda messages, _, __: messages.page("b", now=NOW, ascending=True, limit=9),
     "Calls.latest": lambda _, calls, __: calls.latest("b"),
     "Calls.latest_as_seen": lambda _, calls, __: calls.latest_as_seen("b", NOW),

@@ -66,7 +66,7 @@ class World:
             raise unavailable("The queue")
         self.letters.append(letter)
 
-    def anew(self, wanted: Collection[Key]) -> tuple[Mapping[Key, Any], Collection[Key]]:
+    def read_again(self, wanted: Collection[Key]) -> tuple[Mapping[Key, Any], Collection[Key]]:
         if self.table_is_gone:
             raise unavailable("The database")
         self.read.append(wanted)

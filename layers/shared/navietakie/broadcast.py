@@ -122,7 +122,7 @@ class Broadcast:
             receivers = [each for each in found if each.connection_id not in excluded and to(each)]
         except Exception as error:  # whatever it is, the answers below still have to be posted
             complete = False
-            extra = {"booking_code": booking_code, "error_type": clients.name_of(error)}
+            extra = {"booking_code": booking_code, "error_type": clients.error_name(error)}
             logger.error("connections could not be looked up", extra=extra)
             count("Failures")
         body = encode(frame)

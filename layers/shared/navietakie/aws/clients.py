@@ -25,7 +25,7 @@ AUTHORITIES: Final = Path(__file__).parents[2] / "authorities"
 """The folder of hashed certificates beside the package, which the layer's build makes of botocore's own list."""
 
 Failed: Final = (ClientError, BotoCoreError)
-"""What a request raises that AWS refused or did not answer; `name_of` says which of them it was."""
+"""What a request raises that AWS refused or did not answer; `error_name` says which it was."""
 
 
 @kept
@@ -87,7 +87,7 @@ def client(
     return made
 
 
-def name_of(error: BaseException) -> str:
+def error_name(error: BaseException) -> str:
     """What to call an error in a log: AWS's code for it (`AccessDeniedException`) where it has one, else its class."""
     code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
     return code or type(error).__name__

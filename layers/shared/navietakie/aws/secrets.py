@@ -122,7 +122,7 @@ def stored_secret(arn: str) -> Secret:
         try:
             return client.get_secret_value(SecretId=arn, VersionStage=stage)["SecretString"]
         except (ClientError, BotoCoreError) as error:
-            name = clients.name_of(error)
+            name = clients.error_name(error)
             if name == "ResourceNotFoundException" and stage == "AWSPREVIOUS":
                 return None  # never rotated
             logger.error("a secret could not be fetched", extra={"error_type": name})

@@ -16,11 +16,11 @@ def refusal_of(error: Exception) -> Refusal:
     """
     if isinstance(error, Refusal):
         if error.status >= 500:
-            cause = clients.name_of(error.__cause__ or error)
+            cause = clients.error_name(error.__cause__ or error)
             logger.error("%s: %s", error.code, error.message, extra={"error_type": cause})
             count("Failures")
         return error
     trace = [f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__)]
-    logger.error("unexpected error", extra={"error_type": clients.name_of(error), "trace": trace})
+    logger.error("unexpected error", extra={"error_type": clients.error_name(error), "trace": trace})
     count("Failures")
     return Refusal("internal", "Something went wrong here; it is not your request's fault")

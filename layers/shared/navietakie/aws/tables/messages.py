@@ -206,7 +206,9 @@ class Messages:
             return None
         return message_of(item)
 
-    def anew(self, wanted: Collection[tuple[str, str]]) -> tuple[dict[tuple[str, str], Item], list[tuple[str, str]]]:
+    def read_again(
+        self, wanted: Collection[tuple[str, str]]
+    ) -> tuple[dict[tuple[str, str], Item], list[tuple[str, str]]]:
         """The items under these bookings and timestamps, strongly consistent, as far as they are there.
 
         Makes one request. The second value has the keys that it did not read.
