@@ -6,13 +6,13 @@ import { claimsOf } from './token.js';
 const TOKEN_MS = 15_000;
 const DAY_MS = 86_400_000;
 
-/** How this client is let in: by which address, with which token and how long, and if not, why not. */
+/** How this client gets in: the address, the token and its expiry, and why it was refused. */
 export class Access {
-  /** Whether the server has refused the last token, or it runs out. */
+  /** Whether the server has refused the last token, or it is about to expire. */
   refused = false;
   #token;
   #options;
-  /** What the token of the connection says of itself, and of the one that is being opened. */
+  /** The claims of the connection's token, and of the token of the connection that is being opened. */
   #held = {};
   #offered = {};
   /** By how much the server's clock is ahead of ours; null until the connection has brought a frame. */
@@ -50,7 +50,7 @@ export class Access {
     return other;
   }
 
-  /** The token to use now, or null. What is none is neither sent nor named: it may be another secret. */
+  /** The token to use now, or null. A text that is no token is neither sent nor shown: it may be another secret. */
   async token() {
     const { bookingCode, sender, clock, owner } = this.#options;
     const token = await within(TOKEN_MS, clock, this.renewable ? this.#token(this.refused) : this.#token);
@@ -67,7 +67,7 @@ export class Access {
     return token;
   }
 
-  /** Where the WebSocket is, and what to offer there: a token travels as a subprotocol, in no address. */
+  /** The address of the WebSocket, and the subprotocols. A token is a subprotocol, and never in the address. */
   async address() {
     const { ws, bookingCode, sender } = this.#options;
     const deviceId = this.#options.deviceId();
@@ -93,14 +93,14 @@ export class Access {
     this.#expiry.stop();
   }
 
-  /** Takes a frame's `ts`: the token runs out by the server's clock, and ours may be wrong. */
+  /** Takes a frame's `ts`: the token expires by the server's clock, and ours may be wrong. */
   heard(ts) {
     if (this.#ahead !== null || !ts) return;
     this.#ahead = Date.parse(ts) - this.#options.clock.now();
     this.#watchExpiry();
   }
 
-  /** Why a handshake failed, as REST tells it: null if it lets us in, cannot be reached, or another token may do. */
+  /** Why a handshake failed, by asking REST: null if REST lets us in or cannot be reached, or a new token may help. */
   async diagnose() {
     try {
       await this.#options.rest.get('get_message', { booking_code: this.#options.bookingCode, limit: 1 });
@@ -113,7 +113,7 @@ export class Access {
     }
   }
 
-  /** Renews shortly before the token runs out: after that, the server sends nothing any more. */
+  /** Renews shortly before the token expires: after that the server sends nothing any more. */
   #watchExpiry() {
     const { clock, renew, expired } = this.#options;
     this.#expiry.stop();

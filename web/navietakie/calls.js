@@ -20,16 +20,16 @@ const HEARD = ['state', 'stream', 'muted', 'microphone'];
  * (the other side rings), `ringing` (we do), `answering`, `talking`, or `elsewhere` (another device of this side has
  * it). `voice` carries the sound while `talking`, where the platform has WebRTC.
  *
- * Three things are kept apart, so that none hides another: the call as the server tells it; the *step* that the user is
- * taking here and the server has not confirmed; and the call that the user has *left* and the server does not know it
- * yet. What was left is over here at once, and said until the server has heard it, over reloads too.
+ * Three things are kept apart, so that none hides another: the call as the server has it; the *step* that the user is
+ * taking here, which the server has not confirmed; and the call that the user has *left*, which the server does not know
+ * yet. A call that was left is over on this device at once. The client tells the server until it knows, over reloads too.
  */
 export class Calls {
   /** @type {import('./types.js').Call | null} */
   call = null;
   /** @type {Voice | null} */
   voice = null;
-  /** When the ring ends, in milliseconds since 1970 by this device's clock. It ends then, without a frame. */
+  /** When ringing stops, with or without a frame: milliseconds since 1970 by this device's clock. */
   ringsUntil = null;
   /** When the call was answered, in milliseconds since 1970 by this device's clock. */
   talkingSince = null;
@@ -41,11 +41,11 @@ export class Calls {
   /** This device's call: `{call_id, ice_servers, ice_transport_policy}`. */
   #part = null;
   /**
-   * What the user has left: `{call_id, action}`; `{name, until}` where the server has not told the id, `name` with
-   * `call_id` where it has to be proved first that the call is this device's.
+   * What the user has left: `{call_id, action}`; `{name, until}` if the server has not sent the id yet; `name` and
+   * `call_id` if the client has to make sure first that the call is this device's.
    */
   #left = null;
-  /** The promise that what was left has been said. */
+  /** Resolves when the server knows what was left. */
   #farewell = null;
   #ring;
   #lapse;
@@ -77,7 +77,7 @@ export class Calls {
     this.#lapse = new Timer(options.clock);
   }
 
-  /** Takes what a device before a reload has kept: at once, or a promise of it. */
+  /** Takes what was stored before a reload: at once, or a promise of it. */
   recall() {
     const take = (kept) => kept && this.#keep(kept.part, kept.left);
     const kept = this.#options.store.read(this.#key);
@@ -90,14 +90,14 @@ export class Calls {
     return !step || (there === 'ringing' && step.phase === 'dialling' && !step.said) ? there : step.phase;
   }
 
-  /** Whether there is a call, as far as the user has not left it. */
+  /** Whether there is a call that the user has not left. */
   get live() {
     const { call } = this;
     if (!call || call.state === 'ended' || call.call_id === this.#left?.call_id) return false;
     return call.state !== 'ringing' || this.ringsUntil === null || this.#options.clock.now() < this.ringsUntil;
   }
 
-  /** Whether the server has a call that has not ended, as far as it has told. */
+  /** Whether the server has a call that has not ended, as far as the client knows. */
   get pending() {
     return this.call !== null && this.call.state !== 'ended';
   }
@@ -108,11 +108,11 @@ export class Calls {
     return (this.#snapshot = same(this.#snapshot, { ...picked(this, SHOWN), voice }));
   }
 
-  /** Calls the other side. Rejects with `microphone`, or what the server says. */
+  /** Calls the other side. Rejects with `microphone`, or the server's error. */
   async start() {
     if (this.live || this.#step) return;
-    if (!this.#left?.call_id) this.#leave(null); // what may have come of an earlier try is this call then
-    await this.#take('dialling', 'initiate', { client_call_id: newId() }); // however often it is said, it rings once
+    if (!this.#left?.call_id) this.#leave(null); // a call from an earlier try becomes this one
+    await this.#take('dialling', 'initiate', { client_call_id: newId() }); // however often it is sent, it rings once
   }
 
   /** Answers the call that rings here. */
@@ -121,7 +121,7 @@ export class Calls {
     await this.#take('answering', 'accept', { call_id: this.call.call_id });
   }
 
-  /** Declines, cancels or hangs up, whichever it is by now. What is heard stops at once. Resolves when it was said. */
+  /** Declines, cancels or hangs up, as the call requires. The sound stops at once. Resolves when the server knows. */
   async hangUp() {
     const step = this.#step;
     this.#drop();
@@ -137,7 +137,7 @@ export class Calls {
     await this.#farewell;
   }
 
-  /** Takes the call as a frame of the time `ts` tells it. Older news than ours is dropped. */
+  /** Takes the call from a frame that the server made at `ts`. A call that is not newer than ours is dropped. */
   adopt(call, ts) {
     if (!call || !this.#isNews(call)) return;
     const now = this.#options.clock.now();
@@ -184,7 +184,7 @@ export class Calls {
     this.#lapse.stop();
   }
 
-  /** What the call as the server tells it means here. */
+  /** What the server's call means on this device. */
   get #there() {
     if (!this.live) return 'idle';
     if (this.call.state === 'connected') return this.#isOurs(this.call) ? 'talking' : 'elsewhere';
@@ -192,7 +192,7 @@ export class Calls {
     return this.#isOurs(this.call) ? 'calling' : 'elsewhere';
   }
 
-  /** Takes a step for the user. Ends when the server has answered, or when it is void. */
+  /** Takes a step for the user. Ends when the server has answered, or when the step has become void. */
   async #take(phase, action, fields) {
     this.#drop();
     const step = { phase, action, fields, intent: new AbortController(), said: false };
@@ -235,7 +235,7 @@ export class Calls {
     }
   }
 
-  /** Lets go of the step that the user was taking, for no reason or because of an error. */
+  /** Drops the step that the user was taking, perhaps because of an error. */
   #drop(error) {
     const step = this.#step;
     this.#step = null;
@@ -267,7 +267,7 @@ export class Calls {
     this.adopt(call);
   }
 
-  /** Finds out that a call is the one that the user has left, or that what was left is over. */
+  /** Notices that a call is the one that the user has left, or that the left call is over. */
   #recognize(call) {
     const { side, deviceId } = this.#options;
     if (!this.#left) return;
@@ -282,12 +282,12 @@ export class Calls {
     else if (call.caller === side) this.#leave({ call_id: call.call_id, action: 'end', name: this.#left.name });
   }
 
-  /** A step was said, and nobody waits for its answer any more. */
+  /** A step was sent, and nobody waits for its answer any more. */
   #forsake(step) {
     this.#leave(this.#remains(step));
   }
 
-  /** What is left of a step that was said. */
+  /** What to remember of a step that was sent. */
   #remains({ fields: { call_id, client_call_id: name } }) {
     return call_id ? { call_id, action: 'reject' } : { name, until: this.#options.clock.now() + LAPSE_MS };
   }
@@ -297,7 +297,7 @@ export class Calls {
     this.#say();
   }
 
-  /** Says what was left until the server has heard it. */
+  /** Tells the server what was left, until it knows. */
   #say() {
     if (this.#farewell || !this.#left?.call_id || this.#closed) return;
     this.#farewell = this.#sayLeft().finally(() => {
@@ -387,7 +387,7 @@ export class Calls {
     }
   }
 
-  /** The call's ICE servers, fresh from the server: the credentials of those we have may have run out. */
+  /** The call's ICE servers, fresh from the server: the credentials of the old ones may have expired. */
   async #askServers(callId) {
     const withdrawn = this.voice?.gone.signal;
     const answer = await this.#act('ice', { call_id: callId }, { withdrawn, patience: STEP_MS });
@@ -409,7 +409,7 @@ export class Calls {
     return this.#microphone;
   }
 
-  /** A microphone may be pulled out in mid-call: another takes its place, or the user is told. */
+  /** If the microphone is unplugged during a call, another takes its place, or the user gets a problem. */
   #watch(microphone) {
     for (const track of microphone.getAudioTracks()) track.onended = () => this.#replaceMicrophone(microphone);
     if (this.#forgetDevices) return;
@@ -468,7 +468,7 @@ export class Calls {
     this.#save(part, left);
   }
 
-  /** Whether this device has the call. Anybody may name our device; only our side can mean it. */
+  /** Whether this device has the call. Anybody may name our device, so the call has to be our side's too. */
   #isOurs(call) {
     const { side, deviceId } = this.#options;
     return (call.callee === side && call.answered_by === deviceId()) || this.#part?.call_id === call.call_id;

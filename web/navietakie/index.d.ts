@@ -1,11 +1,11 @@
 /**
- * What TypeScript knows of the client. The guide is docs/client.md; field names with underscores are the server's own.
- * Timestamps are RFC 3339 in UTC. What is read here changes only by itself: all of it is readonly.
+ * The client's types. The guide is docs/client.md; field names with underscores are the server's own. Timestamps are
+ * RFC 3339 in UTC. Your code only reads these values, so all of them are readonly.
  */
 
 declare const unique: unique symbol;
 
-/** A text that names one thing, and cannot be taken for the name of another kind of thing. */
+/** A text that names one thing. TypeScript does not accept it as the name of another kind of thing. */
 type Id<Kind extends string> = string & { readonly [unique]: Kind };
 
 export type MessageId = Id<'message'>;
@@ -25,11 +25,11 @@ export type Side = 'driver' | 'passenger';
 /** `agent`: a person of the company. `system`: the company itself. */
 export type Sender = Side | 'agent' | 'system';
 
-/** Yours to fill, up to 4,096 bytes of JSON. The fields that are named here are checked by the server. */
+/** Your own data, up to 4,096 bytes of JSON. The server checks the fields that are named here. */
 export interface Metadata {
   readonly location?: { readonly lat: number; readonly lng: number };
   readonly quick_reply_id?: string;
-  /** `chat.attach` sends it, `chat.attachmentUrl` shows it. The server adds what was uploaded. */
+  /** Use `chat.attach` to send one and `chat.attachmentUrl` to show it. The server adds type and size. */
   readonly attachment?: { readonly id: AttachmentId; readonly content_type?: string; readonly bytes?: number };
   readonly [field: string]: unknown;
 }
@@ -44,9 +44,9 @@ interface Stored {
   readonly sender: Sender;
   /** The `sub` of the sender's token. */
   readonly sender_id: string | null;
-  /** Empty where there is an attachment alone, and where it was redacted. */
+  /** Empty if there is only an attachment, or if it was redacted. */
   readonly message: string;
-  /** When its content was taken out. */
+  /** When its content was removed; null: it was not. */
   readonly redacted_at: string | null;
   readonly client_message_id: string | null;
 }
@@ -56,7 +56,7 @@ export interface TextMessage extends Stored {
   readonly metadata: Metadata | null;
 }
 
-/** From the company: an order (`metadata.event`), or words of its own. */
+/** From the company: an order (`metadata.event`), or a plain message. */
 export interface SystemMessage extends Stored {
   readonly message_type: 'system';
   readonly metadata: (Metadata & { readonly event?: string }) | null;
@@ -90,7 +90,7 @@ interface AnyCall {
   readonly timestamp: string;
   readonly caller: Side;
   readonly callee: Side;
-  /** From the answer to the end; 0 if nobody answered, and before the end. */
+  /** From the answer to the end; 0 before the end, or if nobody answered. */
   readonly duration_seconds: number;
   /** Counts its changes. */
   readonly version: number;
@@ -128,7 +128,7 @@ export interface EndedCall extends AnyCall {
   readonly answered_by: string | null;
 }
 
-/** A call as the server tells it. */
+/** A call as the server has it. */
 export type Call = RingingCall | ConnectedCall | EndedCall;
 
 /** What the call means on this device. */
@@ -142,7 +142,7 @@ export interface VoiceStats {
   readonly packetsLost: number;
   readonly packetsReceived: number;
   readonly jitterMs: number;
-  /** Whether the sound goes through a TURN server; not known before there is a connection. */
+  /** Whether the sound goes through a TURN server; undefined before there is a connection. */
   readonly relayed?: boolean | undefined;
   readonly roundTripMs: number | null;
   /** How loud the other side is, 0 to 1. */
@@ -153,11 +153,11 @@ export interface VoiceStats {
 export interface Voice {
   readonly callId: CallId;
   readonly state: VoiceState;
-  /** What the other side says: give it to an `<audio>` element's `srcObject`. */
+  /** The other side's sound: give it to an `<audio>` element's `srcObject`. */
   readonly stream: Platform<'MediaStream'> | null;
-  /** Set it. */
+  /** You may set it. */
   muted: boolean;
-  /** `lost` from where it went away until there is another. */
+  /** `lost` from when it went away until there is another. */
   readonly microphone: 'live' | 'lost';
   stats(): Promise<VoiceStats>;
 }
@@ -166,26 +166,26 @@ export interface Voice {
 export interface Calls {
   readonly phase: Phase;
   readonly call: Call | null;
-  /** While it rings: until when, in milliseconds since 1970 by this device's clock. Then it ends, with or without a frame. */
+  /** When ringing stops, with or without a frame: milliseconds since 1970 by this device's clock. */
   readonly ringsUntil: number | null;
   /** When it was answered, in milliseconds since 1970 by this device's clock. */
   readonly talkingSince: number | null;
-  /** There is a call, and it was not hung up here. */
+  /** Whether there is a call that was not hung up here. */
   readonly live: boolean;
   /** How many present connections of the other side took the frame of the last action. */
   readonly reached: number | null;
   /** While `talking`, where the platform has WebRTC. */
   readonly voice: Voice | null;
-  /** Calls the other side. Rejects with a NavieTakieError: what the server says, or `microphone`. */
+  /** Calls the other side. Rejects with a NavieTakieError: the server's, or `microphone`. */
   start(): Promise<void>;
   /** Answers the call that rings here; otherwise does nothing. */
   accept(): Promise<void>;
-  /** Declines, cancels or ends the call, whichever it is by now. It is remembered until the server knows it. */
+  /** Declines, cancels or ends the call, as its state requires. The client remembers it until the server knows. */
   hangUp(): Promise<void>;
 }
 
 export interface CallLogPage {
-  /** The newest first, a live one included. */
+  /** The newest call first, a live one included. */
   readonly calls: readonly Call[];
   readonly next_cursor: string | null;
 }
@@ -202,19 +202,19 @@ interface Entry {
   readonly tries?: number;
 }
 
-/** Its turn will come; with an `error` if the server was busy or failed. */
+/** Will be sent; has an `error` if the server was busy or failed. */
 export interface WaitingEntry extends Entry {
   readonly state: 'waiting';
   readonly error: NavieTakieError | null;
 }
 
-/** Said, and not answered yet. */
+/** Sent, and not answered yet. */
 export interface SendingEntry extends Entry {
   readonly state: 'sending';
   readonly error: NavieTakieError | null;
 }
 
-/** Stored; it moves to `messages` as soon as none before it is missing here. */
+/** Stored; it moves to `messages` as soon as no earlier message is missing on this device. */
 export interface SentEntry extends Entry {
   readonly state: 'sent';
   readonly error: null;
@@ -232,7 +232,7 @@ export type OutboxEntry = WaitingEntry | SendingEntry | SentEntry | FailedEntry;
 
 /** What `send` returns: the entry as it was then. */
 export type Sending = OutboxEntry & {
-  /** Resolves with the stored message; rejects with a NavieTakieError if it is refused. Nobody has to listen. */
+  /** Resolves with the stored message; rejects with a NavieTakieError if it is refused. You may ignore it. */
   readonly stored: Promise<Message>;
 };
 
@@ -240,7 +240,7 @@ export type Sending = OutboxEntry & {
 
 export type State = 'connecting' | 'open' | 'waiting' | 'refused' | 'closed';
 
-/** Sequences: everything up to there. */
+/** Two `seq`s: every message up to them. */
 export interface Marks {
   readonly delivered: number;
   readonly read: number;
@@ -248,14 +248,14 @@ export interface Marks {
 
 export type Receipts = { readonly [_ in Side]: Marks };
 
-/** Who is there: has a connection that is not away. */
+/** Who has a connection that is not away. */
 export type Presence = { readonly [_ in Side | 'agent']: boolean };
 
 /** What the company has ordered. */
 export interface Booking {
   /** Null: it is open. */
   readonly closed_at: string | null;
-  /** Those who may not write. */
+  /** The sides that may not write. */
   readonly muted: readonly Side[];
 }
 
@@ -264,7 +264,7 @@ export interface Position {
   readonly seq: number;
   /** The server's last message, as far as known. */
   readonly head: number;
-  /** Names the history; another one is another history. Null before the first message. */
+  /** Names the history; if it changes, this is another history. Null before the first message. */
   readonly epoch: string | null;
 }
 
@@ -301,7 +301,7 @@ export declare class NavieTakieError extends Error {
   readonly retryable: boolean;
   readonly retryAfterMs: number | null;
   readonly details: { readonly call?: Call; readonly field?: string; readonly [field: string]: unknown };
-  /** By REST alone, like `requestId`. */
+  /** Only after a REST request, like `requestId`. */
   readonly status: number | null;
   readonly requestId: string | null;
   constructor(said: {
@@ -335,21 +335,21 @@ export interface Events {
   message: Message;
   /** A message of this device is stored. */
   sent: Message;
-  /** The content of a message was taken out: the message as it is now. */
+  /** The content of a message was removed: the message as it is now. */
   redacted: Message;
   /** Missed messages were fetched. */
   healed: { readonly messages: number; readonly ms: number };
   /** The server has another history: clear what you show. `ready` follows. */
   reset: void;
-  /** An error that no promise tells of: a NavieTakieError, or what the option `token` has thrown. */
+  /** An error that no promise reports: a NavieTakieError, or what your `token` function has thrown. */
   problem: unknown;
-  /** Whatever passes on the line. */
+  /** Every frame, sent or received. */
   frame: { readonly direction: 'in' | 'out'; readonly frame: Frame; readonly text: string };
 }
 
 // --- The conversation ------------------------------------------------------------------------------------------------
 
-/** A JWT, or a function that gets one; its argument is true if the last one was refused. */
+/** A JWT, or a function that returns one. Its argument is true if the last token was refused or is about to expire. */
 export type Token = string | ((refused: boolean) => string | Promise<string>);
 
 /** What the client needs of `localStorage`. */
@@ -369,7 +369,7 @@ export interface AsyncStorageLike {
   getAllKeys(): Promise<readonly string[]> | readonly string[];
 }
 
-/** Tells the client of the device. Returns what stops it, if anything does. */
+/** Tells the client about the device. May return a function that stops this. */
 export type Watch = (tell: {
   /** The device woke up, or has found a network. */
   wake: () => void;
@@ -377,7 +377,7 @@ export type Watch = (tell: {
   away: (on: boolean) => void;
 }) => (() => void) | void;
 
-/** A `Blob` or a `File`, or what React Native has instead. */
+/** A `Blob` or `File`, or what React Native has instead. */
 export interface FileLike {
   readonly type: string;
   readonly size: number;
@@ -385,7 +385,7 @@ export interface FileLike {
   readonly uri?: string;
 }
 
-/** Time in milliseconds, and chance. */
+/** Time in milliseconds, and random numbers. */
 export interface Clock {
   now(): number;
   random(): number;
@@ -423,13 +423,13 @@ export interface Options {
   api?: string;
   /** The WebSocket's address without its query: by default `/ws` on the page's origin. */
   ws?: string;
-  /** Tells the devices of one side apart; random by default. */
+  /** Tells the devices of one side apart; by default one that the tab keeps. */
   deviceId?: string;
-  /** Whose unsent messages these are: by default the token's `sub`. */
+  /** The owner of the unsent messages: by default the token's `sub`. */
   user?: string;
   /** Where unsent messages survive a reload: by default `localStorage`; null: nowhere. */
   storage?: StorageLike | AsyncStorageLike | null;
-  /** Tells when the device wakes up and when the app is in the background: by default as the page shows it; null: nobody does. */
+  /** Tells the client when the device wakes up and when the app is in the background: by default the page's signals; null: not at all. */
   watch?: Watch | null;
   WebSocket?: new (url: string, protocols?: string[]) => Socket;
   fetch?: Fetch;
@@ -437,7 +437,7 @@ export interface Options {
   FormData?: new () => { append(name: string, value: any): void };
   /** Without one, calls have a state but no sound. */
   RTCPeerConnection?: new (configuration: any) => any;
-  /** Tells of microphones that come and go, and has `getUserMedia`. */
+  /** Tells when microphones come and go, and has `getUserMedia`. */
   mediaDevices?: { getUserMedia(constraints: any): Promise<any> };
   getUserMedia?: (constraints: any) => Promise<any>;
   /** For tests. */
@@ -482,9 +482,9 @@ export declare class Conversation {
   /** This device's name, settled before the first connection. */
   readonly deviceId: string;
   readonly state: State;
-  /** Why the server does not let us in, while `refused`. */
+  /** While `refused`: why. */
   readonly refusal: NavieTakieError | null;
-  /** When the next try is due, while `waiting`: milliseconds since 1970. */
+  /** While `waiting`: when the client connects again, in milliseconds since 1970. */
   readonly retryAt: number | null;
   /** Whether the first page of history is there. */
   readonly ready: boolean;
@@ -497,7 +497,7 @@ export declare class Conversation {
   readonly receipts: Receipts;
   /** How many messages of others this side has not read. */
   readonly unread: number;
-  /** Those others who are typing. */
+  /** The other senders who are typing. */
   readonly typing: ReadonlySet<Sender>;
   readonly presence: Presence;
   /** Whether this device says that it is in the background. */
@@ -506,20 +506,20 @@ export declare class Conversation {
   readonly position: Position;
   readonly calls: Calls;
 
-  /** Calls `listener` at every event of that name. Returns what stops it. */
+  /** Calls `listener` at every event of that name. Returns a function that removes it. */
   on<Name extends keyof Events>(name: Name, listener: (detail: Events[Name]) => void): () => void;
 
   /** Sends a message, now or as soon as there is a connection; it is stored once. */
   send(message: string, more?: { message_type?: 'text' | 'system'; metadata?: Metadata | null }): Sending;
-  /** Uploads a photo or a voice note and sends it with a text. Rejects with what the server says, or `upload`. */
+  /** Uploads a photo or a voice note and sends it with a text. Rejects with the server's error, or `upload`. */
   attach(file: FileLike, text?: string, more?: { metadata?: Metadata | null }): Promise<Message>;
-  /** Resolves with an address of an attachment, which works for some minutes. */
+  /** Resolves with the address of an attachment. It works for some minutes. */
   attachmentUrl(id: AttachmentId): Promise<string>;
-  /** Takes the content of a message out of the history. Resolves with the note about it. */
+  /** Removes the content of a message from the history. Resolves with the server's notice. */
   redact(message: Message | string): Promise<Message>;
   /** Sends a failed message again. */
   retry(id: OutboxId): void;
-  /** Forgets a message that failed or has not been tried; says whether it could. */
+  /** Forgets a message that failed or was not tried yet. Returns whether it did. */
   discard(id: OutboxId): boolean;
   /** This side has read everything up to `seq`; by default all. */
   markRead(seq?: number): void;
@@ -530,17 +530,17 @@ export declare class Conversation {
   callLog(page?: { limit?: number; cursor?: string | null }): Promise<CallLogPage>;
   /** Says that the app is in the background, or back. */
   setAway(on?: boolean): void;
-  /** The device woke up, or has found a network. */
+  /** Call it when the device woke up, or has found a network. */
   wake(): void;
-  /** Calls `listener` at every `change`. Returns what stops it. Bound, like `getSnapshot`. */
+  /** Calls `listener` at every `change`. Returns a function that removes it. Bound, like `getSnapshot`. */
   readonly subscribe: (listener: () => void) => () => void;
   /** The same object until a property changes. */
   readonly getSnapshot: () => Snapshot;
-  /** Tries now instead of later, perhaps with another token. */
+  /** Connects now instead of later, perhaps with another token. */
   reconnect(how?: { token?: Token }): void;
-  /** Ends it for good. What is not sent stays in the storage. */
+  /** Closes the conversation for good. Unsent messages stay in the storage. */
   close(): void;
 }
 
-/** Opens a conversation and keeps it open until `close`. Throws a TypeError for options that cannot be. */
+/** Opens a conversation and keeps it open until `close`. Throws a TypeError for wrong options. */
 export declare function connect(options: Options): Conversation;

@@ -41,7 +41,7 @@ export class Line {
     this.#timer = new Timer(options.clock);
   }
 
-  /** Opens the line: in place of a try that is due or hangs, and after a refusal. */
+  /** Opens the line now: instead of a try that is due or hangs, or after a refusal. */
   retry() {
     if (this.state === 'open' || this.state === 'closed') return;
     this.refusal = null;
@@ -49,8 +49,8 @@ export class Line {
   }
 
   /**
-   * Opens another socket, for another token, and lets go of this one when that is open. If it does not open, all stays
-   * as it is.
+   * Opens another socket, with another token, and closes this one when the other is open. If it does not open, nothing
+   * changes.
    */
   async renew() {
     if (this.state !== 'open') return;
@@ -76,7 +76,7 @@ export class Line {
     return true;
   }
 
-  /** Says that the line has proved itself: the next failure is a first one again. */
+  /** Notes that the line works: the next failure counts as the first one again. */
   settle() {
     this.#attempt = 0;
   }
@@ -145,7 +145,7 @@ export class Line {
     this.#wait(probes ? this.#options.access.diagnose().catch(() => null) : null);
   }
 
-  /** Waits before the next try, and for the diagnosis of the last one if there is one: it may make it the last. */
+  /** Waits before the next try, and for the diagnosis of the last one: after a refusal there is no next try. */
   #wait(diagnosis = null, delay = backoff(this.#attempt++, this.#options.clock)) {
     const turn = this.#turn;
     this.retryAt = this.#options.clock.now() + delay;

@@ -8,17 +8,17 @@ const ACK_MS = 10_000;
 const STORAGE_MS = 10_000;
 
 /**
- * Messages on their way to the server: kept until it says that it has them, one in flight, in the order of writing.
+ * Messages on their way to the server, in the order of writing and one at a time. Each is kept until it is acknowledged.
  *
  * Every try of a message carries the same id, so the server stores it once however often it is sent. An entry is
  * `{id, message, message_type, metadata, created_at, state, error, stored}`; its `state` is `waiting` (its turn will
  * come), `sending`, `sent` (stored, but messages before it are still missing here) or `failed` (refused, with `error`;
  * the ones after it go on). Entries are kept in the storage, one item each, so that a reload loses none and two windows
- * do not overwrite each other's. They belong to one user: another one's neither show nor go out here.
+ * do not overwrite each other's. They belong to one user: those of other users are neither shown nor sent.
  */
 export class Outbox {
   /**
-   * Neither the list nor an entry is changed in place: what changed is another object.
+   * Neither the list nor an entry is changed in place: a changed one is a new object.
    *
    * @type {readonly import('./types.js').OutboxEntry[]}
    */
@@ -53,8 +53,8 @@ export class Outbox {
   }
 
   /**
-   * Says whose messages these are. What was written here before that was known is theirs; what another user wrote stays
-   * in the storage until that one is back.
+   * Says which user's messages these are. Messages written before the user was known belong to this user. Messages of
+   * another user stay in the storage until that user is back.
    */
   belongTo(user) {
     if (user === this.#user) return;
@@ -125,7 +125,7 @@ export class Outbox {
     this.#land();
   }
 
-  /** Learns that `message` is stored, by ack or because it was seen. Says whether that is news, of one from here. */
+  /** Notes that `message` is stored. Returns whether it is one of ours that we did not know to be stored. */
   stored(message) {
     const entry = this.#find(message.client_message_id);
     if (!entry || entry.state === 'sent') return false;
@@ -138,13 +138,13 @@ export class Outbox {
     return true;
   }
 
-  /** Drops the entries of stored messages up to the sequence `through`: they are history from now on. */
+  /** Drops the entries of stored messages up to the sequence `through`: they are in the history now. */
   shown(through) {
     const left = this.entries.filter((each) => each.state !== 'sent' || each.seq > through);
     if (left.length < this.entries.length) this.entries = left;
   }
 
-  /** Takes an error for the entry of that id. Says whether there is one. */
+  /** Takes an error for the entry with this id. Returns whether there is one. */
   refused(id, error) {
     const entry = this.#find(id);
     if (!entry) return false;
@@ -165,12 +165,12 @@ export class Outbox {
     return true;
   }
 
-  /** Takes an error that names no id: it may be of what is in flight. Says whether anything is. */
+  /** Takes an error without an id: it may belong to the message in flight. Returns whether there is one. */
   disturbed(error) {
     return this.#inFlight !== null && this.refused(this.#inFlight, error);
   }
 
-  /** Nothing is sent from here any more: what is not stored stays in the storage, for the next conversation. */
+  /** Sends nothing any more. Messages that are not stored stay in the storage, for the next conversation. */
   close() {
     this.#closed = true;
     this.lineLost();
@@ -204,7 +204,7 @@ export class Outbox {
     this.#promises.clear();
   }
 
-  /** Takes what the storage has; `mine` was written here meanwhile, and comes after it. */
+  /** Takes the entries from the storage; `mine` were written meanwhile, and come after them. */
   #load(mine = []) {
     const load = ++this.#loads;
     const { store, clock } = this.#options;

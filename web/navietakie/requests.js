@@ -5,8 +5,8 @@ const RESEND_MS = 5_000;
 const UNSENT_MS = 20_000;
 
 /**
- * Requests over the line that want an answer: each is sent again, under the same id, on every new line and every five
- * seconds, until it is answered or its time is up. For actions whose repeats are harmless.
+ * Requests over the line that need an answer. Each is sent again with the same id, on every new line and every five
+ * seconds, until it is answered or its time is up. Only for actions whose repeats are harmless.
  */
 export class Requests {
   #pending = new Map();
@@ -21,10 +21,9 @@ export class Requests {
   }
 
   /**
-   * Resolves with the answering frame; rejects with the server's refusal, or `timeout` where no line took it in 20 s or
-   * no answer came in `patience` milliseconds. Where it was `withdrawn` before any line had taken it, it is never sent;
-   * after that it may have reached the server: it is not said again, and its answer still heard. `sent` is called when
-   * a line takes it.
+   * Resolves with the answering frame. Rejects with the server's refusal, or with `timeout` if no line took it within
+   * 20 s or no answer came within `patience` milliseconds. If it is `withdrawn` before a line took it, it is never sent.
+   * If it is withdrawn later, it is not sent again, but its answer still counts. `sent` is called when a line takes it.
    *
    * @param {object} fields
    * @param {{withdrawn?: AbortSignal, patience?: number, sent?: () => void}} [how]
@@ -62,14 +61,14 @@ export class Requests {
     for (const asked of this.#pending.values()) this.#transmit(asked);
   }
 
-  /** Takes an answer; says whether anybody asked. */
+  /** Takes an answer; returns whether it belongs to a request. */
   answered(frame) {
     const asked = this.#take(frame.id);
     asked?.resolve(frame);
     return Boolean(asked);
   }
 
-  /** Takes a refusal; says whether anybody asked. A passing one is not the last word: the request is sent again. */
+  /** Takes a refusal; returns whether it belongs to a request. After a retryable one the request is sent again. */
   refused(id, error) {
     const asked = this.#pending.get(id);
     if (!asked) return false;

@@ -1,7 +1,7 @@
 /**
- * What survives a reload. A storage that answers at once (`localStorage`) is read at once; one that answers by promises
- * (React Native's `AsyncStorage`) by a promise, and what is written stays in order. A storage that fails or is
- * forbidden costs the survival, nothing else.
+ * What survives a reload. A storage that answers at once (`localStorage`) is read at once; one that returns promises
+ * (React Native's `AsyncStorage`) is read by a promise, and writes keep their order. If a storage fails or is forbidden,
+ * nothing survives a reload, and everything else works.
  */
 export class Store {
   #storage;

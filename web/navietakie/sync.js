@@ -16,11 +16,11 @@ const COST_MS = 1_600;
 const OWED_MS = 72_000;
 
 /**
- * Keeps a timeline in step with the server: asks for what is missing when the line opens, when a hole shows (pushes may
- * overtake each other: it is given 300 ms to close) and when a pong is ahead; starts over when the history has.
+ * Keeps a timeline in step with the server. It asks for what is missing when the line opens, when a pong is ahead, and
+ * when a hole does not close within 300 ms (pushes may overtake each other). It starts over with another history.
  *
- * It also knows whether the line lives. What is asked and not answered within 2 s makes it ping, and a ping that brings
- * no answer within 10 s, to whatever was asked, means that the line is dead.
+ * It also knows whether the line is alive. If something is not answered within 2 s, it pings. If no answer to anything
+ * comes within 10 s after a ping, the line is dead.
  */
 export class Sync {
   #timeline;

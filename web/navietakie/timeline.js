@@ -4,13 +4,13 @@ export const ORIGIN = '1970-01-01T00:00:00.000000Z';
 /**
  * The messages of a conversation, in order and without a hole.
  *
- * Messages come by push, by ack and by sync, in any order and more than once. What lies behind a hole is kept back
- * until the hole is filled, so whoever reads `messages` always sees a gapless stretch of the history. What was redacted
- * is blank here, also in copies that were under way meanwhile. Pure: no clock, no network.
+ * Messages come by push, by ack and by sync, in any order and more than once. Messages after a hole are kept back until
+ * the hole is filled, so `messages` is always a gapless stretch of the history. Redacted messages are blank, also in
+ * copies that arrive later. Pure: no clock, no network.
  */
 export class Timeline {
   /**
-   * The life of the history on the server; another one means that the history began anew.
+   * Names the history on the server; if it changes, this is another history.
    *
    * @type {string | null}
    */
@@ -69,7 +69,7 @@ export class Timeline {
     return last && last.seq >= this.#reached.seq ? last.timestamp : this.#reached.timestamp;
   }
 
-  /** Whether a message cannot belong to this history as we know it: its place is taken, or behind us. */
+  /** Whether a message cannot belong to this history: another message has its place, or it is before the first one. */
   contradicts(message) {
     return this.begun && message.seq <= this.through && !this.#ids.has(message.message_id);
   }
@@ -101,8 +101,8 @@ export class Timeline {
   /**
    * Takes a `sync` frame. Returns the messages that are new and in order now.
    *
-   * Only part 0 is believed about what is missing in it (expired messages): it follows on what we have, whatever order
-   * the frames arrive in. A later part that does not follow on leaves a hole: a frame between them is lost or late.
+   * Only in part 0 a gap means that messages have expired: it follows on what we have, in whatever order the frames
+   * arrive. A gap before a later part is a hole: a frame between them is lost or late.
    */
   admit(frame) {
     const first = frame.part === 0;

@@ -115,7 +115,7 @@ export class Voice {
     });
   }
 
-  /** Does what may get a connection going that is not: says again what may have been lost, or starts anew. */
+  /** Helps a connection that is not there yet: sends again what may have been lost, or starts again. */
   nudge() {
     this.#enqueue(async () => {
       const peer = this.#peer;
@@ -191,7 +191,7 @@ export class Voice {
     return { iceServers, iceTransportPolicy };
   }
 
-  /** Looks for another way, by fresh servers: the credentials of the old ones may have run out. */
+  /** Looks for another way, with fresh servers: the credentials of the old ones may have expired. */
   async #restart() {
     const { offers, clock, freshServers } = this.#options;
     if (this.#restarting) return;
@@ -220,14 +220,14 @@ export class Voice {
   }
 
   /**
-   * The other end shows itself. If it is not the one we knew, our connection is of no use any more: we begin anew, but
-   * not at every word of an end that never stays the same. Says whether we listen to it.
+   * A signal of the other end. If its session is new, our connection is of no use any more: we start again, but at most
+   * once in a while. Returns whether we take the signal.
    */
   async #meet(session) {
     if (session === this.#remote) return true;
     const now = this.#options.clock.now();
     const stranger = this.#remote !== null;
-    if (stranger && now - this.#metAt < STRANGER_MS) return false; // it says its word again
+    if (stranger && now - this.#metAt < STRANGER_MS) return false; // it sends its signal again
     this.#remote = session;
     if (!stranger) return true;
     this.#metAt = now;
@@ -330,7 +330,7 @@ export class Voice {
     this.#options.send({ session: this.#session, ...data });
   }
 
-  /** One thing after the other: half-done negotiations do not mix. What fails is made good by a nudge. */
+  /** Does one thing after the other, so that negotiations do not mix. The next tick repairs what fails. */
   #enqueue(step) {
     this.#work = this.#work
       .then(async () => {
