@@ -44,9 +44,9 @@ COMMAND: Final = Command(
 BATCH: Final = 25
 """The most that one BatchWriteItem takes."""
 FRUITLESS: Final = 10
-"""So many requests in a row that deleted nothing are enough."""
+"""After this many requests in a row that deleted nothing it gives up."""
 ROUNDS: Final = 10
-"""So often it begins again because something was stored meanwhile."""
+"""How often it begins again because something was stored meanwhile."""
 
 
 class Wanted(Fields):
@@ -63,7 +63,7 @@ class Found:
     items: list[tuple[str, Item]]
     counts: dict[str, int]
     in_use: str | None
-    """Why somebody is likely to write again; None where nobody is."""
+    """Why somebody is likely to write again; None if nobody is."""
 
 
 class Stored:
@@ -154,7 +154,7 @@ class Stored:
                 time.sleep(random.uniform(0, 0.1 * 2**fruitless))
 
     def _delete_head(self, head: Head) -> bool:
-        """Deletes the head if nothing was stored behind it; whether that is so."""
+        """Deletes the head if nothing was stored after it was read; whether it did."""
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(booking_code)"}
         if head.seq:
             condition = {
@@ -228,7 +228,7 @@ def bar(done: int, total: int) -> None:
 
 
 def confirmed(booking: str, told: Mapping[str, str]) -> bool:
-    """Whether it shall be done: YES=1 says so, or whoever sits at the terminal types the booking code."""
+    """Whether to erase: YES=1 says so, or somebody at the terminal types the booking code."""
     if told["yes"] == "1":
         return True
     if not sys.stdin.isatty():

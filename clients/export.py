@@ -31,7 +31,7 @@ COMMAND: Final = Command(
     (BOOKING, Option("to", "exports", "the folder to write to", "exports")),
 )
 BREAKS: Final = re.compile("[\x7f\x85\u2028\u2029]")
-"""What JSON leaves as it is and some editors take for the end of a line."""
+"""Characters that JSON does not escape and some editors take for the end of a line."""
 PATIENCE: Final = ClientTimeout(total=30)
 TRIES: Final = 5
 STYLE: Final = """
@@ -154,7 +154,7 @@ async def read(deployment: Deployment, booking: str, bearer: str | None, progres
 async def _attachments(
     http: ClientSession, deployment: Deployment, booking: str, messages: list[Fields]
 ) -> dict[str, bytes]:
-    """What the messages name, as far as it is still there."""
+    """The attachments that the messages name, as far as they still exist."""
     named: list[Fields | None] = [(message.get("metadata") or {}).get("attachment") for message in messages]
     types: dict[str, str] = {attachment["id"]: attachment["content_type"] for attachment in named if attachment}
     found: dict[str, bytes] = {}
@@ -174,7 +174,7 @@ async def _attachments(
 
 
 class Gone(Failed):
-    """There is nothing there, or no more."""
+    """There is nothing at that address, or nothing any more."""
 
 
 async def _pages(http: ClientSession, url: str, asked: dict[str, str]) -> AsyncGenerator[Fields]:

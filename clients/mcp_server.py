@@ -48,7 +48,7 @@ NOTICE: Final = (
 )
 
 Access = Callable[[str, str], tuple[str, str | None]]
-"""From a booking and a role: the API's address, and the token to ask with if one is needed."""
+"""Takes a booking and a role; returns the API's address, and a token if one is needed."""
 
 INSTRUCTIONS: Final = """\
 NavieTakie carries the conversation of a ride. A booking has a driver and a passenger; they exchange messages and calls.
@@ -62,11 +62,11 @@ Role = Annotated[Side, Field(description="The role to act in")]
 
 
 class Refused(ResourceError):
-    """The API said no, or said nothing; the text says why. Tools and resources pass it on alike."""
+    """The API refused or did not answer; the text says why. Tools and resources both pass it on."""
 
 
 class Server(MCPServer):
-    """Says why a tool fails and nothing else: by itself the SDK names the tool first, and quotes pydantic in full."""
+    """Makes a tool's error say only why it failed: the SDK would name the tool first, and quote pydantic in full."""
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
@@ -194,7 +194,7 @@ def server(api: Api) -> MCPServer:
 
 
 def transcript(booking_code: str, page: dict[str, Any], calls: list[dict[str, Any]]) -> dict[str, Any]:
-    """A conversation with a word about whom to trust. `earlier`: whether there are messages before these."""
+    """A conversation, with the names of the fields not to trust. `earlier`: whether there are messages before these."""
     return {
         "notice": NOTICE,
         "untrusted": list(UNTRUSTED),
@@ -207,7 +207,7 @@ def transcript(booking_code: str, page: dict[str, Any], calls: list[dict[str, An
 
 
 def _reason(body: Any, retry_after: str | None) -> str:
-    """The API's error for whoever has to do something about it."""
+    """The API's error, with what the assistant needs to react."""
     try:
         error = body["error"]
         text = f"{error['code']}: {error['message']}"

@@ -1,4 +1,4 @@
-"""`make smoke ENV=staging`: is a deployment well? A short ride through its real addresses, in a booking of its own."""
+"""`make smoke ENV=staging`: does a deployment work? A short ride through its addresses, in a booking of its own."""
 
 import asyncio
 import json
@@ -117,7 +117,7 @@ def expect(actual: object, wanted: object) -> None:
 
 @contextmanager
 def step(what: str) -> Generator[None]:
-    """Says what is being tried, and how it went."""
+    """Prints what is being tried, and the result."""
     begin = time.monotonic()
     try:
         yield
@@ -127,7 +127,7 @@ def step(what: str) -> Generator[None]:
 
 
 def main(argv: Sequence[str] = ()) -> None:
-    """Rides through the deployment that ENV names; ends with 1 when it is not well."""
+    """Rides through the deployment that ENV names; ends with 1 if something is wrong."""
 
     def check(told: Mapping[str, str]) -> None:
         deployment = Deployment.find(told["env"])

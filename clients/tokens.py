@@ -41,7 +41,7 @@ ROTATE = Command(
 
 
 class Wanted(Fields):
-    """Whom a token is for. `ttl` in seconds."""
+    """The person that a token is for. `ttl` in seconds."""
 
     booking: BookingCode
     role: Sender
@@ -50,7 +50,7 @@ class Wanted(Fields):
 
 
 def token(secret: str, wanted: Wanted, now: float) -> str:
-    """A token signed with `secret`, good from `now` (seconds since 1970) for its time."""
+    """A token signed with `secret`, valid from `now` (seconds since 1970) for its `ttl`."""
     claims = {
         "sub": wanted.sub,
         "booking_code": wanted.booking,
@@ -91,7 +91,7 @@ class DeployedSecret:
         return [self.current(), previous]
 
     def rotate(self) -> None:
-        """Makes a new version the current one. The last one stays valid, the one before it is worthless from now on."""
+        """Makes a new version the current one. The last one stays valid; the one before it is worthless from now on."""
         self.put(self._client.get_random_password(PasswordLength=64, ExcludePunctuation=True)["RandomPassword"])
 
     def put(self, version: str) -> None:
@@ -100,7 +100,7 @@ class DeployedSecret:
 
 
 def aws_of(environment: str, home: Path = HOME) -> dict[str, str]:
-    """What boto3.client takes to reach the AWS of an environment: nothing but where it is the embedded one."""
+    """The arguments with which boto3.client reaches an environment: none, except for the embedded AWS."""
     if environment != "local":
         return {}
     stack = Stack.read(home)

@@ -20,7 +20,7 @@ PROFILE = "default"
 
 @dataclass(frozen=True)
 class Access:
-    """How its owner gets at an embedded AWS: its endpoint, and the key of its root."""
+    """How to reach an embedded AWS as its root: the endpoint and the key."""
 
     endpoint: str
     key_id: str
@@ -28,7 +28,7 @@ class Access:
 
     @classmethod
     def new(cls, endpoint: str) -> Self:
-        """One that nobody else has."""
+        """A new key that nobody else has."""
         # Not AKIA or ASIA: the embedded AWS would read an account out of such an id.
         return cls(endpoint, f"LOCAL{secrets.token_hex(8).upper()}", secrets.token_urlsafe(32))
 
@@ -56,7 +56,7 @@ class Access:
 
     @property
     def front_door(self) -> str:
-        """What the front door shows to the embedded AWS. It opens the stages of the APIs, and nothing else."""
+        """The front door's key. It opens the stages of the APIs and signed requests to S3, and nothing else."""
         return hmac.new(self.secret.encode(), b"front door", hashlib.sha256).hexdigest()
 
     @property

@@ -1,4 +1,4 @@
-"""Talking to the embedded AWS, and to no other: this machine's own accounts and profiles are out of sight."""
+"""Access to the embedded AWS and to no other: this machine's own accounts and profiles are not used."""
 
 import os
 from functools import partial

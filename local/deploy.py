@@ -1,4 +1,4 @@
-"""The deploy into the embedded AWS: the very template, by the stock `sam build` and `sam deploy`."""
+"""The deploy into the embedded AWS: the same template as on AWS, by the stock `sam build` and `sam deploy`."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ class Deployed:
 
 
 def source_hash() -> str:
-    """A fingerprint of all that a build reads: two builds with the same are the same."""
+    """A fingerprint of everything that a build reads: builds with the same fingerprint are the same."""
     files = [
         *(ROOT / "functions").rglob("*.py"),
         *(ROOT / "layers").rglob("*.py"),
@@ -56,7 +56,7 @@ def source_hash() -> str:
 
 
 async def build(source: str, log: Path) -> Path:
-    """`sam build` for this machine; returns the built template. What was built before from the same source is kept."""
+    """`sam build` for this machine; returns the built template. An earlier build of the same source is used again."""
     folder = BUILDS / source
     if not folder.exists():
         BUILDS.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ async def build(source: str, log: Path) -> Path:
 
 
 async def build_for_docker(source: str, log: Path) -> None:
-    """A plain `sam build`, where Docker runs and the source is another than the last time: for a bare `sam local`."""
+    """A plain `sam build` for a bare `sam local`, if Docker runs and the source has changed."""
     made_of = ROOT / ".aws-sam" / "made-of"
     if made_of.exists() and made_of.read_text() == source and (ROOT / ".aws-sam" / "build").exists():
         return
@@ -91,7 +91,7 @@ async def build_for_docker(source: str, log: Path) -> None:
 
 
 async def deploy(built: Path, access: Access, parameters: Mapping[str, str], home: Path, log: Path) -> None:
-    """`sam deploy` of a built template, and then what the embedded AWS ignores in one."""
+    """`sam deploy` of a built template, and then what the embedded AWS ignores in a template."""
     aws = session(access)
     # In a file, since a value may have quotes and spaces, and since it may be a secret.
     file = home / "parameters.yaml"
@@ -110,7 +110,7 @@ async def deploy(built: Path, access: Access, parameters: Mapping[str, str], hom
 
 
 def mark(access: Access, fingerprint: str) -> None:
-    """Remembers what is deployed, beside it: both are saved, or neither is."""
+    """Stores inside the embedded AWS what is deployed there: so both are saved, or neither is."""
     session(access).client("ssm").put_parameter(Name=MARK, Value=fingerprint, Type="String", Overwrite=True)
 
 

@@ -5,11 +5,11 @@ import errno
 import resource
 
 EXHAUSTED = {errno.EMFILE, errno.ENFILE}
-"""What the system says when there are no more: of the process, or of all."""
+"""The system's errors when no more can be opened: by this process, or by any."""
 
 
 def allow_all() -> None:
-    """As many as the system grants: each connection is one or two, each worker three, and a Mac begins at 256."""
+    """Allows as many as the system grants. A connection needs one or two, a worker three, and a Mac begins with 256."""
     with contextlib.suppress(OSError, ValueError):
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

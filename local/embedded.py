@@ -28,7 +28,7 @@ STOP_SECONDS = 30
 
 
 class DidNotStart(Exception):
-    """A part of the stack did not come up; the text says where to look."""
+    """A part of the stack did not start; the text says where to look."""
 
 
 class EmbeddedAws:
@@ -45,7 +45,7 @@ class EmbeddedAws:
         self.log = home / "embedded.log"
 
     async def start(self) -> Access:
-        """Returns how to get at it when it answers; raises DidNotStart."""
+        """Starts it. Returns the access to it when it answers; raises DidNotStart."""
         last_port = await asyncio.to_thread(self._end_last)
         # The port is part of what is deployed (the functions post to connections there), so each folder keeps its own.
         own_port = PORTS.start + zlib.crc32(bytes(self._home)) % len(PORTS)
@@ -100,7 +100,7 @@ class EmbeddedAws:
             )
 
     async def _listens(self, endpoint: str) -> bool:
-        """Waits until it listens. Its own word counts: at its port another stack's may answer that was quicker."""
+        """Waits until it says that it listens. At its port another stack may answer that was quicker."""
         for _ in range(START_SECONDS * 20):
             if f"Running on {endpoint}" in self.log.read_text(errors="replace"):
                 return True
@@ -114,7 +114,7 @@ class EmbeddedAws:
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> bool:
-        """Ends it; whether its state is saved. (If not, the last one that was is untouched.)"""
+        """Ends it; whether its state is saved. If not, the last saved state is untouched."""
         if self._process is None:
             return True
         self._process.terminate()
@@ -127,7 +127,7 @@ class EmbeddedAws:
         return status == 0
 
     def _new_scratch_folder(self) -> Path:
-        """Where it unpacks functions. What earlier runs left, many small files, goes while this one already works."""
+        """Where it unpacks functions. The many small files of earlier runs are deleted while this one already works."""
         scratch = self._home / "scratch"
         old = list(scratch.glob("*"))
         if old:
@@ -135,7 +135,7 @@ class EmbeddedAws:
         return scratch / str(time.time_ns())
 
     def _end_last(self) -> int | None:
-        """The port of the last one, which is ended first where a killed `make run` has left it running."""
+        """The port of the last one. If a killed `make run` has left that running, it is ended first."""
         end(self._home)
         with contextlib.suppress(FileNotFoundError, ValueError):  # ValueError: it died as it wrote
             return json.loads(self._lock.read_text())["port"]
@@ -171,7 +171,7 @@ def is_held(lock: IO[str]) -> bool:
 
 
 def free_ports(first: int, then: int) -> Iterator[int]:
-    """The ports that nobody listens on: `first`, then those from `then` on."""
+    """Ports to try: `first`, then those from `then` on."""
     for port in [first, *range(then, then + 200)]:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -61,7 +61,7 @@ OF_PAGES = {
     "referrer-policy": "no-referrer",
 }
 OF_OBJECTS = {"content-security-policy": "default-src 'none'; sandbox", "x-content-type-options": "nosniff"}
-"""What somebody has uploaded is no page of ours, though it has our address."""
+"""An upload has our address, but must not act as a page of ours."""
 # Close codes that say something about a connection and are never sent (RFC 6455, section 7.4.1).
 NEVER_SENT = {WSCloseCode.ABNORMAL_CLOSURE: WSCloseCode.GOING_AWAY, 1005: WSCloseCode.OK, 1015: WSCloseCode.GOING_AWAY}
 
@@ -76,7 +76,7 @@ class Limits:
     frame: int = 32 * 1024
     """To a client."""
     upload: int = 100 * 1024 * 1024
-    """To S3; what a single upload may have, says its form."""
+    """To S3; each form has its own, lower limit."""
     integration: float = 29
     idle: float = 10 * 60
     connection: float = 2 * 60 * 60
@@ -159,7 +159,7 @@ class FrontDoor:
     async def _from_here(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Lets a request in that is meant for this machine, and comes from no foreign page."""
+        """Lets only those requests in that are meant for this machine and do not come from a foreign page."""
         if reason := self._foreign(request):
             if request.path.startswith("/api/"):
                 refused = _error(403, "forbidden", reason)
@@ -174,7 +174,7 @@ class FrontDoor:
             return web.Response(status=503, text="Too many connections are open\n", headers={"retry-after": "1"})
 
     def _foreign(self, request: web.Request) -> str | None:
-        """Why a request is not from here; None where it is."""
+        """Why a request is refused; None if it comes from here."""
         if [each.lower() for each in request.headers.getall("host", [])] not in ([host] for host in self._hosts):
             return f"Host: this is {self._url}, and answers to no other name"
         if (origin := request.headers.get("origin")) is not None:
@@ -318,7 +318,7 @@ class FrontDoor:
         return web.FileResponse(file, headers=OF_PAGES)
 
     async def _object(self, request: web.Request, bucket: str) -> web.StreamResponse:
-        """S3's part: whether a signature is right is decided behind, and what it allows too."""
+        """S3's part. The guard and the emulator check the signature, and what its signer may do."""
         cors = {"access-control-allow-origin": request.headers.get("origin", self._url), "vary": "origin"}
         url = URL(f"{self._behind.storage}{request.raw_path}", encoded=True)
         headers = end_to_end(request.headers.items())
@@ -362,7 +362,7 @@ def address(sockets: list[socket.socket]) -> str:
 
 
 def _wrong_handshake(request: web.Request) -> web.Response | None:
-    """The answer to what is no handshake, naming the header (RFC 6455, section 4.2.1); None where it is one."""
+    """The answer to a wrong handshake, which names the header (RFC 6455, section 4.2.1); None for a right one."""
 
     def has(name: str, token: str) -> bool:
         return token in (each.strip().lower() for each in ",".join(request.headers.getall(name, [])).split(","))

@@ -58,7 +58,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Credential:
-    """Whose signature is believed. `token` is what temporary credentials come with."""
+    """A key whose signature is accepted. `token` is the session token of temporary credentials."""
 
     secret: str = field(repr=False)
     token: str | None = field(default=None, repr=False)
@@ -66,7 +66,7 @@ class Credential:
 
 @dataclass(frozen=True)
 class Request:
-    """What of an HTTP request decides. `path` and `query` are as sent; a header's lines are joined by commas."""
+    """What is checked of an HTTP request. `path` and `query` are as sent; lines of one header are joined by commas."""
 
     method: str
     path: str
@@ -83,13 +83,13 @@ class Request:
         return cls(scope.get("method", "GET"), path, scope["query_string"].decode("latin-1"), headers)
 
     def parameters(self) -> list[tuple[str, str]]:
-        """The query's, decoded, in their order."""
+        """The parameters of the query, decoded, in their order."""
         pairs = [each.partition("=") for each in self.query.split("&") if each]
         return [(unquote(name, "latin-1"), unquote(value, "latin-1")) for name, _, value in pairs]
 
 
 class Guard:
-    """An ASGI application before another. `roles` has the functions' credentials, by key id."""
+    """An ASGI application in front of another. `roles` has the functions' credentials, by key id."""
 
     def __init__(self, application: Application, access: Access, roles: Mapping[str, Credential]) -> None:
         self._application = application
@@ -114,7 +114,7 @@ class Guard:
     async def _admitted(
         self, scope: Message, request: Request, receive: Receive, send: Send
     ) -> tuple[Message, Receive, Send]:
-        """What the emulator gets to see; raises Refused."""
+        """The request as the emulator gets it; raises Refused."""
         if (shown := request.headers.get(FRONT_DOOR)) is not None:
             if not hmac.compare_digest(shown.encode("latin-1"), self._access.front_door.encode()):
                 raise Refused("That is not the front door's key")
@@ -149,7 +149,7 @@ class Guard:
         return role
 
     def _check_front_door(self, kind: str, request: Request) -> None:
-        """Raises Refused for what the front door has no business with."""
+        """Raises Refused for what the front door may not ask for."""
         if unquote(request.path).startswith(STAGES):
             if "/@connections" in unquote(request.path):
                 raise Refused("Functions alone post to connections")
@@ -256,7 +256,7 @@ def check_time(date: str, seconds: str | None, now: datetime) -> None:
 
 
 def payload(request: Request, signed: list[str], body: bytes, service: str, *, presigned: bool) -> str:
-    """What of the body was signed; raises Refused where the body is another."""
+    """The digest of the body that was signed; raises Refused if the body is a different one."""
     if presigned:
         return "UNSIGNED-PAYLOAD"
     digest = hashlib.sha256(body).hexdigest()
@@ -269,7 +269,7 @@ def payload(request: Request, signed: list[str], body: bytes, service: str, *, p
 
 
 def quoted(text: str) -> str:
-    """As a canonical query has it."""
+    """Quoted as in a canonical query."""
     return quote(text, safe="-_.~", encoding="latin-1")
 
 
@@ -300,7 +300,7 @@ async def read(receive: Receive) -> bytes:
 
 
 def again(body: bytes, receive: Receive) -> Receive:
-    """What gives a body that was read once more, and then what comes."""
+    """A `receive` that gives the body, which was read already, and then what comes."""
     waiting: Iterable[Message] = iter([{"type": "http.request", "body": body, "more_body": False}])
 
     async def received() -> Message:
@@ -312,7 +312,7 @@ def again(body: bytes, receive: Receive) -> Receive:
 
 
 def without_cors(send: Send) -> Send:
-    """The same, without the emulator's leave for every web page to read the answer."""
+    """The same, without the emulator's CORS headers, which let every web page read the answer."""
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":

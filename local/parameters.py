@@ -16,22 +16,22 @@ OF_MAKE_RUN = {
     "WebSocketEndpoint": "it is the embedded AWS's",
     "Release": "`make run` makes one of all that is deployed",
 }
-"""What a file may not say, and why."""
+"""The parameters that a file may not set, and why."""
 
 
 class Template(yaml.SafeLoader):
-    """Reads a template: what CloudFormation's tags hold does not matter here."""
+    """Reads a template and ignores what is inside CloudFormation's tags."""
 
 
 def ignored(_loader: object, _tag: object, _node: object) -> None:
-    """Stands for what a tag holds."""
+    """Stands for the content of a tag."""
 
 
 Template.add_multi_constructor("!", ignored)
 
 
 def read(text: str) -> Parameters:
-    """The parameters in the file that PARAMETERS names; ends the program where the template has none such."""
+    """The parameters in the file that PARAMETERS names; ends the program if the template does not have one of them."""
     if not text:
         return {}
     try:
@@ -54,7 +54,7 @@ def read(text: str) -> Parameters:
 
 
 def as_text(name: str, value: Any) -> str:
-    """A value as `sam deploy` takes it; ends the program where it cannot be one."""
+    """A value as `sam deploy` takes it; ends the program for anything else."""
     match value:
         case bool():
             return str(value).lower()
@@ -69,13 +69,13 @@ def as_text(name: str, value: Any) -> str:
 
 
 def defaults() -> Parameters:
-    """The template's parameters with their defaults. All are deployed: else one that was given once would stay."""
+    """The template's parameters with their defaults. CloudFormation would keep old values, so all are deployed."""
     declared = yaml.load((ROOT / "template.yaml").read_text(), Template)["Parameters"]  # noqa: S506  (a SafeLoader)
     return {name: as_text(name, each.get("Default")) for name, each in declared.items()}
 
 
 def local(given: Parameters, auth_mode: str, backend_url: str) -> Parameters:
-    """All parameters of a local stack: make's own variables before those of the file, and these before the defaults."""
+    """All parameters of a local stack: make's variables win over the file, and the file wins over the defaults."""
     said = {"AuthMode": auth_mode, "BackendUrl": backend_url}
     return {
         **defaults(),
@@ -88,5 +88,5 @@ def local(given: Parameters, auth_mode: str, backend_url: str) -> Parameters:
 
 
 def origins(parameters: Parameters) -> list[str]:
-    """The web pages that may call besides the front door's own: those that are named. (`*` names none.)"""
+    """The web pages that may call besides the front door's own: those that are named. `*` adds none."""
     return [each for each in parameters["AllowedOrigins"].split(",") if each not in ("", "*")]

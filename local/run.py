@@ -157,7 +157,7 @@ async def watch(aws: EmbeddedAws) -> None:
 
 @contextlib.contextmanager
 def step(name: str) -> Generator[Callable[[str], None]]:
-    """Says that a step begins, and when it ended how long it took and what was noted."""
+    """Prints that a step begins, and afterwards how long it took and what was noted."""
     begin = time.monotonic()
     notes: list[str] = []
     say(f"  {name} …")
@@ -166,13 +166,13 @@ def step(name: str) -> Generator[Callable[[str], None]]:
 
 
 def say(text: str) -> None:
-    """Prints, unless the terminal is gone: that is no reason not to save."""
+    """Prints, unless the terminal is gone: the state must be saved all the same."""
     with contextlib.suppress(OSError, ValueError):
         print(text, flush=True)
 
 
 class Complaints:
-    """Says in a line what would be a trace a second: that no more connections can be opened."""
+    """Prints one line when no more connections can be opened, instead of a trace every second."""
 
     def __init__(self) -> None:
         self._said = -math.inf

@@ -102,7 +102,7 @@ def write_variables(stack: Stack) -> None:
 
 
 def docker(*arguments: str) -> str:
-    """What Docker's command line says; ends the program with the reason where there is no working Docker."""
+    """The output of Docker's command line; ends the program with the reason if Docker does not work."""
     if shutil.which("docker") is None:
         sys.exit("`sam local` runs functions in Docker, and there is no Docker here. (`make run` needs none.)")
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True)

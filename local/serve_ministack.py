@@ -32,7 +32,7 @@ from local.guard import Application, Credential, Guard, Message, Receive, Send
 WORKER = Path(__file__).parent / "worker"
 
 connect_status: ContextVar[int] = ContextVar("connect_status", default=0)
-"""What the function has answered to the `$connect` of this connection; 0 before that."""
+"""The status with which the function has answered the `$connect` of this connection; 0 before that."""
 
 
 class Base64(str):
@@ -124,7 +124,7 @@ def roles() -> dict[str, Credential]:
 
 
 def want_signed_forms() -> None:
-    """Has S3 refuse a form that nobody has signed: MiniStack takes it as root's."""
+    """Makes S3 refuse a form without a signature, which MiniStack would accept as root's."""
     s3: Any = importlib.import_module("ministack.services.s3")
 
     def refused(_policy: str, _size: int) -> Any:
@@ -171,7 +171,7 @@ def save_all_or_nothing() -> list[str]:
 
 
 def begin_save(kept: Path) -> None:
-    """Puts the last state aside. It costs no room: MiniStack changes no file, it writes new ones."""
+    """Puts the last state aside. This needs no space: MiniStack never changes a file, it writes new ones."""
     new = kept.with_name(f"{kept.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     shutil.copytree(kept, new, copy_function=os.link)
@@ -179,7 +179,7 @@ def begin_save(kept: Path) -> None:
 
 
 def end_save(kept: Path) -> None:
-    """From here on the new state counts: the last one is gone with the rename."""
+    """From here on the new state counts: the rename deletes the last one."""
     gone = kept.with_name(f"{kept.name}.gone")
     shutil.rmtree(gone, ignore_errors=True)
     last_of(kept).rename(gone)
@@ -187,7 +187,7 @@ def end_save(kept: Path) -> None:
 
 
 def restore_last(kept: Path) -> None:
-    """Puts the last state back, if one was put aside: a save has failed, or was killed."""
+    """Puts the last state back, if it was put aside and the save has failed or was killed."""
     if last_of(kept).exists():
         shutil.rmtree(kept, ignore_errors=True)
         last_of(kept).rename(kept)
