@@ -237,7 +237,7 @@ All of this is off by default and then costs nothing: the requests above are cou
 **A hook** is one invocation of a function of yours; the price of its duration comes on top. With an id there is
 one more GetItem, which looks for a repeat first. The message waits for the hook, and so does the function that
 sends it: each 10 ms cost {waiting:.2f} $ per million messages with 512 MB. The log line `served` has the time
-as `hook.elapsed_ms`. On the embedded AWS [the sample](samples/message_hook.py) took 54 to 76 ms when it was
+as `hook.elapsed_ms`. On the embedded AWS [the sample](examples/message_hook.py) took 54 to 76 ms when it was
 warm, of which 50 are the emulator's wait for a log line, and 600 to 1,100 ms when it was cold. It was not
 measured on AWS.
 

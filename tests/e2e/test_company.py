@@ -122,7 +122,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Generator[Company]:
             Runtime="python3.13",
             Handler="message_hook.handler",
             Role=role,
-            Code={"ZipFile": zipped((ROOT / "docs/samples/message_hook.py").read_text())},
+            Code={"ZipFile": zipped((ROOT / "docs/examples/message_hook.py").read_text())},
             Timeout=3,
         )
         company = Company(run, stack, aws, inbox, stack.outputs["MessageEventsDeadLetterQueueUrl"])
@@ -220,7 +220,7 @@ def test_a_hook_that_fails_costs_a_retry_and_nothing_else(company: Company) -> N
         functions.update_function_code(FunctionName=NAME, ZipFile=zipped(source))
         status, refused = company.say("ride-f", "Hello", client_message_id="m1")
         assert (status, refused["error"]["code"]) == (503, "unavailable")
-    sample = (ROOT / "docs/samples/message_hook.py").read_text()
+    sample = (ROOT / "docs/examples/message_hook.py").read_text()
     functions.update_function_code(FunctionName=NAME, ZipFile=zipped(sample))
     end = time.monotonic() + SECONDS
     while (sent := company.say("ride-f", "Hello", client_message_id="m1"))[0] == 503 and time.monotonic() < end:
