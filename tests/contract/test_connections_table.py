@@ -8,7 +8,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from navietakie.aws.tables.connections import NEVER, TOMBSTONE_LIFE, YOUNG, Connection, Connections
+from navietakie.aws.tables.connections import LIFE, NEVER, Connection, Connections
 from navietakie.domain import instants
 from tests.fakes import tables
 
@@ -62,13 +62,34 @@ def test_a_connection_that_ended_before_it_was_recorded_stays_out_for_ten_minute
     client: Any, store: Connections
 ) -> None:
     store.remove("c1", NOW)
-    tombstone = {"connection_id": {"S": "c1"}, "expires_at": {"N": str(instants.to_seconds(NOW + TOMBSTONE_LIFE))}}
+    tombstone = {"connection_id": {"S": "c1"}, "expires_at": {"N": str(instants.to_seconds(NOW) + 600)}}
     assert item(client) == tombstone
     assert not store.record(ROW)
     assert store.get("c1") is None
     store.take_back("c1")
     store.remove("c1", NOW)
     assert item(client) == tombstone
+
+
+def test_a_row_lives_two_hours_and_ten_minutes() -> None:
+    assert LIFE == (2 * 3_600 + 10 * 60) * instants.SECOND
+
+
+def test_a_row_that_comes_while_its_connection_is_removed_is_removed_too(
+    client: Any, store: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete, came = client.delete_item, list[bool]()
+
+    def late(**how: Any) -> Any:
+        try:
+            return delete(**how)
+        finally:
+            came or came.append(store.record(ROW))
+
+    monkeypatch.setattr(client, "delete_item", late)
+    store.remove("c1", NOW)
+    assert came == [True]
+    assert item(client) is None
 
 
 def test_a_removed_row_leaves_nothing(client: Any, store: Connections) -> None:
@@ -85,11 +106,11 @@ def test_a_row_that_is_taken_back_is_gone_however_young(client: Any, store: Conn
 
 def test_a_gone_connection_loses_its_row_once_that_is_older_than_30_seconds(store: Connections) -> None:
     store.record(ROW)
-    assert not store.remove_gone(ROW, NOW + YOUNG)
+    assert not store.remove_gone(ROW, NOW + 30 * instants.SECOND)
     assert store.get("c1") == ROW
-    assert store.remove_gone(ROW, NOW + YOUNG + 1)
+    assert store.remove_gone(ROW, NOW + 30 * instants.SECOND + 1)
     assert store.get("c1") is None
-    assert not store.remove_gone(ROW, NOW + YOUNG + 1)
+    assert not store.remove_gone(ROW, NOW + 30 * instants.SECOND + 1)
 
 
 def test_a_gone_row_that_does_not_say_how_old_it_is_goes_at_once(client: Any, store: Connections) -> None:

@@ -8,7 +8,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from navietakie.aws.tables.messages import AlreadyStored, HeadMoved, Marker, Messages, message_of
+from navietakie.aws.tables.messages import _BATCH, QUERY_BYTES, AlreadyStored, HeadMoved, Marker, Messages, message_of
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head, append
 from navietakie.domain.message import Message, NewMessage
@@ -349,6 +349,10 @@ def test_a_message_that_has_expired_is_not_found_by_who_says_when_it_is(store: A
     original = put(store, expires_at=instants.to_seconds(NOW) + 10)
     assert store.message("test", original.timestamp, now=NOW) == original
     assert store.message("test", original.timestamp, now=NOW + 10 * instants.SECOND) is None
+
+
+def test_a_query_reads_1_mb_and_a_batch_has_a_hundred_items() -> None:
+    assert (QUERY_BYTES, _BATCH) == (1_048_576, 100)  # DynamoDB's limits (Service, account and table quotas)
 
 
 def test_items_are_read_anew_a_hundred_at_once_and_what_is_not_there_is_left_out(store: Any) -> None:

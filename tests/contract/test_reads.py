@@ -57,17 +57,30 @@ def test_a_read_is_as_consistent_as_its_row_says(client: Any, read: str) -> None
         (asked,) = params.get("RequestItems", {"": params}).values()
         found.append("strong" if asked.get("ConsistentRead") else "eventual")
 
-    messages = Messages(client, tables.NAMES["messages"])
-    stores = messages, Calls(client, tables.NAMES["calls"], messages), Connections(client, tables.NAMES["connections"])
     client.meta.events.register("before-parameter-build.dynamodb", note)
-    ASKED[read](*stores)
+    ASKED[read](*_stores(client))
     expected, why = READS[read]
     assert found == expected, why
+
+
+@pytest.mark.parametrize(("read", "limit"), [("Messages.page", 9), ("Calls.log", 10)])
+def test_a_page_reads_no_more_items_than_it_needs(client: Any, read: str, limit: int) -> None:
+    asked: list[int] = []
+    client.meta.events.register(
+        "before-parameter-build.dynamodb.Query", lambda params, **_: asked.append(params["Limit"])
+    )
+    ASKED[read](*_stores(client))
+    assert asked == [limit]
 
 
 def test_every_read_of_the_tables_has_a_row() -> None:
     files = Path(adapters.__file__).parent.glob("*.py")
     assert {name for file in files for name in _reads_of(ast.parse(file.read_text()))} == set(READS) == set(ASKED)
+
+
+def _stores(client: Any) -> tuple[Messages, Calls, Connections]:
+    messages = Messages(client, tables.NAMES["messages"])
+    return messages, Calls(client, tables.NAMES["calls"], messages), Connections(client, tables.NAMES["connections"])
 
 
 def _reads_of(module: ast.Module) -> set[str]:
