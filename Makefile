@@ -161,7 +161,7 @@ docs: .venv/ready ## Generate docs/openapi.yaml and docs/asyncapi.yaml
 # --- Benchmarks ---------------------------------------------------------------------------------------------------------
 
 .PHONY: bench
-BENCHMARKS = fan_out cold_start warm_path scale scale_out cost end_to_end masking
+BENCHMARKS = fan_out cold_start first_answer warm_path scale scale_out cost end_to_end masking
 bench: .venv/ready .local/tools/ready ## Answer the questions of benchmarks/, into docs/benchmarks/ (ONLY=fan_out: one of them)
 	@for each in $(or $(ONLY),$(BENCHMARKS)) summary; do \
 		PYTHONPATH=functions:layers/shared .venv/bin/python -m benchmarks.$$each || exit; done

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.report import FOLDER, shown
 
-REPORTS = ("fan-out", "cold-start", "warm-path", "scale", "scale-out", "cost", "end-to-end", "masking")
+REPORTS = ("fan-out", "cold-start", "first-answer", "warm-path", "scale", "scale-out", "cost", "end-to-end", "masking")
 PAGE = FOLDER / "README.md"
 TABLE = re.compile(r"(?<=<!-- figures -->\n).*?(?=<!-- end of figures -->)", re.DOTALL)
 

@@ -158,6 +158,22 @@ def serve(name: str) -> None:
         print(took, flush=True)
 
 
+def environment(port: int) -> dict[str, str]:
+    """What a function's environment holds, with an AWS that answers on this port."""
+    return {
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+        "AWS_SESSION_TOKEN": "IQoJb3JpZ2luX2VjE" * 40,
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "WEBSOCKET_ENDPOINT": f"http://127.0.0.1:{port}/production",
+        "DYNAMODB_TABLE": "navietakie-messages-production",
+        "CONNECTIONS_TABLE": "navietakie-connections-production",
+        "TOKEN_SECRET_ARN": "token",
+        "ENVIRONMENT": "production",
+    }
+
+
 class Container:
     """A process that runs `serve`."""
 
@@ -187,22 +203,11 @@ def main() -> None:
         ("handler", "CPU/message, ms", "of the minimal one's"),
     )
     with gateway(core=1, answers=ANSWERS) as port, contextlib.ExitStack() as running:
-        environment = {
-            "AWS_DEFAULT_REGION": "eu-central-1",
-            "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
-            "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
-            "AWS_SESSION_TOKEN": "IQoJb3JpZ2luX2VjE" * 40,
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-            "WEBSOCKET_ENDPOINT": f"http://127.0.0.1:{port}/production",
-            "DYNAMODB_TABLE": "navietakie-messages-production",
-            "CONNECTIONS_TABLE": "navietakie-connections-production",
-            "TOKEN_SECRET_ARN": "token",
-            "ENVIRONMENT": "production",
-        }
+        variables = environment(port)
         layer = built(Path(running.enter_context(TemporaryDirectory())), "host")
-        ours = environment | {"PYTHONPATH": str(layer)}
+        ours = variables | {"PYTHONPATH": str(layer)}
         containers = {OURS: Container(OURS, ours), WITH_ID: Container(WITH_ID, ours)}
-        containers[MINIMAL] = Container(MINIMAL, environment)
+        containers[MINIMAL] = Container(MINIMAL, variables)
         taken: dict[str, list[float]] = {name: [] for name in containers}
         for container in containers.values():
             running.callback(container.stop)
@@ -217,7 +222,10 @@ def main() -> None:
         for name, times in taken.items()
     }
     report.rows = [(name, medians[name] * 1e3, ratios[name]) for name in containers]
-    report.goals = [Goal("CPU per message, of the minimal handler's", "≤", 0.85, ratios[OURS])]
+    report.goals = [
+        Goal("CPU per message by REST, of the minimal handler's", "≤", 0.58, ratios[OURS]),
+        Goal("the same with a client_message_id", "≤", 0.60, ratios[WITH_ID]),
+    ]
     report.bars = [Bars("CPU per message", " ms", [(name, median * 1e3) for name, median in medians.items()])]
     report.notes = [
         "Ours checks a token, stores exactly once in order in one transaction, answers in full, logs and counts.",
