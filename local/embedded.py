@@ -25,6 +25,8 @@ LOCK = "embedded.lock"
 TAKEN = "already in use"
 START_SECONDS = 60
 STOP_SECONDS = 30
+ENVIRONMENTS = max(4, 2 * (os.cpu_count() or 1))
+"""In how many environments at a time a function runs."""
 
 
 class DidNotStart(Exception):
@@ -68,6 +70,7 @@ class EmbeddedAws:
         environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "USER") if name in os.environ},
             "AUTH": "true",  # a function may do what its role allows, as on AWS
+            "LAMBDA_ACCOUNT_CONCURRENCY": "0",  # no limit by the machine's memory: a rush waits (serve_ministack)
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(port),
             "MINISTACK_REGION": REGION,

@@ -27,6 +27,7 @@ import uvicorn
 
 from local import descriptors
 from local.access import Access
+from local.embedded import ENVIRONMENTS
 from local.guard import Application, Credential, Guard, Message, Receive, Send
 
 WORKER = Path(__file__).parent / "worker"
@@ -121,6 +122,43 @@ def roles() -> dict[str, Credential]:
 
     runtime.execution_credentials = functions.execution_credentials = unguessable
     return issued
+
+
+def let_a_rush_wait() -> None:
+    """Has a function run in a few environments at a time: what comes while all are busy waits for one of them.
+
+    MiniStack starts one more process for a request that finds all busy, as AWS does. A rush of requests would start
+    hundreds on this machine, where they starve each other and MiniStack. A frame it gives to one that may be busy.
+    """
+    runtime: Any = importlib.import_module("ministack.core.lambda_runtime")
+    functions: Any = importlib.import_module("ministack.services.lambda_svc")
+    execute = functions._execute_function_warm
+    rooms: dict[str, threading.Semaphore] = {}
+
+    def room(name: str) -> threading.Semaphore:
+        return rooms.setdefault(name, threading.Semaphore(ENVIRONMENTS))
+
+    def execute_in_turn(function: Message, *given: Any) -> Any:
+        config: Message = function.get("config") or function
+        with room(config["FunctionName"]):
+            return execute(function, *given)
+
+    class Leased:
+        """A worker as it is asked for to answer a frame: taken when it is its turn, and given back."""
+
+        def __init__(self, name: str, *given: Any, **named: Any) -> None:
+            self._name, self._given, self._named = name, given, named
+
+        def invoke(self, *given: Any, **named: Any) -> Any:
+            with room(self._name):
+                worker, _ = runtime.acquire_worker(self._name, *self._given, **self._named)
+                try:
+                    return worker.invoke(*given, **named)
+                finally:
+                    runtime.release_worker(worker)
+
+    functions._execute_function_warm = execute_in_turn
+    runtime.get_or_create_worker = Leased
 
 
 def want_signed_forms() -> None:
@@ -244,6 +282,7 @@ def main() -> None:
         application = ministack()
         unsaved = save_all_or_nothing()
         want_signed_forms()
+        let_a_rush_wait()
         return Guard(application, access, roles())
 
     config = uvicorn.Config(

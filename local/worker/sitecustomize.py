@@ -1,13 +1,16 @@
-"""Python runs this at its start. In a function's worker it does two things that the embedded AWS leaves out.
+"""Python runs this at its start. In a function's worker it does what the embedded AWS leaves out.
 
-It says how the container is started, as Lambda does. And it copies what the function logs to one file: the embedded AWS
-drops what WebSocket invocations log, so its CloudWatch Logs have the half of it.
+It says how the container is started, as Lambda does. It copies what the function logs to one file: the embedded AWS
+drops what WebSocket invocations log, so its CloudWatch Logs have the half of it. And it lets the embedded AWS go first
+where CPU is short: all workers wait for its one thread, and give up what is not answered in time.
 """
 
 import contextlib
 import os
 import sys
 from typing import TextIO
+
+NICENESS = 5
 
 
 class Copied:
@@ -32,6 +35,7 @@ class Copied:
 
 
 if "_LAMBDA_FUNCTION_ARN" in os.environ:
+    os.nice(NICENESS)
     os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"] = "on-demand"
     if path := os.environ.get("NAVIETAKIE_FUNCTION_LOG"):
         log = open(path, "a")  # noqa: SIM115  (it stays open as long as the worker lives)

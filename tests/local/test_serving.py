@@ -10,18 +10,20 @@ import socket
 import time
 import zipfile
 from collections.abc import Generator
-from contextlib import AbstractContextManager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import boto3
 import pytest
+from botocore.config import Config
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from local.access import Access
-from local.embedded import TAKEN, free_ports, is_held
+from local.embedded import ENVIRONMENTS, TAKEN, free_ports, is_held
 from local.guard import FRONT_DOOR
 from tests.serving import serve, serving
 
@@ -47,21 +49,35 @@ def handler(event, context):
 @pytest.fixture
 def stage(served: tuple[int, Path], tmp_path: Path) -> str:
     """A WebSocket API whose function answers `$connect` with the status `answer`, and a frame with its event."""
-    port, _ = served
-    how: Any = Access.read(tmp_path).client
-    lambdas, gateway, iam = (cast(Any, boto3.client(name, **how)) for name in ("lambda", "apigatewayv2", "iam"))
+    return socket_api(Access.read(tmp_path), FUNCTION)
+
+
+def client(access: Access, service: str) -> Any:
+    how: Any = access.client
+    return boto3.client(service, config=Config(max_pool_connections=RUSH, read_timeout=60), **how)
+
+
+def function(access: Access, source: str) -> str:
+    """The ARN of a new function."""
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
-        archive.writestr("app.py", FUNCTION)
-    function = lambdas.create_function(
+        archive.writestr("app.py", source)
+    role = client(access, "iam").create_role(RoleName="answers", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    return client(access, "lambda").create_function(
         FunctionName="answers",
         Runtime="python3.13",
-        Role=iam.create_role(RoleName="answers", AssumeRolePolicyDocument="{}")["Role"]["Arn"],
+        Role=role,
         Handler="app.handler",
         Code={"ZipFile": code.getvalue()},
-    )
+        Timeout=30,
+    )["FunctionArn"]
+
+
+def socket_api(access: Access, source: str) -> str:
+    """The address of a WebSocket API with this function behind it."""
+    gateway = client(access, "apigatewayv2")
     api = gateway.create_api(Name="answers", ProtocolType="WEBSOCKET", RouteSelectionExpression="$request.body.action")
-    uri = f"arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/{function['FunctionArn']}/invocations"
+    uri = f"arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/{function(access, source)}/invocations"
     integration = gateway.create_integration(
         ApiId=api["ApiId"], IntegrationType="AWS_PROXY", IntegrationUri=uri, IntegrationMethod="POST"
     )
@@ -69,7 +85,7 @@ def stage(served: tuple[int, Path], tmp_path: Path) -> str:
     for route in ("$connect", "$default"):
         gateway.create_route(ApiId=api["ApiId"], RouteKey=route, Target=target)
     gateway.create_stage(ApiId=api["ApiId"], StageName="test", AutoDeploy=True)
-    return f"ws://127.0.0.1:{port}/_aws/execute-api/{api['ApiId']}/test"
+    return f"ws{access.endpoint.removeprefix('http')}/_aws/execute-api/{api['ApiId']}/test"
 
 
 def test_a_refused_connection_shows_the_functions_status(stage: str, tmp_path: Path) -> None:
@@ -89,6 +105,44 @@ def test_a_binary_frame_reaches_the_function_in_base64_and_marked(stage: str, tm
         for frame, event in (("żółw", ["żółw", False]), (b"\x00\xff{", ["AP97", True]), ("AP97", ["AP97", False])):
             client.send(frame)
             assert json.loads(client.recv(30)) == event
+
+
+SLOW = """
+import json, os, time
+
+def handler(event, context):
+    time.sleep(0.3)
+    return {"statusCode": 200, "body": json.dumps(os.getpid())}
+"""
+RUSH = 3 * ENVIRONMENTS
+
+
+@pytest.mark.usefixtures("served")
+def test_a_rush_of_requests_waits_for_a_few_environments(tmp_path: Path) -> None:
+    access = Access.read(tmp_path)
+    name, lambdas = function(access, SLOW), client(access, "lambda")
+
+    def invoked(_: int) -> int:
+        return json.loads(json.loads(lambdas.invoke(FunctionName=name)["Payload"].read())["body"])
+
+    with ThreadPoolExecutor(RUSH) as pool:
+        answered_by = list(pool.map(invoked, range(RUSH)))
+    assert len(answered_by) == RUSH
+    assert 1 < len(set(answered_by)) <= ENVIRONMENTS
+
+
+@pytest.mark.usefixtures("served")
+def test_a_rush_of_frames_does_too_and_no_frame_waits_while_an_environment_is_free(tmp_path: Path) -> None:
+    address = socket_api(Access.read(tmp_path), SLOW)
+    with ExitStack() as opened:
+        sockets = [
+            opened.enter_context(connect(address, open_timeout=60, additional_headers=door(tmp_path)))
+            for _ in range(ENVIRONMENTS + 2)
+        ]
+        for each in sockets:
+            each.send("{}")
+        answered_by = {json.loads(each.recv(60)) for each in sockets}
+    assert 1 < len(answered_by) <= ENVIRONMENTS
 
 
 def test_who_signs_nothing_is_refused_and_no_server_is_named(served: tuple[int, Path]) -> None:
