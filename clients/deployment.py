@@ -1,6 +1,7 @@
 """Where a deployment is: the local one by the note it leaves, another by the outputs of its CloudFormation stack.
 
-`make config ENV=staging` prints it for a front end. boto3 takes the account and region from where it always takes them.
+`make config ENV=staging` prints it for a front end; of the local one also where the AWS CLI finds endpoint and key.
+boto3 takes the account and region from where it always takes them.
 """
 
 import json
@@ -14,6 +15,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from clients.command import Command, Failed
+from local.access import FILE
 from local.stack import HOME, Stack
 
 COMMAND = Command("config", "Prints the addresses of a deployment as JSON, for a front end.")
@@ -61,7 +63,10 @@ def main(argv: Sequence[str] = ()) -> None:
     """Prints the deployment that the option or environment variable ENV names, as JSON."""
 
     def config(told: Mapping[str, str]) -> None:
-        print(json.dumps(asdict(Deployment.find(told["env"])), indent=2))
+        printed = asdict(Deployment.find(told["env"]))
+        if told["env"] == "local":
+            printed["aws_config_file"] = str(HOME / FILE)
+        print(json.dumps(printed, indent=2))
 
     COMMAND.run(argv, config)
 
