@@ -1,18 +1,21 @@
 """`make prove ENV=local RIDES=20 MINUTES=1`: many rides at once through a deployment's real addresses, and a judgement.
 
 It first says what it will do and what that costs, and asks. Devices chat, call, type and read. Connections break
-silently, answers get lost, requests are repeated, messages redacted, bookings closed and sides muted. Then the checker
-of the chaos tests compares what every client saw with what the public API says. It makes bookings of its own.
+silently, answers get lost, requests are repeated, messages redacted, bookings closed and sides muted. Tokens expire and
+are revoked. Then the checker of the chaos tests compares what every client saw with what the public API says. It makes
+bookings of its own.
 """
 
 import asyncio
 import itertools
+import json
+import re
 import secrets
 import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,12 +27,16 @@ from benchmarks import cost
 from clients.command import YES, Command, Failed, Option, whole
 from clients.deployment import Deployment
 from clients.proving.checker import problems
+from clients.proving.deployed import cold_starts, what_runs
 from clients.proving.history import Booking, Event, History
+from clients.proving.keys import Keys, minting
 from clients.proving.measures import Measures
 from clients.proving.plan import Step, plan_of
-from clients.proving.report import Proof
+from clients.proving.processes import Samples, watch
+from clients.proving.report import Proof, describe
 from clients.proving.ride import Ride
-from clients.tokens import DeployedSecret, Wanted, token
+from clients.tokens import DeployedSecret
+from local.stack import Stack
 
 COMMAND: Final = Command(
     "prove",
@@ -46,6 +53,8 @@ COMMAND: Final = Command(
 PATIENCE: Final = ClientTimeout(total=60)
 STARTS_A_SECOND: Final = 20
 """How many rides begin in a second at most."""
+ARRIVING: Final = 0.1
+"""In which share of the time they all have begun: each lasts the whole time, so all are there at once."""
 HANDSHAKES: Final = 8
 """How many connections are being opened at a time: a herd would meet cold functions only."""
 HEALING_SECONDS: Final = 3.0
@@ -53,6 +62,8 @@ READERS: Final = 10
 """How many rides come to rest at once."""
 FRAMES: Final = 40
 """How many events of the ride a broken promise is shown with."""
+WIDTH: Final = 400
+"""How much of each is printed; the report has all of it."""
 
 
 @dataclass(frozen=True)
@@ -87,19 +98,11 @@ class Wish:
         )
 
 
-def tokens_of(deployment: Deployment, booking: str, secret: str | None, seconds: int) -> dict[str, str]:
-    """A token for each role of a booking, where they are asked for."""
-    if secret is None:
-        return {}
-    minted: dict[str, str] = {}
-    for role in ("driver", "passenger", "system"):
-        wanted = Wanted.parse({"booking": booking, "role": role, "sub": f"prove-{role}", "ttl": seconds})
-        minted[role] = token(secret, wanted, time.time())
-    return minted
-
-
-async def proven(deployment: Deployment, wish: Wish, secret: str | None, progress: Progress) -> Proof:
-    """Drives the rides to their end, or until Ctrl-C, and judges them."""
+async def proven(
+    deployment: Deployment, wish: Wish, secret: str | None, progress: Progress, stack: Stack | None = None
+) -> Proof:
+    """Drives the rides to their end, or until Ctrl-C, and judges them. Of a local `stack` it watches the processes."""
+    samples, at_first = Samples(), time.time()
     handshakes = asyncio.Semaphore(HANDSHAKES)
     measures, numbers, run = Measures(), itertools.count(1), secrets.token_hex(4)
     plans = wish.plans()
@@ -115,24 +118,28 @@ async def proven(deployment: Deployment, wish: Wish, secret: str | None, progres
         done += 1
         progress.update(bar, advance=1)
 
+    between = max(1 / STARTS_A_SECOND, ARRIVING * wish.minutes * 60 / wish.rides)
     begun = time.monotonic()
     async with ClientSession(timeout=PATIENCE, connector=TCPConnector(limit=max(50, wish.rides))) as http:
         rides: list[Ride] = []
 
         async def drive(number: int, plan: list[Step]) -> None:
-            await asyncio.sleep(number / STARTS_A_SECOND)
+            await asyncio.sleep(number * between)
             if stop.is_set():
                 return
             booking = f"prove-{run}-{number + 1}"
-            tokens = tokens_of(deployment, booking, secret, round(wish.minutes * 60) + 3_600)
-            ride = Ride(deployment, booking, tokens, http, measures, numbers, handshakes, wish.seed)
+            keys = Keys(None if secret is None else minting(secret, booking, wish.minutes * 60))
+            ride = Ride(deployment, booking, keys, http, measures, numbers, handshakes, wish.seed)
             rides.append(ride)
             await ride.live(plan, stop.is_set, one_more)
 
         async with asyncio.TaskGroup() as driving:
-            said = driving.create_task(_say_so(progress, bar, measures))
+            beside = [driving.create_task(_say_so(progress, measures))]
+            if stack is not None:
+                beside.append(driving.create_task(watch(stack, samples, wish.minutes * 60)))
             await asyncio.gather(*(drive(number, plan) for number, plan in enumerate(plans)))
-            said.cancel()
+            for each in beside:
+                each.cancel()
         seconds = time.monotonic() - begun
         loop.remove_signal_handler(signal.SIGINT)
         await asyncio.sleep(HEALING_SECONDS)
@@ -177,6 +184,9 @@ async def proven(deployment: Deployment, wish: Wish, secret: str | None, progres
         broken=broken,
         frames=_led_to(broken[0], history) if broken else (),
         unread=unread,
+        renewed=sum(ride.keys.renewed for ride in rides),
+        cold_starts=samples.started if stack is not None else cold_starts(deployment.environment, at_first),
+        samples=samples,
     )
 
 
@@ -198,7 +208,7 @@ async def _end_of(ride: Ride) -> Booking | None:
     return await ride.rest()
 
 
-async def _say_so(progress: Progress, bar: object, measures: Measures) -> None:
+async def _say_so(progress: Progress, measures: Measures) -> None:
     """Where nobody watches a bar, a line now and then."""
     while True:
         await asyncio.sleep(10)
@@ -209,18 +219,28 @@ async def _say_so(progress: Progress, bar: object, measures: Measures) -> None:
 
 def _led_to(problem: str, history: History) -> list[Event]:
     """The events of the ride whose promise was broken: the last ones that have to do with it, or the last of all."""
-    booking = problem.partition(":")[0]
+    booking, _, text = problem.partition(": ")
     events = [event for event in history.events if event.booking == booking]
-    words = [word.strip(",.'") for word in problem.split() if len(word) > 8 or word.isdecimal()]
-    about = [event for event in events if any(word in str(vars(event)) for word in words)]
-    return (about or events)[-FRAMES:]
+    named = {it for it in re.findall(r"[\w-]{9,}", text) if any(map(str.isdigit, it)) and not it.startswith(booking)}
+    seqs = re.findall(r"\d+", text)
+    told = {id(event): str({**describe(event), "client": ""}) for event in events}
+    for pattern in (
+        rf"(?<![\w-])({'|'.join(map(re.escape, named))})(?![\w-])" if named else "",
+        rf"'seq': ({'|'.join(seqs)})\b" if seqs else "",
+    ):
+        if pattern and (about := [event for event in events if re.search(pattern, told[id(event)])]):
+            return about[-FRAMES:]
+    return events[-FRAMES:]
 
 
 def told_of(proof: Proof) -> None:
     """Prints the figures."""
     print(f"\n{proof.rides_judged:,} rides in {proof.seconds:.0f} s, about ${proof.dollars():.4f}:")
     print(f"{proof.messages:,} messages, {proof.calls:,} calls, ", end="")
-    print(f"{proof.redactions:,} redactions, {proof.reconnects:,} reconnects")
+    print(
+        f"{proof.redactions:,} redactions, {proof.reconnects:,} reconnects, {proof.renewed:,} tokens renewed, ", end=""
+    )
+    print(f"{'unknown' if proof.cold_starts is None else f'{proof.cold_starts:,}'} cold starts")
     for name, values in proof.times().items():
         print(f"  {name:<9}", "  ".join(f"{label} {value:,}" for label, value in values.items()), "ms")
     for code, times in proof.measures.errors.most_common():
@@ -228,7 +248,8 @@ def told_of(proof: Proof) -> None:
     if proof.broken:
         print(f"\nBROKEN  {proof.broken[0]}")
         for event in proof.frames:
-            print(f"  {event}")
+            print(f"  {json.dumps(describe(event), ensure_ascii=False)[:WIDTH]}")
+    sys.stdout.flush()
 
 
 def main(argv: Sequence[str] = ()) -> None:
@@ -249,7 +270,9 @@ def main(argv: Sequence[str] = ()) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         quiet = not sys.stderr.isatty()
         with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:
-            proof = asyncio.run(proven(deployment, wish, secret, progress))
+            stack = Stack.read() if deployment.environment == "local" else None
+            proof = asyncio.run(proven(deployment, wish, secret, progress, stack))
+        proof = replace(proof, runs=what_runs(deployment.environment))
         told_of(proof)
         for path in proof.write(Path(told["to"])):
             print(path)

@@ -70,9 +70,9 @@ def start(home: Path, *options: str, cwd: Path = ROOT) -> Run:
 
 
 @contextmanager
-def running(home: Path, *options: str) -> Generator[tuple[Run, Stack]]:
-    """A stack on free ports, from its start to its stop."""
-    run = start(home, "--port", "0", *options)
+def running(home: Path, *options: str, cwd: Path = ROOT) -> Generator[tuple[Run, Stack]]:
+    """A stack on free ports, from its start to its stop; `cwd`: of another copy of the project."""
+    run = start(home, "--port", "0", *options, cwd=cwd)
     try:
         yield run, run.ready()
     finally:

@@ -17,12 +17,15 @@ from navietakie.domain.message import Side
 if TYPE_CHECKING:
     from clients.proving.ride import Ride
 
-ANSWER_SECONDS: Final = 20.0
-"""After this an answer is held to be lost."""
+ANSWER_SECONDS: Final = 35.0
+"""After this an answer is held to be lost: API Gateway waits 29 s for a function."""
 OVERTAKING_SECONDS: Final = 0.3
 TRIES: Final = 8
 NOBODY_KNOWS: Final = ("unavailable", "internal", "unknown")
 """What an asker is told when it may or may not have happened."""
+RENEW: Final = ("token_expired", "unauthorized")
+"""What an asker is told whose token is good no more: it gets another one, and asks again."""
+AGAIN: Final = (*NOBODY_KNOWS, *RENEW, "rate_limited")
 
 
 def now() -> int:
@@ -42,6 +45,8 @@ class Device:
         self._socket: websockets.ClientConnection | None = None
         self._line = ""
         self._lines = 0
+        self._unanswered = 0
+        """How many questions in a row: where much is unanswered, trying again at once is no help."""
         self._ids = 0
         self._over = False
         self._open = asyncio.Event()
@@ -74,7 +79,11 @@ class Device:
                     )
             except (OSError, TimeoutError, websockets.WebSocketException) as error:
                 failures += 1
-                self.ride.measures.errors[f"connect: {type(error).__name__}"] += 1
+                refused = isinstance(error, websockets.InvalidStatus)
+                why = str(error.response.status_code) if refused else type(error).__name__
+                if why == "401":
+                    self.ride.keys.drop(self.sender)
+                self.ride.measures.errors[f"connect: {why}"] += 1
                 await asyncio.sleep(self._random.uniform(0.2, 0.5) * 2 ** min(failures, 5))
                 continue
             failures = 0
@@ -96,7 +105,7 @@ class Device:
             self._open.clear()
             for future in self._pending.values():
                 future.cancel()
-            await asyncio.sleep(self._random.uniform(0.05, 0.5))
+            await asyncio.sleep(self._random.uniform(0.05, 0.5) * 2 ** min(self._unanswered, 6))
 
     @property
     def connected(self) -> bool:
@@ -153,10 +162,12 @@ class Device:
         self.ride.measures.errors[code] += 1
         if code == "internal":
             self._note(Heard, frame=frame)
+        if code in RENEW:
+            self.ride.keys.drop(self.sender)
         if disowns(frame):
             self._note(Disowned, connection=self._line)
-            if self._socket is not None:
-                self._socket.transport.abort()
+        if (disowns(frame) or code in RENEW) and self._socket is not None:
+            self._socket.transport.abort()
 
     # --- healing
 
@@ -225,8 +236,10 @@ class Device:
                 code = await self.by_rest("send", fields, lose=lose and attempt == 0)
             if code == "rate_limited":
                 await asyncio.sleep(self._random.uniform(0.5, 2.0))
+            elif code in RENEW:
+                await asyncio.sleep(self._random.uniform(1.0, 2.0))
             elif code in NOBODY_KNOWS:
-                await asyncio.sleep(self._random.uniform(0.05, 0.5))
+                await asyncio.sleep(self._random.uniform(0.05, 0.5) * 2 ** min(attempt, 5))
             else:
                 return
         self.ride.measures.errors["given up"] += 1
@@ -254,7 +267,7 @@ class Device:
         timestamp = self._random.choice(own)["timestamp"]
         for _ in range(TRIES):
             fields = {"action": "redact", "timestamp": timestamp}
-            if await self._by_socket("redact", fields, self._id("r")) not in (*NOBODY_KNOWS, "rate_limited"):
+            if await self._by_socket("redact", fields, self._id("r")) not in AGAIN:
                 return
             await asyncio.sleep(self._random.uniform(0.2, 1.0))
 
@@ -290,7 +303,7 @@ class Device:
         code: str | None = "unknown"
         for _ in range(TRIES):
             code = await self._by_socket("call", fields, self._id("call"))
-            if code not in (*NOBODY_KNOWS, "rate_limited"):
+            if code not in AGAIN:
                 return code
             await asyncio.sleep(self._random.uniform(0.2, 1.0))
         return code
@@ -336,8 +349,13 @@ class Device:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._open.wait()
                 future = self._pending[id] = asyncio.get_running_loop().create_future()
-                return await future if await self._send({**frame, "id": id}) else None
+                if not await self._send({**frame, "id": id}):
+                    return None
+                found = await future
+                self._unanswered = 0
+                return found
         except TimeoutError:
+            self._unanswered += 1
             self.ride.measures.errors["no answer"] += 1
             if self._socket is not None:
                 self._socket.transport.abort()  # a line on which nothing is answered is dead

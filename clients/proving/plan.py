@@ -7,7 +7,18 @@ from typing import Final, Literal
 from navietakie.domain.message import Side
 
 Deed = Literal[
-    "say", "say_by_rest", "say_and_lose_the_answer", "type", "read", "call", "cut", "redact", "look", "close", "mute"
+    "say",
+    "say_by_rest",
+    "say_and_lose_the_answer",
+    "type",
+    "read",
+    "call",
+    "cut",
+    "redact",
+    "look",
+    "close",
+    "mute",
+    "revoke",
 ]
 MIX: Final[dict[Deed, int]] = {
     "say": 60,
@@ -47,5 +58,5 @@ def plan_of(seed: int, ride: int, messages: int, seconds: float) -> list[Step]:
     add(luck.uniform(0.1, 0.5) * seconds, luck.choice(SIDES), "call")
     add(luck.uniform(0.2, 0.7) * seconds, luck.choice(SIDES), "cut")
     add(luck.uniform(0.3, 0.9) * seconds, luck.choice(SIDES), "redact")
-    add(luck.uniform(0.6, 0.9) * seconds, "system", luck.choice(("close", "mute")))
+    add(luck.uniform(0.6, 0.9) * seconds, "system", luck.choice(("close", "mute", "revoke")))
     return sorted(steps, key=lambda it: it.at)

@@ -6,7 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
@@ -16,8 +16,10 @@ from benchmarks import cost
 from benchmarks.report import Bars, picture
 from clients.proving.history import Event, Fields
 from clients.proving.measures import SPANS, Measures, quantile
+from clients.proving.processes import Samples, growth
 
 SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+COLOURS: Final = ("#1f6feb", "#1a7f37", "#9a6700", "#cf222e", "#8250df", "#57606a")
 STYLE: Final = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }
 table { border-collapse: collapse } td, th { padding: .2rem .8rem .2rem 0; text-align: right }
@@ -46,6 +48,14 @@ class Proof:
     frames: Sequence[Event]
     unread: Sequence[str]
     """Bookings that could not be judged: at the end the API did not answer."""
+    renewed: int = 0
+    """Tokens that had expired or were revoked, and that a side got anew."""
+    cold_starts: int | None = None
+    """How many were seen; None where nobody tells."""
+    samples: Samples = field(default_factory=Samples)
+    """What the local stack's processes held; of an account nothing."""
+    runs: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What the account tells of the deployment."""
 
     @property
     def kept(self) -> bool:
@@ -84,13 +94,15 @@ class Proof:
             "verdict": self.verdict(),
             "kept": self.kept,
             "parameters": self.parameters,
-            "versions": versions(),
+            "versions": {**self.runs, **versions()},
             "seconds": round(self.seconds, 1),
             "rides_judged": self.rides_judged,
             "messages": self.messages,
             "calls": self.calls,
             "redactions": self.redactions,
             "reconnects": self.reconnects,
+            "tokens_renewed": self.renewed,
+            "cold_starts": self.cold_starts,
             "steps": {"planned": self.steps_planned, "done": self.steps_done},
             "messages_per_second": round(self.messages / max(self.seconds, 0.001), 1),
             "milliseconds": self.times(),
@@ -100,6 +112,7 @@ class Proof:
             "broken": list(self.broken),
             "unread": list(self.unread),
             "frames": [describe(event) for event in self.frames],
+            "processes": self.samples.totals(),
         }
 
     def page(self) -> str:
@@ -115,6 +128,8 @@ class Proof:
             "Calls": f"{self.calls:,}",
             "Redactions": f"{self.redactions:,}",
             "Connections cut and opened again": f"{self.reconnects:,}",
+            "Tokens renewed: expired or revoked": f"{self.renewed:,}",
+            "Cold starts seen": "nobody tells" if self.cold_starts is None else f"{self.cold_starts:,}",
             "Messages a second": f"{self.messages / max(self.seconds, 0.001):.1f}",
             "Seconds": f"{self.seconds:.0f}",
             "Cost at AWS's list prices": f"${self.dollars():.4f}",
@@ -140,6 +155,7 @@ class Proof:
 {picture("Times as the devices saw them", bars) if bars else ""}
 <h2>Throughput</h2>
 {throughput(self.measures.acknowledged)}
+{held(self.samples) if self.samples.held else ""}
 <h2>Errors by number</h2>
 <p>Refusals are part of it: closed and muted bookings refuse, limits refuse, and lines were cut on purpose.</p>
 {_table(("code", "times"), self.measures.errors.most_common())}
@@ -147,7 +163,7 @@ class Proof:
 <p>What it cost is counted from these, at the list prices of docs/cost.md; a redaction is priced as a message.</p>
 {_table(("operation", "times"), sorted(self.measures.operations.items()))}
 <h2>Parameters and versions</h2>
-{_table(("", ""), {**self.parameters, **versions()}.items())}
+{_table(("", ""), {**self.parameters, **self.runs, **versions()}.items())}
 {f"<h2>What led to the first broken promise</h2><pre>{escape(frames)}</pre>" if self.frames else ""}
 </body>
 </html>
@@ -170,19 +186,19 @@ def dollars(operations: Mapping[str, int], connected_minutes: float) -> float:
 
 
 def describe(event: Event) -> Fields:
-    """An event as JSON has it."""
-    return {
-        "event": type(event).__name__.lower(),
-        **{name: it for name, it in vars(event).items() if name != "booking"},
-    }
+    """An event as JSON has it; of all the messages that a device has, the sequence numbers."""
+    fields = {name: it for name, it in vars(event).items() if name != "booking"}
+    if "messages" in fields:
+        fields["messages"] = [message["seq"] for message in fields["messages"]]
+    return {"event": type(event).__name__.lower(), **fields}
 
 
 def versions() -> dict[str, str]:
-    """What it ran on and with."""
+    """What drove the rides."""
     return {
-        "Python": platform.python_version(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
-        **{name: version(name) for name in ("websockets", "aiohttp")},
+        "Python of the proof": platform.python_version(),
+        "machine of the proof": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
+        **{f"{name} of the proof": version(name) for name in ("websockets", "aiohttp")},
     }
 
 
@@ -190,18 +206,59 @@ def throughput(acknowledged: Mapping[int, int]) -> str:
     """A chart of messages acknowledged in each second."""
     if not acknowledged:
         return "<p>No message was acknowledged.</p>"
-    width, height, seconds, most = 700, 160, max(acknowledged) + 1, max(acknowledged.values())
-    points = " ".join(
-        f"{40 + width * at / seconds:.1f},{20 + height - height * acknowledged.get(at, 0) / most:.1f}"
-        for at in range(seconds)
-    )
+    seconds = [(float(at), acknowledged.get(at, 0)) for at in range(max(acknowledged) + 1)]
+    return chart("Messages acknowledged a second", "/s", {"": seconds})
+
+
+def held(samples: Samples) -> str:
+    """Charts and a table of the memory and the open files of each kind of process."""
+    totals = samples.totals()
+    memory = {name: [(at, value / 2**20) for at, value in kind["rss"]] for name, kind in totals.items()}
+    files = {name: kind["descriptors"] for name, kind in totals.items() if kind["descriptors"]}
+    each: dict[str, list[tuple[float, float]]] = {
+        f"{it.name} {pid}": [(at, value / 2**20) for at, value in it.rss]
+        for pid, it in samples.held.items()
+        if it.name == "functions"
+    }
+    rows: list[tuple[str, ...]] = []
+    for name, kind in sorted(totals.items()):
+        for what, unit, by in (("rss", "MB", 2**20), ("descriptors", "open files", 1)):
+            if found := growth(kind[what]):
+                first, last = (value / by for value in found)
+                rows.append((name, unit, f"{first:.0f}", f"{last:.0f}", f"{last - first:+.0f}"))
+    return f"""<h2>Memory and open files</h2>
+<p>The functions' processes are added up, and shown one by one below. Who proves keeps everything that was seen, so it
+grows. The table compares the second fifth of the time with the last one, each by its median.</p>
+{_table(("process", "", "early", "late", "growth"), rows)}
+{chart("Memory", " MB", memory)}
+{chart("Memory of each of the functions' processes", " MB", each, legend=False)}
+{chart("Open files", "", files) if files else ""}"""
+
+
+def chart(title: str, unit: str, lines: Mapping[str, Sequence[tuple[float, float]]], *, legend: bool = True) -> str:
+    """A chart of values over seconds, a line for each name."""
+    points = [point for line in lines.values() for point in line]
+    if not points:
+        return ""
+    width, height = 700, 160
+    seconds, most = max(1.0, *(at for at, _ in points)), max(1.0, *(value for _, value in points))
+    drawn: list[str] = []
+    for number, (name, line) in enumerate(lines.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        path = " ".join(
+            f"{40 + width * at / seconds:.1f},{20 + height - height * value / most:.1f}" for at, value in line
+        )
+        drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+        if legend and name:
+            at = 44 + 170 * number
+            drawn.append(f'<text x="{at}" y="{height + 62}" font-size="12" fill="{colour}">{escape(name)}</text>')
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width + 60} {height + 50}" role="img" '
-        f'aria-label="Messages acknowledged a second, up to {most}">'
-        f'<polyline points="{points}" fill="none" stroke="#1f6feb" stroke-width="1.5"/>'
-        f'<text x="0" y="24" font-size="12">{most}/s</text>'
+        f"<h3>{escape(title)}</h3>"
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width + 60} {height + 70}" role="img" '
+        f'aria-label="{escape(title)}, up to {most:.0f}{unit}">{"".join(drawn)}'
+        f'<text x="0" y="14" font-size="12">{most:.0f}{unit}</text>'
         f'<text x="40" y="{height + 42}" font-size="12">0 s</text>'
-        f'<text x="{width}" y="{height + 42}" font-size="12">{seconds} s</text></svg>'
+        f'<text x="{width}" y="{height + 42}" font-size="12">{seconds:.0f} s</text></svg>'
     )
 
 

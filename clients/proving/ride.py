@@ -2,27 +2,30 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any, Final
 
 from aiohttp import ClientError, ClientSession
 
 from clients.deployment import Deployment
-from clients.proving.device import NOBODY_KNOWS, TRIES, Device, now
+from clients.proving.device import NOBODY_KNOWS, RENEW, TRIES, Device, now
 from clients.proving.history import Answered, Asked, Booking, Event, Fields
+from clients.proving.keys import Keys
 from clients.proving.measures import Measures
 from clients.proving.plan import SIDES, Step
 from clients.smoke import SUBPROTOCOL
+from navietakie.domain.message import Sender
 
 ORDERS: Final = {
     "close": ("booking_closed", "booking_opened"),
     "mute": ("side_muted", "side_unmuted"),
+    "revoke": ("tokens_revoked",),
 }
-"""What the company orders, and takes back a moment later."""
+"""What the company orders, and takes back a moment later where it can be."""
 
 
 class Ride:
-    """`tokens` by role, empty where none are asked for; `numbers` numbers the tries of all rides.
+    """`numbers` numbers the tries of all rides.
 
     `handshakes` bounds how many are under way.
     """
@@ -31,7 +34,7 @@ class Ride:
         self,
         deployment: Deployment,
         booking: str,
-        tokens: Mapping[str, str],
+        keys: Keys,
         http: ClientSession,
         measures: Measures,
         numbers: Iterator[int],
@@ -47,7 +50,7 @@ class Ride:
         """When a message was sent first, by its id; taken away when it has arrived."""
         self.ringing = 0.0
         self.connected_seconds = 0.0
-        self._tokens = tokens
+        self.keys = keys
         self._http = http
         self._numbers = numbers
         self._orders = 0
@@ -57,9 +60,10 @@ class Ride:
         """The next try's."""
         return next(self._numbers)
 
-    def subprotocols(self, role: str) -> list[str]:
+    def subprotocols(self, role: Sender) -> list[str]:
         """What the handshake of a role offers."""
-        return [SUBPROTOCOL] + ([f"bearer.{self._tokens[role]}"] if role in self._tokens else [])
+        token = self.keys.of(role)
+        return [SUBPROTOCOL, f"bearer.{token}"] if token else [SUBPROTOCOL]
 
     def arrived(self, message: Fields, at: str) -> None:
         """A message's frame came to a device of the side `at`."""
@@ -119,7 +123,7 @@ class Ride:
     async def _order(self, step: Step) -> None:
         side = SIDES[step.luck < 0.5]
         for event in ORDERS[step.deed]:
-            await self._tell(event, {"side": side} if step.deed == "mute" else {})
+            await self._tell(event, {} if step.deed == "close" else {"side": side})
             await asyncio.sleep(0.5 + step.luck)
 
     async def _tell(self, event: str, about: Fields) -> None:
@@ -140,7 +144,8 @@ class Ride:
             code = "unknown" if found is None else found["error"]["code"] if "error" in found else None
             if found is not None and code not in NOBODY_KNOWS:
                 self._note(Answered, number=number, code=code, body=found)
-                return
+                if code not in RENEW:
+                    return
             await asyncio.sleep(0.5)
 
     async def hang_up(self) -> None:
@@ -192,12 +197,13 @@ class Ride:
             yield found
             cursor = found["next_cursor"]
 
-    async def post(self, path: str, role: str, body: Fields) -> Fields | None:
+    async def post(self, path: str, role: Sender, body: Fields) -> Fields | None:
         """What a POST answers; None where nobody knows."""
         return await self._request("POST", path, role, json=body)
 
-    async def _request(self, method: str, path: str, role: str, **how: Any) -> Fields | None:
-        headers = {"authorization": f"Bearer {self._tokens[role]}"} if role in self._tokens else {}
+    async def _request(self, method: str, path: str, role: Sender, **how: Any) -> Fields | None:
+        token = self.keys.of(role)
+        headers = {"authorization": f"Bearer {token}"} if token else {}
         try:
             url = f"{self.deployment.rest_url}/api/v1/{path}"
             async with self._http.request(method, url, headers=headers, **how) as answer:
@@ -207,6 +213,8 @@ class Ride:
             return None
         if "error" in body:
             self.measures.errors[body["error"]["code"]] += 1
+            if body["error"]["code"] in RENEW:
+                self.keys.drop(role)
             return body
         if answer.status >= 300:  # not the API's own words
             self.measures.errors[f"REST: {answer.status}"] += 1

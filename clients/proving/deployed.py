@@ -1,0 +1,62 @@
+"""What the account tells of a deployment: which release runs there, and how often its functions started cold."""
+
+import re
+from typing import Any, Final, cast
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from clients.tokens import aws_of
+from local.stack import HOME, ROOT
+
+FUNCTIONS: Final = ("send-message", "make-call", "get-message", "websocket")
+COLD: Final = '"Init Duration"'
+"""What CloudWatch Logs looks for: Lambda's last line of an invocation says so after a cold start alone."""
+
+
+def what_runs(environment: str, home: Any = HOME) -> dict[str, str]:
+    """Release and runtime of a deployment, as far as the account tells; and what this checkout has locked for it.
+
+    A local stack is looked for in the folder `home`.
+    """
+    found: dict[str, str] = {}
+    try:
+        where = cast(Any, aws_of(environment, home))
+        stacks: Any = boto3.client("cloudformation", **where)
+        (stack,) = stacks.describe_stacks(StackName=f"navietakie-{environment}")["Stacks"]
+        given = {it["ParameterKey"]: it.get("ParameterValue", "") for it in stack.get("Parameters", [])}
+        found["release"] = given.get("Release", "unknown")
+        functions: Any = boto3.client("lambda", **where)
+        settings = functions.get_function_configuration(FunctionName=f"navietakie-websocket-{environment}")
+        found["functions' runtime"] = f"{settings['Runtime']}, {settings['MemorySize']} MB"
+    except (BotoCoreError, ClientError) as error:
+        found["release"] = f"unknown: {error}"
+    found["boto3 in the layer"] = _locked("boto3", "layers/shared/requirements.txt")
+    if environment == "local":
+        found["embedded AWS"] = f"MiniStack {_locked('ministack', 'requirements/tools.txt')}"
+    return found
+
+
+def _locked(package: str, file: str) -> str:
+    version = re.search(rf"^{package}==(\S+)", (ROOT / file).read_text("utf-8"), re.MULTILINE)
+    return version[1] if version else "unknown"
+
+
+def cold_starts(environment: str, since: float) -> int | None:
+    """How many of an account's functions started cold since then (seconds since 1970), by their logs; None: not told.
+
+    It needs `logs:FilterLogEvents`, and logs reach CloudWatch a few seconds late: the last ones may be missing.
+    """
+    client: Any = boto3.client("logs")
+    try:
+        return sum(
+            len(page["events"])
+            for name in FUNCTIONS
+            for page in client.get_paginator("filter_log_events").paginate(
+                logGroupName=f"/aws/lambda/navietakie-{name}-{environment}",
+                startTime=int(since * 1000),
+                filterPattern=COLD,
+            )
+        )
+    except (BotoCoreError, ClientError):
+        return None
