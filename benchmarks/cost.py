@@ -22,10 +22,11 @@ GB_MONTH, GB_OUT = 0.023, 0.09
 INVOCATION_GB_SECONDS: Final = 0.5 * 0.05
 """512 MB for 50 ms: an assumption, not a measurement."""
 
-# Units of the table requests, for messages of up to 700 bytes: their items stay below 1 KB. A head, a connection or
-# a call is read consistently (1), an index is not (0.5 below 4 KB); in a transaction a write costs 2.
+# Units of the table requests, for messages of up to 700 bytes: their items stay below 1 KB. A head or a call is read
+# consistently (1), a connection's row or an index need not be (0.5 below 4 KB); in a transaction a write costs 2.
 PRICES: Final[Mapping[str, float]] = {
     "GetItem": READ_UNIT,
+    "GetItem(lagging)": READ_UNIT / 2,
     "Query": READ_UNIT / 2,
     "PutItem": WRITE_UNIT,
     "UpdateItem": WRITE_UNIT,
@@ -41,6 +42,7 @@ PRICES: Final[Mapping[str, float]] = {
     "CopyObject": OBJECT_WRITTEN,
     "DeleteObject": 0,
     "BatchGetItem(1)": READ_UNIT,
+    "BatchGetItem(2)": 2 * READ_UNIT,
     "BatchGetItem(10)": 10 * READ_UNIT,
 }
 PAGES: Final = 8 * READ_UNIT

@@ -8,13 +8,14 @@ from get_message.history import History, HistoryPage, HistoryQuery, PageCache
 from get_message.sync import Sync, SyncRequest, SyncState
 from navietakie import settings, warm
 from navietakie.aws.tables.calls import calls
-from navietakie.aws.tables.connections import presence, without_revoked
+from navietakie.aws.tables.connections import connections
 from navietakie.aws.tables.messages import messages
 from navietakie.doors import identity, requests
 from navietakie.doors.budget import Budget
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.requests import Request, SocketRequest
 from navietakie.doors.serve import serve
+from navietakie.doors.standing import standing
 from navietakie.observability import logger
 
 pages = PageCache()
@@ -61,24 +62,14 @@ def get_attachment(request: Request) -> tuple[int, AttachmentAddress]:
 
 def on_sync(request: SocketRequest) -> None:
     """Sends everything that the connection's client has missed."""
-    booking_code, now = request.connection.booking_code, request.now
+    own, now, broadcast = request.connection, request.now, request.broadcast()
     after = SyncRequest.parse(request.fields).after
-    broadcast = request.broadcast()
-    head = messages().head(booking_code)
-    request.check(head.rights)
-    call = calls().latest_as_seen(booking_code, now)
-    state: SyncState = {
-        "call": call,
-        "presence": presence(
-            without_revoked(broadcast.connections.of_booking(booking_code, now), head.rights), request.connection
-        ),
-        "receipts": head.receipts,
-        "booking": head.rights.booking,
-    }
+    found = standing(request, calls(), connections())
+    state: SyncState = {"call": found.call, **found.told(own, now)}
     sync = Sync(messages(), request.addressed())
     sent = 0
-    for frame in sync.frames(booking_code, after, state, head, now=now, deadline=request.deadline):
-        if broadcast.to_connection(request.connection, frame, now) != "delivered":
+    for frame in sync.frames(own.booking_code, after, state, found.head, now=now, deadline=request.deadline):
+        if broadcast.to_connection(own, frame, now) != "delivered":
             break
         sent += len(frame["messages"])
-    logger.append_keys(messages=sent, head_seq=head.seq)
+    logger.append_keys(messages=sent, head_seq=found.head.seq)

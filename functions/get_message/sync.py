@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NotRequired, TypedDict
+from typing import Final, Literal, NotRequired
 
 from get_message.history import Store, Timestamp, newest
 from navietakie.aws.tables.connections import Presence
@@ -13,6 +13,7 @@ from navietakie.domain.conversation import Head, Receipts
 from navietakie.domain.frames import CONTENT_BYTES, FRAME_BYTES, Addressed, Reply, encode, pack
 from navietakie.domain.message import Fields, Message
 from navietakie.domain.orders import BookingState
+from navietakie.doors.standing import Told
 
 FIRST_PAGE: Final = 50
 FRAMES: Final = 8
@@ -31,13 +32,10 @@ class SyncRequest(Fields):
     after: Timestamp | None = None
 
 
-class SyncState(TypedDict):
+class SyncState(Told):
     """The state of the booking."""
 
     call: Call | None
-    presence: Presence
-    receipts: Receipts
-    booking: BookingState
 
 
 class SyncPart(Reply):

@@ -65,15 +65,14 @@ def on_call(request: SocketRequest) -> None:
     """Does what a connection asks of a call, and answers it with an `ack`."""
     own, broadcast = request.connection, request.broadcast()
     new = NewAct.parse({**request.fields, "action": SocketAct.parse(request.fields).call_action})
-    made = done(request, request.party(), new, own.device_id or own.connection_id, broadcast, origin=own)
+    made = done(request, request.party, new, own.device_id or own.connection_id, broadcast, origin=own)
     broadcast.to_connection(own, call_ack(request, made), request.now)
 
 
 def on_signal(request: SocketRequest) -> None:
     """Passes a device's signal on to the other side of a live call."""
-    party = request.party()
-    side, new = calling_side(party.sender), NewSignal.parse(request.fields)
-    broadcast = request.broadcast()
+    party, broadcast, new = request.party, request.broadcast(), NewSignal.parse(request.fields)
+    side = calling_side(party.sender)
     call = calling(broadcast).signalled(party.booking_code, new.call_id, side, party.iat, request.deadline)
     Announcing(broadcast, timers).signal(call, side, new.data, request.now)
 
@@ -82,8 +81,8 @@ def on_timer(timer: Mapping[str, Any], again: bool, deadline: float) -> None:
     """Acts on a timer."""
     logger.append_keys(**{name: timer.get(name) for name in ("kind", "booking_code", "call_id", "event")})
     broadcast = requests.broadcast({})
-    timing = Timing(calling(broadcast), calls(), connections(), broadcast.poster, messages(), timers, wall_clock)
-    timing.on(timer, min(deadline, time.monotonic() + TIMER_SECONDS), again=again)
+    until = min(deadline, time.monotonic() + TIMER_SECONDS)
+    Timing(calling(broadcast), connections(), broadcast.poster).on(timer, until, again=again)
 
 
 def calling(broadcast: Broadcast) -> Calling:
@@ -99,6 +98,7 @@ def calling(broadcast: Broadcast) -> Calling:
         retention_days=settings.retention_days(),
         call_rate=RateLimit(settings.number("CALL_RATE", 6) / 60, int(settings.number("CALL_BURST", 3)), "calls"),
         repeats=repeats,
+        gather=broadcast.gather,
     )
 
 

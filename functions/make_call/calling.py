@@ -33,6 +33,7 @@ from navietakie.aws.tables.connections import Connection
 from navietakie.aws.tables.dynamo import Contended
 from navietakie.aws.tables.messages import HeadMoved
 from navietakie.aws.timers import Timers
+from navietakie.broadcast import Gather
 from navietakie.domain import cursors, instants
 from navietakie.domain.call import (
     Act,
@@ -73,6 +74,8 @@ class CallStore(Protocol):
     def end(
         self, before: Call, after: Call, message: Message, *, head: Head, head_after: Head, expires_at: int
     ) -> None: ...
+
+    def leave(self, booking_code: str, call_id: str, side: Side, left_at: int) -> Call | None: ...
 
 
 class History(Protocol):
@@ -154,6 +157,15 @@ class Acted:
 
 
 @dataclass(frozen=True, slots=True)
+class Advanced[After: Call | None]:
+    """What became of a call. `written`: it was changed, and `reached` so many connections of the other side."""
+
+    call: After
+    written: bool = False
+    reached: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Calling:
     """Makes calls, and ends each exactly once. `clock` in microseconds; `entropy` gives 18 new hexadecimal digits."""
 
@@ -169,6 +181,8 @@ class Calling:
     """How many calls a side may begin."""
     repeats: Allowances = field(default_factory=Allowances)
     """How many of its repeats are still told to all."""
+    gather: Gather = lambda _, __: None
+    """Begins to look for whoever is to be told, beside each try to write."""
 
     def act(
         self,
@@ -212,7 +226,7 @@ class Calling:
             return moved(latest, act, now)
 
         try:
-            call, reached = self.advance(booking_code, decide, deadline, origin, iat)
+            advanced = self.advance(booking_code, decide, deadline, origin, iat)
         except Refusal as refusal:
             may_be_closed = refusal.code in _MAY_BE_CLOSED
             if may_be_closed or refusal.code == "not_found":
@@ -222,8 +236,9 @@ class Calling:
                 if action == "initiate":
                     rights.check_heard(by)
             raise
+        call, reached = advanced.call, advanced.reached
         live = call.state != "ended"
-        if reached is None:
+        if not advanced.written:
             rights = self.rights(booking_code, by, iat)
             reached = self._repeated(call, by, origin, rights)
             live = live and rights.closed_at is None
@@ -256,7 +271,7 @@ class Calling:
 
     def look(self, booking_code: str, deadline: float) -> Call | None:
         """The latest call. If its time is up, it is ended and announced first."""
-        return self.advance(booking_code, lambda latest, now: latest, deadline)[0]
+        return self.advance(booking_code, lambda latest, now: latest, deadline).call
 
     def live(self, booking_code: str, call_id: str, deadline: float) -> Call:
         """The live call with this id; raises `not_found`, or `illegal_transition` where it has ended."""
@@ -272,6 +287,7 @@ class Calling:
 
         It is enough that the call is live: an order against its sides ends it within seconds.
         """
+        self.gather(booking_code, self.clock())
         try:
             return self.live(booking_code, call_id, deadline)
         except Refusal as refusal:
@@ -328,29 +344,30 @@ class Calling:
         deadline: float,
         origin: Connection | None = None,
         iat: int | None = NO_TOKEN,
-    ) -> tuple[After | Call, int | None]:
+    ) -> Advanced[After] | Advanced[Call]:
         """Writes what `decide` lets follow the latest call, and tells of it; after a lost race it decides again.
 
         A call whose time is up is ended before. `decide` may raise, or give back the latest call to leave it as it is.
-        The call then, and how many connections of the other side were told: None where nothing was written.
         """
-        latest, known = None, False
+        latest, known, head = None, False, None
         for _ in tries(deadline):
             try:
                 if not known:
                     latest, known = self.calls.latest(booking_code), True
                 now = self.clock()
                 if latest is not None and (over := timed_out(latest, now)) is not None:
-                    latest, _ = self._change(latest, over, now)
+                    latest, head = self._change(latest, over, now, head).call, None
                     now = self.clock()
                 after = decide(latest, now)
                 if after is None or after is latest:
-                    return after, None
-                return self._change(latest, after, now, origin, iat)
+                    return Advanced(after)
+                return self._change(latest, after, now, head, origin, iat)
             except VersionConflict as conflict:
-                latest = conflict.call
-            except (Contended, HeadMoved):
-                known = False
+                latest, head = conflict.call, conflict.head or head
+            except HeadMoved as moved:
+                head = moved.head
+            except Contended:
+                known, head = False, None
         raise unavailable("The call")
 
     def _change(
@@ -358,24 +375,27 @@ class Calling:
         before: Call | None,
         after: Call,
         now: int,
+        head: Head | None,
         origin: Connection | None = None,
         iat: int | None = NO_TOKEN,
-    ) -> tuple[Call, int]:
-        """Writes a change and tells of it; the call as written, and how many of the other side were told."""
-        written, message, rights = self._write(before, after, now, iat)
-        return written, self.announcer.tell(written, now, message, origin=origin, rights=rights)
+    ) -> Advanced[Call]:
+        """Writes a change and tells of it. `head`: as it is known already."""
+        written, message, rights = self._write(before, after, now, head, iat)
+        reached = self.announcer.tell(written, now, message, origin=origin, rights=rights)
+        return Advanced(written, written=True, reached=reached)
 
     def _write(
-        self, before: Call | None, after: Call, now: int, iat: int | None
+        self, before: Call | None, after: Call, now: int, head: Head | None, iat: int | None
     ) -> tuple[Call, Message | None, Rights | None]:
         """Writes a change; the call as written, the message that it left, and the rights if they were read."""
         if before is None or after.state != "ended":
             if after.state == "ringing":
                 # First the timer: a call that nobody ends would be worse than a timer without its call.
                 self.timers().queue("ring", after.booking_code, seconds_left(after, now), call_id=after.call_id)
+            self.gather(after.booking_code, now)
             self.calls.open(before, after, iat)
             return after, None, None
-        head = self.history.head(after.booking_code)
+        head = head or self.history.head(after.booking_code)
         if after.act.by is not None:
             head.rights.check_token(after.act.by, iat)
         message, head_after = append(
@@ -390,6 +410,7 @@ class Calling:
         )
         after = after.model_copy(update={"history": message.timestamp})
         expires_at = instants.to_seconds(now) + self.retention_days * 86_400
+        self.gather(after.booking_code, now)
         self.calls.end(before, after, message, head=head, head_after=head_after, expires_at=expires_at)
         return after, message, head.rights
 

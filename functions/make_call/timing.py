@@ -10,10 +10,9 @@ from typing import Annotated, Any, Final, Literal, Protocol
 
 from pydantic import Field
 
-from make_call.calling import Calling, History, seconds_left
+from make_call.calling import Calling, seconds_left
 from navietakie.aws.tables.connections import Connection
 from navietakie.aws.tables.dynamo import Contended
-from navietakie.aws.timers import Timers
 from navietakie.domain import instants
 from navietakie.domain.call import Act, Call, CallId, moved
 from navietakie.domain.errors import Refusal, invalid, unavailable
@@ -53,12 +52,6 @@ class Ordered(Fields):
     look: Annotated[int, Field(ge=0, le=len(LOOKS))] = 0
 
 
-class Leavings(Protocol):
-    """Where the leavings of a call are stored: `tables.calls.Calls`."""
-
-    def leave(self, booking_code: str, call_id: str, side: Side, left_at: int) -> Call | None: ...
-
-
 class Rows(Protocol):
     """Where the connections of a booking are found: `tables.connections.Connections`."""
 
@@ -75,15 +68,11 @@ class Closer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Acts on timers. `clock` in microseconds."""
+    """Acts on timers, on the tables, the queue and the clock of `calling`."""
 
     calling: Calling
-    leavings: Leavings
     rows: Rows
     closer: Closer
-    history: History
-    timers: Callable[[], Timers]
-    clock: Callable[[], int]
 
     def on(self, timer: Mapping[str, Any], deadline: float, *, again: bool = False) -> None:
         """Acts on one timer. If it raises, the timer has to come again.
@@ -108,8 +97,8 @@ class Timing:
         """Ends the call if nobody has answered it in its time."""
         call = self.calling.look(timer.booking_code, deadline)
         if call is not None and call.call_id == timer.call_id and call.state == "ringing":
-            wait = seconds_left(call, self.clock())
-            self.timers().queue("ring", timer.booking_code, wait, call_id=timer.call_id)
+            wait = seconds_left(call, self.calling.clock())
+            self.calling.timers().queue("ring", timer.booking_code, wait, call_id=timer.call_id)
 
     def left(self, timer: Left, deadline: float) -> None:
         """Ends the connected call if this side has been without a connection for 30 s since, or since the answer.
@@ -117,7 +106,7 @@ class Timing:
         The call then ended when the side left, so only talk is counted. If both sides have left, the first one counts.
         While it rings it looks every 30 s, so that it looks in time after an answer.
         """
-        booking_code, side, now = timer.booking_code, timer.side, self.clock()
+        booking_code, side, now = timer.booking_code, timer.side, self.calling.clock()
         left_at = min(timer.left_at, now)  # another container's clock may be ahead
         call = self._leave(timer, left_at, deadline)
         if call is None:
@@ -125,7 +114,7 @@ class Timing:
         since = max(left_at, instants.from_text(call.answered_at) if call.answered_at else now)
         if now < since + AWAY:
             wait = -(-(since + AWAY - now) // instants.SECOND)
-            self.timers().queue("left", booking_code, wait, call_id=timer.call_id, side=side, left_at=left_at)
+            self.calling.timers().queue("left", booking_code, wait, call_id=timer.call_id, side=side, left_at=left_at)
             return
         here = {connection.sender for connection in self.rows.of_booking(booking_code, now)}
         if side in here:
@@ -140,7 +129,7 @@ class Timing:
         """
         booking_code, failed = timer.booking_code, None
         try:
-            rights = self.history.head(booking_code).rights
+            rights = self.calling.history.head(booking_code).rights
             if rights.closed_at is not None:
                 self._end(booking_code, Act("closed"), deadline, lambda latest: True)
                 if timer.event == "booking_closed":
@@ -151,7 +140,7 @@ class Timing:
             failed = refusal
         if timer.look < len(LOOKS):
             fields: dict[str, Any] = {"event": timer.event, "look": timer.look + 1}
-            self.timers().queue("order", booking_code, LOOKS[timer.look], **fields)
+            self.calling.timers().queue("order", booking_code, LOOKS[timer.look], **fields)
         elif failed is not None:
             raise failed
 
@@ -159,7 +148,7 @@ class Timing:
         """Closes the connections whose tokens are revoked. If one is not open yet, its row is deleted."""
         if not rights.revoked:
             return
-        cut = [each for each in self.rows.of_booking(booking_code, self.clock()) if each.revoked(rights)]
+        cut = [each for each in self.rows.of_booking(booking_code, self.calling.clock()) if each.revoked(rights)]
         outcomes = self.closer.close_all([each.connection_id for each in cut])
         for connection, outcome in zip(cut, outcomes, strict=True):
             if outcome == "gone":
@@ -170,7 +159,7 @@ class Timing:
     def _leave(self, timer: Left, left_at: int, deadline: float) -> Call | None:
         for _ in tries(deadline):
             with contextlib.suppress(Contended):
-                return self.leavings.leave(timer.booking_code, timer.call_id, timer.side, left_at)
+                return self.calling.calls.leave(timer.booking_code, timer.call_id, timer.side, left_at)
         raise unavailable("The call")
 
     def _end(

@@ -1,12 +1,13 @@
 """The doors of send_message: a message or a receipt by REST, WebSocket or direct invocation."""
 
+from functools import partial
 from typing import Any
 
 from navietakie import warm
-from navietakie.aws.tables.connections import Connection
 from navietakie.aws.tables.messages import messages
-from navietakie.broadcast import Outcomes
+from navietakie.broadcast import Broadcast, Outcomes, all_but
 from navietakie.domain import instants
+from navietakie.domain.conversation import Head, ReceiptKind
 from navietakie.domain.errors import invalid
 from navietakie.domain.frames import message_frame
 from navietakie.domain.message import NewMessage
@@ -56,49 +57,43 @@ def post(request: Request) -> tuple[int, SentMessage | StoredReceipt | Attachmen
     broadcast = request.broadcast()  # before the store: where a setting is missing, nothing is stored
     if "message" not in given and "redact" in given:
         timestamp = Redaction.parse(request.fields).redact
-        sent = redacting().redact(party, timestamp, now=request.now, deadline=request.deadline)
+        sent = redacting(broadcast).redact(party, timestamp, now=request.now, deadline=request.deadline)
     else:
         new = NewMessage.parse({**request.fields, **_idempotency_key(request), "sender_id": party.sender_id})
-        sent = sending().send(party, new, now=request.now, deadline=request.deadline)
-    excluded = request.headers.get("x-exclude-connection")
-
-    def receives(connection: Connection) -> bool:
-        return connection.connection_id != excluded or connection.sender != party.sender
-
+        sent = sending(broadcast).send(party, new, now=request.now, deadline=request.deadline)
     outcomes = Outcomes()
     if not sent.late:
         frame = message_frame(sent.message)
-        outcomes = broadcast.to_booking(party.booking_code, frame, request.now, to=receives, rights=sent.rights)
+        others = all_but(request.headers.get("x-exclude-connection"), of=party.sender)
+        outcomes = broadcast.to_booking(party.booking_code, frame, request.now, to=others, rights=sent.rights)
     report(sent, outcomes, request.now)
     return (200 if sent.duplicate else 201), sent_message(sent, outcomes)
 
 
 def post_receipt(request: Request, party: Party) -> tuple[int, StoredReceipt]:
-    """Stores a receipt and tells the booking, unless it was known already."""
-    new, broadcast = NewReceipt.parse(request.fields), request.broadcast()
-    head, moved = record(messages(), party, new.kind, new.seq, deadline=request.deadline, field=new.kind)
-    if moved:
-        frame = receipt_frame(party, new.kind, new.seq, head, instants.to_text(request.now))
-        broadcast.to_booking(party.booking_code, frame, request.now, rights=head.rights)
-    return 200, {"receipts": head.receipts}
+    """Stores a receipt."""
+    new = NewReceipt.parse(request.fields)
+    return 200, {"receipts": receipt(request, party, new.kind, new.seq, field=new.kind).receipts}
 
 
 def on_message(request: SocketRequest) -> None:
     """Stores a message from a connection, which gets an `ack`; the others get the message."""
-    party = request.party()
+    party, broadcast = request.party, request.broadcast()
     new = NewMessage.parse({**request.fields, "client_message_id": request.id, "sender_id": party.sender_id})
-    acknowledge(request, sending().send(party, new, now=request.now, deadline=request.deadline))
+    sent = sending(broadcast).send(party, new, now=request.now, deadline=request.deadline)
+    acknowledge(request, sent, broadcast)
 
 
 def on_redact(request: SocketRequest) -> None:
     """Redacts a message for a connection, which gets the notice as an `ack`; the others get it as a message."""
-    timestamp = SocketRedaction.parse(request.fields).timestamp
-    acknowledge(request, redacting().redact(request.party(), timestamp, now=request.now, deadline=request.deadline))
+    timestamp, broadcast = SocketRedaction.parse(request.fields).timestamp, request.broadcast()
+    sent = redacting(broadcast).redact(request.party, timestamp, now=request.now, deadline=request.deadline)
+    acknowledge(request, sent, broadcast)
 
 
 def on_attach(request: SocketRequest) -> None:
     """Gives a connection a form to upload an attachment with."""
-    form = form_for(request, request.party(), NewAttachment.parse(request.fields))
+    form = form_for(request, request.party, NewAttachment.parse(request.fields))
     request.broadcast().to_connection(request.connection, attach_ack(request, form), request.now)
 
 
@@ -107,11 +102,10 @@ def form_for(request: Request | SocketRequest, party: Party, new: NewAttachment)
     return attaching().form(party, new, messages(), rate_limit(), now=request.now, deadline=request.deadline)
 
 
-def acknowledge(request: SocketRequest, sent: Sent) -> None:
+def acknowledge(request: SocketRequest, sent: Sent, broadcast: Broadcast) -> None:
     """Answers a connection, and tells the others."""
     booking_code, tell = sent.message.booking_code, message_frame(sent.message)
-    ack = message_ack(request, sent)
-    broadcast, outcomes = request.broadcast(), Outcomes()
+    ack, outcomes = message_ack(request, sent), Outcomes()
     if sent.late:
         broadcast.to_connection(request.connection, ack, request.now)
     else:
@@ -121,21 +115,27 @@ def acknowledge(request: SocketRequest, sent: Sent) -> None:
 
 
 def on_receipt(request: SocketRequest) -> None:
-    """Stores a receipt from a connection; the others are told, unless it was known already."""
-    party = request.party()
+    """Stores a receipt from a connection."""
     kind = "read" if request.fields["action"] == "read" else "delivered"
-    seq = SocketReceipt.parse(request.fields).seq
-    head, moved = record(messages(), party, kind, seq, deadline=request.deadline)
+    receipt(request, request.party, kind, SocketReceipt.parse(request.fields).seq, request.connection.connection_id)
+
+
+def receipt(
+    request: Request | SocketRequest,
+    party: Party,
+    kind: ReceiptKind,
+    seq: int,
+    own: str | None = None,
+    field: str = "seq",
+) -> Head:
+    """Stores a receipt, and tells all but `own`, unless it was known already; the head then."""
+    booking_code, now, broadcast = party.booking_code, request.now, request.broadcast()
+    gather = partial(broadcast.gather, booking_code, now)
+    head, moved = record(messages(), party, kind, seq, deadline=request.deadline, field=field, gather=gather)
     if moved:
-        frame = receipt_frame(party, kind, seq, head, instants.to_text(request.now))
-        own = request.connection.connection_id
-        request.broadcast().to_booking(
-            party.booking_code,
-            frame,
-            request.now,
-            to=lambda connection: connection.connection_id != own,
-            rights=head.rights,
-        )
+        tell = receipt_frame(party, kind, seq, head, instants.to_text(now))
+        broadcast.to_booking(booking_code, tell, now, to=all_but(own), rights=head.rights)
+    return head
 
 
 def _idempotency_key(request: Request) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Receipts: how far a side has got and read the conversation."""
 
+from collections.abc import Callable
 from typing import Annotated, Literal, Protocol, Self, TypedDict
 
 from pydantic import Field, model_validator
@@ -69,15 +70,24 @@ class ReceiptStore(Protocol):
 
 
 def record(
-    marks: ReceiptStore, party: Party, kind: ReceiptKind, seq: int, *, deadline: float, field: str = "seq"
+    marks: ReceiptStore,
+    party: Party,
+    kind: ReceiptKind,
+    seq: int,
+    *,
+    deadline: float,
+    field: str = "seq",
+    gather: Callable[[], object] = lambda: None,
 ) -> tuple[Head, bool]:
     """Moves the party's receipt forward; the head then, and whether it moved (it never moves back).
 
-    Raises `unauthorized` for a revoked token, `invalid_request` for a message that does not exist yet, or `unavailable`
-    where the head, which every message moves, was busy until `deadline` (monotonic).
+    `gather` begins to look for whoever is to be told, beside each try. Raises `unauthorized` for a revoked token,
+    `invalid_request` for a message that does not exist yet, or `unavailable` where the head, which every message moves,
+    was busy until `deadline` (monotonic).
     """
     side = reading_side(party.sender)
     for _ in tries(deadline):
+        gather()
         try:
             head, moved = marks.move_receipt(party.booking_code, side, kind, seq, party.iat)
         except Contended:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator
 
 from navietakie.aws.tables.dynamo import Contended
 from navietakie.aws.tables.messages import HeadMoved, Marker
+from navietakie.broadcast import Gather
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head, admitted, append
 from navietakie.domain.errors import Refusal, unavailable
@@ -70,6 +71,8 @@ class Redacting:
     retention_days: int
     forget: Callable[[Message], None]
     """Deletes the attachment of a message, if it has one."""
+    gather: Gather = lambda _, __: None
+    """Begins to look for whoever is to be told, beside each try to store."""
 
     def redact(self, party: Party, timestamp: str, *, now: int, deadline: float) -> Sent:
         """Takes the content out of the message at `timestamp`; the notice that says so, a duplicate for a repeat.
@@ -104,6 +107,7 @@ class Redacting:
             self.forget(original)  # before the commit: dying right after it must not leave the attachment behind
             if time.monotonic() >= deadline:
                 break  # what took so long may leave the store no time either
+            self.gather(booking_code, now)
             try:
                 self.store.redact(
                     original,

@@ -9,6 +9,7 @@ from typing import Protocol
 from navietakie.aws.tables.dynamo import Contended
 from navietakie.aws.tables.messages import AlreadyStored, HeadMoved, Marker
 from navietakie.aws.timers import Timers
+from navietakie.broadcast import Gather
 from navietakie.domain import instants
 from navietakie.domain.conversation import TOLD_AGAIN, Head, append
 from navietakie.domain.errors import Refusal, unavailable
@@ -81,6 +82,8 @@ class Sending:
     """How many repeats a sender may still send."""
     complete: Complete = lambda _, new: new
     """Adds type and size to a message that names an attachment."""
+    gather: Gather = lambda _, __: None
+    """Begins to look for whoever is to be told, beside each try to store."""
 
     def send(self, party: Party, new: NewMessage, *, now: int, deadline: float) -> Sent:
         """Stores `new`, or finds it stored already under its `client_message_id`.
@@ -133,6 +136,7 @@ class Sending:
                 self.timers().queue("order", booking_code, 0, event=order.event, look=0)
             if time.monotonic() >= deadline:
                 break  # what took so long may leave the store no time either
+            self.gather(booking_code, now)
             try:
                 self.store.store(
                     message,

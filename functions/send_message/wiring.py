@@ -7,6 +7,7 @@ from navietakie import settings
 from navietakie.aws import publishing
 from navietakie.aws.tables.messages import messages
 from navietakie.aws.timers import timers
+from navietakie.broadcast import Broadcast
 from navietakie.domain.rate_limit import RateLimit
 from navietakie.doors import requests
 from navietakie.doors.budget import Allowances
@@ -23,8 +24,8 @@ def ready() -> None:
     publishing.ready()
 
 
-def sending() -> Sending:
-    """The service that stores messages, wired to the configured tables."""
+def sending(broadcast: Broadcast) -> Sending:
+    """The service that stores messages, wired to the configured tables; who is to be told `broadcast` looks for."""
     return Sending(
         messages(),
         timers,
@@ -33,12 +34,13 @@ def sending() -> Sending:
         *before_storing(),
         repeats,
         attaching().completed,
+        broadcast.gather,
     )
 
 
-def redacting() -> Redacting:
+def redacting(broadcast: Broadcast) -> Redacting:
     """The service that redacts messages, likewise."""
-    return Redacting(messages(), rate_limit(), settings.retention_days(), attaching().forget)
+    return Redacting(messages(), rate_limit(), settings.retention_days(), attaching().forget, broadcast.gather)
 
 
 def attaching() -> Attaching:

@@ -4,9 +4,10 @@ from typing import Any
 
 from navietakie import settings, warm
 from navietakie.aws.tables.calls import calls
-from navietakie.aws.tables.connections import connections, without_revoked
+from navietakie.aws.tables.connections import connections
 from navietakie.aws.tables.messages import messages
 from navietakie.aws.timers import timers
+from navietakie.broadcast import all_but
 from navietakie.domain import instants
 from navietakie.domain.message import Fields
 from navietakie.doors import identity, lambda_event, requests
@@ -14,6 +15,7 @@ from navietakie.doors.budget import Budget
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.requests import SocketRequest
 from navietakie.doors.serve import serve
+from navietakie.doors.standing import standing
 from navietakie.doors.websocket import Handshake
 from navietakie.observability import logger
 from websocket.handshake import bearer_of, selected_subprotocol
@@ -79,16 +81,17 @@ class Typing(Fields):
 
 def on_typing(request: SocketRequest) -> None:
     """Tells the others."""
-    own, on = request.connection, Typing.parse(request.fields).on
+    own, on, broadcast = request.connection, Typing.parse(request.fields).on, request.broadcast()
+    broadcast.gather(own.booking_code, request.now)
     rights = messages().head(own.booking_code).rights
     request.check(rights)
     rights.check_open()
     rights.check_heard(own.sender)
-    request.broadcast().to_booking(
+    broadcast.to_booking(
         own.booking_code,
         typing_frame(own, instants.to_text(request.now), on=on),
         request.now,
-        to=lambda other: other.connection_id != own.connection_id,
+        to=all_but(own.connection_id),
         rights=rights,
     )
 
@@ -110,14 +113,8 @@ def on_away(request: SocketRequest) -> None:
 
 def on_ping(request: SocketRequest) -> None:
     """Answers with the state of the booking, so that a client sees what it has missed."""
-    booking_code, now = request.connection.booking_code, request.now
-    broadcast = request.broadcast()
-    head = messages().head(booking_code)
-    request.check(head.rights)
-    call = calls().latest_as_seen(booking_code, now)
-    rows = broadcast.connections.of_booking(booking_code, now, expired=True)
-    here = [each for each in rows if each.receives(now)]
-    answer = pong(request, head, call, without_revoked(here, head.rights))
-    broadcast.to_connection(request.connection, answer, now)
-    if call is not None:
-        look_for_other_side(call, request.connection, rows, now, timers)
+    own, now, broadcast = request.connection, request.now, request.broadcast()
+    found = standing(request, calls(), connections())
+    broadcast.to_connection(own, pong(request, found), now)
+    if found.call is not None:
+        look_for_other_side(found.call, own, found.rows, now, timers)

@@ -2,13 +2,11 @@
 
 from typing import Literal, TypedDict
 
-from navietakie.aws.tables.connections import Connection, Presence, presence
 from navietakie.domain import instants
 from navietakie.domain.call import Call, State
-from navietakie.domain.conversation import Head, Receipts
 from navietakie.domain.frames import Reply
-from navietakie.domain.orders import BookingState
 from navietakie.doors.requests import SocketRequest
+from navietakie.doors.standing import Standing, Told
 
 
 class CallGlance(TypedDict):
@@ -20,34 +18,29 @@ class CallGlance(TypedDict):
     ring_ms_left: int | None
 
 
-class Pong(Reply):
+class Pong(Reply, Told):
     """The state of the booking. A client that sees that it has missed something syncs."""
 
     type: Literal["pong"]
     head_seq: int
     epoch: str | None
-    receipts: Receipts
     call: CallGlance | None
-    presence: Presence
-    booking: BookingState
     away: bool
     server_time: str
     connection_id: str
 
 
-def pong(request: SocketRequest, head: Head, call: Call | None, here: list[Connection]) -> Pong:
-    """The answer, from the head, the latest call, and the connections that are not revoked."""
-    own = request.connection
+def pong(request: SocketRequest, found: Standing) -> Pong:
+    """The answer, from how the booking stands."""
+    own, head = request.connection, found.head
     return {
         "v": 1,
         "type": "pong",
         **request.addressed(),
         "head_seq": head.seq,
         "epoch": head.epoch,
-        "receipts": head.receipts,
-        "call": glance(call) if call else None,
-        "presence": presence(here, own),
-        "booking": head.rights.booking,
+        "call": glance(found.call) if found.call else None,
+        **found.told(own, request.now),
         "away": own.away,
         "server_time": instants.to_text(request.now),
         "connection_id": own.connection_id,  # for X-Exclude-Connection; nothing else tells a client its own

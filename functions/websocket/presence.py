@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, Literal, Protocol
 
+from navietakie import beside
 from navietakie.aws.tables.connections import LIFE, Connection, Presence, presence, without_revoked
 from navietakie.aws.timers import Timers
 from navietakie.broadcast import Broadcast
@@ -138,10 +140,12 @@ class Attendance:
         """Records a connection and tells the others if its side was not present; the new one cannot be posted to yet.
 
         Writes the row first and then reads the head: a revocation that the head does not show yet will find the row.
+        The other connections are looked up beside the head.
         Raises `not_found` for a connection that has ended, `unauthorized` for a revoked token, or `unavailable`.
         """
         if not self.rows.record(connection):
             raise Refusal("not_found", "The connection has ended already")
+        looked = beside.begun(partial(self.rows.of_booking, connection.booking_code, now))
         try:
             rights = heads.head(connection.booking_code).rights
             rights.check_token(connection.sender, connection.iat)
@@ -149,7 +153,7 @@ class Attendance:
             self.rows.take_back(connection.connection_id)
             raise
         try:
-            found = self.rows.of_booking(connection.booking_code, now)
+            found = looked.result()
         except Refusal:  # presence heals by the next ping, and too many connections by the next one
             return
         leaving = surplus(connection, without_revoked(found, rights), self.limit)

@@ -18,11 +18,12 @@ import get_message.app
 import get_message.sync
 from clients.proving.history import Booking, Fields, History
 from get_message.history import PageCache
+from navietakie import beside
 from navietakie.domain import frames, instants
 from navietakie.observability import logger
 from navietakie.wire.connections_api import ConnectionsApi
 from tests.chaos.clients import Company, Phone
-from tests.chaos.scheduler import Clock, Scheduler
+from tests.chaos.scheduler import Begun, Clock, Scheduler
 from tests.chaos.world import CALM, Faults, World
 from tests.fakes.wire import wired
 
@@ -93,6 +94,7 @@ def _depend_on_nothing_but(seed: int, patch: pytest.MonkeyPatch, scheduler: Sche
         patch.setattr(module, "time", clock)
     random.seed(seed)
     ids = random.Random(f"ids of {seed}")
+    patch.setattr(beside, "begun", partial(Begun, scheduler))
     patch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=ids.getrandbits(128), version=4))
     patch.setattr(secrets, "token_hex", lambda length: ids.randbytes(length).hex())
     patch.setattr(ConnectionsApi, "post", lambda _, posts: world.post(posts))

@@ -8,8 +8,11 @@ import heapq
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 SECOND = 1_000_000
+FOREVER = 10.0**6
 
 
 @dataclass(eq=False)
@@ -85,6 +88,37 @@ class Scheduler:
     def _add(self, seconds: float, it: Strand | Callable[[], None], woken: int) -> None:
         self._count += 1
         heapq.heappush(self._due, (self.now + round(seconds * SECOND), self._count, it, woken))
+
+
+class Begun[Value]:
+    """Stands for the future of what is begun beside a strand: a strand of its own."""
+
+    def __init__(self, scheduler: Scheduler, act: Callable[[], Value]) -> None:
+        self._scheduler = scheduler
+        self._act = act
+        self._waiting: Strand | None = None
+        self._outcome: Callable[[], Value] | None = None
+        scheduler.start(self._run)
+
+    def result(self) -> Value:
+        """What it gave, or raises what it raised."""
+        while self._outcome is None:
+            self._waiting = self._scheduler.current
+            self._scheduler.pause(FOREVER)
+        return self._outcome()
+
+    def _run(self) -> None:
+        try:
+            value = self._act()
+            self._outcome = lambda: value
+        except BaseException as failure:  # noqa: BLE001 - it is raised where the result is asked for
+            self._outcome = partial(_throw, failure)
+        if self._waiting is not None:
+            self._scheduler.wake(self._waiting)
+
+
+def _throw(failure: BaseException) -> Any:
+    raise failure
 
 
 class Clock:

@@ -80,7 +80,7 @@ class Booking:
         raise AssertionError("nothing here revokes tokens")
 
     def timer(self, timer: dict[str, Any], now: int) -> None:
-        timing = Timing(self.calling(now), self.calls, self, self, self.messages, lambda: self, lambda: now)
+        timing = Timing(self.calling(now), self, self)
         timing.on({"booking_code": self.name, **timer}, time.monotonic() + PATIENCE)
 
     def say(self, text: str, **fields: Any) -> None:

@@ -17,13 +17,21 @@ READS: Final[dict[str, tuple[list[Consistency], str]]] = {
     "Messages.read_again": (["strong"], "a text that was redacted a moment ago goes out in no event any more"),
     "Messages.page": (["strong"], "it holds all up to the head that was read before it: a sync without a hole"),
     "Calls.latest": (["strong"], "what may happen to a call is decided on it"),
-    "Calls.latest_as_seen": (["strong"], "a phone believes it: one that has heard of the end must not ring again"),
+    "Calls.with_head": (
+        ["strong", "strong"],
+        "a phone believes both: it has every message up to the head, and one that has heard of the end must not ring",
+    ),
     "Calls.logged": (
         ["strong"],
         "who acts on a call right after its end is told that it has ended, not that it never was",
     ),
     "Calls.log": (["strong"], "a call that has ended is no longer the live one, so it has to be in the log"),
-    "Connections.get": (["strong"], "a client's first frame follows its $connect at once"),
+    "Connections.get": (["strong"], "whether a side is present is told from what its leaving connection said last"),
+    "Connections.known": (
+        ["eventual", "strong"],
+        "but for `away` a row never changes, and a client says `away` again if a pong tells it otherwise; its first "
+        "frame follows its $connect at once, so that a row which is not there is looked for again",
+    ),
     "Connections.of_booking": (
         ["eventual"],
         "an index has no other; whom it does not show yet finds the message by ping or sync",

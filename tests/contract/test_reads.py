@@ -31,10 +31,11 @@ ASKED: dict[str, Ask] = {
     "Messages.read_again": lambda messages, _, __: messages.read_again([("b", AT)]),
     "Messages.page": lambda messages, _, __: messages.page("b", now=NOW, ascending=True, limit=9),
     "Calls.latest": lambda _, calls, __: calls.latest("b"),
-    "Calls.latest_as_seen": lambda _, calls, __: calls.latest_as_seen("b", NOW),
+    "Calls.with_head": lambda _, calls, __: calls.with_head("b", NOW),
     "Calls.logged": lambda _, calls, __: calls.logged("b", CALL_ID, NOW),
     "Calls.log": lambda _, calls, __: calls.log("b", now=NOW, limit=9),
     "Connections.get": lambda _, __, connections: connections.get("c"),
+    "Connections.known": lambda _, __, connections: connections.known("c"),
     "Connections.of_booking": lambda _, __, connections: connections.of_booking("b", NOW),
 }
 
@@ -54,8 +55,8 @@ def test_a_read_is_as_consistent_as_its_row_says(client: Any, read: str) -> None
     found: list[str] = []
 
     def note(params: dict[str, Any], **_: Any) -> None:
-        (asked,) = params.get("RequestItems", {"": params}).values()
-        found.append("strong" if asked.get("ConsistentRead") else "eventual")
+        for asked in params.get("RequestItems", {"": params}).values():
+            found.append("strong" if asked.get("ConsistentRead") else "eventual")
 
     client.meta.events.register("before-parameter-build.dynamodb", note)
     ASKED[read](*_stores(client))

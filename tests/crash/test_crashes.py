@@ -36,7 +36,7 @@ def test_a_message_whose_function_died_before_telling_of_it_is_in_the_history(wo
     stage(world, "ride")
     before = len(world.heard["ride-passenger"])
     body = {"booking_code": "ride", "sender": "driver", "message": "Hello"}
-    with world.dying_before(2) as died:  # the head is read, the message is stored
+    with world.dying_before(3) as died:  # the head is read, the message is stored, the connections are looked up
         world.ask(send_message, invocations.rest("send_message", body))
     assert died
     assert len(world.heard["ride-passenger"]) == before

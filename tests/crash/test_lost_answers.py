@@ -44,7 +44,7 @@ def test_what_was_written_is_found_again(world: World, write: Write) -> None:
 def test_a_conflict_after_a_lost_answer_stores_no_second_message(world: World) -> None:
     stage(world, "ride")
     body = {"booking_code": "ride", "sender": "driver", "message": "Hello"}
-    with world.losing_the_answer(1, then=conflict) as lost:  # the head is read first
+    with world.losing_the_answer(0, of="dynamodb.TransactWriteItems", then=conflict) as lost:
         answer = world.ask(send_message, invocations.rest("send_message", body))
     assert [request.name for request in lost] == ["dynamodb.TransactWriteItems"]
     assert (answer["message"]["seq"], answer["duplicate"]) == (2, False)

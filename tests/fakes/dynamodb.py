@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from threading import Lock
 from typing import Any
 
 Item = dict[str, Any]
@@ -70,13 +71,15 @@ class DynamoDb:
         self._writes = 0
         self._done: dict[str, str] = {}
         """What was asked under which ClientRequestToken."""
+        self._one_at_a_time = Lock()
 
     def settle(self) -> None:
         """From now on every read sees at least what has been written so far."""
         self._earlier.clear()
 
     def __call__(self, operation: str, fields: Values) -> Values:
-        return _OPERATIONS[operation](self, fields)
+        with self._one_at_a_time:
+            return _OPERATIONS[operation](self, fields)
 
     def _create_table(self, fields: Values) -> Values:
         keys = sorted(fields["KeySchema"], key=lambda key: key["KeyType"])  # HASH before RANGE
@@ -93,10 +96,12 @@ class DynamoDb:
         return {} if item is None else {"Item": item}
 
     def _batch_get_item(self, fields: Values) -> Values:
-        ((table, wanted),) = fields["RequestItems"].items()
-        asked = {**wanted, "TableName": table}
-        found = [self._seen(asked, self._key(asked, key), self._instant(asked)) for key in wanted["Keys"]]
-        return {"Responses": {table: [item for item in found if item is not None]}, "UnprocessedKeys": {}}
+        there: dict[str, list[Item]] = {}
+        for table, wanted in fields["RequestItems"].items():
+            asked = {**wanted, "TableName": table}
+            found = [self._seen(asked, self._key(asked, key), self._instant(asked)) for key in wanted["Keys"]]
+            there[table] = [item for item in found if item is not None]
+        return {"Responses": there, "UnprocessedKeys": {}}
 
     def _scan(self, fields: Values) -> Values:
         assert fields.get("ConsistentRead"), "only tests scan, and they look at what is there"

@@ -8,7 +8,7 @@ import pytest
 
 import make_call.app
 from navietakie.aws.tables.calls import calls
-from navietakie.aws.tables.connections import connections
+from navietakie.aws.tables.connections import Connections, connections
 from navietakie.aws.tables.messages import messages
 from navietakie.observability import logger
 from tests.fakes import tables
@@ -36,6 +36,20 @@ def test_a_connection_is_recorded_the_others_are_told_and_the_new_one_gets_nothi
     (frame,) = world.gateway.frames["p1"]
     assert (frame["type"], frame["sender"], frame["online"]) == ("presence", "driver", True)
     assert world.gateway.frames["d1"] == []
+
+
+def test_a_row_that_a_lagging_read_does_not_show_is_read_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, asked = Connections._item, list[bool]()
+
+    def lagging(self: Connections, connection_id: str, *, consistent: bool) -> Any:
+        asked.append(consistent)
+        return real(self, connection_id, consistent=consistent) if consistent else None
+
+    monkeypatch.setattr(Connections, "_item", lagging)
+    assert connect(world, "d1") == 200
+    assert [frame["type"] for frame in world.socket(handler, "d1", {"action": "ping"})] == ["pong"]
+    assert [frame["type"] for frame in world.socket(handler, "d2", {"action": "ping"})] == ["error"]
+    assert asked == [False, True, False, True]
 
 
 def test_booking_id_is_another_name_of_booking_code(world: World) -> None:

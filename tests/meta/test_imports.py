@@ -50,8 +50,8 @@ STANDARD_BUT_HEAVY = {
 
 ELSEWHERE = {
     "send_message": {"navietakie.domain.call", "navietakie.domain.cursors", "navietakie.aws.tables.calls"},
-    "get_message": {"navietakie.aws.publishing", "navietakie.retrying", "navietakie.aws.timers"},
-    "websocket": {"navietakie.domain.cursors", "navietakie.aws.publishing", "navietakie.retrying", "websocket.proxy"},
+    "get_message": {"navietakie.aws.publishing", "navietakie.aws.timers"},
+    "websocket": {"navietakie.domain.cursors", "navietakie.aws.publishing", "websocket.proxy"},
 }
 """Modules of ours that are for other functions, or for another mode."""
 

@@ -5,13 +5,15 @@ And how consistent each adapter's reads are asked to be.
 
 import os
 import sys
+import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import botocore.handlers
 
+from navietakie import beside
 from navietakie.aws.attachments import Attachments
 from navietakie.wire.connections_api import ConnectionsApi
 
@@ -25,6 +27,8 @@ SECRETS = ("TOKEN_SECRET_ARN", "TURN_SECRET_ARN", "PROXY_SECRET_ARN")
 Grant = tuple[str, str]
 """An action and what it is done to: `dynamodb:GetItem` and `messages`."""
 
+_beside = threading.local()
+"""What runs beside a function has none of its code on its stack."""
 asked: defaultdict[str, set[Grant]] = defaultdict(set)
 """By function, as the template names it, and `proxy` for websocket in proxy mode."""
 reads: defaultdict[str, set[str]] = defaultdict(set)
@@ -53,12 +57,24 @@ def start() -> None:
         return signed(self, *args, **how)
 
     Attachments.form = form
+    begin = beside.begun
+
+    def begun(act: Callable[[], Any]) -> Any:
+        name = _function()
+
+        def named() -> Any:
+            _beside.function = name
+            return act()
+
+        return begin(named)
+
+    beside.begun = begun
 
 
 def _request(params: dict[str, Any], model: Any, **_: Any) -> None:
     if model.name in READS and (method := _method()) is not None:
-        (asked_for,) = params.get("RequestItems", {"": params}).values()
-        reads[method].add("strong" if asked_for.get("ConsistentRead") else "eventual")
+        for asked_for in params.get("RequestItems", {"": params}).values():
+            reads[method].add("strong" if asked_for.get("ConsistentRead") else "eventual")
     name = _function()
     if name is None:
         return
@@ -76,6 +92,11 @@ def _request(params: dict[str, Any], model: Any, **_: Any) -> None:
             grant = "s3:PutObject", _prefix(params)
         case "s3":
             grant = f"s3:{model.name.replace('HeadObject', 'GetObject')}", _prefix(params)
+        case "dynamodb" if "RequestItems" in params:
+            asked[name] |= {
+                (f"dynamodb:{model.name}", _table({"TableName": table})) for table in params["RequestItems"]
+            }
+            return
         case "dynamodb":
             grant = f"dynamodb:{model.name}", _table(params)
         case "sqs":
@@ -101,9 +122,6 @@ def _prefix(params: Any) -> str:
 
 
 def _table(params: dict[str, Any]) -> str:
-    if "RequestItems" in params:
-        (name,) = params["RequestItems"]
-        return _table({"TableName": name})
     (table,) = (table for table in TABLES if table in params["TableName"])
     return f"{table}/{params['IndexName']}" if "IndexName" in params else table
 
@@ -114,6 +132,8 @@ def _secret(arn: str) -> str:
 
 def _function() -> str | None:
     """The function whose code is asking; None where a test does."""
+    if (name := getattr(_beside, "function", None)) is not None:
+        return name
     frame = sys._getframe()
     while frame is not None:
         file = frame.f_code.co_filename

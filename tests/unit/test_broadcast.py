@@ -1,6 +1,7 @@
 """What a broadcast promises, whatever becomes of its posts and of the tables."""
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,10 +9,12 @@ from dataclasses import dataclass, field
 import pytest
 from botocore.exceptions import ClientError
 
+from navietakie import beside
+from navietakie import broadcast as module
 from navietakie.aws import clients
 from navietakie.aws.gateway import connections_api
 from navietakie.aws.tables.connections import Connection
-from navietakie.broadcast import Broadcast
+from navietakie.broadcast import Broadcast, all_but
 from navietakie.domain import instants
 from navietakie.domain.errors import Refusal, unavailable
 from navietakie.domain.message import Sender
@@ -40,8 +43,10 @@ class Rows:
     removed: list[str] = field(default_factory=list[str])
     broken: Exception | None = None
     undeletable: Exception | None = None
+    looks: int = 0
 
     def of_booking(self, booking_code: str, now: int, *, expired: bool = False) -> list[Connection]:
+        self.looks += 1
         if self.broken:
             raise self.broken
         return [row for row in self.found if row.booking_code == booking_code]
@@ -129,8 +134,16 @@ def test_an_answer_takes_the_place_of_the_frame_and_is_not_counted() -> None:
 def test_whom_the_sender_excludes_gets_nothing() -> None:
     gateway = Gateway()
     rows = Rows([connection("a"), connection("b")])
-    Broadcast(rows, gateway).to_booking("ride-1", FRAME, NOW, to=lambda each: each.connection_id != "a")
+    Broadcast(rows, gateway).to_booking("ride-1", FRAME, NOW, to=all_but("a"))
     assert [name for name, _ in gateway.posted[0]] == ["b"]
+
+
+def test_only_a_connection_of_the_senders_own_side_can_be_excluded() -> None:
+    gateway = Gateway()
+    rows = Rows([connection("a", "driver"), connection("b", "passenger")])
+    for excluded in ("a", "b"):
+        Broadcast(rows, gateway).to_booking("ride-1", FRAME, NOW, to=all_but(excluded, of="driver"))
+    assert [[name for name, _ in posts] for posts in gateway.posted] == [["b"], ["a", "b"]]
 
 
 def test_a_frame_can_go_to_one_connection_alone() -> None:
@@ -140,6 +153,51 @@ def test_a_frame_can_go_to_one_connection_alone() -> None:
     assert broadcast.to_connection(connection("a"), FRAME, NOW) == "delivered"
     assert broadcast.to_connection(connection("b"), FRAME, NOW) == "gone"
     assert rows.removed == ["b"]
+
+
+def test_connections_that_were_gathered_are_not_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FRESH_SECONDS", math.inf)
+    rows, gateway = Rows([connection("a")]), Gateway()
+    broadcast = Broadcast(rows, gateway)
+    broadcast.gather("ride-1", NOW)
+    assert broadcast.to_booking("ride-1", FRAME, NOW).of("delivered") == 1
+    assert rows.looks == 1
+    assert broadcast.to_booking("ride-1", FRAME, NOW).of("delivered") == 1
+    assert rows.looks == 2, "they serve one broadcast"
+
+
+def test_connections_that_were_gathered_too_long_ago_are_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FRESH_SECONDS", -1.0)
+    rows, gateway = Rows([]), Gateway()
+    broadcast = Broadcast(rows, gateway)
+    broadcast.gather("ride-1", NOW)
+    beside.settle()
+    rows.found.append(connection("meanwhile"))
+    assert broadcast.to_booking("ride-1", FRAME, NOW).of("delivered") == 1
+
+
+def test_connections_of_another_booking_are_not_taken_for_this_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FRESH_SECONDS", math.inf)
+    broadcast = Broadcast(Rows([connection("a")]), Gateway())
+    broadcast.gather("ride-2", NOW)
+    assert broadcast.to_booking("ride-1", FRAME, NOW).of("delivered") == 1
+
+
+def test_connections_that_cannot_be_gathered_fail_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FRESH_SECONDS", math.inf)
+    asking, gateway = connection("asking"), Gateway()
+    broadcast = Broadcast(Rows(broken=unavailable("The database")), gateway)
+    broadcast.gather("ride-1", NOW)
+    delivery = broadcast.to_booking("ride-1", FRAME, NOW, answers=[(asking, {"ack": 1})])
+    assert delivery.delivery() == {"connections": 0, "delivered": 0, "gone": 0, "failed": 0, "error": "unavailable"}
+    assert gateway.posted == [[("asking", b'{"ack":1}')]]
+
+
+def test_after_the_deadline_nobody_is_gathered() -> None:
+    rows = Rows([connection("a")])
+    Broadcast(rows, Gateway(), deadline=time.monotonic()).gather("ride-1", NOW)
+    beside.settle()
+    assert rows.looks == 0
 
 
 class Credentials:

@@ -82,7 +82,7 @@ class World:
             ring_seconds=45,
             retention_days=90,
         )
-        self.timing = Timing(self.calling, self.calls, self, self, self.messages, lambda: self, lambda: self.now)
+        self.timing = Timing(self.calling, self, self)
 
     def tell(
         self,

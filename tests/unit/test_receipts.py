@@ -27,8 +27,11 @@ class Busy:
 
 
 def test_a_receipt_waits_for_the_message_that_is_being_stored() -> None:
-    head, moved = record(Busy(3), PASSENGER, "read", 5, deadline=time.monotonic() + 5)
+    gathered: list[int] = []
+    deadline = time.monotonic() + 5
+    head, moved = record(Busy(3), PASSENGER, "read", 5, deadline=deadline, gather=lambda: gathered.append(1))
     assert (head.receipts["passenger"]["read"], moved) == (5, True)
+    assert len(gathered) == 4, "those who are to be told are looked up with each try"
 
 
 def test_a_head_that_stays_busy_is_unavailable() -> None:

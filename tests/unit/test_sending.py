@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -84,6 +85,23 @@ def test_the_same_id_with_other_content_is_a_conflict_and_the_original_stays(oth
         send(store, client_message_id="a", **other)
     assert refused.value.code == "idempotency_conflict"
     assert history(store) == [first.message]
+
+
+def test_each_try_gathers_the_connections_anew() -> None:
+    asked: list[str] = []
+    store = Faulty(before=[Contended(), HeadMoved(None)])
+    service = Sending(store, Timers, NO_LIMIT, 90, gather=lambda booking_code, now: asked.append(booking_code))
+    service.send(DRIVER, NewMessage.parse({"message": "Hello"}), now=NOW, deadline=time.monotonic() + 5)
+    assert asked == ["test", "test", "test"]
+
+
+def test_a_message_that_is_refused_gathers_nobody() -> None:
+    asked: list[str] = []
+    service = Sending(FakeMessages(), Timers, RateLimit(1, 1), 90, gather=lambda code, now: asked.append(code))
+    for _ in range(3):
+        with suppress(Refusal):
+            service.send(DRIVER, NewMessage.parse({"message": "x"}), now=NOW, deadline=time.monotonic() + 5)
+    assert asked == ["test"]
 
 
 def test_the_order_of_keys_in_metadata_is_no_other_content() -> None:

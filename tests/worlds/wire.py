@@ -65,16 +65,18 @@ class World:
 
     @contextmanager
     def losing_the_answer(
-        self, number: int, then: Callable[[Asked], AWSResponse] | None = None
+        self, number: int, of: str = "", then: Callable[[Asked], AWSResponse] | None = None
     ) -> Generator[list[Asked]]:
         """The answer to the request of this number, counted from 0, never comes; `then` answers its next try instead.
 
-        The list holds the request, if there were so many.
+        With `of` only the requests of this name count. The list holds the request, if there were so many.
         """
         count = itertools.count()
         lost: list[Asked] = []
 
         def way(asked: Asked, carry: Carry) -> AWSResponse:
+            if of not in ("", asked.name):
+                return carry()
             at = next(count)
             if at == number + 1 and lost and then is not None:
                 return then(asked)

@@ -19,9 +19,12 @@ posted all the same, and `Outcomes.complete` is False.
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Literal, NotRequired, Protocol, TypedDict
+from functools import partial
+from typing import Final, Literal, NamedTuple, NotRequired, Protocol, TypedDict
 
+from navietakie import beside
 from navietakie.aws import clients
 from navietakie.aws.tables.connections import Connection
 from navietakie.domain.errors import Refusal
@@ -31,6 +34,9 @@ from navietakie.domain.orders import Rights
 from navietakie.observability import count, logger
 from navietakie.wire.connections_api import Outcome, Poster
 
+FRESH_SECONDS: Final = 0.05
+"""How old connections may be that were looked up: whoever connects after that finds the message by its first ping."""
+
 
 class Rows(Protocol):
     """Where the connections of a booking are found: `tables.connections.Connections`."""
@@ -38,6 +44,15 @@ class Rows(Protocol):
     def of_booking(self, booking_code: str, now: int, *, expired: bool = False) -> list[Connection]: ...
 
     def remove_gone(self, connection: Connection, now: int) -> bool: ...
+
+
+type Gather = Callable[[str, int], object]
+"""What begins to look for a booking's connections, at the time of a request: `Broadcast.gather`."""
+
+
+def all_but(connection_id: str | None, of: Sender | None = None) -> Callable[[Connection], bool]:
+    """Everybody but the connection with this id; with `of` only where it belongs to that sender."""
+    return lambda each: each.connection_id != connection_id or of not in (None, each.sender)
 
 
 class Delivery(TypedDict):
@@ -81,7 +96,15 @@ class Outcomes:
         return counts if self.complete else {**counts, "error": "unavailable"}
 
 
-@dataclass(frozen=True, slots=True)
+class _Gathering(NamedTuple):
+    """A booking's connections, which are being looked up since `began` (monotonic)."""
+
+    booking_code: str
+    began: float
+    found: Future[list[Connection]]
+
+
+@dataclass(slots=True)
 class Broadcast:
     """Sends frames to the connections of a booking, and deletes the rows of those that are gone.
 
@@ -91,6 +114,17 @@ class Broadcast:
     connections: Rows
     poster: Poster
     deadline: float = math.inf
+    _gathering: _Gathering | None = field(default=None, init=False)
+
+    def gather(self, booking_code: str, now: int) -> None:
+        """Begins to look up the booking's connections, beside the write that they will be told of.
+
+        The next `to_booking` takes those, unless it comes more than FRESH_SECONDS later: then it looks them up anew.
+        """
+        began = time.monotonic()
+        if began < self.deadline:
+            found = beside.begun(partial(self.connections.of_booking, booking_code, now))
+            self._gathering = _Gathering(booking_code, began, found)
 
     def to_booking(
         self,
@@ -114,9 +148,7 @@ class Broadcast:
         complete = True
         receivers: list[Connection] = []
         try:
-            if time.monotonic() >= self.deadline:
-                raise Refusal("unavailable", "No time was left to look for connections")
-            found = self.connections.of_booking(booking_code, now)
+            found = self._found(booking_code, now)
             if rights is not None:
                 found = [each for each in found if not each.revoked(rights)]
             receivers = [each for each in found if each.connection_id not in excluded and to(each)]
@@ -146,6 +178,14 @@ class Broadcast:
     def to_connection(self, connection: Connection, frame: Frame, now: int) -> Outcome:
         """Posts `frame` to one connection. Never raises."""
         return self.to_connections([connection], frame, now)[0]
+
+    def _found(self, booking_code: str, now: int) -> list[Connection]:
+        gathering, self._gathering = self._gathering, None
+        if gathering and gathering.booking_code == booking_code and time.monotonic() <= gathering.began + FRESH_SECONDS:
+            return gathering.found.result()
+        if time.monotonic() >= self.deadline:
+            raise Refusal("unavailable", "No time was left to look for connections")
+        return self.connections.of_booking(booking_code, now)
 
     def _delete_gone(self, connections: Sequence[Connection], outcomes: Sequence[Outcome], now: int) -> None:
         for connection, outcome in zip(connections, outcomes, strict=True):

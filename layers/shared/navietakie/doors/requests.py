@@ -83,22 +83,15 @@ class _Booking(Fields):
 
 @dataclass(frozen=True, slots=True)
 class SocketRequest:
-    """A frame that a known connection sent."""
+    """A frame that a known connection sent. `party`: who acts, as `party_of` decided it."""
 
     connection: Connection
+    party: Party
     fields: Mapping[str, Any]
     id: str | None
     now: int
     deadline: float
     event: LambdaEvent
-
-    def party(self) -> Party:
-        """Who acts: what `$connect` recorded. A frame that names another booking or role is refused."""
-        own = self.connection
-        for name, recorded in (("booking_code", own.booking_code), ("sender", own.sender)):
-            if self.fields.get(name) not in (None, recorded):
-                raise Refusal("forbidden", f"{name}: this connection belongs to another booking or role")
-        return Party(own.booking_code, own.sender, own.sender_id, own.iat)
 
     def check(self, rights: Rights) -> None:
         """Raises `unauthorized` where the connection's token is revoked."""
@@ -112,6 +105,14 @@ class SocketRequest:
         """What every reply to this frame has."""
         to: Addressed = {"booking_code": self.connection.booking_code, "ts": instants.to_text(self.now)}
         return to if self.id is None else {**to, "id": self.id}
+
+
+def party_of(connection: Connection, fields: Mapping[str, Any]) -> Party:
+    """Who acts in a frame: what `$connect` recorded. A frame that names another booking or role is refused."""
+    for name, recorded in (("booking_code", connection.booking_code), ("sender", connection.sender)):
+        if fields.get(name) not in (None, recorded):
+            raise Refusal("forbidden", f"{name}: this connection belongs to another booking or role")
+    return Party(connection.booking_code, connection.sender, connection.sender_id, connection.iat)
 
 
 def broadcast(event: LambdaEvent, deadline: float = math.inf) -> Broadcast:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Any, Final, cast
 
+from navietakie import beside
 from navietakie.doors import direct as direct_door
 from navietakie.doors import lambda_event
 from navietakie.doors import queue as queue_door
@@ -86,6 +87,7 @@ def serve(
             outcome = str(response["statusCode"])
         return response
     finally:
+        beside.settle()
         elapsed = round((time.monotonic() - started) * 1_000, 1)
         logger.info("served", extra={"route": route, "outcome": outcome, "elapsed_ms": elapsed})
         flush()

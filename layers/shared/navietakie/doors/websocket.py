@@ -44,7 +44,7 @@ def respond(routes: Mapping[str, SocketRoute], budget: Budget, event: LambdaEven
     connection_id = str(event["requestContext"]["connectionId"])
     connection: Connection | None = None
     try:
-        connection = connections().get(connection_id)
+        connection = connections().known(connection_id)
         if connection is None:
             raise Refusal("not_found", "This connection is not known: connect again")
         logger.append_keys(booking_code=connection.booking_code, role=connection.sender, who=connection.who)
@@ -61,9 +61,8 @@ def respond(routes: Mapping[str, SocketRoute], budget: Budget, event: LambdaEven
             if handle is None:
                 raise invalid("action", "is not known")
             logger.append_keys(action=envelope.action)
-            request = SocketRequest(connection, fields, envelope.id, now, deadline, event)
-            request.party()
-            handle(request)
+            party = requests.party_of(connection, fields)
+            handle(SocketRequest(connection, party, fields, envelope.id, now, deadline, event))
         return "ok"
     except Exception as error:
         refusal = refusal_of(error)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from navietakie import settings
 from navietakie.aws.tables import dynamo, keys
-from navietakie.aws.tables.dynamo import ConditionFailed, translated
+from navietakie.aws.tables.dynamo import ConditionFailed, Contended, translated
 from navietakie.aws.tables.keys import Item
 from navietakie.aws.tables.messages import HeadMoved, Messages, head_of, messages
 from navietakie.domain import instants
@@ -22,11 +22,15 @@ _TEXTS: Final = ("call_id", "caller", "state", "end_reason", "answered_at", "end
 
 
 class VersionConflict(Exception):
-    """The call was changed or replaced since it was read. Nothing was written. `call` is the present one, if any."""
+    """The call was changed or replaced since it was read. Nothing was written. `call` is the present one, if any.
 
-    def __init__(self, call: Call | None) -> None:
+    `head` is the booking's, where that has moved as well.
+    """
+
+    def __init__(self, call: Call | None, head: Head | None = None) -> None:
         super().__init__("the call has moved")
         self.call = call
+        self.head = head
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +57,24 @@ class Calls:
         item = self._get(booking_code, keys.LIVE)
         return _call_of(item) if item else None
 
-    def latest_as_seen(self, booking_code: str, now: int) -> Call | None:
-        """The latest call as readers see it at `now`, strongly consistent; None once it has expired."""
-        item = self._get(booking_code, keys.LIVE)
-        return as_seen(_call_of(item), now) if item and not _has_expired(item, now) else None
+    def with_head(self, booking_code: str, now: int) -> tuple[Head, Call | None]:
+        """The booking's head, and its latest call as readers see it at `now` (None once it has expired).
+
+        Strongly consistent, in one request. Raises Contended where DynamoDB did not get to both.
+        """
+        head, live = keys.in_booking(booking_code, keys.HEAD), keys.in_booking(booking_code, keys.LIVE)
+        wanted = {
+            self._messages.table: {"Keys": [head], "ConsistentRead": True},
+            self._table: {"Keys": [live], "ConsistentRead": True},
+        }
+        with translated():
+            answer = self._client.batch_get_item(RequestItems=cast(Any, wanted))
+        if answer.get("UnprocessedKeys"):
+            raise Contended
+        found = cast(dict[str, list[Item]], answer["Responses"])
+        heads, lives = found.get(self._messages.table), found.get(self._table)
+        call = as_seen(_call_of(lives[0]), now) if lives and not _has_expired(lives[0], now) else None
+        return head_of(heads[0] if heads else {}), call
 
     def logged(self, booking_code: str, call_id: str, now: int) -> Call | None:
         """An ended call, strongly consistent; None where there is none with this id, or it has expired."""

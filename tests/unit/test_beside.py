@@ -1,0 +1,41 @@
+"""What is begun beside something else, and waited for before the handler returns."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from navietakie import beside
+from navietakie.doors.serve import serve
+from tests.fakes import invocations
+
+
+def test_its_result_is_waited_for() -> None:
+    go = threading.Event()
+    begun = beside.begun(lambda: go.wait(10))
+    assert not begun.done()
+    go.set()
+    assert begun.result()
+
+
+def test_what_it_raises_is_raised_where_its_result_is_asked_for() -> None:
+    begun = beside.begun(lambda: {}["missing"])
+    beside.settle()
+    with pytest.raises(KeyError, match="missing"):
+        begun.result()
+
+
+def test_nothing_runs_any_more_when_a_handler_returns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVIRONMENT", "local")
+    monkeypatch.setenv("AUTH_MODE", "none")
+    done: list[bool] = []
+    main_is_through = threading.Event()
+
+    def handle(_: Any) -> Any:
+        beside.begun(lambda: done.append(main_is_through.wait(10)))
+        threading.Timer(0.05, main_is_through.set).start()
+        raise KeyError("whatever else goes wrong")
+
+    event = invocations.rest("send_message", {"booking_code": "test", "sender": "driver", "message": "Hello"})
+    answer = serve(event, invocations.Context(), rest={"POST /api/v1/send_message": handle})
+    assert (answer["statusCode"], done) == (500, [True])
