@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { jwt } from './support/tokens.mjs';
 import { World, seqs } from './support/world.mjs';
 
 const SEEDS = Number(process.env.SEEDS ?? 1_000);
@@ -7,7 +8,9 @@ const FIRST = Number(process.env.SEED ?? 1);
 const STEPS = 150;
 
 /** A bad network: slow, overtaking, losing, refusing, and now and then gone without a word. */
-function spoil({ server, clock }) {
+function spoil(world) {
+  const { server, clock } = world;
+  world.givesTokens = () => clock.chance(0.9);
   server.latency = () => clock.between(5, clock.chance(0.1) ? 900 : 60);
   server.loses = () => clock.chance(0.12);
   server.refuse = () => {
@@ -20,11 +23,24 @@ function spoil({ server, clock }) {
   server.admits = () => clock.chance(0.8);
 }
 
-function mend({ server }) {
+function mend(world) {
+  const { server } = world;
+  world.givesTokens = () => true;
   server.latency = () => 20;
   server.loses = () => false;
   server.refuse = () => null;
   server.admits = () => true;
+}
+
+/** Opens a device whose tokens are good for a minute or two by the server's clock, and now and then cannot be had. */
+function open(world, sender, same) {
+  const { clock, server } = world;
+  const token = async () => {
+    if (!world.givesTokens()) throw new Error('The backend cannot be reached');
+    const exp = Math.floor((clock.now() + server.ahead) / 1_000) + clock.between(40, 150);
+    return jwt({ sub: `${sender}-1`, role: sender, booking_code: 'test', exp });
+  };
+  return world.device(sender, { token, ...same });
 }
 
 /** What a user may do to calls. Those that were hung up are noted: they must end, unless another device was faster. */
@@ -69,7 +85,7 @@ function step(world, written, hungUp) {
 function reload(world, device) {
   device.chat.close();
   world.devices.splice(world.devices.indexOf(device), 1);
-  world.device(device.sender, { storage: device.storage, deviceId: device.deviceId });
+  open(world, device.sender, { storage: device.storage, deviceId: device.deviceId });
 }
 
 /** Who talks is who has the call, what was hung up is over, and when all hang up nothing is left of it. */
@@ -95,8 +111,9 @@ for (let seed = FIRST; seed < FIRST + SEEDS; seed += 1) {
     const { clock, server } = world;
     const written = {};
     const hungUp = new Set();
-    for (const sender of ['driver', 'passenger', 'driver']) written[world.device(sender).deviceId] = [];
+    server.ahead = clock.between(-300_000, 300_000);
     spoil(world);
+    for (const sender of ['driver', 'passenger', 'driver']) written[open(world, sender).deviceId] = [];
     for (let count = 0; count < STEPS; count += 1) {
       step(world, written, hungUp);
       await world.pass(clock.between(0, clock.chance(0.05) ? 20_000 : 700));

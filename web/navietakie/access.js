@@ -8,10 +8,10 @@ const DAY_MS = 86_400_000;
 
 /** How this client gets in: the address, the token and its expiry, and why it was refused. */
 export class Access {
+  #options;
   /** Whether the server has refused the last token, or it is about to expire. */
   refused = false;
   #token;
-  #options;
   /** The claims of the connection's token, and of the token of the connection that is being opened. */
   #held = {};
   #offered = {};

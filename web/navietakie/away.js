@@ -1,18 +1,18 @@
 /** Whether the app is in the background, told until the server knows it. A new connection counts as present. */
 export class Away {
   on = false;
-  #send;
+  #options;
 
-  constructor({ send }) {
-    this.#send = send;
+  constructor(options) {
+    this.#options = options;
   }
 
-  /** Says that the app is in the background, or is not any more. Says whether that is news. */
+  /** Says that the app is in the background, or is not any more. */
   say(on) {
-    if (on === this.on) return false;
+    if (on === this.on) return;
     this.on = on;
     this.#tell();
-    return true;
+    this.#options.changed();
   }
 
   lineOpened() {
@@ -25,6 +25,6 @@ export class Away {
   }
 
   #tell() {
-    this.#send({ action: 'away', id: 'away', on: this.on });
+    this.#options.send({ action: 'away', id: 'away', on: this.on });
   }
 }

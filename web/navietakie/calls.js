@@ -93,7 +93,7 @@ export class Calls {
   /** Whether there is a call that the user has not left. */
   get live() {
     const { call } = this;
-    if (!call || call.state === 'ended' || call.call_id === this.#left?.call_id) return false;
+    if (!this.pending || call.call_id === this.#left?.call_id) return false;
     return call.state !== 'ringing' || this.ringsUntil === null || this.#options.clock.now() < this.ringsUntil;
   }
 
@@ -131,7 +131,7 @@ export class Calls {
       const declines = state === 'ringing' && callee === this.#options.side;
       this.#leave({ call_id, action: declines ? 'reject' : 'end' });
     } else if (step?.said) {
-      this.#forsake(step);
+      this.#leave(this.#remains(step));
     }
     this.#options.changed();
     await this.#farewell;
@@ -225,7 +225,7 @@ export class Calls {
     } catch (error) {
       if (this.#step !== step) return;
       this.#step = null;
-      if (error.code === 'timeout' && step.said) this.#forsake(step);
+      if (error.code === 'timeout' && step.said) this.#leave(this.#remains(step));
       this.adopt(error.details?.call);
       throw error;
     } finally {
@@ -282,12 +282,7 @@ export class Calls {
     else if (call.caller === side) this.#leave({ call_id: call.call_id, action: 'end', name: this.#left.name });
   }
 
-  /** A step was sent, and nobody waits for its answer any more. */
-  #forsake(step) {
-    this.#leave(this.#remains(step));
-  }
-
-  /** What to remember of a step that was sent. */
+  /** What to remember of a step that was sent, and whose answer nobody waits for any more. */
   #remains({ fields: { call_id, client_call_id: name } }) {
     return call_id ? { call_id, action: 'reject' } : { name, until: this.#options.clock.now() + LAPSE_MS };
   }

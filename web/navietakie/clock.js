@@ -36,7 +36,7 @@ export class Timer {
   }
 
   stop() {
-    if (this.due) this.#clock.clearTimeout(this.#running);
+    this.#clock.clearTimeout(this.#running);
     this.#running = null;
   }
 }

@@ -137,9 +137,7 @@ export class Conversation extends Emitter {
     const { calls, line } = this.#parts;
     const open = () => {
       this.#begun = true;
-      if (this.state === 'closed') return;
       line.retry();
-      this.#changed();
     };
     const claimed = this.#device.claim();
     const recalled = claimed ? claimed.then(() => calls.recall()) : calls.recall();
@@ -187,8 +185,7 @@ export class Conversation extends Emitter {
   /** `{seq, head, epoch}`: up to where nothing is missing here, and how far the server is known to be. */
   get position() {
     const { through, head, epoch } = this.#timeline;
-    this.#position = same(this.#position, { seq: through, head: Math.max(head, through), epoch });
-    return this.#position;
+    return (this.#position = same(this.#position, { seq: through, head: Math.max(head, through), epoch }));
   }
 
   /** `{driver: {delivered, read}, passenger: …}`: how far each side has got and read. */
@@ -245,7 +242,7 @@ export class Conversation extends Emitter {
    * @param {{metadata?: Record<string, any> | null}} [options]
    * @returns {Promise<import('./types.js').Message>}
    */
-  async attach(file, text = '', { metadata = null } = {}) {
+  async attach(file, text = '', { metadata } = {}) {
     const { id } = await this.#parts.attachments.upload(file);
     return this.send(text, { metadata: { ...metadata, attachment: { id } } }).stored;
   }
@@ -262,21 +259,21 @@ export class Conversation extends Emitter {
    * @param {import('./types.js').Message | string} message
    */
   async redact(message) {
-    const timestamp = typeof message === 'string' ? message : message.timestamp;
+    const { timestamp = message } = message;
     const { message: note } = await this.#parts.requests.ask({ action: 'redact', timestamp });
     return note;
   }
 
   /** Says that the app is in the background, or back: the other side sees it as absent then. */
   setAway(on = true) {
-    if (this.#parts.away.say(on)) this.#changed();
+    this.#parts.away.say(on);
   }
 
   /** The device woke up or found a network: it does not wait for its next try, and trusts no silent line. */
   wake() {
     const { line, sync } = this.#parts;
-    if (line.state === 'open') sync.ping();
-    else if (line.state === 'waiting') line.retry();
+    sync.ping();
+    if (line.state === 'waiting') line.retry();
   }
 
   /** Sends a failed message again. */
@@ -343,9 +340,9 @@ export class Conversation extends Emitter {
   reconnect({ token } = {}) {
     const { access, line } = this.#parts;
     const other = token !== undefined && access.replace(token);
-    if (!this.#begun || this.state === 'closed') return;
-    if (this.state !== 'open') line.retry();
-    else if (other) line.renew();
+    if (!this.#begun) return;
+    line.retry();
+    if (other) line.renew();
   }
 
   /** Ends it for good. Unsent messages stay in the storage; whatever is waited for rejects with `closed`. */
@@ -375,13 +372,10 @@ export class Conversation extends Emitter {
     switch (frame.type) {
       case 'message':
         this.#heard(frame.message);
-        sync.sawHead(frame.message.seq);
         break;
       case 'ack':
         requests.answered(frame);
-        if (!frame.message) break;
-        this.#acknowledged(frame.message);
-        sync.sawHead(frame.message.seq);
+        if (frame.message) this.#acknowledged(frame.message);
         break;
       case 'sync':
         sync.took(frame);
@@ -418,13 +412,11 @@ export class Conversation extends Emitter {
   }
 
   #heard(message) {
+    const { sync } = this.#parts;
     this.#redacts(message);
-    if (this.#timeline.contradicts(message)) {
-      this.#parts.sync.ask(); // an old message said again, or another history
-      return;
-    }
-    this.#took(this.#timeline.offer(message));
-    this.#parts.sync.look();
+    if (this.#timeline.contradicts(message)) sync.ask(); // an old message said again, or another history
+    else this.#took(this.#timeline.offer(message));
+    sync.sawHead(message.seq);
   }
 
   #acknowledged(message) {

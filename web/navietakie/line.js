@@ -1,5 +1,6 @@
 import { Timer, backoff } from './clock.js';
 import { NavieTakieError } from './errors.js';
+import { parsed } from './store.js';
 
 const HANDSHAKE_MS = 15_000;
 const PROBE_EVERY = 4;
@@ -12,6 +13,7 @@ const OPEN = 1;
  * leaves it) or `closed`. Frames are objects.
  */
 export class Line {
+  #options;
   state = 'connecting';
   /** Why the server does not let us in, while `refused`. */
   refusal = null;
@@ -23,7 +25,6 @@ export class Line {
   #socket = null;
   #next = null;
   #timer;
-  #options;
 
   /**
    * @param {object} options
@@ -160,12 +161,7 @@ export class Line {
   }
 
   #received(data) {
-    let frame = null;
-    try {
-      frame = JSON.parse(data);
-    } catch {
-      return; // no frame of ours
-    }
+    const frame = parsed(data);
     if (frame !== null && typeof frame === 'object') this.#options.onFrame(frame, data);
   }
 

@@ -79,13 +79,13 @@ export class Requests {
 
   /** Takes an error that names no id: it may be of anything that was asked. Says whether anything was. */
   disturbed(error) {
-    for (const id of [...this.#pending.keys()]) this.refused(id, error);
+    for (const id of this.#pending.keys()) this.refused(id, error);
     return this.#pending.size > 0;
   }
 
   close() {
     this.#closed = true;
-    for (const id of [...this.#pending.keys()]) this.#reject(id, closed());
+    for (const id of this.#pending.keys()) this.#reject(id, closed());
   }
 
   #transmit(asked) {

@@ -1,4 +1,4 @@
-import { systemClock, within } from './clock.js';
+import { within } from './clock.js';
 import { fault } from './errors.js';
 import { query } from './platform.js';
 
@@ -13,10 +13,10 @@ export class Rest {
    * @param {string} options.api what comes before `/api/v1/`
    * @param {() => Promise<string|null>} options.bearer the token
    * @param {typeof fetch} options.fetch
-   * @param {import('./types.js').Clock} [options.clock]
+   * @param {import('./types.js').Clock} options.clock
    */
   constructor(options) {
-    this.#options = { clock: systemClock, ...options };
+    this.#options = options;
   }
 
   /** The body of a successful answer; throws a NavieTakieError for anything else, or what `token` throws. */
@@ -41,8 +41,7 @@ export class Rest {
     try {
       return await within(ANSWER_MS, clock, asked());
     } catch (error) {
-      const code = error.code === 'timeout' || error.name === 'TimeoutError' ? 'timeout' : 'network';
-      throw fault(code, error.message, { retryable: true });
+      throw error.code === 'timeout' ? error : fault('network', error.message, { retryable: true });
     }
   }
 }

@@ -1,9 +1,10 @@
-/** The object that was, if nothing in it differs from the one that is: so whoever compares by `===` sees no change. */
+/**
+ * The object that was, if the one that is has nothing else: so whoever compares by `===` sees no change. The one that is
+ * has every name of the other.
+ */
 export function same(was, is) {
   if (!was || !is) return is;
-  const names = Object.keys(is);
-  const equal = names.length === Object.keys(was).length && names.every((name) => Object.is(was[name], is[name]));
-  return equal ? was : is;
+  return Object.keys(is).every((name) => Object.is(was[name], is[name])) ? was : is;
 }
 
 /** Those properties of an object, as they are now. */

@@ -23,8 +23,8 @@ const OWED_MS = 72_000;
  * comes within 10 s after a ping, the line is dead.
  */
 export class Sync {
-  #timeline;
   #options;
+  #timeline;
   #count = 0;
   #asked = null;
   #timers;

@@ -55,7 +55,8 @@ export class Typing {
     stale.stop();
     if (on) stale.set(STALE_MS, () => this.heard(sender, false));
     if (on === this.who.has(sender)) return;
-    this.who = new Set([...this.who].filter((each) => each !== sender).concat(on ? sender : []));
+    this.who = new Set(this.who);
+    this.who[on ? 'add' : 'delete'](sender);
     changed();
   }
 

@@ -275,7 +275,7 @@ export class Voice {
 
   #gather(candidate) {
     if (!candidate) return;
-    this.#gathered.push(candidate.toJSON ? candidate.toJSON() : candidate);
+    this.#gathered.push(candidate);
     if (!this.#gathering.due) {
       this.#gathering.set(GATHER_MS, () => this.#say({ candidates: this.#gathered.splice(0) }));
     }
@@ -322,8 +322,7 @@ export class Voice {
   }
 
   #sayDescription() {
-    const { type, sdp } = this.#peer.localDescription;
-    this.#say({ offer: this.#offer, description: { type, sdp } });
+    this.#say({ offer: this.#offer, description: this.#peer.localDescription });
   }
 
   #say(data) {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { claims } from './tokens.mjs';
 
 const FIRST_PAGE = 50;
 const SYNC_FRAMES = 8;
@@ -69,9 +70,16 @@ export class FakeServer {
     return { message: stored, duplicate: Boolean(known) };
   }
 
-  /** Posts a frame to the connections of the booking. */
+  /** Posts a frame to the connections of the booking, as far as their tokens are good. */
   tell(frame, to = () => true) {
-    for (const connection of this.connections) if (to(connection)) connection.post(frame);
+    for (const connection of this.connections) {
+      if (to(connection) && !this.#isExpired(connection)) connection.post(frame);
+    }
+  }
+
+  #isExpired({ protocols }) {
+    const bearer = protocols.find((each) => each.startsWith('bearer.'));
+    return Boolean(bearer) && claims(bearer).exp * 1_000 <= this.#clock.now() + this.ahead;
   }
 
   presence() {
@@ -101,7 +109,8 @@ export class FakeServer {
 
   handle(connection, frame) {
     this.handled.push(frame);
-    const verdict = this.refuse(frame, connection);
+    const expired = this.#isExpired(connection) && { code: 'token_expired' };
+    const verdict = this.refuse(frame, connection) ?? expired;
     if (verdict === 'lost') return;
     if (verdict === 'failed') {
       const requestId = `r-${this.handled.length}`;
