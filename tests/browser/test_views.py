@@ -1,6 +1,8 @@
 """How the console looks: small screens, magnified ones, and whatever a message may hold."""
 
+import re
 from collections.abc import Generator
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
@@ -44,6 +46,9 @@ def test_the_longest_booking_code_fits(page: Page, width: int) -> None:
     settings = page.get_by_role("button", name="Settings").bounding_box()
     assert settings
     assert settings["x"] + settings["width"] <= width
+    for tab in page.locator(".tabs button:visible").all():
+        tab.click()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tab.inner_text()
 
 
 def test_a_screen_magnified_four_times_can_be_used(page: Page) -> None:
@@ -177,6 +182,47 @@ def test_a_phone_can_be_away(page: Page, server: ScriptedServer) -> None:
     expect(place.locator(".strip")).to_contain_text("Away")
     said = [each["on"] for each in server.received if each["action"] == "away" and each["sender"] == "driver"]
     assert said[-1] is True
+
+
+def device(server: ScriptedServer) -> str:
+    """What the driver's latest connection calls its device."""
+    asked = [parse_qs(urlsplit(url).query) for url in server.sockets]
+    return [each["device_id"][0] for each in asked if each["sender"] == ["driver"]][-1]
+
+
+def test_a_duplicated_tab_is_another_device_and_both_keep_their_names(page: Page, server: ScriptedServer) -> None:
+    phone(opened(page))
+    first = device(server)
+    with page.expect_popup() as popup:
+        page.evaluate("void window.open('about:blank')")
+    copy = popup.value
+    assert copy.evaluate("({...sessionStorage})") == page.evaluate("({...sessionStorage})")
+    phone(opened(copy))
+    second = device(server)
+    assert first in page.evaluate("Object.values(sessionStorage).join()")
+    assert second != first
+    for tab, name in ((page, first), (copy, second)):
+        tab.reload()
+        phone(tab)
+        assert device(server) == name
+
+
+def test_the_time_of_a_call_is_counted_by_the_servers_clock(page: Page, server: ScriptedServer) -> None:
+    place = phone(opened(page))
+    parties = {"caller": "passenger", "callee": "driver", "answered_by": "another"}
+    times = {"timestamp": "2026-11-22T07:29:00.000000Z", "answered_at": "2026-11-22T07:30:00.000000Z"}
+    call = {"call_id": "c1", "state": "connected", "version": 2, "ring_ms_left": None, **parties, **times}
+    server.push({"type": "call", "sender": "driver", "call": call})  # it says that it is a minute after the answer
+    expect(place.locator(".talking .timer")).to_have_text(re.compile(r"^1:\d\d$"))
+    call |= {"call_id": "c2", "state": "ringing", "version": 1, "caller": "driver", "callee": "passenger"}
+    call |= {
+        "timestamp": "2026-11-22T07:31:00.000000Z",
+        "answered_at": None,
+        "answered_by": None,
+        "ring_ms_left": 40_000,
+    }
+    server.push({"type": "call", "sender": "driver", "call": call})
+    expect(place.locator(".talking .timer")).to_have_text("Ringing")
 
 
 def test_a_muted_side_and_a_closed_booking_are_told(page: Page, server: ScriptedServer) -> None:

@@ -72,7 +72,7 @@ export class CallLog {
     const live = call.state === 'ringing' ? 'Ringing' : 'In progress';
     const length = call.duration_seconds ? `, ${duration(call.duration_seconds)}` : '';
     const how = call.state === 'ended' ? `${endInWords(call)}${length}` : live;
-    const when = h('time', { datetime: call.timestamp }, timeOfDay(call.timestamp), h('br'), day(call.timestamp));
+    const when = h('time', { datetime: call.timestamp }, timeOfDay(call.timestamp), h('br'), day(call.timestamp, true));
     const what = h('div', {}, h('b', {}, title), h('small', {}, how));
     return h('li', { class: missed ? 'missed' : null }, h('span', {}, icon('phone')), what, when);
   }

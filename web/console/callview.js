@@ -115,14 +115,14 @@ export class CallView {
 
   /** What changes by itself: timers, figures, levels. */
   #tick() {
-    const { phase, call, ringsUntil, reached, voice } = this.#calls;
+    const { phase, ringsUntil, talkingSince, reached, voice } = this.#calls;
     if (phase !== this.#shownPhase) return; // not drawn yet
     if (RINGS.includes(phase) || phase === 'answering') {
       const left = ringsUntil ? Math.max(0, Math.ceil((ringsUntil - Date.now()) / 1000)) : null;
       say(this.#ring.querySelector('.state'), ringWords(phase, left, reached));
     } else if (phase === 'talking' || phase === 'elsewhere') {
-      const since = call.answered_at ? (Date.now() - Date.parse(call.answered_at)) / 1000 : 0;
-      say(this.#bar.querySelector('.timer'), duration(since));
+      const talked = talkingSince === null ? 'Ringing' : duration((Date.now() - talkingSince) / 1000);
+      say(this.#bar.querySelector('.timer'), talked);
       if (phase === 'talking') this.#tickTalking(voice);
     }
   }

@@ -1,12 +1,11 @@
 import { Conversation } from '../navietakie/conversation.js';
-import { newId } from '../navietakie/ids.js';
 import { CallLog } from './calllog.js';
 import { CallView } from './callview.js';
 import { Composer } from './composer.js';
 import { CuttableLine } from './cuttable.js';
 import { h, icon, keep, say, set } from './dom.js';
 import { Messages } from './messages.js';
-import { deviceOf, keepToken, storageFor, tokenOf } from './settings.js';
+import { keepToken, storageFor, tokenOf } from './settings.js';
 import { quoted } from './shell.js';
 import { NAMES, count, endInWords, inWords, timeOfDay } from './texts.js';
 import { Uploads } from './uploads.js';
@@ -47,7 +46,6 @@ export class Phone {
       api: settings.api,
       ws: settings.ws,
       token: tokenOf(settings, side),
-      deviceId: deviceOf(side, newId),
       storage: storageFor(settings),
       WebSocket: this.#line.WebSocket,
       fetch: this.#line.fetch,

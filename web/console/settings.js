@@ -92,13 +92,6 @@ export function keepToken(settings, side, token) {
   else sessionStorage.removeItem(tokenKey(settings, side));
 }
 
-/** The id of this tab's phone: the same after a reload, another in another tab. */
-export function deviceOf(side, newId) {
-  const name = `navietakie device ${side}`;
-  if (!sessionStorage.getItem(name)) sessionStorage.setItem(name, `${side}-${newId().slice(0, 12)}`);
-  return sessionStorage.getItem(name);
-}
-
 /** Where unsent messages are kept: what was written for one server is not sent to another. */
 export function storageFor(settings) {
   if (!Object.values(originsOf(settings)).some((origin) => origin !== location.origin)) return undefined;

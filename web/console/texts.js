@@ -75,13 +75,15 @@ function wentUnanswered({ end_reason, answered_at }) {
 
 const clockFormat = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' });
 const dayFormat = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
+const shortDayFormat = new Intl.DateTimeFormat(undefined, { weekday: 'short', day: 'numeric', month: 'short' });
 
 export const timeOfDay = (instant) => clockFormat.format(new Date(instant));
 
-export function day(instant) {
+/** `Today`, `Sunday, November 22`; `short` for a list: `Sun, Nov 22`. */
+export function day(instant, short = false) {
   const midnight = (date) => new Date(date).setHours(0, 0, 0, 0);
   const daysAgo = Math.round((midnight(Date.now()) - midnight(instant)) / 86_400_000);
-  return ['Today', 'Yesterday'][daysAgo] ?? dayFormat.format(new Date(instant));
+  return ['Today', 'Yesterday'][daysAgo] ?? (short ? shortDayFormat : dayFormat).format(new Date(instant));
 }
 
 /** `2:31`, `1:02:31`. */
