@@ -1,5 +1,6 @@
 """coturn, where it is installed, with the configuration of docs/calls.md, on loopback."""
 
+import json
 import re
 import shutil
 import socket
@@ -9,7 +10,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from make_call import ice
 from tests.documents import ROOT
 
 SECRET = "the secret that coturn shares"
@@ -30,6 +33,11 @@ class Coturn:
 
     plain: int
     secure: int
+
+    def servers(self) -> list[dict[str, Any]]:
+        """What the answer of a call names as ICE servers: this one, with credentials for hours."""
+        listed = json.dumps([{"urls": f"turn:127.0.0.1:{self.plain}"}])
+        return ice.for_call(ice.parse(listed), SECRET, "ride-7", time.time_ns() // 1_000)
 
     def check(self, script: str) -> str:
         """What lines of the page print, asked of this server and not of the page's."""

@@ -1,12 +1,15 @@
 """A phone that was written from docs/protocol.md alone talks with the console."""
 
+import json
 import re
 from pathlib import Path
 
+import pytest
+import yaml
 from playwright.sync_api import expect
 
 from local.stack import Stack
-from tests.browser import relay
+from tests import coturn
 from tests.browser.conftest import Open
 from tests.browser.console import Console, Phone
 from tests.browser.peer import Peer
@@ -48,19 +51,21 @@ def test_a_peer_calls_the_console_and_both_hear_each_other(console: Console, sta
         expect(console.passenger.messages.last).to_contain_text("Call ended")
 
 
+@pytest.mark.skipif(not coturn.INSTALLED, reason="coturn is not installed (Debian: apt-get install coturn)")
 def test_with_the_policy_relay_both_talk_through_the_turn_server_and_show_no_other_address(
     open_console: Open, tmp_path: Path
 ) -> None:
-    with (
-        relay.turn_server(tmp_path) as url,
-        running(tmp_path / "stack", "--parameters", str(relay.parameters(tmp_path, url))) as (_, stack),
-    ):
-        console = open_console(at=stack.url).ready()
-        with Peer(stack.websocket_url, console.booking, "passenger") as peer:
-            console.driver.call()
-            peer.wait("it rings", lambda: peer.state == "ringing")
-            peer.answer()
-            talk(console.driver, peer)
-            assert peer.voice
-            assert peer.voice.shown() == {"relay"}
-        console.page.close()  # before its stack stops
+    parameters = tmp_path / "relay.yaml"
+    with coturn.running(tmp_path) as server:
+        servers = json.dumps(server.servers())
+        parameters.write_text(yaml.safe_dump({"IceServers": servers, "IceTransportPolicy": "relay"}))
+        with running(tmp_path / "stack", "--parameters", str(parameters)) as (_, stack):
+            console = open_console(at=stack.url).ready()
+            with Peer(stack.websocket_url, console.booking, "passenger") as peer:
+                console.driver.call()
+                peer.wait("it rings", lambda: peer.state == "ringing")
+                peer.answer()
+                talk(console.driver, peer)
+                assert peer.voice
+                assert peer.voice.shown() == {"relay"}
+            console.page.close()  # before its stack stops

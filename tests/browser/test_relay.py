@@ -1,7 +1,5 @@
 """Relay only: two WebRTC peers with what a call's answer gives them, and a coturn of this test's own between them."""
 
-import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from make_call import ice
-from tests.coturn import INSTALLED, SECRET, running
+from tests.coturn import INSTALLED, running
 
 TALK = """async ({ servers, policy }) => {
     const config = { iceServers: servers, iceTransportPolicy: policy };
@@ -53,8 +51,7 @@ def test_with_relay_only_two_devices_hear_each_other_and_tell_no_address_of_thei
     browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running(tmp_path) as coturn, browser.new_context() as context:
-        listed = json.dumps([{"urls": f"turn:127.0.0.1:{coturn.plain}"}])
-        servers = ice.for_call(ice.parse(listed), SECRET, "ride-7", time.time_ns() // 1_000)
+        servers = coturn.servers()
         page = context.new_page()
         page.mouse.click(1, 1)  # sound wants a person
 
