@@ -40,7 +40,7 @@ function open(world, sender, same) {
     const exp = Math.floor((clock.now() + server.ahead) / 1_000) + clock.between(40, 150);
     return jwt({ sub: `${sender}-1`, role: sender, booking_code: 'test', exp });
   };
-  return world.device(sender, { token, ...same });
+  return world.device(sender, { token, user: `${sender}-1`, ...same }); // they write before the first token too
 }
 
 /** What a user may do to calls. Those that were hung up are noted: they must end, unless another device was faster. */
