@@ -10,7 +10,7 @@ function fakeLocks() {
   return {
     request(name, { signal }, hold) {
       const given = new Promise((resolve, reject) => {
-        signal.addEventListener('abort', () => reject(new DOMException('given up', 'AbortError')));
+        signal?.addEventListener('abort', () => reject(new DOMException('given up', 'AbortError')));
         (tails.get(name) ?? Promise.resolve()).then(resolve);
       });
       const before = tails.get(name);
@@ -60,6 +60,18 @@ test('a duplicated tab is another device, and stays that one', async () => {
   const again = tab(world, locks, duplicate.session);
   await world.pass(1_000);
   assert.equal(again.chat.deviceId, duplicate.chat.deviceId);
+});
+
+test('a copy of a duplicated tab is yet another device', async () => {
+  const world = new World();
+  const locks = fakeLocks();
+  const first = tab(world, locks);
+  await world.pass(200);
+  const second = tab(world, locks, copied(first.session));
+  await world.pass(1_000);
+  const third = tab(world, locks, copied(second.session));
+  await world.pass(1_000);
+  assert.equal(new Set([first, second, third].map(({ chat }) => chat.deviceId)).size, 3);
 });
 
 test('a name that the app gives and another tab has is not taken from it', async () => {

@@ -44,7 +44,10 @@ export class Device {
           resolve();
         });
       locks.request(`${this.#key} ${this.id}`, { signal: giveUp.signal }, hold).catch(() => {
-        if (giveUp.signal.aborted) this.id = newId();
+        if (giveUp.signal.aborted) {
+          this.id = newId();
+          locks.request(`${this.#key} ${this.id}`, {}, hold).catch(() => {}); // a copy of this tab takes another, too
+        }
         this.#keep();
         resolve();
       });
