@@ -11,7 +11,7 @@ from navietakie.aws.tables.connections import Connection
 from navietakie.domain import frames
 from navietakie.domain.errors import Refusal
 from navietakie.domain.message import Message
-from navietakie.doors.requests import SocketRequest
+from navietakie.doors.requests import SocketRequest, party_of
 
 ENVELOPE: dict[str, Any] = {
     "v": 1,
@@ -67,7 +67,7 @@ def test_models_are_written_as_their_fields_and_nothing_else_that_is_no_json() -
 @pytest.mark.parametrize(("id", "repeated"), [("7", {"id": "7"}), (None, {})])
 def test_a_reply_repeats_the_id_of_the_frame_that_it_answers(id: str | None, repeated: dict[str, str]) -> None:
     own = Connection("c1", "ride-1", "driver", "2026-03-01T10:00:00.000000Z", 0)
-    request = SocketRequest(own, {}, id, 1_000_000, 0.0, {})
+    request = SocketRequest(own, party_of(own, {}), {}, id, 1_000_000, 0.0, {})
     assert request.addressed() == {"booking_code": "ride-1", "ts": "1970-01-01T00:00:01.000000Z", **repeated}
 
 
