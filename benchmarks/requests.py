@@ -41,7 +41,7 @@ REQUESTS: Final[dict[str, dict[str, int]]] = {
     "call: signal": {"GetItem(lagging)": 1, "GetItem": 1, "Query": 1, "post": 1},
     "call: ice": {"GetItem(lagging)": 1, "GetItem": 2, "post": 1},
     "call: accept": {"GetItem(lagging)": 1, "GetItem": 1, "TransactWriteItems(2)": 1, "Query": 1, "post": 2},
-    "call: end": {"GetItem(lagging)": 1, "GetItem": 2, "TransactWriteItems(4)": 1, "Query": 2, "post": 4, "Publish": 1},
+    "call: end": {"GetItem(lagging)": 1, "GetItem": 2, "TransactWriteItems(4)": 1, "Query": 1, "post": 4, "Publish": 1},
     "call: report": {"GetItem(lagging)": 1, "GetItem": 2, "post": 1},
     "call log": {"GetItem": 2, "Query": 1},
 }
@@ -90,7 +90,7 @@ ROUND_TRIPS: Final[dict[str, int]] = {
     "call: initiate": 7,
     "call: signal": 3,
     "call: accept": 5,
-    "call: end": 9,
+    "call: end": 7,
 }
 """How often each operation waits for AWS, one after the other; what is asked at once counts once, as do posts to many.
 

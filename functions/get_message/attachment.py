@@ -51,7 +51,7 @@ def address(
     """
     found = bucket.kept(booking_code, query.id) if bucket is not None and query.well_formed else None
     seconds = instants.to_seconds(now)
-    if bucket is None or found is None or found.stored_at + retention_days * 86_400 <= seconds:
+    if bucket is None or found is None or instants.expiry(found.stored_at * instants.SECOND, retention_days) <= seconds:
         raise Refusal("not_found", "There is no such attachment")
     return {
         "url": bucket.url(booking_code, query.id, seconds=URL_SECONDS),

@@ -10,11 +10,11 @@ from navietakie.aws import publishing
 from navietakie.aws.publishing import Published
 from navietakie.aws.tables.connections import Connection
 from navietakie.aws.timers import Timers
-from navietakie.broadcast import Broadcast, Outcomes
+from navietakie.broadcast import Broadcast, Outcomes, all_but
 from navietakie.domain import instants
 from navietakie.domain.call import Action, Call, CallId, EndReason, as_stored
 from navietakie.domain.errors import Refusal
-from navietakie.domain.frames import Pushed, check_size, message_frame
+from navietakie.domain.frames import Pushed, encode_content, message_frame
 from navietakie.domain.message import SIDES, Fields, Message, Sender, Side, other_side, refuse_large_integers
 from navietakie.domain.orders import Rights
 from navietakie.observability import count_by, logger
@@ -104,17 +104,15 @@ class Announcing:
         A `repeat` is told again, since the first time may have been cut short, but counted once. `by` is the side that
         asks, if it is another than the one that made the change, `rights` what the head says, if that was read.
         """
-        own = origin.connection_id if origin else None
         outcomes = self.broadcast.to_booking(
             call.booking_code,
             call_frame(call, now),
             now,
-            to=lambda connection: connection.connection_id != own,
+            to=all_but(origin.connection_id if origin else None),
+            behind=message_frame(message) if message else None,
             rights=rights,
         )
         self._note_gone(call, outcomes, now)
-        if message is not None:
-            self.broadcast.to_booking(call.booking_code, message_frame(message), now, rights=rights)
         if (event := call_event(call, now)) is not None:
             publishing.publish(event)
         if call.end_reason is not None and not repeat:
@@ -133,11 +131,8 @@ class Announcing:
             "call_id": call.call_id,
             "data": data,
         }
-        check_size(signal, "signal")
-        other = other_side(by)
-        outcomes = self.broadcast.to_booking(
-            call.booking_code, signal, now, to=lambda connection: connection.sender == other
-        )
+        other, body = other_side(by), encode_content(signal, "signal")
+        outcomes = self.broadcast.to_booking(call.booking_code, body, now, to=lambda each: each.sender == other)
         self._note_gone(call, outcomes, now)
 
     def _note_gone(self, call: Call, outcomes: Outcomes, now: int) -> None:

@@ -409,7 +409,7 @@ class Calling:
             rate_limit=NO_LIMIT,
         )
         after = after.model_copy(update={"history": message.timestamp})
-        expires_at = instants.to_seconds(now) + self.retention_days * 86_400
+        expires_at = instants.expiry(now, self.retention_days)
         self.gather(after.booking_code, now)
         self.calls.end(before, after, message, head=head, head_after=head_after, expires_at=expires_at)
         return after, message, head.rights

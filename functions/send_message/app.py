@@ -9,7 +9,6 @@ from navietakie.broadcast import Broadcast, Outcomes, all_but
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head, ReceiptKind
 from navietakie.domain.errors import invalid
-from navietakie.domain.frames import message_frame
 from navietakie.domain.message import NewMessage
 from navietakie.doors import identity
 from navietakie.doors.lambda_event import LambdaEvent
@@ -63,9 +62,8 @@ def post(request: Request) -> tuple[int, SentMessage | StoredReceipt | Attachmen
         sent = sending(broadcast).send(party, new, now=request.now, deadline=request.deadline)
     outcomes = Outcomes()
     if not sent.late:
-        frame = message_frame(sent.message)
         others = all_but(request.headers.get("x-exclude-connection"), of=party.sender)
-        outcomes = broadcast.to_booking(party.booking_code, frame, request.now, to=others, rights=sent.rights)
+        outcomes = broadcast.to_booking(party.booking_code, sent.frame, request.now, to=others, rights=sent.rights)
     report(sent, outcomes, request.now)
     return (200 if sent.duplicate else 201), sent_message(sent, outcomes)
 
@@ -104,14 +102,14 @@ def form_for(request: Request | SocketRequest, party: Party, new: NewAttachment)
 
 def acknowledge(request: SocketRequest, sent: Sent, broadcast: Broadcast) -> None:
     """Answers a connection, and tells the others."""
-    booking_code, tell = sent.message.booking_code, message_frame(sent.message)
+    booking_code, now = sent.message.booking_code, request.now
     ack, outcomes = message_ack(request, sent), Outcomes()
     if sent.late:
-        broadcast.to_connection(request.connection, ack, request.now)
+        broadcast.to_connection(request.connection, ack, now)
     else:
         answers = [(request.connection, ack)]
-        outcomes = broadcast.to_booking(booking_code, tell, request.now, answers=answers, rights=sent.rights)
-    report(sent, outcomes, request.now)
+        outcomes = broadcast.to_booking(booking_code, sent.frame, now, answers=answers, rights=sent.rights)
+    report(sent, outcomes, now)
 
 
 def on_receipt(request: SocketRequest) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
 from navietakie import settings
 from navietakie.aws import clients
 from navietakie.domain.errors import Refusal, unavailable
-from navietakie.domain.frames import check_size, encode, message_frame
+from navietakie.domain.frames import encode, encode_content, message_frame
 from navietakie.domain.message import Message, NewMessage, compact
 from navietakie.domain.parsing import json_object, refuse_depth
 from navietakie.observability import count, logger
@@ -125,7 +125,7 @@ def _replaced(answer: Mapping[str, Any], message: Message, new: NewMessage) -> N
         if _own(replaced.metadata) != _own(message.metadata):
             raise Nonsense("its metadata has another event or attachment")
         stored = message.model_copy(update={"message": replaced.message, "metadata": replaced.metadata})
-        check_size(message_frame(stored), "message")
+        encode_content(message_frame(stored), "message")
     except Refusal as refusal:
         raise Nonsense(f"its replacement is refused: {refusal.code}") from None
     return replaced

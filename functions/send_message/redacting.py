@@ -18,12 +18,13 @@ from navietakie.broadcast import Gather
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head, admitted, append
 from navietakie.domain.errors import Refusal, unavailable
+from navietakie.domain.frames import encode, message_frame
 from navietakie.domain.message import Fields, Message, NewMessage, Sender
 from navietakie.domain.orders import REDACTED, Rights, says_what_happened
 from navietakie.domain.rate_limit import NO_LIMIT, RateLimit
 from navietakie.doors.requests import Party
 from navietakie.retrying import tries
-from send_message.sending import Sent, is_late
+from send_message.sending import Sent, repeat_of
 
 Timestamp = Annotated[str, AfterValidator(instants.normalized)]
 
@@ -81,8 +82,9 @@ class Redacting:
         when it was not done by `deadline` (monotonic).
         """
         booking_code, notice_id, epoch = party.booking_code, uuid.uuid4().hex, uuid.uuid4().hex
+        head: Head | None = None
         for _ in tries(deadline):
-            head = self.store.head(booking_code)
+            head = head or self.store.head(booking_code)
             head.rights.check_token(party.sender, party.iat)
             original = self.store.message(booking_code, timestamp, now=now)
             if original is None:
@@ -114,20 +116,22 @@ class Redacting:
                     notice,
                     before=head,
                     after=after,
-                    expires_at=instants.to_seconds(now) + self.retention_days * 86_400,
+                    expires_at=instants.expiry(now, self.retention_days),
                     token=str(uuid.uuid4()),
                     marker=marker,
                 )
-                return Sent(notice, duplicate=False, rights=after.rights)
-            except (HeadMoved, Contended):
-                continue
+                return Sent(notice, encode(message_frame(notice)), duplicate=False, rights=after.rights)
+            except HeadMoved as moved:
+                head = moved.head
+            except Contended:
+                head = None
         raise unavailable("The booking")
 
     def _repeat(self, original: Message, now: int, rights: Rights) -> Sent:
         notice = self.store.message(original.booking_code, original.redacted_at or "")
         if notice is None:
             raise Refusal("not_found", "The message was redacted, and the notice of it has expired since")
-        return Sent(notice, duplicate=True, rights=rights, late=is_late(notice, now))
+        return repeat_of(notice, rights, now)
 
     def _marker(self, original: Message, now: int) -> Marker | None:
         if original.client_message_id is None:

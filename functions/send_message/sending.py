@@ -13,7 +13,7 @@ from navietakie.broadcast import Gather
 from navietakie.domain import instants
 from navietakie.domain.conversation import TOLD_AGAIN, Head, append
 from navietakie.domain.errors import Refusal, unavailable
-from navietakie.domain.frames import check_size, message_frame
+from navietakie.domain.frames import encode, encode_content, message_frame
 from navietakie.domain.message import SIDES, Message, NewMessage, Sender
 from navietakie.domain.orders import REDACTED, Rights, order_in
 from navietakie.domain.rate_limit import RateLimit
@@ -48,10 +48,11 @@ class Store(Protocol):
 class Sent:
     """A stored message. `duplicate`: an earlier request stored it. `late`: that was more than a minute ago.
 
-    `rights`: those on the head at that time.
+    `frame` is the one that tells of it, as it travels; `rights`: what the head said then.
     """
 
     message: Message
+    frame: bytes
     duplicate: bool
     rights: Rights
     late: bool = False
@@ -120,7 +121,7 @@ class Sending:
                 if (repeated := self._repeated(party, new, now, head)) is not None:
                     return repeated
                 raise
-            check_size(message_frame(message), "message")
+            frame = encode_content(message_frame(message), "message")
             if undecided:
                 # A repeat is not asked about: the hook may decide otherwise today, and nobody pays for it twice.
                 if (repeated := self._repeated(party, new, now, head)) is not None:
@@ -130,7 +131,7 @@ class Sending:
                 if hook is not None:
                     content = hook(message, content)
                     message, after = behind(head)
-                check_size(message_frame(message), "message")
+                frame = encode_content(message_frame(message), "message")
             if order is not None and order.cuts:
                 # Before the order is written: dying right after it must leave no call and no connection alive.
                 self.timers().queue("order", booking_code, 0, event=order.event, look=0)
@@ -142,12 +143,12 @@ class Sending:
                     message,
                     before=head,
                     after=after,
-                    expires_at=instants.to_seconds(now) + self.retention_days * 86_400,
+                    expires_at=instants.expiry(now, self.retention_days),
                     now=now,
                     token=str(uuid.uuid4()),
                     marker=_marker(message, new),
                 )
-                return Sent(message, duplicate=False, rights=after.rights)
+                return Sent(message, frame, duplicate=False, rights=after.rights)
             except AlreadyStored as already:
                 if already.marker is not None:
                     return self._original(booking_code, new, already.marker, now, head.rights)
@@ -182,12 +183,13 @@ class Sending:
         message = self.store.message(booking_code, marker.timestamp, now=now)
         if message is None:
             raise Refusal("not_found", "The message was stored and has expired since")
-        return Sent(message, duplicate=True, rights=rights, late=is_late(message, now))
+        return repeat_of(message, rights, now)
 
 
-def is_late(message: Message, now: int) -> bool:
-    """Whether it is too late to broadcast a repeat of this message, so that only its sender is answered."""
-    return now - instants.from_text(message.timestamp) > TOLD_AGAIN
+def repeat_of(message: Message, rights: Rights, now: int) -> Sent:
+    """The answer to a repeat of what stored this message; a late one is for its sender alone."""
+    late = now - instants.from_text(message.timestamp) > TOLD_AGAIN
+    return Sent(message, encode(message_frame(message)), duplicate=True, rights=rights, late=late)
 
 
 def check_author(sender: Sender, new: NewMessage) -> None:

@@ -58,7 +58,7 @@ class Rows(Protocol):
 
     def get(self, connection_id: str) -> Connection | None: ...
 
-    def set_away(self, connection_id: str, *, away: bool, at: int) -> bool | None: ...
+    def set_away(self, connection_id: str, *, away: bool, at: int) -> bool: ...
 
     def remove(self, connection_id: str, now: int) -> None: ...
 
@@ -177,9 +177,8 @@ class Attendance:
 
         The others are told if it was its side's only present connection, or is now. Raises `unavailable`.
         """
-        was_away = self.rows.set_away(connection.connection_id, away=away, at=at)
-        if was_away is (not away):
-            self._tell(replace(connection, away=was_away), replace(connection, away=away), now, rights)
+        if self.rows.set_away(connection.connection_id, away=away, at=at):
+            self._tell(replace(connection, away=not away), replace(connection, away=away), now, rights)
 
     def leave(self, connection_id: str, now: int, calls: LatestCall, timers: Callable[[], Timers]) -> None:
         """Deletes the row of a connection. During a live call it first queues that the side has left.

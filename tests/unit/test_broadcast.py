@@ -131,6 +131,16 @@ def test_an_answer_takes_the_place_of_the_frame_and_is_not_counted() -> None:
     assert rows.removed == ["asking"]
 
 
+def test_a_frame_behind_goes_to_all_in_the_same_batch_and_is_not_part_of_the_delivery() -> None:
+    gateway = Gateway({"b": "gone"})
+    rows = Rows([connection("a", "driver"), connection("b")])
+    delivery = Broadcast(rows, gateway).to_booking("ride-1", b"call", NOW, to=all_but("a"), behind=FRAME)
+    message = b'{"v":1,"type":"message"}'
+    assert gateway.posted == [[("b", b"call"), ("a", message), ("b", message)]]
+    assert delivery.delivery() == {"connections": 1, "delivered": 0, "gone": 1, "failed": 0}
+    assert (rows.looks, rows.removed) == (1, ["b"])
+
+
 def test_whom_the_sender_excludes_gets_nothing() -> None:
     gateway = Gateway()
     rows = Rows([connection("a"), connection("b")])

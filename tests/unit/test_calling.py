@@ -800,11 +800,20 @@ def test_a_race_that_is_never_won_is_unavailable_and_told_to_nobody() -> None:
     assert world.told == []
 
 
-def test_a_message_between_decision_and_end_is_not_lost_and_not_overtaken() -> None:
+def _noted(reads: list[str], name: str, real: Callable[[str], Any], booking_code: str) -> Any:
+    reads.append(name)
+    return real(booking_code)
+
+
+def test_a_message_between_decision_and_end_is_not_lost_and_not_overtaken(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     call = world.ring()
     world.calls.before_end = lambda: world.say("meanwhile")
+    reads: list[str] = []
+    for store, name in ((world.calls, "latest"), (world.messages, "head")):
+        monkeypatch.setattr(store, name, partial(_noted, reads, name, getattr(store, name)))
     world.act("driver", "end", call)
+    assert sorted(reads) == ["head", "head", "latest"], "one head for the message in between; none is read twice"
     assert [message.message for message in world.history()] == ["meanwhile", "Missed call"]
     world.check_log("cancelled")
 

@@ -49,7 +49,7 @@ def test_packed_frames_hold_every_message_in_order_and_keep_within_32_kb(texts: 
 def test_the_largest_message_fits_a_sync_frame() -> None:
     text = "\x01" * 5_000  # each takes six bytes in JSON
     largest = message(text)
-    frames.check_size(frames.message_frame(largest), "message")
+    frames.encode_content(frames.message_frame(largest), "message")
     (part,) = frames.pack([largest], ENVELOPE)
     assert len(frames.encode(ENVELOPE | {"messages": part})) <= frames.FRAME_BYTES
 
@@ -91,7 +91,7 @@ def test_an_error_frame_says_whether_and_when_to_try_again() -> None:
 
 def test_a_frame_above_31_kb_is_too_large() -> None:
     room = frames.CONTENT_BYTES - len(frames.encode({"data": ""}))
-    frames.check_size({"data": "x" * room}, "data")
+    frames.encode_content({"data": "x" * room}, "data")
     with pytest.raises(Refusal) as refused:
-        frames.check_size({"data": "x" * (room + 1)}, "data")
+        frames.encode_content({"data": "x" * (room + 1)}, "data")
     assert refused.value.code == "too_large"

@@ -99,6 +99,27 @@ def test_a_post_is_what_boto3_would_send(server: Peer) -> None:
     }
 
 
+def test_posts_to_one_connection_are_made_in_order(server: Peer) -> None:
+    server.answers["a"] = [answer(503), answer(200)]
+    batch = [(connection_id, str(number).encode()) for number in range(9) for connection_id in ("a", "b", "c")]
+    assert api(server).post(batch) == ["delivered"] * len(batch)
+    bodies = {id: [int(asked.body) for asked in server.asked if asked.connection_id == id] for id in ("a", "b", "c")}
+    assert bodies == {"a": [0, *range(9)], "b": [*range(9)], "c": [*range(9)]}
+
+
+def test_a_connection_that_is_gone_is_asked_once(server: Peer) -> None:
+    server.answers["a"] = [answer(410)]
+    assert api(server).post([("a", b"1"), ("b", b"1"), ("a", b"2"), ("b", b"2")]) == [
+        *("gone", "delivered", "gone", "delivered"),
+    ]
+    assert [asked.connection_id for asked in server.asked].count("a") == 1
+
+
+def test_what_comes_behind_a_post_that_fails_is_posted_all_the_same(server: Peer) -> None:
+    server.answers["a"] = [answer(403), answer(200)]
+    assert api(server).post([("a", b"1"), ("a", b"2")]) == ["failed", "delivered"]
+
+
 @pytest.mark.usefixtures("one_attempt")
 def test_the_usual_port_is_not_in_the_host_header(monkeypatch: pytest.MonkeyPatch) -> None:
     signed: list[str] = []

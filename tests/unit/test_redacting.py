@@ -193,6 +193,16 @@ def test_whoever_loses_the_race_for_the_head_tries_again(between: Any) -> None:
     assert [message.seq for message in history] == list(range(1, len(history) + 1))
 
 
+def test_the_head_that_came_with_a_lost_race_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Raced(lambda store: send(store, "quicker"))
+    original = said(store)
+    reads: list[str] = []
+    real = store.head
+    monkeypatch.setattr(store, "head", lambda booking_code: reads.append(booking_code) or real(booking_code))
+    assert redact(store, original.timestamp).message.seq == 3
+    assert len(reads) == 2, "one by the redaction, one by the message that was quicker"
+
+
 def test_the_second_redaction_of_one_message_is_a_repeat() -> None:
     store = Raced(lambda store: redact(store, original.timestamp, SYSTEM))
     original = said(store)

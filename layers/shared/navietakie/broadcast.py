@@ -129,51 +129,50 @@ class Broadcast:
     def to_booking(
         self,
         booking_code: str,
-        frame: Frame,
+        frame: Frame | bytes,
         now: int,
         *,
         to: Callable[[Connection], bool] = lambda _: True,
         answers: Iterable[tuple[Connection, Frame]] = (),
+        behind: Frame | None = None,
         rights: Rights | None = None,
     ) -> Outcomes:
         """Posts `frame` to every connection of the booking that `to` accepts, and `answers` along with it.
 
-        A caller that has read the head passes its `rights`, so that revoked connections get nothing.
+        `frame` may be encoded already. The frame `behind` it goes to every connection, after it. Who has read the head
+        passes its `rights`: what is revoked gets nothing.
 
-        Never raises: what was stored before stays stored. The connections of `answers` get only their answer, and are
-        not part of the Outcomes.
+        Never raises: what was stored before stays stored. `answers` go to their own connections (and only they do),
+        and are not part of the Outcomes, nor is what became of `behind`.
         """
-        direct = list(answers)
-        excluded = {connection.connection_id for connection, _ in direct}
+        posts = [(connection, encode(answer)) for connection, answer in answers]
+        first, second = frame if isinstance(frame, bytes) else encode(frame), encode(behind) if behind else b""
+        answered = {connection.connection_id for connection, _ in posts}
         complete = True
         receivers: list[Connection] = []
         try:
             found = self._found(booking_code, now)
             if rights is not None:
                 found = [each for each in found if not each.revoked(rights)]
-            receivers = [each for each in found if each.connection_id not in excluded and to(each)]
+            others = [each for each in found if each.connection_id not in answered]
+            receivers = [each for each in others if to(each)]
+            posts += [(connection, first) for connection in receivers]
+            posts += [(connection, second) for connection in others if second]
         except Exception as error:  # whatever it is, the answers below still have to be posted
             complete = False
             extra = {"booking_code": booking_code, "error_type": clients.error_name(error)}
             logger.error("connections could not be looked up", extra=extra)
             count("Failures")
-        body = encode(frame)
-        posts = [(connection.connection_id, encode(answer)) for connection, answer in direct]
-        posts += [(connection.connection_id, body) for connection in receivers]
-        answered = self.poster.post(posts)
-        self._delete_gone([connection for connection, _ in direct] + receivers, answered, now)
-        outcomes = Outcomes(list(zip(receivers, answered[len(direct) :], strict=True)), complete)
-        count("Deliveries", outcomes.of("delivered"))
-        count("DeliveriesGone", outcomes.of("gone"))
-        count("DeliveriesFailed", outcomes.of("failed"))
-        return outcomes
+        told = self._post(posts, now)[len(answered) :]
+        count("Deliveries", told.count("delivered"))
+        count("DeliveriesGone", told.count("gone"))
+        count("DeliveriesFailed", told.count("failed"))
+        return Outcomes(list(zip(receivers, told, strict=False)), complete)
 
     def to_connections(self, connections: Sequence[Connection], frame: Frame, now: int) -> list[Outcome]:
         """Posts `frame` to these connections; one outcome each, in order. Never raises."""
         body = encode(frame)
-        outcomes = self.poster.post([(connection.connection_id, body) for connection in connections])
-        self._delete_gone(connections, outcomes, now)
-        return outcomes
+        return self._post([(connection, body) for connection in connections], now)
 
     def to_connection(self, connection: Connection, frame: Frame, now: int) -> Outcome:
         """Posts `frame` to one connection. Never raises."""
@@ -187,10 +186,19 @@ class Broadcast:
             raise Refusal("unavailable", "No time was left to look for connections")
         return self.connections.of_booking(booking_code, now)
 
+    def _post(self, posts: Sequence[tuple[Connection, bytes]], now: int) -> list[Outcome]:
+        """Posts each body to its connection, and deletes the rows of those that are gone."""
+        outcomes = self.poster.post([(connection.connection_id, body) for connection, body in posts])
+        self._delete_gone([connection for connection, _ in posts], outcomes, now)
+        return outcomes
+
     def _delete_gone(self, connections: Sequence[Connection], outcomes: Sequence[Outcome], now: int) -> None:
-        for connection, outcome in zip(connections, outcomes, strict=True):
-            if outcome != "gone":
-                continue
+        gone = {
+            connection.connection_id: connection
+            for connection, outcome in zip(connections, outcomes, strict=True)
+            if outcome == "gone"
+        }
+        for connection in gone.values():
             try:
                 self.connections.remove_gone(connection, now)
             except Exception:  # the next broadcast will meet it again, and those behind it

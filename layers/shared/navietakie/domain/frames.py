@@ -108,10 +108,12 @@ def error_frame(refusal: Refusal, booking_code: str | None, ts: str, id: str | N
     return {"v": 1, "type": "error", "booking_code": booking_code, "ts": ts, "id": id, "error": error}
 
 
-def check_size(frame: Frame, what: str) -> None:
-    """Raises `too_large` for a frame of more than 31 KB: no connection could be sent it."""
-    if len(encode(frame)) > CONTENT_BYTES:
+def encode_content(frame: Frame, what: str) -> bytes:
+    """The bytes of a frame with what a client has sent; raises `too_large` above 31 KB: no connection would take it."""
+    encoded = encode(frame)
+    if len(encoded) > CONTENT_BYTES:
         raise Refusal("too_large", f"{what}: more than {CONTENT_BYTES} bytes as a frame")
+    return encoded
 
 
 def pack(messages: Iterable[Message], envelope: Frame) -> Iterator[Sequence[Message]]:

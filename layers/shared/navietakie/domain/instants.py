@@ -35,6 +35,11 @@ def normalized(text: str) -> str:
     raise ValueError("a timestamp looks like 2026-01-31T08:00:00.000000Z")
 
 
+def expiry(instant: int, retention_days: int) -> int:
+    """When what was stored at `instant` expires, in seconds since 1970."""
+    return to_seconds(instant + retention_days * DAY)
+
+
 def to_seconds(instant: int) -> int:
     """Whole seconds since 1970, rounded down: what DynamoDB's TTL and JWT's `exp` count in."""
     return instant // SECOND

@@ -51,6 +51,7 @@ SLOW_SECONDS: Final = 0.002
 """Where no answer comes for so long, twice as many are put under way; to open one more takes about as much CPU."""
 ANSWER_BYTES: Final = 64 * 1024
 """What is read of an answer, so that its connection can be used again; only its status says anything."""
+GONE: Final = 410
 _RETRYABLE: Final = frozenset({429, 500, 502, 503, 504})
 
 
@@ -58,7 +59,7 @@ class Poster(Protocol):
     """Posts frames to connections and closes them."""
 
     def post(self, posts: Sequence[Post]) -> list[Outcome]:
-        """Posts all of them in parallel; one outcome each, in order. Never raises."""
+        """Posts all of them in parallel, those to one connection in order; one outcome each, in order. Never raises."""
         ...
 
     def close(self, connection_id: str) -> None:
@@ -93,10 +94,10 @@ class ConnectionsApi:
         self._keys = keys
 
     def post(self, posts: Sequence[Post]) -> list[Outcome]:
-        """Posts all of them in parallel; one outcome each, in order. Never raises.
+        """Posts all of them in parallel, those to one connection in order; one outcome each, in order. Never raises.
 
-        429, 5xx, broken connections and time-outs are tried again behind the others, three times in all at most and
-        within three seconds.
+        Where a connection is gone, it is not asked again. 429, 5xx, broken connections and time-outs are tried again
+        behind the others, three times in all at most and within three seconds.
         """
         return self._ask("POST", posts)
 
@@ -127,14 +128,14 @@ class ConnectionsApi:
             headers = signer.headers(method, path, digest)
             return f"{method} {path} HTTP/1.1\r\n{headers}content-length: {len(body)}\r\n\r\n".encode() + body
 
-        statuses = _Batch(self._endpoint, len(posts), request).statuses()
+        statuses = _Batch(self._endpoint, [connection_id for connection_id, _ in posts], request).statuses()
         return [_outcome(status, posts[index][0]) for index, status in enumerate(statuses)]
 
 
 def _outcome(status: int, connection_id: str) -> Outcome:
     if 200 <= status < 300:
         return "delivered"
-    if status == 410:
+    if status == GONE:
         return "gone"
     if status and status not in _RETRYABLE:
         logger.warning("@connections refused a request", extra={"connection_id": connection_id, "status": status})
@@ -159,13 +160,22 @@ class _InFlight(NamedTuple):
 
 
 class _Batch:
-    """Requests that are made together. `request` builds one when its turn comes."""
+    """Requests that are made together, one for each of `connection_ids`. `request` builds one when its turn comes."""
 
-    def __init__(self, endpoint: Endpoint, size: int, request: Callable[[int], bytes]) -> None:
+    def __init__(self, endpoint: Endpoint, connection_ids: Sequence[str], request: Callable[[int], bytes]) -> None:
         self._endpoint = endpoint
         self._request = request
-        self._statuses = [0] * size
-        self._waiting = deque(_Attempt(place) for place in range(size))
+        self._statuses = [0] * len(connection_ids)
+        self._behind: dict[int, int] = {}
+        """The place of a request, and of the next one for the same connection."""
+        self._waiting: deque[_Attempt] = deque()
+        last: dict[str, int] = {}
+        for place, connection_id in enumerate(connection_ids):
+            if connection_id in last:
+                self._behind[last[connection_id]] = place
+            else:
+                self._waiting.append(_Attempt(place))
+            last[connection_id] = place
         self._backing_off: list[tuple[float, _Attempt]] = []
         self._in_flight: dict[int, _InFlight] = {}
         self._poll = select.poll()
@@ -230,6 +240,12 @@ class _Batch:
         if (not status or status in _RETRYABLE) and attempt.number < ATTEMPTS:
             pause = random.uniform(0.02, 0.1) * 2**attempt.number
             self._backing_off.append((time.monotonic() + pause, _Attempt(attempt.place, attempt.number + 1)))
+        elif (behind := self._behind.get(attempt.place)) is None:
+            return
+        elif status == GONE:
+            self._settle(_Attempt(behind), status)
+        else:
+            self._waiting.append(_Attempt(behind))
 
     def _wake(self, now: float) -> None:
         self._waiting.extend(attempt for at, attempt in self._backing_off if at <= now)

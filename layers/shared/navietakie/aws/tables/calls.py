@@ -1,14 +1,14 @@
 """The calls table: a booking's latest call under `#live`, and the log of the ended ones under their start."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from navietakie import settings
 from navietakie.aws.tables import dynamo, keys
-from navietakie.aws.tables.dynamo import ConditionFailed, Contended, translated
+from navietakie.aws.tables.dynamo import ConditionFailed, ConditionsFailed, Contended, transact, translated
 from navietakie.aws.tables.keys import Item
-from navietakie.aws.tables.messages import HeadMoved, Messages, head_of, messages
+from navietakie.aws.tables.messages import HeadMoved, Messages, head_in, head_of, messages
 from navietakie.domain import instants
 from navietakie.domain.call import Act, Call, as_seen, started_at
 from navietakie.domain.conversation import Head
@@ -111,14 +111,15 @@ class Calls:
         """
         by, speaks = cast(Side, after.act.by), after.act.event == "initiate"
         if before is not None and before.call_id == after.call_id:
-            write = {"Update": self._change(before, after)}
+            call = {"Update": self._change(before, after)}
         else:
-            write = {"Put": self._begin(before, after)}
+            call = {"Put": self._begin(before, after)}
+        head = self._messages.rights_check(after.booking_code, by, iat, speaks=speaks)
         try:
-            self._transact([write, self._messages.rights_check(after.booking_code, by, iat, speaks=speaks)])
-        except ConditionFailed as failure:
+            transact(self._client, {"call": call, "head": head})
+        except ConditionsFailed as failure:
             _raise_version_conflict(failure)
-            rights = head_of(failure.found[1] or {}).rights
+            rights = head_of(failure.found["head"]).rights
             rights.check_token(by, iat)
             rights.check_open()
             rights.check_heard(by)
@@ -133,12 +134,16 @@ class Calls:
         """
         expiry = {"expires_at": {"N": str(expires_at)}}
         log = {"TableName": self._table, "Item": _item_of(after, after.timestamp) | expiry}
-        history = self._messages.writes(message, before=head, after=head_after, expires_at=expires_at)
+        writes = {
+            "call": {"Update": self._change(before, after, expiry)},
+            "log": {"Put": log},
+            **self._messages.writes(message, before=head, after=head_after, expires_at=expires_at),
+        }
         try:
-            self._transact([{"Update": self._change(before, after, expiry)}, {"Put": log}, *history])
-        except ConditionFailed as failure:
+            transact(self._client, writes)
+        except ConditionsFailed as failure:
             _raise_version_conflict(failure)
-            raise HeadMoved(head_of(failure.found[3]) if failure.found[3] else None) from failure
+            raise HeadMoved(head_in(failure)) from failure
 
     def leave(self, booking_code: str, call_id: str, side: Side, left_at: int) -> Call | None:
         """Stores when a connection of `side` left during this live call, if that is the latest such time.
@@ -173,11 +178,6 @@ class Calls:
                 TableName=self._table, Key=keys.in_booking(booking_code, sort_key), ConsistentRead=True
             )
         return answer.get("Item")
-
-    def _transact(self, writes: Sequence[Item]) -> None:
-        # botocore sends all its tries with one ClientRequestToken, so a lost answer leads to no second write.
-        with translated():
-            self._client.transact_write_items(TransactItems=cast(Any, writes))
 
     def _begin(self, before: Call | None, after: Call) -> Item:
         return {
@@ -221,9 +221,9 @@ def _has_expired(item: Mapping[str, Any], now: int) -> bool:
     return "expires_at" in item and int(item["expires_at"]["N"]) <= instants.to_seconds(now)
 
 
-def _raise_version_conflict(failure: ConditionFailed) -> None:
-    if failure.found[0] is not None:
-        raise VersionConflict(_call_of(failure.found[0]) if failure.found[0] else None) from failure
+def _raise_version_conflict(failure: ConditionsFailed) -> None:
+    if (call := failure.found.get("call")) is not None:
+        raise VersionConflict(_call_of(call) if call else None, head_in(failure)) from failure
 
 
 def _item_of(call: Call, sort_key: str) -> Item:

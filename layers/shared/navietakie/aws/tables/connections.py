@@ -158,13 +158,13 @@ class Connections:
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
         except ConditionFailed as failure:
-            return failure.found[0] == _item_of(connection)  # an earlier try, whose answer was lost
+            return failure.item == _item_of(connection)  # an earlier try, whose answer was lost
         return True
 
-    def set_away(self, connection_id: str, *, away: bool, at: int) -> bool | None:
-        """Stores whether a connection is away, as its client said at `at` (milliseconds); whether it was away before.
+    def set_away(self, connection_id: str, *, away: bool, at: int) -> bool:
+        """Notes whether a connection is away, as said at `at` (milliseconds); whether that changed it.
 
-        Returns None and stores nothing where there is no row, or the client has said something later.
+        It changes nothing where there is no row, or something later was said.
         """
         try:
             with translated():
@@ -179,10 +179,10 @@ class Connections:
                     ReturnValues="ALL_OLD",
                 )
         except ConditionFailed:
-            return None
+            return False
         except Contended as contended:
             raise unavailable("The database") from contended
-        return _is_away(answer.get("Attributes") or {})
+        return _is_away(answer.get("Attributes") or {}) != away
 
     def remove(self, connection_id: str, now: int) -> None:
         """Deletes the row of a connection that has ended.

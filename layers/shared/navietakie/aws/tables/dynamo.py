@@ -1,12 +1,13 @@
 """DynamoDB itself: the one client, its time-outs, and its failures in our words."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from navietakie.aws import clients
+from navietakie.aws.tables.keys import Item
 from navietakie.domain.errors import unavailable
 from navietakie.warm import kept
 
@@ -41,14 +42,24 @@ def client() -> "DynamoDBClient":
 
 
 class ConditionFailed(Exception):
-    """Conditions of a write did not hold. Nothing was written.
+    """The condition of a write did not hold. Nothing was written.
 
-    `found` has one entry per item of the transaction: None where its condition held, else the item that was there
-    (empty: none, or DynamoDB did not say).
+    `item` is what was there (empty: nothing, or DynamoDB did not say).
     """
 
-    def __init__(self, found: list[dict[str, Any] | None]) -> None:
+    def __init__(self, item: Item) -> None:
         super().__init__("a condition did not hold")
+        self.item = item
+
+
+class ConditionsFailed(Exception):
+    """Conditions of a transaction did not hold. Nothing was written.
+
+    `found` has what was there by the names of the writes whose conditions failed (empty: nothing), and no others.
+    """
+
+    def __init__(self, found: Mapping[str, Item]) -> None:
+        super().__init__(f"conditions did not hold: {', '.join(found)}")
         self.found = found
 
 
@@ -63,20 +74,31 @@ class Contended(Exception):
         self.retried = retried
 
 
+def transact(client: "DynamoDBClient", writes: Mapping[str, Item], token: str | None = None) -> None:
+    """Makes all of these writes, each under a name, or none. Raises ConditionsFailed, Contended or `unavailable`.
+
+    A repeat with the same `token` within ten minutes succeeds without writing again (DynamoDB's ClientRequestToken).
+    botocore sends one with all tries of this call: a lost answer is no second write.
+    """
+    named = {} if token is None else {"ClientRequestToken": token}
+    with translated(tuple(writes)):
+        client.transact_write_items(TransactItems=cast(Any, list(writes.values())), **cast(Any, named))
+
+
 @contextmanager
-def translated() -> Generator[None]:
+def translated(names: Sequence[str] = ()) -> Generator[None]:
     """Turns DynamoDB's failures into ConditionFailed, Contended or the Refusal `unavailable`.
 
-    Other errors are our own mistakes, and pass through.
+    In a transaction of writes with these `names` it is ConditionsFailed. Others are our own mistakes, and pass.
     """
     try:
         yield
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         if code == "TransactionCanceledException":
-            raise _cancelled(error) from error
+            raise _cancelled(error, names) from error
         if code == "ConditionalCheckFailedException":
-            raise ConditionFailed([cast(dict[str, Any], error.response.get("Item") or {})]) from error
+            raise ConditionFailed(cast(Item, error.response.get("Item") or {})) from error
         if code == "TransactionConflictException":
             raise Contended from error
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -87,12 +109,13 @@ def translated() -> Generator[None]:
         raise unavailable("The database") from error
 
 
-def _cancelled(error: ClientError) -> Exception:
+def _cancelled(error: ClientError, names: Sequence[str]) -> Exception:
     reasons = cast(list[dict[str, Any]], error.response.get("CancellationReasons") or [])
     codes = {reason.get("Code") for reason in reasons}
     if CONDITION_FAILED in codes:
-        return ConditionFailed(
-            [reason.get("Item") or {} if reason.get("Code") == CONDITION_FAILED else None for reason in reasons]
+        named = zip(names, reasons, strict=True)
+        return ConditionsFailed(
+            {name: it.get("Item") or {} for name, it in named if it.get("Code") == CONDITION_FAILED}
         )
     if codes & {"TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError"}:
         return Contended(retried=error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from navietakie import settings
 from navietakie.aws.tables import dynamo, keys
-from navietakie.aws.tables.dynamo import ConditionFailed, Contended, translated
+from navietakie.aws.tables.dynamo import ConditionFailed, ConditionsFailed, Contended, transact, translated
 from navietakie.aws.tables.keys import Item
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head, ReceiptKind
@@ -101,13 +101,12 @@ class Messages:
         """
         writes = self.writes(message, before=before, after=after, expires_at=expires_at)
         if marker is not None:
-            writes.append({"Put": self._marker_put(message.booking_code, marker, now)})
-        found = self._commit(message, writes, token)
-        if found is None:
+            writes["marker"] = {"Put": self._marker_put(message.booking_code, marker, now)}
+        if (failure := self._commit(message, writes, token)) is None:
             return
-        if marker is not None and found[2] is not None:
-            raise AlreadyStored(_marker_of(found[2]) if found[2] else None)
-        raise HeadMoved(head_of(found[1]) if found[1] else None)
+        if (stored := failure.found.get("marker")) is not None:
+            raise AlreadyStored(_marker_of(stored) if stored else None)
+        raise HeadMoved(head_in(failure))
 
     def redact(
         self,
@@ -126,33 +125,31 @@ class Messages:
         HeadMoved, also where the original or its marker is no longer as it was read, or Contended.
         """
         writes = self.writes(notice, before=before, after=after, expires_at=expires_at)
-        writes.append({"Update": self._content_out(original, notice.timestamp)})
+        writes["original"] = {"Update": self._content_out(original, notice.timestamp)}
         if marker is not None:
-            writes.append({"Update": self._digest_out(original.booking_code, marker)})
-        found = self._commit(notice, writes, token)
-        if found is not None:
-            raise HeadMoved(head_of(found[1]) if found[1] else None)
+            writes["marker"] = {"Update": self._digest_out(original.booking_code, marker)}
+        if (failure := self._commit(notice, writes, token)) is not None:
+            raise HeadMoved(head_in(failure))
 
-    def _commit(self, message: Message, writes: list[Item], token: str) -> list[Item | None] | None:
-        """Makes all `writes`, whose first one puts `message`, or none; what stood in the way, None if they are made.
+    def _commit(self, message: Message, writes: Mapping[str, Item], token: str) -> ConditionsFailed | None:
+        """Writes all of it, `message` among it, or nothing; what stood in the way, None if it is written.
 
         Raises Contended. Writes of an earlier try whose answer was lost count as made.
         """
         try:
-            with translated():
-                self._client.transact_write_items(TransactItems=cast(Any, writes), ClientRequestToken=token)
+            transact(self._client, writes, token)
         except Contended as contended:
             if not contended.retried or self.message(message.booking_code, message.timestamp) != message:
                 raise
-        except ConditionFailed as failure:
-            mine = failure.found[0] and failure.found[0].get("message_id") == {"S": message.message_id}
-            return None if mine else failure.found
+        except ConditionsFailed as failure:
+            mine = failure.found.get("message", {}).get("message_id") == {"S": message.message_id}
+            return None if mine else failure
         return None
 
-    def writes(self, message: Message, *, before: Head, after: Head, expires_at: int) -> list[Item]:
-        """The two writes that append `message`: for a transaction that holds more."""
-        return [
-            {
+    def writes(self, message: Message, *, before: Head, after: Head, expires_at: int) -> dict[str, Item]:
+        """The writes `message` and `head` that append a message: for a transaction that holds more."""
+        return {
+            "message": {
                 "Put": {
                     "TableName": self.table,
                     "Item": item_of(message, expires_at),
@@ -160,8 +157,8 @@ class Messages:
                     "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
                 }
             },
-            {"Update": self._head_update(message.booking_code, before, after)},
-        ]
+            "head": {"Update": self._head_update(message.booking_code, before, after)},
+        }
 
     def rights_check(self, booking_code: str, side: Side, iat: int | None, *, speaks: bool) -> Item:
         """The condition that the booking is open, the token of `side` is not revoked and, where it `speaks`, not muted.
@@ -299,7 +296,7 @@ class Messages:
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
         except ConditionFailed as failure:
-            return head_of(failure.found[0] or {}), False
+            return head_of(failure.item), False
         return head_of(answer.get("Attributes") or {}), True
 
     def move_allowance(self, booking_code: str, sender: Sender, *, before: int | None, after: int) -> bool:
@@ -394,6 +391,12 @@ class Messages:
             "ExpressionAttributeValues": {":now": {"N": str(instants.to_seconds(now))}},
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
+
+
+def head_in(failure: ConditionsFailed) -> Head | None:
+    """The head that stood in the way; None where it did not, or there is none."""
+    found = failure.found.get("head")
+    return head_of(found) if found else None
 
 
 def head_of(item: Mapping[str, Any]) -> Head:
