@@ -169,8 +169,8 @@ bench: .venv/ready .local/tools/ready ## Answer the questions of benchmarks/, in
 # --- Chaos --------------------------------------------------------------------------------------------------------------
 
 .PHONY: chaos
-chaos: .venv/ready ## A new history of 1,000 operations and faults, judged (SEED=…: one that was; OPERATIONS=1000)
-	@PYTHONPATH=functions:layers/shared exec .venv/bin/python -m tests.chaos
+chaos: .venv/ready ## A new history of 1,000 operations and faults, judged (SEED=…: one that was; OPERATIONS=1000 RIDES=4 MUTANTS=1)
+	@PYTHONPATH=functions:layers/shared exec .venv/bin/python -m tests.chaos$(if $(MUTANTS),.measure)
 
 # --- Mutants ------------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Judges a history by what the contract promises. It knows nothing of how the promises are kept."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -16,9 +17,12 @@ from clients.proving.history import (
     Fields,
     Heard,
     History,
+    Judged,
     Opened,
+    Read,
     Rested,
     Synced,
+    Told,
 )
 
 STATES: Mapping[str | None, set[str]] = {
@@ -28,7 +32,7 @@ STATES: Mapping[str | None, set[str]] = {
     "ended": set(),
 }
 UNANSWERED = {"declined", "cancelled", "no_answer", "booking_closed", "revoked"}
-ANSWERED = {"completed", "connection_lost", "booking_closed", "revoked"}
+ANSWERED = {"completed", "connection_lost", "max_duration", "booking_closed", "revoked"}
 STORED = ("seq", "message_id", "timestamp", "sender", "message_type", "message", "client_message_id", "metadata")
 SETTLED = ("call_id", "caller", "state", "end_reason", "answered_by", "answered_at", "ended_at", "version")
 
@@ -43,17 +47,23 @@ def problems(history: History) -> list[str]:
         for check in (
             _no_surprise(events),
             _sequence(booking),
-            _stored_once(booking, tries, answers),
+            _stored_once(booking, events, tries, answers),
             _nothing_else_stored(booking, events, tries, answers),
-            _in_real_time(tries, answers),
+            _in_real_time(events, tries, answers),
             _closed_is_closed(booking),
             _muted_is_mute(booking),
-            _redactions(booking, answers),
+            _redactions(booking, events, tries, answers),
+            _redacted_is_gone(events, answers),
+            _attachments(booking, tries),
+            _hook(history, booking, events, tries),
+            _events(history, booking, events),
             _views(booking, events),
             _receipts(booking, tries, answers),
             _calls(booking, events, answers),
-            _reasons(booking, events, tries),
+            _reasons(history, booking, events, tries),
             _connections(booking, events),
+            _orders_end_calls(booking),
+            _lost_sides(history, booking, events),
         ):
             found += [f"{name}: {problem}" for problem in check]
     return found
@@ -87,12 +97,13 @@ def _sequence(booking: Booking) -> Problems:
         yield "two messages have one id"
 
 
-def _stored_once(booking: Booking, tries: Mapping[int, Asked], answers: Answers) -> Problems:
+def _stored_once(booking: Booking, events: list[Event], tries: Mapping[int, Asked], answers: Answers) -> Problems:
     """What was acknowledged is there as it was acknowledged; no client_message_id is there twice."""
     texts: dict[Any, set[str]] = defaultdict(set)
+    replaced = _replaced(events)
     for asked in tries.values():
         if asked.kind == "send":
-            texts[_message_of(asked)].add(asked.fields["message"])
+            texts[_message_of(asked)] |= {asked.fields["message"], *replaced[asked.fields["message"]]}
     by_id = {message["message_id"]: message for message in booking.messages}
     for asked, answer in answers:
         if asked.kind != "send" or answer.code is not None:
@@ -100,7 +111,8 @@ def _stored_once(booking: Booking, tries: Mapping[int, Asked], answers: Answers)
         message = answer.body["message"]
         # A socket's ack names no try: it may be a late or second one, to what was sent under this id before.
         on_a_socket = "booking_code" not in asked.fields
-        sent = texts[_message_of(asked)] if on_a_socket else {asked.fields["message"]}
+        text: str = asked.fields["message"]
+        sent = texts[_message_of(asked)] if on_a_socket else {text, *replaced[text]}
         stored = by_id.get(message["message_id"], {})
         if message["message"] not in sent and not _redacted(stored):
             yield f"{asked.client} sent {asked.fields['message']!r} and {message['message']!r} was acknowledged"
@@ -121,22 +133,28 @@ def _nothing_else_stored(
     refused = {answer.number for _, answer in answers if answer.code is not None}
     refused -= {event.number for event in events if isinstance(event, Doubled)}
     alive: dict[Any, list[Asked]] = defaultdict(list)
+    replaced = _replaced(events)
     for number, asked in tries.items():
         if asked.kind == "send" and number not in refused:
-            alive[asked.sender, asked.fields.get("client_message_id"), asked.fields["message"]].append(asked)
+            for text in (asked.fields["message"], *replaced[asked.fields["message"]]):
+                alive[asked.sender, asked.fields.get("client_message_id"), text].append(asked)
     for message in booking.messages:
-        if message["message_type"] == "call":
-            continue
-        if _event_of(message) == "message_redacted":
+        if message["message_type"] == "call" or _event_of(message) == "message_redacted":
             continue
         key = (message["sender"], message["client_message_id"])
         texts = {text for *those, text in alive if tuple(those) == key} if _redacted(message) else {message["message"]}
         if not any(alive.get((*key, text)) for text in texts):
             yield f"seq {message['seq']} is there, and nobody sent it or all tries were refused"
+    unnamed = Counter((it["sender"], it["message"]) for it in booking.messages if it["client_message_id"] is None)
+    doubled = {event.number for event in events if isinstance(event, Doubled)}
+    for (sender, text), times in unnamed.items():
+        sent = [1 + (it.number in doubled) for it in alive.get((sender, None, text), [])]
+        if sent and times > sum(sent):
+            yield f"{text!r} is there {times} times, and was sent {sum(sent)} times"
 
 
-def _in_real_time(tries: Mapping[int, Asked], answers: Answers) -> Problems:
-    """What was sent after another's acknowledgement comes after it; who looks after it is told of it."""
+def _in_real_time(events: list[Event], tries: Mapping[int, Asked], answers: Answers) -> Problems:
+    """What was sent after another's acknowledgement comes after it; who looks or reads after it is told of it."""
     acknowledged = sorted(
         (answer.at, answer.body["message"]["seq"])
         for asked, answer in answers
@@ -158,16 +176,22 @@ def _in_real_time(tries: Mapping[int, Asked], answers: Answers) -> Problems:
             unseen = [seq for at, seq in acknowledged if at < asked.at and seq > answer.body["head_seq"]]
             if unseen:
                 yield f"{asked.client} was told of {answer.body['head_seq']} after {unseen[0]} had been acknowledged"
+    for event in events:
+        if isinstance(event, Read) and event.newest:
+            last = max((message["seq"] for message in event.messages), default=0)
+            unseen = [seq for at, seq in acknowledged if at < event.began and seq > last]
+            if unseen:
+                yield f"{event.client} read up to {last} after {unseen[0]} had been acknowledged"
 
 
 def _closed_is_closed(booking: Booking) -> Problems:
-    """Between a close and the next opening neither side has a message."""
+    """Between a close and the next opening no side and no agent has a message or redacts one."""
     closed = False
     for message in booking.messages:
         event = _event_of(message)
         if event in ("booking_closed", "booking_opened"):
             closed = event == "booking_closed"
-        elif closed and message["sender"] != "system":
+        elif closed and _author_of(message) != "system":
             yield f"seq {message['seq']} was stored in the closed booking"
 
 
@@ -180,24 +204,177 @@ def _muted_is_mute(booking: Booking) -> Problems:
             muted.add(message["metadata"]["side"])
         elif event == "side_unmuted":
             muted.discard(message["metadata"]["side"])
-        elif message["sender"] in muted:
+        elif _author_of(message) in muted:
             yield f"seq {message['seq']} was stored while its side was muted"
 
 
-def _redactions(booking: Booking, answers: Answers) -> Problems:
-    """What was redacted is empty, said so once, and stays where it was; nothing else is empty."""
-    noted = [message["metadata"]["seq"] for message in booking.messages if _event_of(message) == "message_redacted"]
+def _redactions(booking: Booking, events: list[Event], tries: Mapping[int, Asked], answers: Answers) -> Problems:
+    """What was redacted is empty, said so once, by who may, and stays where it was; nothing else is empty."""
+    notices = [message["metadata"] for message in booking.messages if _event_of(message) == "message_redacted"]
+    noted = [notice["seq"] for notice in notices]
     if len(noted) != len(set(noted)):
         yield f"the redactions of {noted} are noted more than once"
-    empty = {message["seq"] for message in booking.messages if _redacted(message)}
+    by_seq = {message["seq"]: message for message in booking.messages}
+    empty = {seq for seq, message in by_seq.items() if _redacted(message)}
     if empty != set(noted):
         yield f"seq {sorted(empty)} are redacted, and the notices name {sorted(noted)}"
-    for message in booking.messages:
+    refused = {answer.number for _, answer in answers if answer.code is not None}
+    refused -= {event.number for event in events if isinstance(event, Doubled)}
+    wanted = {
+        (it.sender, it.fields.get("timestamp"))
+        for it in tries.values()
+        if it.kind == "redact" and it.number not in refused
+    }
+    orders = {
+        it.fields.get("client_message_id") for it in tries.values() if it.sender == "system" and it.kind == "send"
+    }
+    for notice in notices:
+        original = by_seq.get(notice["seq"], {})
+        if notice["by"] not in ("system", original.get("sender")):
+            yield f"seq {notice['seq']} was redacted by {notice['by']}, who had not sent it"
+        if (notice["by"], original.get("timestamp")) not in wanted:
+            yield f"seq {notice['seq']} was redacted, and {notice['by']} had not asked for it or was refused"
+        is_order = original.get("sender") == "system" and original.get("client_message_id") in orders
+        if is_order or original.get("message_type") == "call":
+            yield f"seq {notice['seq']} was redacted, and is part of the record"
+    for message in by_seq.values():
         if _redacted(message) and (message["message"] or message["metadata"]):
             yield f"seq {message['seq']} is redacted, and its content is there"
     for asked, answer in answers:
         if asked.kind == "redact" and answer.code is None and answer.body["message"]["metadata"]["seq"] not in empty:
             yield f"{asked.client} was told that a message is redacted, and it is not: {answer.body['message']}"
+
+
+UNDER_WAY = 60_000_000
+"""After so many microseconds nothing is under way any more: no function runs as long."""
+
+
+def _redacted_is_gone(events: list[Event], answers: Answers) -> Problems:
+    """No request that begins after a redaction's answer gets the old text; its id finds the redacted original."""
+    since: dict[int, int] = {}
+    for asked, answer in answers:
+        if asked.kind == "redact" and answer.code is None:
+            seq = answer.body["message"]["metadata"]["seq"]
+            since[seq] = min(answer.at, since.get(seq, answer.at))
+    seen: list[tuple[Event, int, Fields]] = []
+    for event in events:
+        if isinstance(event, Read):
+            seen += [(event, event.began, message) for message in event.messages]
+        elif isinstance(event, Told):
+            seen.append((event, event.began, {"message": "", "metadata": None, **event.event}))
+        elif isinstance(event, Heard) and event.frame["type"] == "message":
+            seen.append((event, event.at - UNDER_WAY, event.frame["message"]))
+    ids: dict[Any, int] = {}
+    for asked, answer in answers:
+        if asked.kind == "send" and answer.code is None:
+            message = answer.body["message"]
+            ids[asked.sender, message["client_message_id"]] = message["seq"]
+            # A socket's ack names no try, and may be of an earlier one.
+            began = asked.at if "booking_code" in asked.fields else answer.at - UNDER_WAY
+            seen.append((answer, began, message))
+    for event, began, message in seen:
+        at = since.get(message["seq"])
+        if at is not None and began > at and (message["message"] or message["metadata"]):
+            yield f"{event.client} got the text of seq {message['seq']} after its redaction had been acknowledged"
+    for asked, answer in answers:
+        at = since.get(ids.get((asked.sender, asked.fields.get("client_message_id")), 0))
+        if asked.kind == "send" and answer.code == "idempotency_conflict" and at is not None and asked.at > at:
+            yield f"{asked.client} was refused a repeat of a redacted message"
+
+
+def _attachments(booking: Booking, tries: Mapping[int, Asked]) -> Problems:
+    """What a stored message names is served, until a message that names it is redacted."""
+    redactable = {it.fields.get("timestamp") for it in tries.values() if it.kind == "redact"}
+    named: dict[Any, str] = {}
+    for asked in tries.values():
+        about: Fields = asked.fields.get("metadata") or {}
+        if asked.kind == "send" and "attachment" in about:
+            named[asked.sender, asked.fields.get("client_message_id")] = about["attachment"]["id"]
+    holders: dict[str, list[Fields]] = defaultdict(list)
+    for message in booking.messages:
+        if (id := named.get((message["sender"], message["client_message_id"]))) is not None:
+            holders[id].append(message)
+    for id, messages in holders.items():
+        if any(map(_redacted, messages)):
+            if booking.attachments.get(id, False):
+                yield f"attachment {id} is served, and a message that names it is redacted"
+        elif not redactable & {message["timestamp"] for message in messages} and not booking.attachments.get(id, False):
+            yield f"attachment {id} is not served, and nobody redacted a message that names it"
+        for message in messages:
+            its: Fields = _about(message).get("attachment", {})
+            if not _redacted(message) and not {"id", "content_type", "bytes"} <= its.keys():
+                yield f"seq {message['seq']} names an attachment, and does not say what it is"
+
+
+def _hook(history: History, booking: Booking, events: list[Event], tries: Mapping[int, Asked]) -> Problems:
+    """What people say is stored as the message hook let it be, which is asked once a request."""
+    if history.hook is None:
+        return
+    let: dict[Any, set[str]] = defaultdict(set)
+    asked_about: Counter[Any] = Counter()
+    for event in events:
+        if isinstance(event, Judged):
+            key = (event.sender, event.client_message_id)
+            asked_about[key] += 1
+            if event.stored is not None:
+                let[key].add(event.stored)
+            elif event.failed and history.hook == "allow":
+                let[key].add(event.message)
+    for message in booking.messages:
+        key = (message["sender"], message["client_message_id"])
+        if message["sender"] == "system":
+            continue
+        if not let[key] or (not _redacted(message) and message["message"] not in let[key]):
+            yield f"seq {message['seq']} was stored, and the hook had not let {message['message']!r} be"
+    doubled = {event.number for event in events if isinstance(event, Doubled)}
+    requests = Counter[Any]()
+    for number, it in tries.items():
+        if it.kind == "send":
+            requests[it.sender, it.fields.get("client_message_id")] += 1 + (number in doubled)
+    for key, times in asked_about.items():
+        if times > requests[key]:
+            yield f"the hook was asked {times} times about {key}, which was sent {requests[key]} times"
+
+
+def _events(history: History, booking: Booking, events: list[Event]) -> Problems:
+    """Every message and every redaction was told of, and nothing else."""
+    if not history.told:
+        return
+    whole = {message["message_id"]: message for message in booking.messages}
+    told = [event.event for event in events if isinstance(event, Told)]
+    known = {event["event_id"] for event in told}
+    for id, message in whole.items():
+        wanted = [f"{id}-stored", *([f"{id}-redacted"] if _redacted(message) else [])]
+        for event_id in wanted:
+            if event_id not in known:
+                yield f"seq {message['seq']} was never told of: {event_id}"
+    for event in told:
+        stored = whole.get(event["message_id"], {})
+        names = ("seq", "timestamp", "sender", "message_type")
+        if _of(stored, names) != _of(event, names) or (
+            not _redacted(stored) and "message" in event and event["message"] != stored.get("message")
+        ):
+            yield f"an event told of seq {event['seq']}, which is not there as it was"
+        if event["type"] == "message.redacted" and not _redacted(stored):
+            yield f"an event told of a redaction of seq {event['seq']}, which there was not"
+
+
+def _replaced(events: list[Event]) -> Mapping[str, set[str]]:
+    """What the message hook made of which text."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for event in events:
+        if isinstance(event, Judged) and event.stored is not None:
+            found[event.message].add(event.stored)
+    return found
+
+
+def _about(message: Fields) -> Fields:
+    return message["metadata"] or {}
+
+
+def _author_of(message: Fields) -> Any:
+    """Who wrote it; of a notice, who redacted."""
+    return message["metadata"]["by"] if _event_of(message) == "message_redacted" else message["sender"]
 
 
 def _redacted(message: Fields) -> bool:
@@ -302,7 +479,7 @@ def _calls(booking: Booking, events: list[Event], answers: Answers) -> Problems:
                 yield f"{asked.client} was told that it accepted a call that {by} did"
 
 
-def _reasons(booking: Booking, events: list[Event], tries: Mapping[int, Asked]) -> Problems:
+def _reasons(history: History, booking: Booking, events: list[Event], tries: Mapping[int, Asked]) -> Problems:
     """A call ended for a reason that somebody gave."""
     acts: dict[Any, set[str]] = defaultdict(set)
     for it in tries.values():
@@ -321,7 +498,8 @@ def _reasons(booking: Booking, events: list[Event], tries: Mapping[int, Asked]) 
             "booking_closed": closed,
             "connection_lost": bool(cut),
             "revoked": any(_event_of(message) == "tokens_revoked" for message in booking.messages),
-            "no_answer": call["ended_at"] > call["timestamp"],
+            "max_duration": _talked(call) >= history.longest_call,
+            "no_answer": (call["ended_at"] or "") > call["timestamp"],
         }
         if not holds.get(call["end_reason"], False):
             yield f"call {call['call_id']} ended for {call['end_reason']}, and nobody gave that reason"
@@ -339,6 +517,102 @@ def _connections(booking: Booking, events: list[Event]) -> Problems:
             if senders.get(event.connection) in revoked:
                 continue
             yield f"{event.client} was disowned on {event.connection}, to which nothing had happened"
+
+
+CLOCKS = 2_000_000
+"""How far clocks may differ, in microseconds."""
+DECIDED = 12_000_000
+"""After so many microseconds a function has written what it decided, or given up."""
+SOON = 65_000_000
+"""Within this an order that ends a call has ended it: make-call looks for half a minute, and once more if it died."""
+
+
+def _orders_end_calls(booking: Booking) -> Problems:
+    """In a closed booking no call begins, is answered or goes on; a muted side begins none; a revoked side has none."""
+    ordered: list[tuple[str, Any, int, int]] = []
+    """What holds for which side, from when to when."""
+    begun: dict[Any, int] = {}
+    forever = 2**62
+    for message in booking.messages:
+        event, at, about = _event_of(message), _instant(message["timestamp"]), _about(message)
+        match event:
+            case "booking_closed":
+                begun.setdefault("closed", at)
+            case "side_muted":
+                begun.setdefault(("muted", about["side"]), at)
+            case "booking_opened" if "closed" in begun:
+                ordered.append(("closed", None, begun.pop("closed"), at))
+            case "side_unmuted" if ("muted", about["side"]) in begun:
+                ordered.append(("muted", about["side"], begun.pop(("muted", about["side"])), at))
+            case "tokens_revoked" if about["side"] != "agent":
+                ordered.append(("revoked", about["side"], at, forever))
+            case _:
+                pass
+    for key, at in begun.items():
+        ordered.append(("closed", None, at, forever) if key == "closed" else ("muted", key[1], at, forever))
+    for call in booking.calls:
+        start, end = _instant(call["timestamp"]), _instant(call["ended_at"]) if call["ended_at"] else forever
+        answered = _instant(call["answered_at"]) if call["answered_at"] else 0
+        for what, side, since, until in ordered:
+            low, high = since + CLOCKS, until - DECIDED  # what was decided under an order may be written after it
+            if what == "closed" and low < start < high:
+                yield f"call {call['call_id']} began in the closed booking"
+            if what == "closed" and low < answered < high:
+                yield f"call {call['call_id']} was answered in the closed booking"
+            if what == "muted" and side == call["caller"] and low < start < high:
+                yield f"call {call['call_id']} was begun by the muted {side}"
+            if what in ("closed", "revoked") and start < since - CLOCKS and since + SOON < min(end, high):
+                yield f"call {call['call_id']} went on after the order: {what}"
+
+
+def _lost_sides(history: History, booking: Booking, events: list[Event]) -> Problems:
+    """Who is there loses no call: one that ended as lost has a side that was away for half a minute."""
+    if not history.one_clock:
+        return
+    open_since: dict[str, tuple[str, int]] = {}
+    here: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for event in events:
+        if isinstance(event, Opened):
+            open_since[event.connection] = (event.sender, event.at)
+        elif isinstance(event, Cut) and event.connection in open_since:
+            sender, since = open_since.pop(event.connection)
+            here[sender].append((since, event.at))
+    for sender, since in open_since.values():
+        here[sender].append((since, 2**62))
+    known: dict[str, int] = {}
+    for event in events:
+        call: Fields = {}
+        if isinstance(event, Heard):
+            call = event.frame.get("call") or {}
+        elif isinstance(event, Answered):
+            call = event.body.get("call") or {}
+        if call.get("state") == "ended":
+            known.setdefault(call["call_id"], event.at)
+    for call in booking.calls:
+        if call["end_reason"] == "connection_lost" and call["call_id"] in known:
+            looked = (_instant(call["ended_at"]) + 30_000_000 - CLOCKS, known[call["call_id"]])
+            if all(_is_covered(looked, here[side]) for side in ("driver", "passenger")):
+                yield f"call {call['call_id']} ended as lost, and both sides were there"
+
+
+def _is_covered(span: tuple[int, int], by: list[tuple[int, int]]) -> bool:
+    """Whether somebody was there all the time; a connection is seen a moment after it has opened."""
+    at, end = span
+    for since, until in sorted(by):
+        if since + CLOCKS <= at < until:
+            at = until
+    return at > end
+
+
+def _talked(call: Fields) -> int:
+    """For how many microseconds."""
+    return _instant(call["ended_at"]) - _instant(call["answered_at"]) if call["answered_at"] and call["ended_at"] else 0
+
+
+def _instant(timestamp: str) -> int:
+    """Microseconds since 1970."""
+    parsed = datetime.fromisoformat(timestamp)
+    return round((parsed - datetime.fromtimestamp(0, UTC)) / timedelta(microseconds=1))
 
 
 def _message_of(asked: Asked) -> Any:

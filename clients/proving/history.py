@@ -1,8 +1,9 @@
 """What happened in a run, as its clients saw it, and what the tables say at its end. Times in virtual microseconds."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 Fields = dict[str, Any]
 
@@ -20,7 +21,8 @@ class Event:
 class Asked(Event):
     """A client asked for something: one try, of which an Answered with the same number may tell the outcome.
 
-    `kind`: `send` (with `client_message_id`), `receipt`, `call`, `redact`, or `look` (at how things stand).
+    `kind`: `send` (with `client_message_id`), `receipt`, `call`, `redact` (with `timestamp`), or `look` (at how things
+    stand).
     """
 
     number: int
@@ -50,6 +52,40 @@ class Heard(Event):
     """A frame came that nobody had asked for."""
 
     frame: Fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read(Event):
+    """What was read by a request that began at the instant `began`.
+
+    `newest`: a page that holds the newest messages, where there are any.
+    """
+
+    began: int
+    messages: tuple[Fields, ...]
+    newest: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged(Event):
+    """The message hook was asked about what `sender` is sending, and let `stored` be stored; None: nothing.
+
+    `failed`: it did not answer, or nonsense.
+    """
+
+    sender: str
+    client_message_id: str | None
+    message: str
+    stored: str | None
+    failed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told(Event):
+    """A message event was published, by an invocation that began at the instant `began`."""
+
+    began: int
+    event: Fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,12 +142,25 @@ class Booking:
     head_seq: int
     epoch: str | None
     receipts: Fields
+    attachments: Mapping[str, bool] = field(default_factory=dict[str, bool])
+    """Of each attachment that was uploaded, whether it is served."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """A whole run."""
+    """A whole run.
+
+    `one_clock`: the instants of its events and the timestamps of what is stored are by clocks that differ by less than
+    two seconds. `longest_call`: after so many microseconds of talk the server ends it. `hook`: what happens where the
+    message hook fails; None: there is none. `told`: every message is an event.
+    """
 
     seed: int
+    one_clock: bool = False
+    longest_call: int = 4 * 3_600 * 1_000_000
+    hook: Literal["deny", "allow"] | None = None
+    told: bool = False
+    exercised: Counter[str] = field(default_factory=Counter[str], compare=False)
+    """How often what really happened."""
     events: list[Event] = field(default_factory=list[Event])
     bookings: dict[str, Booking] = field(default_factory=dict[str, Booking])

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from clients.proving.history import Cut, Disowned, Fields, Heard, Opened, Rested, Synced
+from clients.proving.history import Cut, Disowned, Fields, Heard, Opened, Read, Rested, Synced
 from clients.proving.view import View, disowns
 from tests.chaos.scheduler import SECOND, Strand
 from tests.chaos.world import Line, World
@@ -15,10 +15,13 @@ FIRST_PING_SECONDS = 3.0
 PING_SECONDS = 60.0
 PING_IN_CALL_SECONDS = 10.0
 TRIES = 6
+SYNC_STEP = 3
+"""How many messages a sync of this world reads at once."""
+ACTIONS = {"send": "message", "call": "call", "redact": "redact"}
 
 
 class Phone:
-    """One device of one side. `live` is its user; the rest answers to frames and timers, as the contract says."""
+    """A device of a side or an agent. `live` is its user; the rest answers frames and timers as the contract says."""
 
     def __init__(self, world: World, booking: str, sender: str, name: str) -> None:
         self.world = world
@@ -30,6 +33,7 @@ class Phone:
         self._line: Line | None = None
         self._asked = ""
         """The id of the sync under way."""
+        self._asked_at = 0
         self._parts: set[int] = set()
         """Those that have come of its answer."""
         self._size: int | None = None
@@ -44,6 +48,8 @@ class Phone:
         self._hidden = self._shown_away = False
         self._messages = 0
         self._others = 0
+        self._number = 0
+        """The latest try's."""
 
     # --- the line
 
@@ -70,13 +76,16 @@ class Phone:
         if self.world.happens(0.6):
             self._lost(line)
 
-    def go_away(self) -> None:
+    def go_away(self, seconds: float | None = None) -> None:
         """Is without a line for a while."""
-        self._away_until = self.world.scheduler.now + round(self.world.random.uniform(5.0, 45.0) * SECOND)
+        away = seconds or self.world.random.uniform(5.0, 45.0)
+        self._away_until = self.world.scheduler.now + round(away * SECOND)
         self.drop()
 
     def closed(self, line: Line) -> None:
         """The server has ended the line."""
+        if line is self._line:  # else it was lost before, or disowned
+            self._note(Cut, connection=line.id, sender=self.sender)
         self._lost(line)
 
     def received(self, line: Line, frame: Fields) -> None:
@@ -133,6 +142,7 @@ class Phone:
         id = self._id("sync")
         after = self.view.after
         self._asked, self._parts, self._size = id, set(), None
+        self._asked_at = self.world.scheduler.now
         self.world.send(self._line, {"action": "sync", "id": id, **({"after": after} if after else {})})
         self._after(ANSWER_SECONDS, partial(self._sync_overdue, id))
 
@@ -146,9 +156,17 @@ class Phone:
             return
         if self._is_another_life(frame):
             return
+        self._note(Read, began=self._asked_at, messages=tuple(frame["messages"]))
+        before = self.view.through
         self.view.admit(frame)
         self._parts.add(frame["part"])
+        if frame["part"]:
+            self.world.exercised["sync: several frames"] += 1
+        if self.view.through - before > SYNC_STEP:
+            self.world.exercised["sync: more than a step missed"] += 1
         if not frame["has_more"]:
+            if frame["through_seq"] < frame["head_seq"]:
+                self.world.exercised["sync: more than an answer holds"] += 1
             self._size = frame["part"] + 1
             self.view.stands(frame)
             self._after(OVERTAKING_SECONDS, partial(self._sync_overdue, self._asked))
@@ -226,8 +244,6 @@ class Phone:
         """Does this many things, one after the other."""
         doings: list[tuple[int, Callable[[], None]]] = [
             (40, self.say),
-            (14, self.move_receipt),
-            (14, self.act_on_call),
             (6, self.leaf_through),
             (5, self.sync),
             (5, self.ping),
@@ -235,20 +251,71 @@ class Phone:
             (1, self.go_away),
             (4, self.say_once),
             (3, self.say_otherwise),
-            (3, self.signal),
+            (4, self.redact),
+            (2, self.say_with_photo),
             (2, self.type),
             (2, self.hide),
         ]
+        if self.sender == "agent":
+            doings += [(2, self.try_what_is_a_sides)]
+        else:
+            doings += [(14, self.move_receipt), (14, self.act_on_call), (3, self.signal)]
         weights = [weight for weight, _ in doings]
         for _ in range(operations):
             self.world.scheduler.pause(self.world.random.choice((0.0, 0.01, 0.05, 0.3, 1.0, 2.5)))
             (doing,) = self.world.random.choices([doing for _, doing in doings], weights)
             doing()
 
-    def say(self) -> None:
+    def say(self, about: str = "") -> None:
         """Sends a message until it is stored or refused, by socket or REST, always under the same id."""
         id = self._id("m")
-        self._send(id, f"{id} of {self.name}")
+        about = about or self.world.random.choice((" here is my number", " what an insult", *("",) * 14))
+        self._send(id, f"{id} of {self.name}{about}")
+
+    def say_with_photo(self) -> None:
+        """Uploads a photo and sends it, now and then twice, without words or with some."""
+        party = {"booking_code": self.booking, "sender": self.sender}
+        found = self.world.rest("send_message", {**party, "attach": {"content_type": "image/jpeg", "bytes": 9}})
+        if found is None or "error" in found:
+            return
+        attachment = found["attachment"]["id"]
+        self.world.bucket.upload(self.booking, self.sender, attachment)
+        self.world.exercised["attachment: uploaded"] += 1
+        for _ in range(self.world.random.choice((1, 1, 2))):
+            id = self._id("m")
+            text = self.world.random.choice(("", f"{id} shows"))
+            self._send(id, text, {"attachment": {"id": attachment}})
+
+    def redact(self) -> None:
+        """Takes back something that it said, or tries what it may not."""
+        own = [it for it in self.view.messages if it["sender"] == self.sender and it["message_type"] == "text"]
+        found = own if self.world.happens(0.85) else self.view.messages
+        if found:
+            self.take_back(self.world.random.choice(found[-12:])["timestamp"])
+
+    def take_back(self, timestamp: str) -> str | None:
+        """Redacts a message until that is done or refused."""
+        number = 0
+        for _ in range(TRIES):
+            self.world.again(number)
+            if self._line is not None and self.world.happens(0.6):
+                code = self._by_socket("redact", {"timestamp": timestamp}, id=self._id("redact"))
+            else:
+                body = {"booking_code": self.booking, "sender": self.sender, "redact": timestamp}
+                code = self._by_rest("redact", body, {"timestamp": timestamp})
+            number = self._number
+            if code not in ("unavailable", "unknown"):
+                return code
+            self.world.scheduler.pause(self.world.random.uniform(0.1, 1.0))
+        return "unknown"
+
+    def try_what_is_a_sides(self) -> None:
+        """Sends a receipt, or calls: an agent may not."""
+        party = {"booking_code": self.booking, "sender": self.sender}
+        if self.world.happens(0.5):
+            self._by_rest("receipt", {**party, "read": max(1, self.view.through)})
+        else:
+            self._by_rest("call", {**party, "action": "initiate", "device_id": self.name})
 
     def say_once(self) -> None:
         """Sends a message that has no id: once."""
@@ -260,13 +327,17 @@ class Phone:
             id = f"{self.name}-m-{self.world.random.randint(1, self._messages)}"
             self._send(id, "other words")
 
-    def _send(self, id: str, text: str) -> None:
+    def _send(self, id: str, text: str, metadata: Fields | None = None) -> None:
+        what = {"message": text, **({"metadata": metadata} if metadata else {})}
+        number = 0
         for _ in range(TRIES):
+            self.world.again(number)
             if self._line is not None and self.world.happens(0.75):
-                code = self._by_socket("send", {"message": text}, id=id)
+                code = self._by_socket("send", what, id=id)
             else:
-                fields = {"booking_code": self.booking, "sender": self.sender, "message": text}
+                fields = {"booking_code": self.booking, "sender": self.sender, **what}
                 code = self._by_rest("send", {**fields, "client_message_id": id})
+            number = self._number
             if code not in ("unavailable", "unknown"):
                 return
             self.world.scheduler.pause(self.world.random.uniform(0.1, 2.0))
@@ -307,31 +378,63 @@ class Phone:
         elif call is not None:
             self.call(action, {"call_id": call["call_id"]})
 
-    def call(self, action: str, fields: Fields) -> None:
-        """Does something to a call."""
+    def call(self, action: str, fields: Fields) -> str | None:
+        """Does something to a call; the error's code, None where it is granted."""
+        number = 0
         for _ in range(TRIES):
+            self.world.again(number)
             if self._line is not None and self.world.happens(0.7):
                 code = self._by_socket("call", {"call_action": action, **fields}, id=self._id("call"))
             else:
                 party = {"booking_code": self.booking, "sender": self.sender, "device_id": self.name}
                 code = self._by_rest("call", {**party, "action": action, **fields})
+            number = self._number
             if code not in ("unavailable", "unknown"):
-                return
+                return code
             self.world.scheduler.pause(self.world.random.uniform(0.1, 1.0))
+        return "unknown"
+
+    def repeat(self, message: Fields) -> None:
+        """Sends under the id of a message that is stored, by REST."""
+        if message["client_message_id"] is not None:
+            party = {"booking_code": self.booking, "sender": self.sender}
+            self._by_rest(
+                "send", {**party, "message": message["message"], "client_message_id": message["client_message_id"]}
+            )
 
     def leaf_through(self) -> None:
-        """Reads the history page by page, the newest first."""
+        """Reads the history page by page, the newest first or from the beginning."""
+        if self.world.happens(0.4):
+            self.leaf_from_the_beginning()
+        else:
+            self._leaf(str(self.world.random.choice((5, 20, 100))), "desc")
+
+    def leaf_from_the_beginning(self) -> None:
+        """Reads the oldest messages, in pages that are the same each time."""
+        self._leaf("5", "asc")
+
+    def read_newest(self) -> None:
+        """Reads the newest page."""
+        self._leaf("5", "desc", most=0)
+
+    def _leaf(self, limit: str, order: str, most: int = 60) -> None:
         found: list[Fields] = []
-        query = {"booking_code": self.booking, "limit": str(self.world.random.choice((5, 20, 100)))}
+        query = {"booking_code": self.booking, "limit": limit, "order": order}
         while True:
+            began = self.world.scheduler.now
             body = self.world.rest("get_message", query=query)
             if body is None or "error" in body:
                 return
+            newest = not found and order == "desc"
+            self._note(Read, began=began, messages=tuple(body["messages"]), newest=newest)
             found += body["messages"]
-            if body["next_cursor"] is None or len(found) > 60:
+            if body["next_cursor"] is None or len(found) > most:
                 break
+            self.world.exercised["history: a page with more behind it"] += 1
             query = {**query, "cursor": body["next_cursor"]}
-        if found:
+        if found and order == "asc":
+            self._note(Synced, floor=0, through=found[-1]["seq"], messages=tuple(found))
+        elif found:
             floor = 0 if body["next_cursor"] is None else found[-1]["seq"] - 1
             self._note(Synced, floor=floor, through=found[0]["seq"], messages=tuple(reversed(found)))
 
@@ -380,9 +483,9 @@ class Phone:
         assert line is not None
         assert strand is not None
         named = {"client_message_id": id} if kind == "send" else {"device_id": self.name}
-        number = self.world.tried(self, kind, self.sender, {**fields, **named})
+        number = self._number = self.world.tried(self, kind, self.sender, {**fields, **named})
         self._awaited, self._answer = (id, strand), None
-        self.world.send(line, {"action": "message" if kind == "send" else "call", "id": id, **fields}, number)
+        self.world.send(line, {"action": ACTIONS[kind], "id": id, **fields}, number)
         self.world.scheduler.pause(ANSWER_SECONDS)
         frame, self._awaited = self._answer, None
         if frame is None:
@@ -390,8 +493,8 @@ class Phone:
             return "unknown"
         return self._conclude(number, frame)
 
-    def _by_rest(self, kind: str, body: Fields) -> str | None:
-        number = self.world.tried(self, kind, self.sender, body)
+    def _by_rest(self, kind: str, body: Fields, noted: Fields | None = None) -> str | None:
+        number = self._number = self.world.tried(self, kind, self.sender, {**body, **(noted or {})})
         found = self.world.rest("make_call" if kind == "call" else "send_message", body, number=number)
         return "unknown" if found is None else self._conclude(number, found)
 
@@ -421,7 +524,7 @@ class Phone:
 
 
 class Company:
-    """The company's system: it closes bookings and opens them again, by direct invocation."""
+    """The company's system: it gives orders and redacts, by direct invocation."""
 
     def __init__(self, world: World, booking: str) -> None:
         self.world = world
@@ -430,7 +533,7 @@ class Company:
         self._ids = 0
 
     def live(self, times: int) -> None:
-        """Closes and opens the booking, mutes a side for a while, revokes its tokens, so many times; leaves it open."""
+        """Closes and opens the booking, mutes a side for a while, redacts, revokes a side's tokens, so many times."""
         for _ in range(times):
             self.world.scheduler.pause(self.world.random.uniform(5.0, 40.0))
             self.tell("booking_closed")
@@ -439,10 +542,30 @@ class Company:
             side = self.world.random.choice(("driver", "passenger"))
             self.world.scheduler.pause(self.world.random.uniform(1.0, 8.0))
             self.tell("side_muted", side=side)
+            self.redact()
             self.world.scheduler.pause(self.world.random.uniform(2.0, 8.0))
             self.tell("side_unmuted", side=side)
             self.world.scheduler.pause(self.world.random.uniform(1.0, 8.0))
-            self.tell("tokens_revoked", side=side)
+            self.tell("tokens_revoked", side=self.world.random.choice((side, side, "agent")))
+
+    def redact(self) -> None:
+        """Redacts one of the newest messages, as far as that may be."""
+        page = self.world.rest("get_message", query={"booking_code": self.booking, "limit": "20"})
+        if page and page.get("messages"):
+            self.take_back(self.world.random.choice(page["messages"])["timestamp"])
+
+    def take_back(self, timestamp: str) -> None:
+        """Redacts a message until that is done or refused."""
+        fields = {"booking_code": self.booking, "sender": "system", "redact": timestamp}
+        for _ in range(TRIES):
+            number = self.world.tried(self, "redact", "system", {**fields, "timestamp": timestamp})
+            found = self.world.direct("send_message", {"function_type": "send_message", **fields}, number)
+            if found is not None:
+                code = found["error"]["code"] if "error" in found else None
+                if code != "unavailable":
+                    self.world.answered(self, number, code, found)
+                    return
+            self.world.scheduler.pause(1.0)
 
     def tell(self, event: str, **metadata: Any) -> None:
         """Sends a system message until it is stored."""

@@ -6,10 +6,10 @@ import secrets
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import botocore.endpoint
 import pytest
@@ -17,15 +17,18 @@ import pytest
 import get_message.app
 import get_message.sync
 from clients.proving.history import Booking, Fields, History
-from get_message.history import PageCache
+from get_message.history import PageCache, Place
 from navietakie import beside
-from navietakie.domain import frames, instants
+from navietakie.aws import attachments
+from navietakie.aws.tables.messages import Page
+from navietakie.domain import call, frames, instants
 from navietakie.observability import logger
 from navietakie.wire.connections_api import ConnectionsApi
-from tests.chaos.clients import Company, Phone
-from tests.chaos.scheduler import Begun, Clock, Scheduler
+from tests.chaos.clients import SYNC_STEP, Company, Phone
+from tests.chaos.scenes import Cast, Scene
+from tests.chaos.scheduler import SECOND, Begun, Clock, Scheduler
 from tests.chaos.world import CALM, Faults, World
-from tests.fakes.wire import wired
+from tests.fakes.wire import DEAD_LETTERS, wired
 
 START = instants.from_text("2026-03-01T08:00:00.000000Z")
 PACKAGES = ("navietakie", "send_message", "make_call", "get_message", "websocket")
@@ -34,8 +37,13 @@ FRAME_BYTES = 2_000
 """So that a sync's answer takes several frames, which may get lost or overtake each other."""
 HEALING_SECONDS = 45.0
 """Until every timer that is under way has come: a side may be away 30 s, a close may take 30 s to show."""
-DEVICES = (("driver", "phone"), ("passenger", "phone"), ("passenger", "tablet"))
+CALL_SECONDS = 120
+"""How long a call may last."""
+NEWEST = 12
+"""How many messages a client gets that has none."""
+DEVICES = (("driver", "phone"), ("passenger", "phone"), ("passenger", "tablet"), ("agent", "desk"))
 
+Hook = Literal["deny", "allow"] | None
 Break = Callable[[pytest.MonkeyPatch], None]
 """Breaks the code on purpose."""
 
@@ -47,18 +55,33 @@ def run(
     operations: int = 1_000,
     bookings: int = 4,
     faults: Faults | None = None,
+    scenes: Sequence[Scene] = (),
+    hook: Hook | Literal["by seed"] = "by seed",
+    told: bool = True,
     broken: Break = lambda _: None,
 ) -> History:
-    """The history that this seed makes with at least so many operations, on the DynamoDB at `endpoint` or in memory."""
-    history = History(seed=seed)
-    world = stage(
-        seed,
-        lambda world: _conduct(world, history, operations, bookings),
-        endpoint=endpoint,
-        faults=faults,
-        broken=broken,
-    )
+    """The history that this seed makes with at least so many operations, on the DynamoDB at `endpoint` or in memory.
+
+    In each booking the `scenes` follow. `hook` is what happens where the message hook fails, None that there is none;
+    by the seed it is one of the three.
+    `told`: every message is an event, which it can be in memory alone: there the stream is ours.
+    """
+    hook = (None, "deny", "allow")[seed % 3] if hook == "by seed" else hook
+    history = History(seed=seed, one_clock=True, longest_call=CALL_SECONDS * SECOND, hook=hook, told=told)
+
+    def act(world: World) -> None:
+        world.told = history.told
+        _conduct(world, history, operations, bookings, scenes)
+
+    def broken_with_hook(patch: pytest.MonkeyPatch) -> None:
+        if hook is not None:
+            patch.setenv("MESSAGE_HOOK_ARN", "arn:aws:lambda:us-east-1:000000000000:function:hook")
+            patch.setenv("MESSAGE_HOOK_ON_FAILURE", hook)
+        broken(patch)
+
+    world = stage(seed, act, endpoint=endpoint, faults=faults, broken=broken_with_hook)
     history.events.extend(world.events)
+    history.exercised.update(world.exercised)
     return history
 
 
@@ -76,6 +99,12 @@ def stage(
         patch.setenv("RING_TIMEOUT_SECONDS", str(RING_SECONDS))
         for module in (frames, get_message.sync):
             patch.setattr(module, "FRAME_BYTES", FRAME_BYTES)
+        patch.setattr(get_message.sync, "STEP", SYNC_STEP)
+        patch.setattr(get_message.sync, "FIRST_PAGE", NEWEST)
+        patch.setattr(call, "LONGEST", CALL_SECONDS * SECOND)
+        patch.setenv("MESSAGE_EVENTS", "full")
+        patch.setenv("MESSAGE_EVENTS_TOPIC_ARN", "arn:aws:sns:us-east-1:000000000000:message-events")
+        patch.setenv("MESSAGE_EVENTS_DEAD_LETTER_QUEUE_URL", DEAD_LETTERS)
         scheduler = Scheduler(START)
         world = World(seed, scheduler, wire, faults or Faults())
         _depend_on_nothing_but(seed, patch, scheduler, world)
@@ -100,9 +129,24 @@ def _depend_on_nothing_but(seed: int, patch: pytest.MonkeyPatch, scheduler: Sche
     patch.setattr(ConnectionsApi, "post", lambda _, posts: world.post(posts))
     patch.setattr(ConnectionsApi, "close", lambda _, connection_id: world.close(connection_id))
     patch.setattr(ConnectionsApi, "close_all", lambda _, connection_ids: world.close_all(connection_ids))
-    patch.setattr(get_message.app, "pages", PageCache())
+    patch.setattr(get_message.app, "pages", Pages(world))
+    patch.setattr(attachments, "attachments", lambda: world.bucket)
     for level in ("info", "warning", "error"):
         patch.setattr(logger, level, lambda *_, **__: None)
+
+
+class Pages(PageCache):
+    """The pages that a warm container keeps; how often one helped is counted."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def get(self, place: Place, now: int) -> Page | None:
+        page = super().get(place, now)
+        if page is not None:
+            self._world.exercised["history: a page out of the cache"] += 1
+        return page
 
 
 def _modules_that_know_the_time() -> list[ModuleType]:
@@ -110,9 +154,10 @@ def _modules_that_know_the_time() -> list[ModuleType]:
     return [module for module in [*ours, botocore.endpoint] if getattr(module, "time", None) is time]
 
 
-def _conduct(world: World, history: History, operations: int, bookings: int) -> None:
+def _conduct(world: World, history: History, operations: int, bookings: int, scenes: Sequence[Scene]) -> None:
     scheduler = world.scheduler
     phones: list[Phone] = []
+    casts: list[Cast] = []
     working = [0]
 
     def work(act: Callable[[], None]) -> None:
@@ -130,13 +175,19 @@ def _conduct(world: World, history: History, operations: int, bookings: int) -> 
 
     for number in range(bookings):
         booking = f"ride-{number + 1}"
+        company = Company(world, booking)
         for sender, device in DEVICES:
             phone = Phone(world, booking, sender, f"{booking}-{sender}-{device}")
             phones.append(phone)
             scheduler.start(phone.connect)
             work(partial(phone.live, -(-operations // (bookings * len(DEVICES)))))
-        work(partial(Company(world, booking).live, 2))
+        casts.append(Cast(world, *phones[-len(DEVICES) :], company))
+        work(partial(company.live, 2 if operations > 60 else 1))
     wait()
+    for scene in scenes:
+        for cast in casts:
+            work(partial(scene, cast))
+        wait()
     world.faults = CALM
     scheduler.pause(HEALING_SECONDS)
     for phone in phones:
@@ -151,9 +202,9 @@ def _conduct(world: World, history: History, operations: int, bookings: int) -> 
 
 def _hang_up(world: World, phone: Phone) -> None:
     found = _whole(world.rest("calls", query={"booking_code": phone.booking, "limit": "1"}))
-    for call in found["calls"]:
-        if call["state"] == "connected":
-            phone.call("end", {"call_id": call["call_id"]})
+    for it in found["calls"]:
+        if it["state"] == "connected" and phone.sender != "agent":
+            phone.call("end", {"call_id": it["call_id"]})
 
 
 def _read(world: World, booking: str) -> Booking:
@@ -167,7 +218,14 @@ def _read(world: World, booking: str) -> Booking:
         head_seq=page["head_seq"],
         epoch=page["epoch"],
         receipts=page["receipts"],
+        attachments={id: _is_served(world, booking, id) for id in world.bucket.uploaded_to(booking)},
     )
+
+
+def _is_served(world: World, booking: str, id: str) -> bool:
+    found = world.rest("attachment", query={"booking_code": booking, "id": id})
+    assert found is not None
+    return "url" in found
 
 
 def _pages(world: World, name: str, what: str, query: dict[str, str]) -> tuple[list[Fields], Fields]:

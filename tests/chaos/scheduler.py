@@ -1,15 +1,16 @@
-"""Virtual time, and threads of which one runs at a time: the seed alone decides who goes on when.
+"""Virtual time, and strands of which one runs at a time: the seed alone decides who goes on when.
 
 A strand runs until it pauses; then whatever is due next goes on. So a run depends on nothing but its seed, however
 loaded the machine is, and an hour of it takes seconds.
 """
 
 import heapq
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from greenlet import getcurrent, greenlet
 
 SECOND = 1_000_000
 FOREVER = 10.0**6
@@ -17,10 +18,10 @@ FOREVER = 10.0**6
 
 @dataclass(eq=False)
 class Strand:
-    """A thread that takes turns. `skew`: how far the clock that it reads is ahead, in microseconds."""
+    """What takes turns, with a stack of its own. `skew`: how far the clock that it reads is ahead, in microseconds."""
 
+    turn: greenlet
     skew: int = 0
-    turn: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     woken: int = 0
 
 
@@ -32,8 +33,7 @@ class Scheduler:
         self.current: Strand | None = None
         self._due: list[tuple[int, int, Strand | Callable[[], None], int]] = []
         self._count = 0
-        self._back = threading.Semaphore(0)
-        self._failure: BaseException | None = None
+        self._back = getcurrent()
 
     def call(self, seconds: float, act: Callable[[], None]) -> None:
         """Calls `act`, which must not pause, after a while."""
@@ -41,26 +41,14 @@ class Scheduler:
 
     def start(self, act: Callable[[], None], seconds: float = 0.0) -> None:
         """Runs `act`, which may pause, as a new strand after a while."""
-        strand = Strand()
-
-        def run() -> None:
-            strand.turn.acquire()
-            try:
-                act()
-            except BaseException as failure:  # noqa: BLE001 - it is raised where the run was started
-                self._failure = self._failure or failure
-            self._back.release()
-
-        threading.Thread(target=run, daemon=True).start()
-        self._add(seconds, strand, 0)
+        self._add(seconds, Strand(greenlet(act, self._back)), 0)
 
     def pause(self, seconds: float) -> None:
         """Lets others go on until `seconds` have passed, or until the strand is woken."""
         strand = self.current
         assert strand is not None
         self._add(seconds, strand, strand.woken)
-        self._back.release()
-        strand.turn.acquire()
+        self._back.switch()
 
     def wake(self, strand: Strand) -> None:
         """Ends a strand's pause now."""
@@ -69,6 +57,7 @@ class Scheduler:
 
     def run(self) -> None:
         """Returns when nothing is due any more; raises what a strand raised."""
+        self._back = getcurrent()
         while self._due:
             at, _, it, woken = heapq.heappop(self._due)
             if isinstance(it, Strand):
@@ -76,14 +65,11 @@ class Scheduler:
                     continue  # it was woken before
                 it.woken += 1
                 self.now, self.current = max(self.now, at), it
-                it.turn.release()
-                self._back.acquire()
+                it.turn.switch()
                 self.current = None
             else:
                 self.now = max(self.now, at)
                 it()
-            if self._failure is not None:
-                raise self._failure
 
     def _add(self, seconds: float, it: Strand | Callable[[], None], woken: int) -> None:
         self._count += 1

@@ -16,11 +16,14 @@ from clients.proving.history import (
     Event,
     Heard,
     History,
+    Judged,
     Opened,
+    Read,
     Rested,
     Synced,
+    Told,
 )
-from clients.proving.view import View
+from clients.proving.view import View, disowns
 
 NOTHING = {"driver": {"delivered": 0, "read": 0}, "passenger": {"delivered": 1, "read": 1}}
 
@@ -271,3 +274,178 @@ def test_a_client_that_heard_of_a_redaction_shows_nothing_of_the_message_however
     late.offer(NOTICE)
     late.offer(BYE)
     assert [it["message"] for it in late.messages] == [""]
+
+
+def at(seconds: float) -> str:
+    """A timestamp of this ride."""
+    return f"2026-03-01T08:{int(seconds) // 60:02}:{int(seconds) % 60:02}.000000Z"
+
+
+def instant(seconds: float) -> int:
+    """The same as an event has it."""
+    return 1_772_352_000_000_000 + round(seconds * 1_000_000)
+
+
+def ordered(seq: int, seconds: float, event: str, **about: Any) -> dict[str, Any]:
+    metadata = {"event": event, **about}
+    return message(seq, event, "system", message_type="system", timestamp=at(seconds), metadata=metadata)
+
+
+def called(start: float, answered: float | None, end: float, reason: str, caller: str = "driver") -> dict[str, Any]:
+    other = "passenger" if caller == "driver" else "driver"
+    told = None if answered is None else at(answered)
+    times = {"timestamp": at(start), "answered_at": told, "ended_at": at(end)}
+    return {**CALL, **times, "caller": caller, "callee": other, "end_reason": reason}
+
+
+def said_of(messages: list[dict[str, Any]], calls: list[dict[str, Any]], events: list[Event], **how: Any) -> list[str]:
+    booking = Booking(messages=messages, calls=calls, head_seq=len(messages), epoch="e", receipts=NOTHING)
+    return problems(History(seed=1, events=events, bookings={"ride": booking}, **how))
+
+
+CLOSE, OPEN = ordered(1, 10, "booking_closed"), ordered(2, 200, "booking_opened")
+MUTE, REVOKE = ordered(1, 10, "side_muted", side="driver"), ordered(1, 10, "tokens_revoked", side="passenger")
+
+
+@pytest.mark.parametrize(
+    ("orders", "call", "said"),
+    [
+        ([CLOSE, OPEN], called(15, None, 16, "cancelled"), "began in the closed booking"),
+        ([CLOSE, OPEN], called(9, 15, 16, "completed"), "was answered in the closed booking"),
+        ([CLOSE, OPEN], called(1, 2, 90, "completed"), "went on after the order: closed"),
+        ([MUTE], called(15, None, 16, "cancelled"), "was begun by the muted driver"),
+        ([REVOKE], called(1, 2, 90, "completed"), "went on after the order: revoked"),
+        ([CLOSE, OPEN], called(1, 2, 15, "booking_closed"), None),
+        ([MUTE], called(15, None, 16, "cancelled", "passenger"), None),
+        ([ordered(1, 10, "tokens_revoked", side="agent")], called(1, 2, 90, "completed"), None),
+    ],
+)
+def test_what_orders_leave_of_calls_is_judged(
+    orders: list[dict[str, Any]], call: dict[str, Any], said: str | None
+) -> None:
+    found = [it for it in said_of(orders, [call], []) if "order" in it or "closed booking" in it or "muted" in it]
+    assert (found != []) if said else (found == []), found
+    assert said is None or any(said in it for it in found)
+
+
+def test_a_side_that_was_there_may_not_be_lost() -> None:
+    call = called(1, 2, 10, "connection_lost")
+    both = [event(Opened, instant(0), connection=side, sender=side) for side in ("driver", "passenger")]
+    told = [event(Heard, instant(41), frame={"type": "call", "call": call})]
+    away = [event(Cut, instant(10), connection="passenger", sender="passenger")]
+    back = [event(Opened, instant(12), connection="again", sender="passenger")]
+
+    def lost(*events: Event) -> bool:
+        return any("both sides were there" in it for it in said_of([], [call], list(events), one_clock=True))
+
+    assert lost(*both, *told)
+    assert lost(*both, *away, *back, *told)
+    assert not lost(*both, *away, *told)
+
+
+OLD = message(1, "my number")
+GONE_BY_THEN = {**OLD, "message": "", "metadata": None, "redacted_at": at(5)}
+TAKEN_BACK = [
+    event(Asked, 10, number=1, kind="redact", sender="driver", fields={"timestamp": OLD["timestamp"]}),
+    event(Answered, 20, number=1, code=None, body={"message": {**NOTICE, "metadata": {"seq": 1}}}),
+]
+
+
+@pytest.mark.parametrize(
+    ("later", "fine"),
+    [
+        (event(Read, 40, began=30, messages=(OLD,)), False),
+        (event(Read, 40, began=15, messages=(OLD,)), True),
+        (event(Read, 40, began=30, messages=(GONE_BY_THEN,)), True),
+        (event(Told, 40, began=30, event={"type": "message.stored", **OLD, "event_id": "id-1-stored"}), False),
+        (event(Told, 40, began=15, event={"type": "message.stored", **OLD, "event_id": "id-1-stored"}), True),
+        (event(Heard, 70_000_000, frame={"type": "message", "message": OLD}), False),
+        (event(Heard, 40, frame={"type": "message", "message": OLD}), True),
+    ],
+)
+def test_a_redacted_text_is_nowhere_afterwards(later: Event, fine: bool) -> None:
+    found = said_of([GONE_BY_THEN], [], [*TAKEN_BACK, later])
+    assert any("got the text of seq 1" in it for it in found) is not fine
+
+
+def test_a_repeat_of_a_redacted_message_is_no_conflict() -> None:
+    fields = {"booking_code": "ride", "message": "other", "client_message_id": OLD["client_message_id"]}
+    again = [
+        event(Asked, 30, number=9, kind="send", sender="driver", fields=fields),
+        event(Answered, 35, number=9, code="idempotency_conflict", body={}),
+    ]
+    found = said_of([GONE_BY_THEN], [], [*sent(0, 8, OLD), *TAKEN_BACK, *again])
+    assert any("was refused a repeat of a redacted message" in it for it in found)
+
+
+def judged_by(stored: str | None, *, failed: bool = False) -> Event:
+    named = {"sender": "driver", "client_message_id": "hello", "message": "hello"}
+    return event(Judged, 5, **named, stored=stored, failed=failed)
+
+
+@pytest.mark.parametrize(
+    ("hook", "verdicts", "said"),
+    [
+        ("deny", [judged_by("hello")], None),
+        ("deny", [], "the hook had not let"),
+        ("deny", [judged_by(None)], "the hook had not let"),
+        ("deny", [judged_by("h•llo")], "the hook had not let"),
+        ("deny", [judged_by(None, failed=True)], "the hook had not let"),
+        ("allow", [judged_by(None, failed=True)], None),
+        ("deny", [judged_by("hello"), judged_by("hello")], "the hook was asked 2 times"),
+        (None, [], None),
+    ],
+)
+def test_what_the_hook_has_not_let_be_is_not_stored(hook: Any, verdicts: list[Event], said: str | None) -> None:
+    found = [it for it in said_of([HELLO], [], [*sent(0, 1, HELLO), *verdicts], hook=hook) if "hook" in it]
+    assert (found == []) if said is None else any(said in it for it in found), found
+
+
+STORED_EVENT = {"type": "message.stored", "event_id": "id-1-stored", **HELLO}
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ([STORED_EVENT, STORED_EVENT], None),
+        ([], "was never told of"),
+        ([{**STORED_EVENT, "message": "other"}], "which is not there as it was"),
+        ([STORED_EVENT, {**STORED_EVENT, "type": "message.redacted", "event_id": "x"}], "which there was not"),
+    ],
+)
+def test_every_message_is_told_of_as_it_is(told: list[dict[str, Any]], said: str | None) -> None:
+    events = [event(Told, 50, began=40, event=it) for it in told]
+    found = [it for it in said_of([HELLO], [], [*sent(0, 1, HELLO), *events], told=True) if "told of" in it]
+    assert (found == []) if said is None else any(said in it for it in found), found
+
+
+@pytest.mark.parametrize(
+    ("redacted_too", "served", "fine"), [(False, True, True), (False, False, False), (True, True, False)]
+)
+def test_an_attachment_is_served_until_it_is_redacted(redacted_too: bool, served: bool, fine: bool) -> None:
+    whole = {"id": "a" * 32, "content_type": "image/jpeg", "bytes": 9}
+    photo = message(1, "look", metadata={"attachment": whole})
+    asked = event(
+        Asked,
+        0,
+        number=1,
+        kind="send",
+        sender="driver",
+        fields={"message": "look", "client_message_id": "look", "metadata": {"attachment": {"id": whole["id"]}}},
+    )
+    stored = {**photo, "message": "", "metadata": None, "redacted_at": at(5)} if redacted_too else photo
+    booking = Booking(
+        messages=[stored], calls=[], head_seq=1, epoch="e", receipts=NOTHING, attachments={whole["id"]: served}
+    )
+    found = problems(History(seed=1, events=[asked], bookings={"ride": booking}))
+    assert any("served" in it for it in found) is not fine
+
+
+def test_a_newest_page_holds_what_was_acknowledged_before() -> None:
+    late = [event(Read, 99, began=98, messages=(HELLO, HI), newest=True)]
+    assert any("read up to 2 after 3" in it for it in judged([*EVENTS, *late]))
+
+
+@pytest.mark.parametrize(("code", "disowned"), [("not_found", True), ("unavailable", False)])
+def test_only_not_found_disowns_a_connection(code: str, disowned: bool) -> None:
+    assert disowns({"type": "error", "booking_code": None, "error": {"code": code}}) is disowned

@@ -5,8 +5,9 @@ DynamoDB is at the other end of the wire; what happens to requests on their way 
 
 import json
 import random
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -17,11 +18,16 @@ import get_message.app
 import make_call.app
 import send_message.app
 import websocket.app
-from clients.proving.history import Answered, Doubled, Event, Fields
+from clients.proving.history import Answered, Doubled, Event, Fields, Judged, Told
 from clients.proving.history import Asked as Tried
+from navietakie.aws.attachments import StoredObject, kept_key, upload_key
+from navietakie.domain.errors import Refusal, unavailable
+from navietakie.domain.message import Sender
 from navietakie.wire.connections_api import Outcome, Post
-from tests.chaos.scheduler import SECOND, Scheduler
+from tests.chaos.scheduler import SECOND, Scheduler, Strand
 from tests.fakes import invocations
+from tests.fakes.attachments import FakeAttachments
+from tests.fakes.dynamodb import Lag
 from tests.fakes.wire import Asked, Carry, Killed, Wire, answer, conflict, refused, timed_out
 
 HANDLERS = {
@@ -32,17 +38,23 @@ HANDLERS = {
 }
 ROUTES = {
     "message": "send_message",
+    "redact": "send_message",
     "delivered": "send_message",
     "read": "send_message",
     "call": "make_call",
     "signal": "make_call",
     "sync": "get_message",
 }
+OWNERS = {"calls": "make_call", "attachment": "get_message"}
+"""Which function serves a path that is not named after it."""
 SKEWS = (0, 0, 300_000, -400_000, 900_000, -800_000)
 """How far the clocks of the containers are ahead, in microseconds."""
 READ_TIMEOUT = 3.0
 VISIBILITY = 30.0
 RECEIVES = 5
+BATCH = 5
+"""How many records of the stream come at once."""
+HOOK_SECONDS = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +89,11 @@ class Faults:
     """A client is gone again before its `$connect` is through."""
     silent_end: float = 0.15
     """A connection ends without a `$disconnect`."""
+    hook_failed: float = 0.06
+    """The message hook hangs, dies, or answers nonsense."""
+    topic_stopped: float = 0.02
+    """From a batch of the stream on the topic of message events takes nothing for a while."""
+    batch_doubled: float = 0.05
 
 
 CALM = Faults(**dict.fromkeys(Faults.__dataclass_fields__, 0.0))
@@ -99,6 +116,62 @@ class Line:
     state: Literal["connecting", "open", "broken", "gone"] = "connecting"
 
 
+def verdict_on(text: str) -> str:
+    """What the hook thinks of a text, the same each time."""
+    if "insult" in text:
+        return "deny"
+    return "replace" if "number" in text else "allow"
+
+
+def replaced(text: str) -> str:
+    """What it makes of one that it replaces."""
+    return text.replace("number", "······")
+
+
+class Bucket(FakeAttachments):
+    """The attachments bucket, whose requests take their time and fail like others."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__()
+        self._world = world
+        self._uploaded: list[tuple[str, str]] = []
+
+    def upload(
+        self, booking_code: str, sender: Sender, id: str, content_type: str = "image/jpeg", size: int = 9
+    ) -> None:
+        super().upload(booking_code, sender, id, content_type, size)
+        self._uploaded.append((booking_code, id))
+
+    def uploaded_to(self, booking_code: str) -> list[str]:
+        """The ids of all that was ever uploaded to a booking."""
+        return [id for booking, id in self._uploaded if booking == booking_code]
+
+    def uploaded(self, booking_code: str, sender: Sender, id: str) -> StoredObject | None:
+        self._passes("s3.HeadObject")
+        return super().uploaded(booking_code, sender, id)
+
+    def kept(self, booking_code: str, id: str) -> StoredObject | None:
+        self._passes("s3.HeadObject")
+        return super().kept(booking_code, id)
+
+    def keep(self, booking_code: str, sender: Sender, id: str, upload: StoredObject) -> bool:
+        self._passes("s3.CopyObject")
+        key = kept_key(booking_code, id)
+        if key in self.objects or self.objects.get(upload_key(booking_code, sender, id)) != upload:
+            return False
+        stored_at = self._world.scheduler.now // SECOND
+        self.objects[key] = replace(upload, sender=sender, stored_at=stored_at)
+        return True
+
+    def delete(self, booking_code: str, sender: Sender, id: str) -> None:
+        for key in (upload_key(booking_code, sender, id), kept_key(booking_code, id)):
+            self._passes("s3.DeleteObject")
+            self.objects.pop(key, None)
+
+    def _passes(self, name: str) -> None:
+        self._world.passes(name)
+
+
 class World:
     """Runs the functions. `events` is the history as it grows."""
 
@@ -107,17 +180,44 @@ class World:
         self.scheduler = scheduler
         self.faults = faults
         self.events: list[Event] = []
+        self.exercised: Counter[str] = Counter()
+        """How often what has happened."""
+        self.bucket = Bucket(self)
+        self.told = False
+        """Whether every message is an event."""
         self._wire = wire
         self._lines: dict[str, Line] = {}
         self._trying: dict[int, Any] = {}
-        self._earlier: dict[str, list[tuple[int, Fields]]] = {}
+        self._hurt: dict[int, set[str]] = defaultdict(set)
+        """At which requests something struck the function that served a try."""
+        self._serving: dict[Strand, int] = {}
+        self._shards: dict[str, list[tuple[str, Fields]]] = {}
+        """Per booking what the stream of the messages table holds and was not taken yet."""
+        self._stopped_until = 0
+        self._batch_began: dict[Strand, int] = {}
+        self._known_events: set[str] = set()
         wire.way = self._way
+        if wire.dynamodb is not None:
+            wire.dynamodb.lag = Lag(self._age, lambda: scheduler.now)
+            wire.dynamodb.changed = self._changed
 
     # --- what clients do
 
     def happens(self, probability: float) -> bool:
         """Whether it happens this time."""
         return self.random.random() < probability
+
+    def strikes(self, fault: str, part: float = 1.0) -> bool:
+        """Whether a fault strikes this time; what did is counted."""
+        if not self.happens(getattr(self.faults, fault) * part):
+            return False
+        self.exercised[f"fault: {fault}"] += 1
+        return True
+
+    def again(self, number: int) -> None:
+        """Notes that a client tries again what it tried under this number."""
+        for name in self._hurt[number]:
+            self.exercised[f"tried again after: {name}"] += 1
 
     def tried(self, client: Any, kind: str, sender: str, fields: Fields) -> int:
         """Notes that a client asks for something; the number of the try."""
@@ -138,9 +238,9 @@ class World:
     ) -> Fields | None:
         """A REST request of a strand, the try of this number; the body of its answer, None where none came."""
         self.scheduler.pause(self._latency())
-        found = self._invoke("make_call" if name == "calls" else name, invocations.rest(name, body, query), number)
+        found = self._invoke(OWNERS.get(name, name), invocations.rest(name, body, query), number)
         self.scheduler.pause(self._latency())
-        if found is None or self.happens(self.faults.answer_lost):
+        if found is None or self.strikes("answer_lost"):
             return None
         return json.loads(found["body"])
 
@@ -148,7 +248,7 @@ class World:
         """A strand opens a line; None where it was refused, or has broken meanwhile."""
         line = Line(f"line-{len(self._lines) + 1}", phone)
         self._lines[line.id] = line
-        if self.happens(self.faults.hasty):
+        if self.strikes("hasty"):
             self.scheduler.call(self._latency() * 3, partial(self.cut, line))
         found = self._invoke("websocket", invocations.connect(line.id, query))
         if found is None or found["statusCode"] != 200:
@@ -173,8 +273,8 @@ class World:
         line.state = "broken"
         seconds = self.random.choice((0.0, 0.05, 1.0, 8.0))
         self.scheduler.call(seconds, partial(setattr, line, "state", "gone"))
-        if not self.happens(self.faults.silent_end):
-            for _ in range(1 + self.happens(self.faults.doubled * 5)):
+        if not self.strikes("silent_end"):
+            for _ in range(1 + self.strikes("doubled", 5)):
                 event = invocations.disconnect(line.id)
                 self.scheduler.start(partial(self._invoke, "websocket", event), seconds + self._latency())
 
@@ -186,7 +286,7 @@ class World:
         longest = 0.0
         # Sorted: an index promises no order, and the run may depend on none.
         for place, (connection_id, body) in sorted(enumerate(posts), key=lambda it: it[1][0]):
-            if self.happens(self.faults.killed / 2):
+            if self.strikes("killed", 0.5):
                 raise Killed
             seconds = self._latency()
             longest = max(longest, seconds)
@@ -209,7 +309,7 @@ class World:
         """Ends several; `gone` is one that is not open."""
         outcomes: list[Outcome] = []
         for connection_id in sorted(connection_ids):
-            if self.happens(self.faults.killed / 2):
+            if self.strikes("killed", 0.5):
                 raise Killed
             self.scheduler.pause(self._latency())
             outcomes.append(self._end(self._lines[connection_id]))
@@ -231,12 +331,12 @@ class World:
             return "gone"
         if line.state == "broken":
             return "delivered"  # for all that API Gateway knows
-        if self.happens(self.faults.post_lost):
+        if self.strikes("post_lost"):
             return "delivered"
-        failed = self.happens(self.faults.post_failed)
+        failed = self.strikes("post_failed")
         if failed and self.happens(0.5):
             return "failed"
-        for _ in range(1 + self.happens(self.faults.post_doubled)):
+        for _ in range(1 + self.strikes("post_doubled")):
             self.scheduler.call(self._latency(), partial(self._arrive, line, frame))
         return "failed" if failed else "delivered"
 
@@ -249,7 +349,7 @@ class World:
     def direct(self, function: str, event: Fields, number: int) -> Fields | None:
         """A direct invocation by a strand, the try of this number; None where no answer came."""
         found = self._invoke(function, event, number)
-        return None if found is None or self.happens(self.faults.answer_lost) else found["body"]
+        return None if found is None or self.strikes("answer_lost") else found["body"]
 
     def _take(self, line: Line, function: str, event: Fields, number: int) -> None:
         if self._invoke(function, event, number) is None:
@@ -258,76 +358,197 @@ class World:
 
     def _invoke(self, function: str, event: Fields, number: int = 0) -> Any:
         """Runs a function in some container; None where it died."""
-        if self.happens(self.faults.doubled):
+        if self.strikes("doubled"):
             if client := self._trying.get(number):
                 self._note(Doubled, client, number=number)
             self.scheduler.start(partial(self._run, function, event), self._latency())
-        return self._run(function, event)
+        return self._run(function, event, number)
 
-    def _run(self, function: str, event: Fields) -> Any:
+    def _run(self, function: str, event: Fields, number: int = 0, died: list[bool] | None = None) -> Any:
         strand = self.scheduler.current
         assert strand is not None
         strand.skew = self.random.choice(SKEWS)
+        self._serving[strand] = number
         try:
             return HANDLERS[function](event, invocations.Context())
         except Killed:
+            if died is not None:
+                died.append(True)
             return None
         finally:
             strand.skew = 0
+            del self._serving[strand]
 
     def _deliver(self, body: Fields, received: int) -> None:
         answer = self._invoke("make_call", invocations.timers(body))
         if (answer is None or answer["batchItemFailures"]) and received < RECEIVES:
             self.scheduler.start(partial(self._deliver, body, received + 1), VISIBILITY)
 
+    # --- the stream of the messages table
+
+    def _changed(self, table: str, old: Fields | None, new: Fields) -> None:
+        """Takes what was written into the stream, where there is one, and has each booking's records taken in order."""
+        if not self.told or not table.startswith("messages"):
+            return
+        booking = new["booking_code"]["S"]
+        waiting = self._shards.get(booking)
+        if waiting is None:
+            waiting = self._shards[booking] = []
+            self.scheduler.start(partial(self._take_stream, booking), self.random.uniform(0.05, 0.5))
+        waiting.append(("MODIFY" if old else "INSERT", new))
+
+    def stop_topic(self, seconds: float) -> None:
+        """The topic of message events takes nothing for so long."""
+        self._stopped_until = self.scheduler.now + round(seconds * SECOND)
+
+    def _take_stream(self, booking: str) -> None:
+        strand = self.scheduler.current
+        assert strand is not None
+        waiting = self._shards[booking]
+        while waiting:
+            batch = waiting[:BATCH]
+            self._batch_began[strand] = self.scheduler.now
+            if self.strikes("topic_stopped"):
+                self.stop_topic(self.random.uniform(1.0, 20.0))
+            if not self._streamed(batch):
+                self.exercised["a batch of the stream came again"] += 1
+                self.scheduler.pause(self.random.uniform(0.5, 3.0))
+                continue
+            if self.strikes("batch_doubled"):
+                self._streamed(batch)
+            del waiting[: len(batch)]
+            self.scheduler.pause(self._latency())
+        del self._shards[booking]
+
+    def _streamed(self, batch: Sequence[tuple[str, Fields]]) -> bool:
+        events = [invocations.changes(image, name=name) for name, image in batch]
+        whole = {**events[0], "Records": [record for event in events for record in event["Records"]]}
+        died: list[bool] = []
+        try:
+            self._run("send_message", whole, died=died)
+        except Refusal:  # Lambda brings the batch again
+            return False
+        return not died
+
+    def _told(self, event: Fields) -> None:
+        strand = self.scheduler.current
+        assert strand is not None
+        if event["event_id"] in self._known_events:
+            self.exercised["an event was told twice"] += 1
+        self._known_events.add(event["event_id"])
+        began = self._batch_began[strand]
+        booking = event["booking_code"]
+        self.events.append(
+            Told(at=self.scheduler.now, booking=booking, client=f"{booking}-stream", began=began, event=event)
+        )
+
+    # --- the message hook
+
+    def _hook(self, asked: Asked) -> AWSResponse:
+        said, booking = asked.fields, asked.fields["booking_code"]
+        verdict = "fail" if self.strikes("hook_failed") else verdict_on(said["message"])
+        how = self.random.choice(("hangs", "dies", "answers nonsense")) if verdict == "fail" else verdict
+        self.exercised[f"hook: {how}"] += 1
+        stored = {"allow": said["message"], "replace": replaced(said["message"])}.get(verdict)
+        self.events.append(
+            Judged(
+                at=self.scheduler.now,
+                booking=booking,
+                client=f"{booking}-hook",
+                sender=said["sender"],
+                client_message_id=said["client_message_id"],
+                message=said["message"],
+                stored=stored,
+                failed=verdict == "fail",
+            )
+        )
+        match how:
+            case "hangs":
+                self.scheduler.pause(HOOK_SECONDS)
+                raise timed_out(asked)
+            case "dies":
+                return AWSResponse(
+                    "https://example.invalid", 200, {"X-Amz-Function-Error": "Unhandled"}, answer(200, {}).raw
+                )
+            case "answers nonsense":
+                return answer(200, {"action": self.random.choice(("perhaps", "replace")), "message": 7})
+            case "replace":
+                return answer(200, {"action": "replace", "message": stored})
+            case _:
+                return answer(200, {"action": how})
+
     # --- between the functions and AWS
 
     def _way(self, asked: Asked, carry: Carry) -> AWSResponse:
         self.scheduler.pause(self._latency())
-        faults = self.faults
-        if self.happens(faults.killed):
+        if asked.name == "lambda.Invoke":
+            if self.strikes("killed", 5):
+                self._struck(asked)
+                raise Killed
+            return self._hook(asked)
+        if self.strikes("killed"):
+            self._struck(asked)
             if self.happens(0.5):
                 self._carried(asked, carry)
             raise Killed
-        if self.happens(faults.throttled):
+        if self.strikes("throttled"):
             return refused(asked, "ThrottlingException")
-        if asked.name in ("dynamodb.TransactWriteItems", "dynamodb.UpdateItem") and self.happens(faults.conflict):
+        if asked.name in ("dynamodb.TransactWriteItems", "dynamodb.UpdateItem") and self.strikes("conflict"):
             return conflict(asked)
-        if self.happens(faults.unreached):
+        if self._is_told(asked) and self.scheduler.now < self._stopped_until:
+            return refused(asked, "InternalError", 500)
+        if self.strikes("unreached"):
+            self._struck(asked)
             self.scheduler.pause(1.0)
             raise ConnectTimeoutError(endpoint_url="https://example.invalid")
         response = self._carried(asked, carry)
         self.scheduler.pause(self._latency())
-        if self.happens(faults.unanswered):
+        if self.strikes("unanswered"):
+            self._struck(asked)
             self.scheduler.pause(READ_TIMEOUT)
             raise timed_out(asked)
         return response
+
+    def passes(self, name: str) -> None:
+        """A request to the bucket: it takes a while, and what may strike it does so before it is done."""
+        self.scheduler.pause(self._latency())
+        if self.strikes("killed", 5):
+            self._struck(Asked(name, {}))
+            raise Killed
+        if self.strikes("unanswered", 5):
+            self._struck(Asked(name, {}))
+            raise unavailable("The attachments")
+
+    def _struck(self, asked: Asked) -> None:
+        self.exercised[f"struck at: {asked.name}"] += 1
+        strand = self.scheduler.current
+        if strand is not None and (number := self._serving.get(strand)):
+            self._hurt[number].add(asked.name)
+
+    def _is_told(self, asked: Asked) -> bool:
+        return asked.name == "sns.Publish" and asked.fields["TopicArn"].endswith(":message-events")
 
     def _carried(self, asked: Asked, carry: Carry) -> AWSResponse:
         response = carry()
         if asked.name == "sqs.SendMessage":
             self._queued(*self._wire.queued.pop())
-        elif asked.name in ("dynamodb.GetItem", "dynamodb.Query") and not asked.fields.get("ConsistentRead"):
-            return self._lagging(asked, response)
+        elif self._is_told(asked):
+            self._told(json.loads(asked.fields["Message"]))
         return response
 
     def _queued(self, delay: int, body: Fields) -> None:
-        if body["kind"] != "order" and self.happens(self.faults.timer_lost):
+        if body["kind"] != "order" and self.strikes("timer_lost"):
             return
-        for _ in range(1 + self.happens(self.faults.timer_doubled)):
-            late = self.random.uniform(0.0, 0.5) + 5.0 * self.happens(self.faults.slow)
+        for _ in range(1 + self.strikes("timer_doubled")):
+            late = self.random.uniform(0.0, 0.5) + 5.0 * self.strikes("slow")
             self.scheduler.start(partial(self._deliver, body, 1), delay + late)
 
-    def _lagging(self, asked: Asked, response: AWSResponse) -> AWSResponse:
-        """What is read from an index, or not consistently, is now and then as it was a moment ago."""
-        what = json.dumps(asked.fields, sort_keys=True)
-        recent = [it for it in self._earlier.get(what, []) if it[0] > self.scheduler.now - SECOND]
-        self._earlier[what] = [*recent, (self.scheduler.now, json.loads(response.content))]
-        if recent and self.happens(self.faults.stale):
-            return answer(200, recent[0][1])
-        return response
+    def _age(self) -> float:
+        """How old a state is that a read sees which need not be consistent, in microseconds."""
+        # Where nothing lags, no luck is spent either: the embedded DynamoDB asks for none.
+        return self.random.uniform(0.0, SECOND) if self.faults.stale and self.strikes("stale") else 0.0
 
     def _latency(self) -> float:
-        if self.happens(self.faults.slow):
+        if self.strikes("slow"):
             return self.random.uniform(0.05, 1.5)
         return self.random.uniform(0.001, 0.012)

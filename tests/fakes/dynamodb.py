@@ -69,6 +69,8 @@ class DynamoDb:
         self._earlier: dict[str, dict[Key, list[tuple[float, Item | None]]]] = defaultdict(dict)
         """What items were before, the oldest state first, and until when."""
         self._writes = 0
+        self.changed: Callable[[str, Item | None, Item], None] = lambda *_: None
+        """Told of each item that is written: its table, the item before, and the item since."""
         self._done: dict[str, str] = {}
         """What was asked under which ClientRequestToken."""
         self._one_at_a_time = Lock()
@@ -174,11 +176,13 @@ class DynamoDb:
     def _put(self, fields: Values, key: Key, item: Item | None) -> None:
         table = self._tables[fields["TableName"]]
         self._writes += 1
-        self._earlier[fields["TableName"]].setdefault(key, []).append((self._now(), table.get(key)))
+        old = table.get(key)
+        self._earlier[fields["TableName"]].setdefault(key, []).append((self._now(), old))
         if item is None:
             table.pop(key, None)
         else:
             table[key] = item
+            self.changed(fields["TableName"], old, item)
 
     def _now(self) -> float:
         return self._writes if self.lag is None or self.lag.clock is None else self.lag.clock()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -165,9 +166,20 @@ def timed_out(asked: Asked) -> ReadTimeoutError:
     return ReadTimeoutError(endpoint_url=f"https://example.invalid/{asked.name}")
 
 
+_trusted = cache(clients.trust)
+"""Whom the system trusts: nobody is asked over TLS here."""
+
+
+@cache
+def _loader() -> Any:
+    """What has read botocore's descriptions of the services: reading them anew for each wire is most of its cost."""
+    return clients.session()._session.get_component("data_loader")
+
+
 def restart(wire: Wire) -> None:
     """Leaves the process as a cold start does, with its requests carried by `wire`."""
     warm.forget()
+    clients.session()._session.register_component("data_loader", _loader())
     clients.session().events.register("before-send", wire.request)
     clients.session().events.register(
         "choose-signer", lambda **_: UNSIGNED
@@ -201,6 +213,7 @@ def wired(environment: Any, endpoint: str | None = None) -> Generator[Wire]:
         environment.setenv(name, value)
     for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "BACKEND_URL", "ALLOWED_ORIGINS", "TURN_SECRET_ARN"):
         environment.delenv(name, raising=False)
+    environment.setattr(clients, "trust", _trusted)
     wire = Wire(dynamodb=None if endpoint else DynamoDb())
     restart(wire)
     client = dynamo.client()
