@@ -124,20 +124,22 @@ def test_a_gone_row_that_does_not_say_how_old_it_is_goes_at_once(client: Any, st
     assert not store.remove_gone(row, NOW)
 
 
-def test_the_later_word_on_being_away_counts_and_the_one_before_is_told(store: Connections) -> None:
+def test_the_later_word_on_being_away_counts_and_whether_it_changed_anything_is_told(store: Connections) -> None:
     store.record(ROW)
-    assert store.set_away("c1", away=True, at=5) is False
+    assert store.set_away("c1", away=True, at=5)
     assert store.get("c1") == replace(ROW, away=True)
-    assert store.set_away("c1", away=False, at=4) is None
-    assert store.set_away("c1", away=False, at=5) is True
+    assert not store.set_away("c1", away=True, at=6)
+    assert not store.set_away("c1", away=False, at=5)
+    assert store.get("c1") == replace(ROW, away=True)
+    assert store.set_away("c1", away=False, at=6)
     assert store.get("c1") == ROW
 
 
 def test_who_is_not_there_is_not_away(client: Any, store: Connections) -> None:
-    assert store.set_away("c1", away=True, at=5) is None
+    assert not store.set_away("c1", away=True, at=5)
     assert item(client) is None
     store.remove("c1", NOW)
-    assert store.set_away("c1", away=True, at=5) is None
+    assert not store.set_away("c1", away=True, at=5)
 
 
 def test_a_booking_has_its_own_connections_that_may_receive(store: Connections) -> None:

@@ -1,5 +1,5 @@
 """These tests are in the world on moto."""
 
-from tests.worlds.moto import later, world
+from tests.worlds.moto import lagging, later, world
 
-__all__ = ["later", "world"]
+__all__ = ["lagging", "later", "world"]

@@ -148,13 +148,16 @@ def _function() -> str | None:
     if (name := getattr(_beside, "function", None)) is not None:
         return name
     frame = sys._getframe()
+    owner: str | None = None
     while frame is not None:
         file = frame.f_code.co_filename
         if file.startswith(FUNCTIONS):
             folder, name = file.removeprefix(FUNCTIONS).split("/")[:2]
-            return "proxy" if name == "proxy.py" else folder.replace("_", "-")
+            if name == "proxy.py":
+                return "proxy"  # whatever it called on the way, the handshake included
+            owner = owner or folder.replace("_", "-")
         frame = frame.f_back
-    return None
+    return owner
 
 
 def _method() -> str | None:
