@@ -1,4 +1,4 @@
-"""What the table of connections promises: the DynamoDB adapter, on moto."""
+"""What the table of connections promises: the DynamoDB adapter, on moto and on the DynamoDB in memory."""
 
 from collections.abc import Generator
 from dataclasses import replace
@@ -8,9 +8,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from navietakie.aws.tables import dynamo
 from navietakie.aws.tables.connections import LIFE, NEVER, Connection, Connections
 from navietakie.domain import instants
 from tests.fakes import tables
+from tests.fakes.wire import wired
 
 NOW = instants.from_text("2026-03-01T10:00:00.000000Z")
 TABLE = tables.NAMES["connections"]
@@ -18,8 +20,14 @@ ROW = Connection("c1", "test", "driver", instants.to_text(NOW), instants.to_seco
 NAMED = replace(ROW, sender_id="d-7", device_id="phone", token_exp=2**33, who="abc", token_iat=2**30)
 
 
-@pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Generator[Any]:
+@pytest.fixture(params=["moto", "fake"])
+def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Generator[Any]:
+    if request.param == "fake":
+        with wired(monkeypatch):
+            client: Any = dynamo.client()
+            tables.create(client)
+            yield client
+        return
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     with mock_aws():

@@ -117,8 +117,10 @@ class DynamoDb:
 
     def _update_item(self, fields: Values) -> Values:
         self._check(fields, fields["Key"])
+        old = self._find(fields, fields["Key"])
         self._apply("Update", fields)
-        return {"Attributes": self._find(fields, fields["Key"])} if fields.get("ReturnValues") == "ALL_NEW" else {}
+        told = {"ALL_OLD": old, "ALL_NEW": self._find(fields, fields["Key"])}.get(fields.get("ReturnValues", ""))
+        return {} if told is None else {"Attributes": told}
 
     def _delete_item(self, fields: Values) -> Values:
         self._check(fields, fields["Key"])
