@@ -16,15 +16,20 @@ from tests.running import Run
 SCRIPTS = ROOT / "tests" / "client" / "stack"
 
 
-def node(script: Path, *arguments: str) -> str:
-    """What a script of Node's prints; fails with what it complains of."""
+def program() -> list[str]:
+    """Node.js with what gives it a WebSocket class; skips the test where there is none."""
     program = shutil.which("node")
     if program is None:
         pytest.skip("there is no Node.js on this machine")
     version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
     older = int(version.strip().lstrip("v").split(".")[0]) < 22  # its WebSocket class is behind an option
-    options = ["--experimental-websocket", "--no-warnings"] if older else []
-    done = subprocess.run([program, *options, script, *arguments], capture_output=True, text=True, timeout=300)
+    return [program, *(["--experimental-websocket", "--no-warnings"] if older else [])]
+
+
+def node(script: Path, *arguments: str) -> str:
+    """What a script of Node's prints; fails with what it complains of."""
+    command = [*program(), script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
