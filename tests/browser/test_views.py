@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Generator
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
@@ -181,6 +182,29 @@ def test_a_phone_can_be_away(page: Page, server: ScriptedServer) -> None:
     expect(place.locator(".strip")).to_contain_text("Away")
     said = [each["on"] for each in server.received if each["action"] == "away" and each["sender"] == "driver"]
     assert said[-1] is True
+
+
+def device(server: ScriptedServer) -> str:
+    """What the driver's latest connection calls its device."""
+    asked = [parse_qs(urlsplit(url).query) for url in server.sockets]
+    return [each["device_id"][0] for each in asked if each["sender"] == ["driver"]][-1]
+
+
+def test_a_duplicated_tab_is_another_device_and_both_keep_their_names(page: Page, server: ScriptedServer) -> None:
+    phone(opened(page))
+    first = device(server)
+    with page.expect_popup() as popup:
+        page.evaluate("void window.open('about:blank')")
+    copy = popup.value
+    assert copy.evaluate("({...sessionStorage})") == page.evaluate("({...sessionStorage})")
+    phone(opened(copy))
+    second = device(server)
+    assert first in page.evaluate("Object.values(sessionStorage).join()")
+    assert second != first
+    for tab, name in ((page, first), (copy, second)):
+        tab.reload()
+        phone(tab)
+        assert device(server) == name
 
 
 def test_the_time_of_a_call_is_counted_by_the_servers_clock(page: Page, server: ScriptedServer) -> None:
