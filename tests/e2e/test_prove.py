@@ -62,7 +62,7 @@ def mutated(tmp_path: Path) -> Path:
     copy = tmp_path / "mutated"
     for folder in COPIED:
         shutil.copytree(ROOT / folder, copy / folder, ignore=LEFT_OUT)
-    for file in ("template.yaml", "samconfig.toml"):
+    for file in ("template.yaml", "samconfig.toml", ".python-version"):
         shutil.copy(ROOT / file, copy / file)
     (copy / ".local").mkdir(mode=0o700)
     for folder in ("tools", "uv"):
