@@ -364,8 +364,8 @@ class Calling:
                 return self._change(latest, after, now, head, origin, iat)
             except VersionConflict as conflict:
                 latest, head = conflict.call, conflict.head or head
-            except HeadMoved as moved:
-                head = moved.head
+            except HeadMoved as conflict:
+                head = conflict.head
             except Contended:
                 known, head = False, None
         raise unavailable("The call")

@@ -1,11 +1,9 @@
 """What every store of calls promises: the fake and the DynamoDB adapter (on moto) alike."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from navietakie.aws.tables.calls import Calls, VersionConflict
 from navietakie.aws.tables.messages import HeadMoved, Messages
@@ -83,18 +81,13 @@ class Store:
 
 
 @pytest.fixture(params=["fake", "dynamodb"])
-def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Generator[Store]:
+def store(request: pytest.FixtureRequest) -> Store:
     if request.param == "fake":
         fake = FakeMessages()
-        yield Store(FakeCalls(fake), fake)
-        return
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws():
-        client: Any = boto3.client("dynamodb", region_name="us-east-1")
-        tables.create(client)
-        messages = Messages(client, tables.NAMES["messages"])
-        yield Store(Calls(client, tables.NAMES["calls"], messages), messages)
+        return Store(FakeCalls(fake), fake)
+    client = request.getfixturevalue("moto")
+    messages = Messages(client, tables.NAMES["messages"])
+    return Store(Calls(client, tables.NAMES["calls"], messages), messages)
 
 
 def test_a_booking_without_calls_has_none(store: Store) -> None:

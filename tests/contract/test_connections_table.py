@@ -4,9 +4,7 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from navietakie.aws.tables import dynamo
 from navietakie.aws.tables.connections import LIFE, NEVER, Connection, Connections
@@ -24,16 +22,11 @@ NAMED = replace(ROW, sender_id="d-7", device_id="phone", token_exp=2**33, who="a
 def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Generator[Any]:
     if request.param == "fake":
         with wired(monkeypatch):
-            client: Any = dynamo.client()
+            client = dynamo.client()
             tables.create(client)
             yield client
-        return
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws():
-        client: Any = boto3.client("dynamodb", region_name="us-east-1")
-        tables.create(client)
-        yield client
+    else:
+        yield request.getfixturevalue("moto")
 
 
 @pytest.fixture

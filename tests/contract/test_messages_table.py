@@ -1,12 +1,9 @@
 """What every store of messages promises: the fake and the DynamoDB adapter (on moto) alike."""
 
-from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from navietakie.aws.tables.messages import _BATCH, QUERY_BYTES, AlreadyStored, HeadMoved, Marker, Messages, message_of
 from navietakie.domain import instants
@@ -23,16 +20,10 @@ LATER = instants.to_seconds(NOW) + 90 * 86_400
 
 
 @pytest.fixture(params=["fake", "dynamodb"])
-def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Generator[Any]:
+def store(request: pytest.FixtureRequest) -> Any:
     if request.param == "fake":
-        yield FakeMessages()
-        return
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws():
-        client: Any = boto3.client("dynamodb", region_name="us-east-1")
-        tables.create(client)
-        yield Messages(client, tables.NAMES["messages"])
+        return FakeMessages()
+    return Messages(request.getfixturevalue("moto"), tables.NAMES["messages"])
 
 
 def put(

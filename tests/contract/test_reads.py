@@ -1,13 +1,11 @@
 """Which consistency the adapters ask DynamoDB for: held against the table of reads, on moto and in their source."""
 
 import ast
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from navietakie.aws import tables as adapters
 from navietakie.aws.tables.calls import Calls
@@ -40,37 +38,27 @@ ASKED: dict[str, Ask] = {
 }
 
 
-@pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Generator[Any]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws():
-        client: Any = boto3.client("dynamodb", region_name="us-east-1")
-        tables.create(client)
-        yield client
-
-
 @pytest.mark.parametrize("read", READS)
-def test_a_read_is_as_consistent_as_its_row_says(client: Any, read: str) -> None:
+def test_a_read_is_as_consistent_as_its_row_says(moto: Any, read: str) -> None:
     found: list[str] = []
 
     def note(params: dict[str, Any], **_: Any) -> None:
         for asked in params.get("RequestItems", {"": params}).values():
             found.append("strong" if asked.get("ConsistentRead") else "eventual")
 
-    client.meta.events.register("before-parameter-build.dynamodb", note)
-    ASKED[read](*_stores(client))
+    moto.meta.events.register("before-parameter-build.dynamodb", note)
+    ASKED[read](*_stores(moto))
     expected, why = READS[read]
     assert found == expected, why
 
 
 @pytest.mark.parametrize(("read", "limit"), [("Messages.page", 9), ("Calls.log", 10)])
-def test_a_page_reads_no_more_items_than_it_needs(client: Any, read: str, limit: int) -> None:
+def test_a_page_reads_no_more_items_than_it_needs(moto: Any, read: str, limit: int) -> None:
     asked: list[int] = []
-    client.meta.events.register(
+    moto.meta.events.register(
         "before-parameter-build.dynamodb.Query", lambda params, **_: asked.append(params["Limit"])
     )
-    ASKED[read](*_stores(client))
+    ASKED[read](*_stores(moto))
     assert asked == [limit]
 
 

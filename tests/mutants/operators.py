@@ -1,6 +1,7 @@
 """The changes: cosmic-ray's operators that matter here, and our own for AWS requests, expressions and tables."""
 
 import re
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -51,8 +52,9 @@ CORE = (
 class _Replacing(Operator):
     """Replaces a node by each of the texts that `variants` gives for it."""
 
+    @abstractmethod
     def variants(self, node: Any) -> Sequence[str]:
-        raise NotImplementedError
+        """The texts that may stand for `node`."""
 
     def mutation_positions(self, node: Any) -> Iterator[Position]:
         for _ in self.variants(node):

@@ -147,7 +147,7 @@ class Broadcast:
         """
         posts = [(connection, encode(answer)) for connection, answer in answers]
         first, second = frame if isinstance(frame, bytes) else encode(frame), encode(behind) if behind else b""
-        answered = {connection.connection_id for connection, _ in posts}
+        own, answered = len(posts), {connection.connection_id for connection, _ in posts}
         complete = True
         receivers: list[Connection] = []
         try:
@@ -163,7 +163,7 @@ class Broadcast:
             extra = {"booking_code": booking_code, "error_type": clients.error_name(error)}
             logger.error("connections could not be looked up", extra=extra)
             count("Failures")
-        told = self._post(posts, now)[len(answered) :]
+        told = self._post(posts, now)[own:]
         count("Deliveries", told.count("delivered"))
         count("DeliveriesGone", told.count("gone"))
         count("DeliveriesFailed", told.count("failed"))
