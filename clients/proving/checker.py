@@ -285,23 +285,32 @@ def _redacted_is_gone(events: list[Event], answers: Answers) -> Problems:
 def _attachments(booking: Booking, tries: Mapping[int, Asked]) -> Problems:
     """What a stored message names is served, until a message that names it is redacted."""
     redactable = {it.fields.get("timestamp") for it in tries.values() if it.kind == "redact"}
-    named: dict[Any, str] = {}
+    sends: dict[Any, list[tuple[str | None, str | None]]] = defaultdict(list)
     for asked in tries.values():
-        about: Fields = asked.fields.get("metadata") or {}
-        if asked.kind == "send" and "attachment" in about:
-            named[asked.sender, asked.fields.get("client_message_id")] = about["attachment"]["id"]
-    holders: dict[str, list[Fields]] = defaultdict(list)
+        if asked.kind == "send":
+            about: Fields = asked.fields.get("metadata") or {}
+            its: Fields = about.get("attachment") or {}
+            sends[asked.sender, asked.fields.get("client_message_id")].append(
+                (asked.fields.get("message"), its.get("id"))
+            )
+    holders: dict[Any, list[Fields]] = defaultdict(list)
+    doubtful: dict[Any, list[Fields]] = defaultdict(list)  # those that may name it
     for message in booking.messages:
-        if (id := named.get((message["sender"], message["client_message_id"]))) is not None:
-            holders[id].append(message)
+        # Where one was refused, another may be stored under its id. A redaction and the hook change the text.
+        said = sends[message["sender"], message["client_message_id"]]
+        ids = {id for text, id in said if text == message["message"]} or {id for _, id in said}
+        for id in ids - {None}:
+            (holders if len(ids) == 1 else doubtful)[id].append(message)
     for id, messages in holders.items():
         if any(map(_redacted, messages)):
             if booking.attachments.get(id, False):
                 yield f"attachment {id} is served, and a message that names it is redacted"
-        elif not redactable & {message["timestamp"] for message in messages} and not booking.attachments.get(id, False):
+        elif not booking.attachments.get(id, False) and not any(
+            _redacted(it) or it["timestamp"] in redactable for it in (*messages, *doubtful[id])
+        ):
             yield f"attachment {id} is not served, and nobody redacted a message that names it"
         for message in messages:
-            its: Fields = _about(message).get("attachment", {})
+            its = _about(message).get("attachment", {})
             if not _redacted(message) and not {"id", "content_type", "bytes"} <= its.keys():
                 yield f"seq {message['seq']} names an attachment, and does not say what it is"
 

@@ -35,6 +35,8 @@ PACKAGES = ("navietakie", "send_message", "make_call", "get_message", "websocket
 RING_SECONDS = 5
 FRAME_BYTES = 2_000
 """So that a sync's answer takes several frames, which may get lost or overtake each other."""
+SYNC_FRAMES = 4
+"""So few that one answer does not hold all that a phone may have missed."""
 HEALING_SECONDS = 45.0
 """Until every timer that is under way has come: a side may be away 30 s, a close may take 30 s to show."""
 CALL_SECONDS = 120
@@ -100,6 +102,7 @@ def stage(
         for module in (frames, get_message.sync):
             patch.setattr(module, "FRAME_BYTES", FRAME_BYTES)
         patch.setattr(get_message.sync, "STEP", SYNC_STEP)
+        patch.setattr(get_message.sync, "FRAMES", SYNC_FRAMES)
         patch.setattr(get_message.sync, "FIRST_PAGE", NEWEST)
         patch.setattr(call, "LONGEST", CALL_SECONDS * SECOND)
         patch.setenv("MESSAGE_EVENTS", "full")

@@ -339,6 +339,23 @@ def suffers(cast: Cast) -> None:
     cast.world.faults = usual
 
 
+def calls_again_and_again(cast: Cast) -> None:
+    """A side begins more calls than it may in a minute."""
+    for _ in range(8):
+        cast.ring()
+    cast.hang_up()
+    cast.pause(60.0)
+
+
+def is_forgotten(cast: Cast) -> None:
+    """Rows of connections are deleted while the lines are open, as an erasure does: the devices come back."""
+    cast.hang_up()
+    for phone in (cast.tablet, cast.agent):
+        cast.world.forget(phone)
+        phone.ping()
+    cast.pause(5.0)
+
+
 ALL: tuple[Scene, ...] = (
     comes_back,
     closes_on_a_talk,
@@ -361,6 +378,8 @@ ALL: tuple[Scene, ...] = (
     says_otherwise,
     says_what_is_judged,
     stops_the_topic,
+    is_forgotten,
+    calls_again_and_again,
     hides,
     suffers,
     talks_for_long,

@@ -441,6 +441,20 @@ def test_an_attachment_is_served_until_it_is_redacted(redacted_too: bool, served
     assert any("served" in it for it in found) is not fine
 
 
+def test_a_message_that_was_refused_names_no_attachment_for_the_next_one_under_its_id() -> None:
+    photo = {"message": "look", "client_message_id": "other", "metadata": {"attachment": {"id": "a" * 32}}}
+    tries = [
+        event(Asked, number, number=number, kind="send", sender="driver", fields=fields)
+        for number, fields in enumerate((photo, {"message": "other", "client_message_id": "other"}), start=1)
+    ]
+    stored = message(1, "other")
+    booking = Booking(
+        messages=[stored], calls=[], head_seq=1, epoch="e", receipts=NOTHING, attachments={"a" * 32: False}
+    )
+    found = problems(History(seed=1, events=tries, bookings={"ride": booking}))
+    assert not any("attachment" in it for it in found), found
+
+
 def test_a_newest_page_holds_what_was_acknowledged_before() -> None:
     late = [event(Read, 99, began=98, messages=(HELLO, HI), newest=True)]
     assert any("read up to 2 after 3" in it for it in judged([*EVENTS, *late]))

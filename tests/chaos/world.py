@@ -20,7 +20,9 @@ import send_message.app
 import websocket.app
 from clients.proving.history import Answered, Doubled, Event, Fields, Judged, Told
 from clients.proving.history import Asked as Tried
+from navietakie import settings
 from navietakie.aws.attachments import StoredObject, kept_key, upload_key
+from navietakie.aws.tables import keys
 from navietakie.domain.errors import Refusal, unavailable
 from navietakie.domain.message import Sender
 from navietakie.wire.connections_api import Outcome, Post
@@ -277,6 +279,14 @@ class World:
             for _ in range(1 + self.strikes("doubled", 5)):
                 event = invocations.disconnect(line.id)
                 self.scheduler.start(partial(self._invoke, "websocket", event), seconds + self._latency())
+
+    def forget(self, phone: Phone) -> None:
+        """Deletes the row of a phone's connection; its line stays open."""
+        assert self._wire.dynamodb is not None
+        for line in self._lines.values():
+            if line.phone is phone and line.state == "open":
+                key = {"TableName": settings.required("CONNECTIONS_TABLE"), "Key": keys.connection(line.id)}
+                self._wire.dynamodb("DeleteItem", key)
 
     # --- @connections: what the functions post
 
