@@ -9,7 +9,7 @@ const DAY_MS = 86_400_000;
 /** How this client gets in: the address, the token and its expiry, and why it was refused. */
 export class Access {
   #options;
-  /** Whether the server has refused the last token, or it is about to expire. */
+  /** Whether the server has refused the last token, or that token is about to expire. */
   refused = false;
   #token;
   /** The claims of the connection's token, and of the token of the connection that is being opened. */
@@ -28,9 +28,9 @@ export class Access {
    * @param {import('./rest.js').Rest} options.rest
    * @param {import('./types.js').Clock} options.clock
    * @param {string | ((refused: boolean) => Promise<string> | string)} [options.token]
-   * @param {(user: string | null) => void} options.owner told whose token it is, before it is used
+   * @param {(user: string | null) => void} options.owner told whose token it is, before the token is used
    * @param {() => void} options.renew opens a connection with another token
-   * @param {(error: NavieTakieError) => void} options.expired there is no token that lets us in any longer
+   * @param {(error: NavieTakieError) => void} options.expired told when no token lets us in any more
    */
   constructor(options) {
     this.#options = options;
@@ -43,14 +43,14 @@ export class Access {
     return typeof this.#token === 'function';
   }
 
-  /** Uses another token from now on. Says whether it is another. */
+  /** Uses this token from now on. Returns whether it differs from the one before. */
   replace(token) {
     const other = token !== this.#token;
     this.#token = token;
     return other;
   }
 
-  /** The token to use now, or null. A text that is no token is neither sent nor shown: it may be another secret. */
+  /** The token to use now, or null. A text that is no JWT is neither sent nor shown: it may be another secret. */
   async token() {
     const { bookingCode, sender, clock, owner } = this.#options;
     const token = await within(TOKEN_MS, clock, this.renewable ? this.#token(this.refused) : this.#token);
@@ -93,27 +93,27 @@ export class Access {
     this.#expiry.stop();
   }
 
-  /** Takes a frame's `ts`: the token expires by the server's clock, and ours may be wrong. */
+  /** Takes a frame's `ts`. The token expires by the server's clock, and ours may be wrong. */
   heard(ts) {
     if (this.#ahead !== null || !ts) return;
     this.#ahead = Date.parse(ts) - this.#options.clock.now();
     this.#watchExpiry();
   }
 
-  /** Why a handshake failed, by asking REST: null if REST lets us in or cannot be reached, or a new token may help. */
+  /** Asks REST why a handshake failed. Null if REST lets us in or cannot be reached, or if a new token may help. */
   async diagnose() {
     try {
       await this.#options.rest.get('get_message', { booking_code: this.#options.bookingCode, limit: 1 });
       return null;
     } catch (error) {
       const { status, code, retryable } = error;
-      if (!status) return code && !retryable ? error : null; // a token that is not for us, or nobody has answered
+      if (!status) return code && !retryable ? error : null; // the token is for somebody else, or nobody answered
       this.refused = status === 401;
       return this.refused && this.renewable ? null : error;
     }
   }
 
-  /** Renews shortly before the token expires: after that the server sends nothing any more. */
+  /** Renews shortly before the token expires: the server sends nothing to an expired one. */
   #watchExpiry() {
     const { clock, renew, expired } = this.#options;
     this.#expiry.stop();
@@ -127,7 +127,7 @@ export class Access {
       }
       this.refused = true;
       renew();
-      this.#watchExpiry(); // should that fail
+      this.#watchExpiry(); // the new connection may fail
     });
   }
 }

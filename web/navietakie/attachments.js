@@ -16,8 +16,8 @@ export class Attachments {
   }
 
   /**
-   * Uploads a file. Resolves with `{id, content_type, bytes}`; rejects with what the server says, or `upload`. What is lost
-   * on its way, or comes to a busy storage, is uploaded again by the same form, five times in about ten seconds.
+   * Uploads a file. Resolves with `{id, content_type, bytes}`; rejects with the server's error, or `upload`. If an upload
+   * is lost on its way, or the storage is busy, it is tried again with the same form: five tries in about ten seconds.
    */
   async upload(file) {
     const { requests, fetch, FormData, clock } = this.#options;
@@ -25,7 +25,7 @@ export class Attachments {
     const { attachment, upload } = await requests.ask({ action: 'attach', content_type, bytes: file.size });
     const form = new FormData();
     for (const [name, value] of Object.entries(upload.fields)) form.append(name, value);
-    form.append('file', file); // S3 reads no field after it
+    form.append('file', file); // last: S3 reads no field after the file
     for (let tries = 1; ; tries += 1) {
       const posted = within(UPLOAD_MS, clock, fetch(upload.url, { method: 'POST', body: form }));
       const { ok, status, message = `The storage answered ${status}` } = await posted.catch((error) => error);
@@ -36,7 +36,7 @@ export class Attachments {
     }
   }
 
-  /** Resolves with an address of an attachment, fresh enough to be used now. */
+  /** Resolves with the address of an attachment, fresh enough to be used now. */
   url(id) {
     const { rest, bookingCode, clock } = this.#options;
     const known = this.#urls.get(id);

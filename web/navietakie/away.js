@@ -1,4 +1,4 @@
-/** Whether the app is in the background, told until the server knows it. A new connection counts as present. */
+/** Whether the app is in the background. Tells the server until it knows. A new connection counts as present. */
 export class Away {
   on = false;
   #options;
@@ -19,7 +19,7 @@ export class Away {
     if (this.on) this.#tell();
   }
 
-  /** Takes what the server knows, from a pong. */
+  /** Takes from a pong what the server believes. */
   heard(on) {
     if (on !== undefined && on !== this.on) this.#tell();
   }

@@ -4,9 +4,9 @@ import { newId } from './ids.js';
 import { picked, same } from './same.js';
 import { Voice } from './voice.js';
 
-/** How long the answer to `initiate` or `accept` is waited for: about as long as it rings. */
+/** How long to wait for the answer to `initiate` or `accept`: about as long as it rings. */
 const STEP_MS = 50_000;
-/** Longer than any ring: what did not show until then never was. */
+/** Longer than any ring: a call that has not appeared by then was never made. */
 const LAPSE_MS = 200_000;
 
 /** The properties of a snapshot, and of its voice. */
@@ -16,13 +16,13 @@ const HEARD = ['state', 'stream', 'muted', 'microphone'];
 /**
  * The booking's latest call, and this device's part in it.
  *
- * `call` is as the server tells it. `phase` is what it means here: `idle`, `dialling` (asking the server), `calling`
+ * `call` is the server's record of it. `phase` is what it means here: `idle`, `dialling` (asking the server), `calling`
  * (the other side rings), `ringing` (we do), `answering`, `talking`, or `elsewhere` (another device of this side has
  * it). `voice` carries the sound while `talking`, where the platform has WebRTC.
  *
- * Three things are kept apart, so that none hides another: the call as the server has it; the *step* that the user is
- * taking here, which the server has not confirmed; and the call that the user has *left*, which the server does not know
- * yet. A call that was left is over on this device at once. The client tells the server until it knows, over reloads too.
+ * Three things are kept apart: the call as the server has it; the *step* that the user is taking here, which the server
+ * has not confirmed; and the call that the user has *left*, which the server does not know yet. A call that was left is
+ * over on this device at once. The client tells the server until it knows, even after a reload.
  */
 export class Calls {
   /** @type {import('./types.js').Call | null} */
@@ -33,7 +33,7 @@ export class Calls {
   ringsUntil = null;
   /** When the call was answered, in milliseconds since 1970 by this device's clock. */
   talkingSince = null;
-  /** How many connections of the other side took the last action's frame. */
+  /** How many present connections of the other side took the frame of the last action. */
   reached = null;
   #options;
   /** What the user is doing: `{phase, action, fields, intent, said, ended}`. */
@@ -51,7 +51,7 @@ export class Calls {
   #lapse;
   #microphone = null;
   #forgetDevices = null;
-  /** How a voice was, until it can be reported. */
+  /** The report about a voice, until it can be sent. */
   #quality = null;
   #snapshot = null;
   #closed = false;
@@ -77,7 +77,7 @@ export class Calls {
     this.#lapse = new Timer(options.clock);
   }
 
-  /** Takes what was stored before a reload: at once, or a promise of it. */
+  /** Reads what was stored before a reload. Returns a promise if the storage does. */
   recall() {
     const take = (kept) => kept && this.#keep(kept.part, kept.left);
     const kept = this.#options.store.read(this.#key);
@@ -111,8 +111,8 @@ export class Calls {
   /** Calls the other side. Rejects with `microphone`, or the server's error. */
   async start() {
     if (this.live || this.#step) return;
-    if (!this.#left?.call_id) this.#leave(null); // a call from an earlier try becomes this one
-    await this.#take('dialling', 'initiate', { client_call_id: newId() }); // however often it is sent, it rings once
+    if (!this.#left?.call_id) this.#leave(null); // this call replaces one from an earlier try
+    await this.#take('dialling', 'initiate', { client_call_id: newId() }); // sent several times, it still rings once
   }
 
   /** Answers the call that rings here. */
@@ -137,7 +137,7 @@ export class Calls {
     await this.#farewell;
   }
 
-  /** Takes the call from a frame that the server made at `ts`. A call that is not newer than ours is dropped. */
+  /** Takes the call from a frame that the server made at `ts`. Ignores a call that is not newer than ours. */
   adopt(call, ts) {
     if (!call || !this.#isNews(call)) return;
     const now = this.#options.clock.now();
@@ -150,7 +150,7 @@ export class Calls {
     this.#recognize(call);
     this.#check();
     this.#settle();
-    if (this.#step) this.#options.requests.repeat(); // it moves on before we are answered: the answer may be lost
+    if (this.#step) this.#options.requests.repeat(); // the call has changed and our answer is missing: it may be lost
     this.#options.changed();
   }
 
@@ -160,7 +160,7 @@ export class Calls {
     return this.call?.call_id !== short.call_id || this.call.version < short.version;
   }
 
-  /** Takes what the other side's device says about the connection. */
+  /** Takes a signal of the other side's device. */
   signalled(callId, data) {
     if (this.voice?.callId === callId) this.voice.receive(data);
   }
@@ -192,12 +192,12 @@ export class Calls {
     return this.#isOurs(this.call) ? 'calling' : 'elsewhere';
   }
 
-  /** Takes a step for the user. Ends when the server has answered, or when the step has become void. */
+  /** Takes a step for the user. Ends when the server has answered, or when the step has become pointless. */
   async #take(phase, action, fields) {
     this.#drop();
     const step = { phase, action, fields, intent: new AbortController(), said: false };
     const ended = new Promise((resolve, reject) => (step.ended = (error) => (error ? reject(error) : resolve())));
-    ended.catch(() => {}); // perhaps the answer came first
+    ended.catch(() => {}); // the answer may have come first
     this.#step = step;
     this.#options.changed();
     await Promise.race([this.#carry(step), ended]);
@@ -210,7 +210,7 @@ export class Calls {
       if (this.#step !== step) return;
       const sent = () => {
         step.said = true;
-        if (step.phase === 'dialling') this.#save(this.#part, this.#remains(step)); // should the page be left meanwhile
+        if (step.phase === 'dialling') this.#save(this.#part, this.#remains(step)); // in case the page is left meanwhile
       };
       const how = { withdrawn: step.intent.signal, patience: STEP_MS, sent };
       const answer = await this.#act(step.action, step.fields, how);
@@ -235,7 +235,7 @@ export class Calls {
     }
   }
 
-  /** Drops the step that the user was taking, perhaps because of an error. */
+  /** Drops the step that the user was taking; with an error, the step rejects. */
   #drop(error) {
     const step = this.#step;
     this.#step = null;
@@ -243,7 +243,7 @@ export class Calls {
     step?.ended(error);
   }
 
-  /** Ends the step when the server's news has made it void. */
+  /** Ends the step if the server's call has made it pointless. */
   #check() {
     const { call } = this;
     const step = this.#step;
@@ -257,7 +257,7 @@ export class Calls {
     this.#drop(fault(code, 'The call is over, or another device has it', { details: { call } }));
   }
 
-  /** The answer to a step that the user has left came after all: its call is ended, unless another step wants it. */
+  /** Takes the late answer to a step that the user has left. Ends its call, unless another step wants that call. */
   #comeTooLate(step, call) {
     if (!call || call.state === 'ended' || this.#step || this.#part?.call_id === call.call_id) return;
     if (this.#left && !this.#left.call_id) this.#left = null;
@@ -267,7 +267,7 @@ export class Calls {
     this.adopt(call);
   }
 
-  /** Notices that a call is the one that the user has left, or that the left call is over. */
+  /** Finds out whether this is the call that the user has left, or whether the call that was left is over. */
   #recognize(call) {
     const { side, deviceId } = this.#options;
     if (!this.#left) return;
@@ -282,7 +282,7 @@ export class Calls {
     else if (call.caller === side) this.#leave({ call_id: call.call_id, action: 'end', name: this.#left.name });
   }
 
-  /** What to remember of a step that was sent, and whose answer nobody waits for any more. */
+  /** What to remember of a step that was sent and is no longer waited for. */
   #remains({ fields: { call_id, client_call_id: name } }) {
     return call_id ? { call_id, action: 'reject' } : { name, until: this.#options.clock.now() + LAPSE_MS };
   }
@@ -292,14 +292,14 @@ export class Calls {
     this.#say();
   }
 
-  /** Tells the server what was left, until it knows. */
+  /** Tells the server which call was left, until the server knows. */
   #say() {
     if (this.#farewell || !this.#left?.call_id || this.#closed) return;
     this.#farewell = this.#sayLeft().finally(() => {
       this.#farewell = null;
       this.#options.changed();
     });
-    this.#farewell.catch(() => {}); // it is remembered
+    this.#farewell.catch(() => {}); // `#left` still remembers it
   }
 
   async #sayLeft() {
@@ -320,7 +320,7 @@ export class Calls {
         this.adopt(call);
         const answered = call?.call_id === call_id && call.state === 'connected' && this.#isOurs(call);
         if (action === 'reject' && answered && this.#left === what) {
-          this.#leave({ call_id, action: 'end' }); // an accept of ours was faster
+          this.#leave({ call_id, action: 'end' }); // our own accept was faster
           continue;
         }
       }
@@ -352,7 +352,7 @@ export class Calls {
     }
   }
 
-  /** The call has ended: how it sounded is reported, once. */
+  /** The call has ended: reports its quality, once. */
   #bury() {
     if (this.#part) this.#keep(null, this.#left);
     const quality = this.#quality;
@@ -378,7 +378,7 @@ export class Calls {
       const [microphone, servers] = await Promise.all([this.#openMicrophone(voice.gone.signal), known]);
       if (this.voice === voice) voice.start(microphone, servers);
     } catch (error) {
-      if (this.voice === voice) problem(error); // after a reload: the call goes on, but nobody is heard
+      if (this.voice === voice) problem(error); // the call goes on, but without sound
     }
   }
 
@@ -404,7 +404,7 @@ export class Calls {
     return this.#microphone;
   }
 
-  /** If the microphone is unplugged during a call, another takes its place, or the user gets a problem. */
+  /** If the microphone is unplugged during a call, takes another, or tells a problem. */
   #watch(microphone) {
     for (const track of microphone.getAudioTracks()) track.onended = () => this.#replaceMicrophone(microphone);
     if (this.#forgetDevices) return;
@@ -463,7 +463,7 @@ export class Calls {
     this.#save(part, left);
   }
 
-  /** Whether this device has the call. Anybody may name our device, so the call has to be our side's too. */
+  /** Whether this device has the call. The other side may use the same device name, so our side has to match as well. */
   #isOurs(call) {
     const { side, deviceId } = this.#options;
     return (call.callee === side && call.answered_by === deviceId()) || this.#part?.call_id === call.call_id;

@@ -1,7 +1,7 @@
 import { timeout } from './errors.js';
 
 /**
- * Time and chance as the client uses them; tests put in their own.
+ * Time and random numbers for the client. Tests pass their own.
  *
  * @type {import('./types.js').Clock}
  */
@@ -12,7 +12,7 @@ export const systemClock = {
   clearTimeout: (timer) => clearTimeout(timer),
 };
 
-/** Something that is due later, or nothing. */
+/** One thing that is due later, or nothing. */
 export class Timer {
   #clock;
   #running = null;
@@ -26,7 +26,7 @@ export class Timer {
     return this.#running !== null;
   }
 
-  /** Does `then` in `ms` milliseconds, instead of what was due. */
+  /** Calls `then` in `ms` milliseconds, instead of what was due before. */
   set(ms, then) {
     this.stop();
     this.#running = this.#clock.setTimeout(() => {
@@ -42,8 +42,8 @@ export class Timer {
 }
 
 /**
- * How long to wait before another try: doubling from `first` to `cap` milliseconds, the upper half of it by chance, so
- * that clients that were cut together do not come back together.
+ * How long to wait before another try: between half of a ceiling and all of it, at random, so that clients that lost
+ * their lines together do not come back together. The ceiling doubles from `first` to `cap` milliseconds.
  */
 export function backoff(attempt, clock, first = 500, cap = 30_000) {
   const ceiling = Math.min(cap, first * 2 ** attempt);

@@ -27,16 +27,16 @@ const SHOWN = (
   'typing presence away booking position deviceId'
 ).split(' ');
 
-/** What the server answers. A ping is a question of its own. */
+/** The actions that the server always answers, apart from `ping`. */
 const ANSWERED = ['message', 'sync', 'call', 'redact', 'attach'];
 
 /**
- * What the server says of a frame that it could not read as far as the id. That may be the message in flight, which
- * would fail at every try; if it was another frame, the message's own ack comes all the same and makes it good.
+ * Errors for a frame whose id the server could not read. The frame may be the message in flight, which would then fail
+ * at every try. If it was another frame, the message still gets its ack, which corrects the mistake.
  */
 const UNREAD = ['invalid_request', 'too_large'];
 
-/** A booking of which nothing was ordered. */
+/** A booking for which the company has ordered nothing. */
 const OPEN = { closed_at: null, muted: [] };
 
 const RECALL_MS = 10_000;
@@ -45,10 +45,10 @@ const RECALL_MS = 10_000;
  * One side's view of a booking. Read its properties when `change` says that one of them moved.
  *
  * Events: `change`; `message` (each message once, in order, after the first page of history); `ready` (the first page is
- * there), `reset` (the history began anew: what was shown is void); `healed` (`{messages, ms}`: missed messages were
- * brought in); `sent` (one of this client's messages is stored); `problem` (an error that no promise carries: a
- * NavieTakieError, or what `token` or WebSocket has thrown); `frame` (`{direction, frame, text}`, whatever passes on
- * the line).
+ * there); `reset` (the server has another history: clear what you show); `healed` (`{messages, ms}`: missed messages
+ * were fetched); `sent` (one of this client's messages is stored); `problem` (an error that no promise reports: a
+ * NavieTakieError, or what `token` or WebSocket has thrown); `frame` (`{direction, frame, text}`: every frame, sent or
+ * received).
  */
 export class Conversation extends Emitter {
   bookingCode;
@@ -77,7 +77,7 @@ export class Conversation extends Emitter {
     this.#clock = clock;
     const platform = surroundings(options);
     const name = `${platform.ws} ${bookingCode} ${sender}`;
-    /** What the parts have in common: each takes from it what its constructor names. */
+    /** The options of all parts. The constructor of a part says which of them it uses. */
     const common = {
       ...platform,
       ...{ bookingCode, sender, side: sender, name, clock, token, user },
@@ -132,7 +132,7 @@ export class Conversation extends Emitter {
     return sent;
   }
 
-  /** Opens the line, when it is known which device this is and what it has kept. */
+  /** Opens the line as soon as the device's name is settled and its stored call is read. */
   #begin() {
     const { calls, line } = this.#parts;
     const open = () => {
@@ -182,7 +182,7 @@ export class Conversation extends Emitter {
     return this.#timeline.hasOlder;
   }
 
-  /** `{seq, head, epoch}`: up to where nothing is missing here, and how far the server is known to be. */
+  /** `{seq, head, epoch}`: nothing is missing here up to `seq`; `head` is the server's last message, as far as known. */
   get position() {
     const { through, head, epoch } = this.#timeline;
     return (this.#position = same(this.#position, { seq: through, head: Math.max(head, through), epoch }));
@@ -193,7 +193,7 @@ export class Conversation extends Emitter {
     return this.#parts.receipts.known;
   }
 
-  /** How many messages after what this side has read others have sent; those before `messages` count all. */
+  /** How many messages of others this side has not read. Of those before `messages`, all count: nobody knows whose they are. */
   get unread() {
     const { read } = this.#parts.receipts.own;
     return Math.max(0, this.#timeline.floor - read) + this.#foreign(read).length;
@@ -215,8 +215,8 @@ export class Conversation extends Emitter {
   }
 
   /**
-   * Sends a message, now or as soon as the line is up, once. Returns its entry in the outbox; `stored` of it is a
-   * promise of the stored message.
+   * Sends a message, now or as soon as the line is open; it is stored once. Returns its entry in the outbox, with
+   * `stored`, a promise of the stored message.
    */
   send(message, { message_type = 'text', metadata = null } = {}) {
     this.#parts.typing.sent();
@@ -225,7 +225,7 @@ export class Conversation extends Emitter {
     return entry;
   }
 
-  /** Calls `listener` at every change; returns what ends that. For `useSyncExternalStore` and the like. */
+  /** Calls `listener` at every change. Returns a function that stops this. For `useSyncExternalStore` and the like. */
   subscribe = (listener) => this.on('change', listener);
 
   /** All properties as they are now: the same object until one of them changes. */
@@ -235,7 +235,7 @@ export class Conversation extends Emitter {
 
   /**
    * Uploads a photo or a voice note and sends it with a text, which may be empty. Resolves with the stored message;
-   * rejects with what the server says, or `upload`.
+   * rejects with the server's error, or `upload`.
    *
    * @param {Blob | {uri: string, type: string, size: number, name?: string}} file
    * @param {string} [text]
@@ -247,29 +247,29 @@ export class Conversation extends Emitter {
     return this.send(text, { metadata: { ...metadata, attachment: { id } } }).stored;
   }
 
-  /** Resolves with an address of an attachment, which works for some minutes; ask again for another. */
+  /** Resolves with the address of an attachment. It works for some minutes; then ask for another. */
   attachmentUrl(id) {
     return this.#parts.attachments.url(id);
   }
 
   /**
-   * Takes the content of a message, or of the one with that timestamp, out of the history. Resolves when the server has
-   * done so, with the note about it.
+   * Removes the content of a message (or of the message with that timestamp) from the history. Resolves with the
+   * server's notice when that is done.
    *
    * @param {import('./types.js').Message | string} message
    */
   async redact(message) {
     const { timestamp = message } = message;
-    const { message: note } = await this.#parts.requests.ask({ action: 'redact', timestamp });
-    return note;
+    const { message: notice } = await this.#parts.requests.ask({ action: 'redact', timestamp });
+    return notice;
   }
 
-  /** Says that the app is in the background, or back: the other side sees it as absent then. */
+  /** Says that the app is in the background, where the other side sees it as absent, or that it is back. */
   setAway(on = true) {
     this.#parts.away.say(on);
   }
 
-  /** The device woke up or found a network: it does not wait for its next try, and trusts no silent line. */
+  /** Call it when the device woke up or found a network. Tries to connect at once, or checks whether the line still works. */
   wake() {
     const { line, sync } = this.#parts;
     sync.ping();
@@ -292,8 +292,8 @@ export class Conversation extends Emitter {
   }
 
   /**
-   * Says that this side has read everything up to `seq`: all of it by default. Own messages after the last one of
-   * another go with it, but are not said for themselves.
+   * Says that this side has read everything up to `seq`, by default all. Nothing is sent if only own messages are new
+   * in it.
    */
   markRead(seq = this.#timeline.through) {
     const { receipts } = this.#parts;
@@ -309,7 +309,7 @@ export class Conversation extends Emitter {
     return this.messages.filter(({ seq, sender }) => seq > read && sender !== this.sender);
   }
 
-  /** Fetches messages before the first one here. Resolves with them: with none before the first page is there. */
+  /** Fetches older messages and resolves with them; with none as long as the first page is not there. */
   async loadOlder(limit = 50) {
     if (!this.hasOlder) return [];
     const before = this.messages[0]?.timestamp;
@@ -333,7 +333,7 @@ export class Conversation extends Emitter {
   }
 
   /**
-   * Tries at once instead of waiting; after a refusal perhaps with another token. What is closed stays closed.
+   * Connects now instead of later, perhaps with another token. A closed conversation stays closed.
    *
    * @param {{token?: string | ((refused: boolean) => Promise<string> | string)}} [options]
    */
@@ -345,7 +345,7 @@ export class Conversation extends Emitter {
     if (other) line.renew();
   }
 
-  /** Ends it for good. Unsent messages stay in the storage; whatever is waited for rejects with `closed`. */
+  /** Closes the conversation for good. Unsent messages stay in the storage; open promises reject with `closed`. */
   close() {
     this.#stopWatching?.();
     this.#device.release();
@@ -358,7 +358,7 @@ export class Conversation extends Emitter {
     this.#changed();
   }
 
-  /** Tells the parts, in their order, as far as they want to know. */
+  /** Calls the method of that name on every part that has it. */
   #tell(what) {
     for (const part of Object.values(this.#parts)) part[what]?.();
   }
@@ -406,7 +406,7 @@ export class Conversation extends Emitter {
       case undefined:
         if (frame.requestId) this.#failed(frame);
         break;
-      // A later server may say more: that is for later clients.
+      // Other types are of a later server, for later clients.
     }
     if (answers && frame.type !== 'pong') sync.relax(outbox.waiting || requests.waiting);
   }
@@ -414,7 +414,7 @@ export class Conversation extends Emitter {
   #heard(message) {
     const { sync } = this.#parts;
     this.#redacts(message);
-    if (this.#timeline.contradicts(message)) sync.ask(); // an old message said again, or another history
+    if (this.#timeline.contradicts(message)) sync.ask(); // an old message was broadcast again, or this is another history
     else this.#took(this.#timeline.offer(message));
     sync.sawHead(message.seq);
   }
@@ -427,10 +427,10 @@ export class Conversation extends Emitter {
     this.#changed();
   }
 
-  /** Takes a note that another message was redacted, wherever it stands: nobody but the server can write one. */
-  #redacts(note) {
-    if (eventOf(note) !== 'message_redacted') return;
-    const message = this.#timeline.redact(note.metadata.seq, note.timestamp);
+  /** If `notice` says that another message was redacted, removes that message's content here too. */
+  #redacts(notice) {
+    if (eventOf(notice) !== 'message_redacted') return;
+    const message = this.#timeline.redact(notice.metadata.seq, notice.timestamp);
     if (!message) return;
     this.emit('redacted', message);
     this.#changed();
@@ -447,7 +447,7 @@ export class Conversation extends Emitter {
         typing.messaged(message);
         receipts.note('delivered', message.seq);
       }
-      // An order, perhaps: the pong tells what holds.
+      // It may be an order: the pong says which rights hold now.
       if (this.#ready && eventOf(message)) sync.ping();
       if (this.#ready) this.emit('message', message);
     }
@@ -455,7 +455,7 @@ export class Conversation extends Emitter {
     if (messages.length) this.#changed();
   }
 
-  /** Takes how things stand, from the end of a sync or from a pong. */
+  /** Takes the booking's standing from the last frame of a sync, or from a pong. */
   #stands(frame) {
     const { receipts, calls } = this.#parts;
     const { booking = OPEN } = frame;
@@ -500,7 +500,7 @@ export class Conversation extends Emitter {
       return;
     }
     if (error.code === 'connection_replaced') {
-      line.refuse(error); // this side has too many: coming back would drive out another
+      line.refuse(error); // this side has too many connections: a new one would close another device's
       return;
     }
     if (error.code === 'not_found' && frame.booking_code === null) {
@@ -511,13 +511,13 @@ export class Conversation extends Emitter {
       outbox.refused(frame.id, error) ||
       sync.refused(frame.id, error) ||
       requests.refused(frame.id, error) ||
-      frame.id === 'away' || // it is said again after the next pong
-      (frame.id == null && error.code === 'rate_limited') || // of a receipt, say: it is said again after the next pong
+      frame.id === 'away' || // the next pong makes us send it again
+      (frame.id == null && error.code === 'rate_limited') || // a receipt, say: it is sent again after a pong
       (frame.id == null && UNREAD.includes(error.code) && outbox.disturbed(error));
     if (!known) this.emit('problem', error);
   }
 
-  /** The server takes this token no longer: goes on with another, or not at all. */
+  /** The server does not accept this token any more: connects with another, or stays refused. */
   #shutOut(error) {
     const { access, line } = this.#parts;
     access.refused = true;
@@ -526,8 +526,8 @@ export class Conversation extends Emitter {
   }
 
   /**
-   * Takes API Gateway's own frame: a function failed, or a route is throttled. It does not say which frame it answers,
-   * so whatever is outstanding is sent again soon; that is harmless for what did arrive.
+   * Takes API Gateway's own error frame: a function failed, or a route is throttled. It does not say which frame it
+   * answers, so everything that waits for an answer is sent again soon. The server drops the duplicates.
    */
   #failed({ message, requestId }) {
     const error = fault('unavailable', message, { retryable: true, request_id: requestId });
@@ -536,9 +536,9 @@ export class Conversation extends Emitter {
     if (!known.includes(true)) this.emit('problem', error);
   }
 
-  /** Tells of changes once for everything that happened together. */
+  /** Emits `change`, once for all changes of one moment. */
   #changed() {
-    this.#parts?.sync.hurry(); // a call, perhaps
+    this.#parts?.sync.hurry(); // there may be a call now, which needs pings more often
     if (this.#changeDue) return;
     this.#changeDue = true;
     Promise.resolve().then(() => {
@@ -548,11 +548,11 @@ export class Conversation extends Emitter {
   }
 }
 
-/** The event of a message that only the company or the server can have written. */
+/** The event that a system message carries. Only the company and the server can write one. */
 const eventOf = ({ sender, message_type, metadata }) =>
   sender === 'system' && message_type === 'system' && metadata?.event;
 
-/** Whose unsent messages a token shows: null where there are no tokens, undefined where that has yet to be seen. */
+/** The user whose unsent messages these are: null if there are no tokens, undefined until `token` was called. */
 function ownerOf(token) {
   if (typeof token === 'function') return undefined;
   return (token && claimsOf(token).sub) || null;

@@ -4,8 +4,8 @@ import { Store } from './store.js';
 const CLAIM_MS = 500;
 
 /**
- * Which device of its side this is. A name belongs to one tab at a time: a duplicated tab has the same
- * `sessionStorage`, finds the name taken, and takes another. Where the platform has no locks, no name is kept.
+ * The name of this device among those of its side. A name belongs to one tab at a time: a duplicated tab has the same
+ * `sessionStorage`, finds the name taken, and takes another. On a platform without locks no name is kept.
  */
 export class Device {
   id;
@@ -31,12 +31,12 @@ export class Device {
     this.#keep();
   }
 
-  /** Makes sure that no other tab has the name: a promise of that, or null where there is nothing to wait for. */
+  /** Makes sure that no other tab has the name. Returns a promise of that, or null if there is nothing to wait for. */
   claim() {
     const { clock, locks } = this.#options;
     if (!locks) return null;
     const giveUp = new AbortController();
-    clock.setTimeout(() => giveUp.abort(), CLAIM_MS); // a page that was reloaded lets go at once
+    clock.setTimeout(() => giveUp.abort(), CLAIM_MS); // a reloaded page lets go sooner: another tab has it
     return new Promise((resolve) => {
       const hold = () =>
         new Promise((release) => {
@@ -46,7 +46,7 @@ export class Device {
       locks.request(`${this.#key} ${this.id}`, { signal: giveUp.signal }, hold).catch(() => {
         if (giveUp.signal.aborted) {
           this.id = newId();
-          locks.request(`${this.#key} ${this.id}`, {}, hold).catch(() => {}); // a copy of this tab takes another, too
+          locks.request(`${this.#key} ${this.id}`, {}, hold).catch(() => {}); // so a copy of this tab takes yet another
         }
         this.#keep();
         resolve();
@@ -54,7 +54,7 @@ export class Device {
     });
   }
 
-  /** Another tab may have the name from now on. */
+  /** Lets another tab have the name from now on. */
   release() {
     this.#release();
   }

@@ -1,4 +1,4 @@
-/** Events by name. A listener that throws is reported and does not keep the others from hearing. */
+/** Events by name. If a listener throws, its error is reported, and the other listeners are still called. */
 export class Emitter {
   #listeners = Object.create(null);
 

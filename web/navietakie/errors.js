@@ -1,9 +1,9 @@
 /**
  * What went wrong, in the server's words or in ours.
  *
- * `code` is one of the server's (`rate_limited`, `booking_closed`, …) or one of this side's: `network` (no answer could
- * be had), `timeout` (none came in time), `microphone` (none to be had), `upload` (an attachment's, which failed),
- * `closed` (the conversation was closed here).
+ * `code` is one of the server's (`rate_limited`, `booking_closed`, …) or one of the client's: `network` (the server could
+ * not be reached), `timeout` (no answer came in time), `microphone` (there is none, or it may not be used), `upload` (an
+ * attachment could not be uploaded), `closed` (the conversation was closed here).
  */
 export class NavieTakieError extends Error {
   constructor({
@@ -26,11 +26,11 @@ export class NavieTakieError extends Error {
   }
 }
 
-/** An error of this side's own, or one that the server would give; `more` is its other fields. */
+/** An error that the client itself found. `more`: its other fields. */
 export const fault = (code, message, more) => new NavieTakieError({ code, message, ...more });
 
-/** What is left of a promise when the conversation is closed. */
+/** What open promises reject with when the conversation is closed. */
 export const closed = () => fault('closed', 'The conversation was closed');
 
-/** That no answer came: it may another time. */
+/** No answer came in time; another try may succeed. */
 export const timeout = () => fault('timeout', 'No answer came in time', { retryable: true });

@@ -8,8 +8,8 @@ export function messageFrame({ id, message, message_type, metadata }) {
 }
 
 /**
- * Why the server could not take a frame, or null. API Gateway closes the connection on a frame that is too large, and
- * NUL and halves of characters no server stores: every try would fail. Throws a TypeError for what is not JSON.
+ * Why the server could never take this frame, or null. API Gateway closes the connection if a frame is too large, and
+ * the server refuses NUL and half characters: every try would fail. Throws a TypeError for what is not JSON.
  */
 export function flaw(frame) {
   let sound = true;

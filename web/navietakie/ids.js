@@ -1,6 +1,6 @@
 /**
- * A random id of 32 hexadecimal digits. It has to be unique, not secret: where there is no `crypto` (React Native),
- * `Math.random` does. (`crypto.randomUUID` is missing on pages without https.)
+ * A random id of 32 hexadecimal digits. It has to be unique, not secret, so `Math.random` will do where there is no
+ * `crypto` (React Native). `crypto.randomUUID` is missing on pages without https.
  */
 export function newId() {
   const bytes = new Uint8Array(16).map(() => Math.random() * 256);

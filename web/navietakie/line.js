@@ -30,9 +30,9 @@ export class Line {
    * @param {object} options
    * @param {typeof WebSocket} options.WebSocket
    * @param {import('./types.js').Clock} options.clock
-   * @param {import('./access.js').Access} options.access asked for the address before every try, and why a handshake
-   *   failed: browsers keep it secret
-   * @param {(error: Error) => void} options.problem told why a try could not even begin
+   * @param {import('./access.js').Access} options.access asked for the address before every try. After a failed
+   *   handshake asked for the reason, which browsers keep secret
+   * @param {(error: Error) => void} options.problem told why a try could not begin
    * @param {(state: string) => void} options.onState
    * @param {(frame: import('./types.js').Frame, text: string) => void} options.onFrame
    * @param {(frame: import('./types.js').Frame, text: string) => void} options.onSent
@@ -42,7 +42,7 @@ export class Line {
     this.#timer = new Timer(options.clock);
   }
 
-  /** Opens the line now: instead of a try that is due or hangs, or after a refusal. */
+  /** Opens the line now. Ends a refusal, and replaces a try that is due or hangs. */
   retry() {
     if (this.state === 'open' || this.state === 'closed') return;
     this.refusal = null;
@@ -68,7 +68,7 @@ export class Line {
     socket.onerror = () => {};
   }
 
-  /** Sends a frame if the line is open; says whether it was. */
+  /** Sends a frame if the line is open. Returns whether it was. */
   send(frame) {
     if (this.state !== 'open' || this.#socket.readyState !== OPEN) return false;
     const text = JSON.stringify(frame);
@@ -82,14 +82,14 @@ export class Line {
     this.#attempt = 0;
   }
 
-  /** Gives up this socket, which seems dead, and comes back with another. */
+  /** Gives up this socket, which seems dead, and connects again after a wait. */
   drop() {
     if (this.state !== 'open' && this.state !== 'connecting') return;
     this.#release();
     this.#wait();
   }
 
-  /** Stays away until `retry`. */
+  /** Closes the line because of a refusal. Only `retry` opens it again. */
   refuse(refusal) {
     this.#release();
     this.refusal = refusal;
@@ -109,11 +109,11 @@ export class Line {
     this.#socket = socket;
     this.#timer.set(HANDSHAKE_MS, () => this.#lost());
     socket.onopen = () => this.#adopt(socket);
-    socket.onerror = () => this.state === 'connecting' && this.#lost(); // in Node 20 no close follows
+    socket.onerror = () => this.state === 'connecting' && this.#lost(); // Node 20 sends no close after it
     socket.onclose = () => this.#lost();
   }
 
-  /** A socket on its way; none where it could not even begin: then that is told, and tried again. */
+  /** A socket that is being opened; undefined if that could not begin. Then a problem is told, and another try follows. */
   async #dial(turn) {
     const { access, problem, WebSocket } = this.#options;
     try {
@@ -126,7 +126,7 @@ export class Line {
         return;
       }
       problem(error);
-      if (turn === this.#turn && this.state === 'connecting') this.#wait(); // who was told may have closed the line
+      if (turn === this.#turn && this.state === 'connecting') this.#wait(); // a listener may have closed the line
     }
   }
 
@@ -146,7 +146,7 @@ export class Line {
     this.#wait(probes ? this.#options.access.diagnose().catch(() => null) : null);
   }
 
-  /** Waits before the next try, and for the diagnosis of the last one: after a refusal there is no next try. */
+  /** Waits for the next try, and for the diagnosis of the last one. If that is a refusal for good, there is no next try. */
   #wait(diagnosis = null, delay = backoff(this.#attempt++, this.#options.clock)) {
     const turn = this.#turn;
     this.retryAt = this.#options.clock.now() + delay;
@@ -165,7 +165,7 @@ export class Line {
     if (frame !== null && typeof frame === 'object') this.#options.onFrame(frame, data);
   }
 
-  /** Lets go of the socket and of whatever was going to happen; what an older turn still does is void. */
+  /** Lets go of the sockets and the timer. Begins a new turn: what an older turn still does is ignored. */
   #release() {
     this.#timer.stop();
     this.retryAt = null;
@@ -184,10 +184,10 @@ export class Line {
 function shut(socket) {
   if (!socket) return;
   socket.onopen = socket.onmessage = socket.onclose = null;
-  socket.onerror = () => {}; // without a listener, some classes throw it
+  socket.onerror = () => {}; // some classes throw an error that has no listener
   try {
     socket.close();
   } catch {
-    // It was never open: that is what we want.
+    // It was never open, so there is nothing to close.
   }
 }

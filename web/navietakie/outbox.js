@@ -13,8 +13,8 @@ const STORAGE_MS = 10_000;
  * Every try of a message carries the same id, so the server stores it once however often it is sent. An entry is
  * `{id, message, message_type, metadata, created_at, state, error, stored}`; its `state` is `waiting` (its turn will
  * come), `sending`, `sent` (stored, but messages before it are still missing here) or `failed` (refused, with `error`;
- * the ones after it go on). Entries are kept in the storage, one item each, so that a reload loses none and two windows
- * do not overwrite each other's. They belong to one user: those of other users are neither shown nor sent.
+ * the entries after it are sent all the same). Each entry is an item of its own in the storage: a reload loses none, and
+ * two windows do not overwrite each other's. Entries belong to one user. Those of other users are neither shown nor sent.
  */
 export class Outbox {
   /**
@@ -25,7 +25,7 @@ export class Outbox {
   entries = [];
   #options;
   #user;
-  /** How often the entries were taken from the storage; the last load is the one that counts. */
+  /** Counts the loads from the storage: only the result of the latest one is used. */
   #loads = 0;
   #loading = false;
   /** The id of the message in flight. */
@@ -40,8 +40,8 @@ export class Outbox {
    * @param {import('./store.js').Store} options.store
    * @param {import('./types.js').Clock} options.clock
    * @param {string} options.name of this conversation in the store
-   * @param {string | null | undefined} options.user whose messages these are; null where there are no users, undefined
-   *   where it is not known yet
+   * @param {string | null | undefined} options.user whose messages these are; null if there are no users, undefined as
+   *   long as it is not known
    * @param {(frame: object) => boolean} options.send false when the line is down
    * @param {() => void} options.changed
    */
@@ -82,7 +82,7 @@ export class Outbox {
     this.entries = [...this.entries, entry];
     this.#save(entry);
     const stored = new Promise((resolve, reject) => this.#promises.set(entry.id, { resolve, reject }));
-    stored.catch(() => {}); // nobody has to listen
+    stored.catch(() => {}); // an app may ignore it: a rejection must not count as unhandled
     if (this.#closed) this.close();
     if (error) this.refused(entry.id, error);
     this.#pump();
@@ -125,7 +125,7 @@ export class Outbox {
     this.#land();
   }
 
-  /** Notes that `message` is stored. Returns whether it is one of ours that we did not know to be stored. */
+  /** Notes that `message` is stored. Returns whether that is news about an entry of ours. */
   stored(message) {
     const entry = this.#find(message.client_message_id);
     if (!entry || entry.state === 'sent') return false;
@@ -170,7 +170,7 @@ export class Outbox {
     return this.#inFlight !== null && this.refused(this.#inFlight, error);
   }
 
-  /** Sends nothing any more. Messages that are not stored stay in the storage, for the next conversation. */
+  /** Stops sending. Messages that the server has not stored stay in the storage for the next conversation. */
   close() {
     this.#closed = true;
     this.lineLost();
@@ -191,7 +191,7 @@ export class Outbox {
     changed();
   }
 
-  /** Nothing is in flight any more; what was is tried again unless it has become something else. */
+  /** Ends the flight of the message in flight. If it is still `sending`, it waits for another try. */
   #land() {
     this.#timer.stop();
     const id = this.#inFlight;
@@ -204,7 +204,7 @@ export class Outbox {
     this.#promises.clear();
   }
 
-  /** Takes the entries from the storage; `mine` were written meanwhile, and come after them. */
+  /** Reads the entries from the storage. `mine` were written meanwhile and come after them. */
   #load(mine = []) {
     const load = ++this.#loads;
     const { store, clock } = this.#options;

@@ -1,4 +1,4 @@
-/** What the options leave open, from the page or the platform. Throws a TypeError for what cannot be. */
+/** The options that depend on the platform; what is not given comes from the page. Throws a TypeError for wrong options. */
 export function surroundings(options) {
   const { location, document: page, navigator, WebSocket, fetch, FormData, RTCPeerConnection } = globalThis;
   const origin = location?.origin;
@@ -24,8 +24,8 @@ export function surroundings(options) {
 }
 
 /**
- * The whole address that `api` or `ws` means, on a page also a relative one. Throws a TypeError if it is none. A whole
- * one stays as it is: React Native's URL class would change it.
+ * The complete address for the option `api` or `ws`, which on a page may be relative. Throws a TypeError if it is no
+ * address. A complete address stays as it is: React Native's URL class would change it.
  */
 export function address(name, value) {
   let found = String(value);
@@ -39,7 +39,7 @@ export function address(name, value) {
   return found.replace(/#.*/, '').replace(/^(http|ws)/, name === 'ws' ? 'ws' : 'http');
 }
 
-/** A query of those values that are given. */
+/** A query string of the values that are given. */
 export function query(values) {
   const given = Object.entries(values).filter(([, value]) => value !== undefined && value !== null);
   return given.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&');
@@ -49,12 +49,12 @@ function ifAllowed(name) {
   try {
     return globalThis[name] ?? null;
   } catch {
-    return null; // the user forbids it
+    return null; // the user has forbidden it
   }
 }
 
 /**
- * Tells when the page is hidden or seen again, and when the device has found a network.
+ * Tells when the page is hidden or visible again, and when the device has found a network.
  * @returns {() => void} stops it
  */
 function watchPage({ wake, away }) {

@@ -5,15 +5,15 @@ const KINDS = ['delivered', 'read'];
 const GATHER_MS = 60;
 
 /**
- * How far each side has got and read the conversation, and what this side still has to say of it.
+ * How far each side has got and read the conversation, and what the server has yet to learn about this side.
  *
- * Nobody answers a receipt, so `owed` compares what this side has said with what the server knows of it. An agent and
- * the system have no receipts: what they have read is known here alone.
+ * The server does not answer receipts, so `owed` compares what this side has got and read with what the server knows.
+ * Agents and the system have no receipts: only this client knows what they have read.
  */
 export class Receipts {
   /**
-   * `{driver: {delivered, read}, passenger: {delivered, read}}`: sequences. They never move back, and who has read a
-   * message has got it. Never changed in place.
+   * `{driver: {delivered, read}, passenger: {delivered, read}}`: sequences. They never move back; a message
+   * that was read was also delivered. Never changed in place.
    */
   known;
   /** What this side has got and read, whether or not the server knows it yet. */
@@ -27,7 +27,7 @@ export class Receipts {
     this.startOver();
   }
 
-  /** Takes what the server knows. Says whether anything moved. */
+  /** Takes what the server knows. Returns whether anything moved. */
   merge(receipts) {
     const known = { ...this.known };
     for (const side of SIDES) {
@@ -42,7 +42,7 @@ export class Receipts {
     return moved;
   }
 
-  /** Notes that this side has got, or read, all up to `seq`, and tells the server soon. Says whether it is news. */
+  /** Notes that this side has got, or read, all up to `seq`, and tells the server soon. Returns whether that is news. */
   note(kind, seq) {
     const { side } = this.#options;
     if (seq <= this.own[kind]) return false;
@@ -52,11 +52,11 @@ export class Receipts {
     return true;
   }
 
-  /** Tells the server what it does not know yet. Who has read a message has got it. */
+  /** Tells the server what it does not know yet. `read` includes `delivered`. */
   owed() {
     const { side, send } = this.#options;
     const mine = this.known[side];
-    if (!mine || this.#timer.due) return; // soon
+    if (!mine || this.#timer.due) return; // an agent has no receipts; or the timer tells them soon
     const { delivered, read } = this.own;
     if (read > mine.read) send({ action: 'read', seq: read });
     if (delivered > Math.max(read, mine.delivered)) send({ action: 'delivered', seq: delivered });

@@ -6,7 +6,7 @@ const UNSENT_MS = 20_000;
 
 /**
  * Requests over the line that need an answer. Each is sent again with the same id, on every new line and every five
- * seconds, until it is answered or its time is up. Only for actions whose repeats are harmless.
+ * seconds, until it is answered or its time is up. Use it only for actions that are harmless to repeat.
  */
 export class Requests {
   #pending = new Map();
@@ -21,9 +21,9 @@ export class Requests {
   }
 
   /**
-   * Resolves with the answering frame. Rejects with the server's refusal, or with `timeout` if no line took it within
-   * 20 s or no answer came within `patience` milliseconds. If it is `withdrawn` before a line took it, it is never sent.
-   * If it is withdrawn later, it is not sent again, but its answer still counts. `sent` is called when a line takes it.
+   * Resolves with the answering frame. Rejects with the server's refusal, or with `timeout` if the frame was not sent
+   * within 20 s or no answer came within `patience` milliseconds. A frame that is `withdrawn` before it was sent is never
+   * sent. One that is withdrawn later is not sent again, but its answer still counts. `sent` is called when it is sent.
    *
    * @param {object} fields
    * @param {{withdrawn?: AbortSignal, patience?: number, sent?: () => void}} [how]
@@ -47,7 +47,7 @@ export class Requests {
     });
   }
 
-  /** Whether the line owes an answer. */
+  /** Whether the server owes an answer. */
   get waiting() {
     return [...this.#pending.values()].some((asked) => asked.sent && !asked.quiet);
   }
@@ -56,7 +56,7 @@ export class Requests {
     this.repeat();
   }
 
-  /** Sends whatever is unanswered again: on a new line, or where an answer seems to be lost. */
+  /** Sends every request without an answer again: on a new line, or when an answer seems to be lost. */
   repeat() {
     for (const asked of this.#pending.values()) this.#transmit(asked);
   }
@@ -77,7 +77,7 @@ export class Requests {
     return true;
   }
 
-  /** Takes an error that names no id: it may be of anything that was asked. Says whether anything was. */
+  /** Takes an error without an id: it may belong to any request. Returns whether there is one. */
   disturbed(error) {
     for (const id of this.#pending.keys()) this.refused(id, error);
     return this.#pending.size > 0;

@@ -4,7 +4,7 @@ import { query } from './platform.js';
 
 const ANSWER_MS = 15_000;
 
-/** The REST side of a deployment: what is not worth a frame. */
+/** The requests that go to the REST API and not over the WebSocket. */
 export class Rest {
   #options;
 
@@ -19,7 +19,7 @@ export class Rest {
     this.#options = options;
   }
 
-  /** The body of a successful answer; throws a NavieTakieError for anything else, or what `token` throws. */
+  /** The body of a successful answer. Otherwise throws a NavieTakieError, or what `token` has thrown. */
   async get(resource, values) {
     const { api, bearer } = this.#options;
     const token = await bearer();

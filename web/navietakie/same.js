@@ -1,11 +1,11 @@
 /**
- * The object that was, if the one that is has nothing else: so whoever compares by `===` sees no change. The one that is
- * has every name of the other.
+ * Returns `was` if `is` has the same values, so that a comparison by `===` shows no change; otherwise `is`. Both have the
+ * same properties.
  */
 export function same(was, is) {
   if (!was || !is) return is;
   return Object.keys(is).every((name) => Object.is(was[name], is[name])) ? was : is;
 }
 
-/** Those properties of an object, as they are now. */
+/** A new object with these properties of `object`, as they are now. */
 export const picked = (object, names) => Object.fromEntries(names.map((name) => [name, object[name]]));

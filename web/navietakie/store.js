@@ -1,7 +1,7 @@
 /**
- * What survives a reload. A storage that answers at once (`localStorage`) is read at once; one that returns promises
- * (React Native's `AsyncStorage`) is read by a promise, and writes keep their order. If a storage fails or is forbidden,
- * nothing survives a reload, and everything else works.
+ * What survives a reload. Reads of a storage that answers at once (`localStorage`) return values. Reads of one that
+ * returns promises (React Native's `AsyncStorage`) return promises, and its writes keep their order. If a storage fails
+ * or is forbidden, nothing survives a reload, and everything else works.
  */
 export class Store {
   #storage;
@@ -17,7 +17,7 @@ export class Store {
     return Boolean(this.#storage?.getAllKeys);
   }
 
-  /** The texts under all keys that begin with `prefix`: at once, or a promise of them. */
+  /** The texts of all keys that begin with `prefix`, or a promise of them. */
   readAll(prefix) {
     const storage = this.#storage;
     const texts = (keys) => keys.filter((key) => key?.startsWith(prefix)).map((key) => storage.getItem(key));
@@ -30,7 +30,7 @@ export class Store {
     }
   }
 
-  /** The value under a key, or null: at once, or a promise of it. */
+  /** The value of a key, or null; or a promise of it. */
   read(key) {
     try {
       const text = this.#storage?.getItem(key);
@@ -51,12 +51,12 @@ export class Store {
     try {
       act();
     } catch {
-      // Full or forbidden.
+      // The storage is full or forbidden.
     }
   }
 }
 
-/** The value of a JSON text; null for what is none. */
+/** The value of a JSON text; null if it is not JSON. */
 export function parsed(text) {
   try {
     return JSON.parse(text ?? 'null');

@@ -8,16 +8,17 @@ const PING_MS = 60_000;
 const PING_IN_CALL_MS = 10_000;
 const PONG_MS = 10_000;
 const DOUBT_MS = 2_000;
-/** How long frames that carry the head may stand in for pings: a pong tells of calls and presence too. */
+/** How long other frames that carry the head may replace pings. After that a pong is due: it tells of calls and presence too. */
 const UNPINGED_MS = 240_000;
-/** A sync costs 8 units at the server's damper, which forgets 5 a second: so long it remembers one. */
+/** How long the server's damper remembers a sync: it costs 8 units, and the damper forgets 5 a second. */
 const COST_MS = 1_600;
-/** So much it may have to remember before the next sync waits: nine tenths of the 400 units that it admits. */
+/** If the damper remembers more than this, the next sync waits: nine tenths of the 400 units that it admits. */
 const OWED_MS = 72_000;
 
 /**
  * Keeps a timeline in step with the server. It asks for what is missing when the line opens, when a pong is ahead, and
- * when a hole does not close within 300 ms (pushes may overtake each other). It starts over with another history.
+ * when a hole does not close within 300 ms (pushes may overtake each other). If the server has another history, it
+ * starts over.
  *
  * It also knows whether the line is alive. If something is not answered within 2 s, it pings. If no answer to anything
  * comes within 10 s after a ping, the line is dead.
@@ -47,7 +48,7 @@ export class Sync {
    * @param {(frame: import('./types.js').Frame) => boolean} options.send
    * @param {() => boolean} options.inCall pings come more often then
    * @param {(messages: import('./types.js').Message[]) => void} options.fresh takes messages that are in order now
-   * @param {(frame: import('./types.js').Frame) => void} options.standing takes the last frame of a sync, or a pong: how things stand
+   * @param {(frame: import('./types.js').Frame) => void} options.standing takes the last frame of a sync, or a pong
    * @param {(healed: {messages: number, ms: number}) => void} options.synced
    * @param {() => void} options.startedOver
    * @param {() => void} options.dead the line does not answer
@@ -70,24 +71,24 @@ export class Sync {
     this.#asked = this.#pongAt = null;
   }
 
-  /** Takes note that something was asked which wants an answer. */
+  /** Call it when a frame was sent that the server has to answer. */
   expect() {
     if (!this.#doubt.due) this.#doubt.set(DOUBT_MS, () => this.ping());
   }
 
-  /** Takes note that something was answered which is no ping, and whether other answers are still `owed`. */
+  /** Call it when a frame other than a ping was answered. `owed` says whether other answers are still missing. */
   relax(owed) {
     this.#doubt.stop();
     if (owed) this.expect();
   }
 
-  /** Takes note that something was answered: both directions worked when it was asked. */
+  /** Call it at every answer: it proves that the line worked in both directions. */
   sawLife() {
     this.#pong.stop();
     if (!this.#ping.due) this.#pingIn(this.#pace());
   }
 
-  /** Takes the head as another frame tells it than a sync or a pong. */
+  /** Takes the head from a frame that is neither a sync nor a pong. */
   sawHead(seq) {
     if (!this.#timeline.begun) return;
     this.#timeline.reaches(seq);
@@ -95,7 +96,7 @@ export class Sync {
     this.look();
   }
 
-  /** The line and the head are known to be well: the next ping has time. */
+  /** Puts off the next ping: the frame has shown that the line works, and where the head is. */
   #postpone() {
     const { clock, inCall } = this.#options;
     if (this.#pongAt === null || inCall()) return;
@@ -120,7 +121,7 @@ export class Sync {
     this.#await();
   }
 
-  /** Looks for a hole, after anything that may have shown one. */
+  /** Looks for a hole. Call it after everything that may have shown one. */
   look() {
     const { clock } = this.#options;
     if (!this.#timeline.hole) this.#fruitless = 0;
@@ -133,7 +134,7 @@ export class Sync {
   took(frame) {
     const asked = this.#asked;
     if (frame.id !== asked?.id || this.#startsOver(frame)) return;
-    const part = frame.part ?? asked.parts.size; // while a release goes out, a version may answer that numbers none
+    const part = frame.part ?? asked.parts.size; // an older server, while a release goes out, does not number them
     const fresh = this.#timeline.admit({ ...frame, part });
     asked.messages += fresh.length;
     asked.parts.add(part);
@@ -145,7 +146,7 @@ export class Sync {
     this.#postpone();
     this.#options.fresh(fresh);
     if (!frame.has_more) this.#options.standing(frame);
-    if (asked !== this.#asked) return; // who was told has closed the conversation
+    if (asked !== this.#asked) return; // a listener has closed the conversation
     if (asked.parts.size === asked.size) this.#finish();
     else this.#await();
   }
@@ -161,7 +162,7 @@ export class Sync {
     else this.look();
   }
 
-  /** Takes a refusal of a sync or a ping; says whether the id is one of ours. */
+  /** Takes a refusal. Returns whether it belongs to a sync or a ping. */
   refused(id, error) {
     if (this.#asked && id === this.#asked.id) {
       this.#again(error.retryAfterMs ?? backoff(this.#fruitless++, this.#options.clock, 500, 10_000));
@@ -170,7 +171,7 @@ export class Sync {
     return id === 'ping';
   }
 
-  /** Takes an error that names no id: it may be of a sync or a ping. Says whether one is under way. */
+  /** Takes an error without an id: it may belong to a sync or a ping. Returns whether one is under way. */
   disturbed(error) {
     const [asked, pinged] = [this.#asked, this.#pong.due];
     if (asked) this.refused(asked.id, error);
@@ -184,7 +185,7 @@ export class Sync {
     if (this.#ping.due && due < this.#pingAt) this.#pingIn(this.#pace());
   }
 
-  /** Pings now: after sleep, say, when the line may be dead without knowing it. */
+  /** Pings now. After the device slept, the line may be dead although it looks open. */
   ping() {
     const { send, dead } = this.#options;
     if (this.#pong.due || !send({ action: 'ping', id: 'ping' })) return;
@@ -218,7 +219,7 @@ export class Sync {
     else this.ask();
   }
 
-  /** Starts over if a frame is of another history, and says whether it is. */
+  /** Starts over if the frame is of another history. Returns whether it is. */
   #startsOver({ epoch }) {
     if (this.#timeline.epoch === null || epoch === this.#timeline.epoch) return false;
     this.#answer.stop();

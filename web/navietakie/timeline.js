@@ -4,9 +4,9 @@ export const ORIGIN = '1970-01-01T00:00:00.000000Z';
 /**
  * The messages of a conversation, in order and without a hole.
  *
- * Messages come by push, by ack and by sync, in any order and more than once. Messages after a hole are kept back until
- * the hole is filled, so `messages` is always a gapless stretch of the history. Redacted messages are blank, also in
- * copies that arrive later. Pure: no clock, no network.
+ * Messages come by push, by ack and by sync, in any order and more than once. Messages after a hole are held back until
+ * the hole is filled, so `messages` is always a stretch of the history without a gap. Redacted messages are blank, even
+ * if a copy with the content arrives later. Pure: no clock, no network.
  */
 export class Timeline {
   /**
@@ -21,18 +21,18 @@ export class Timeline {
    * @type {number | null}
    */
   floor;
-  /** Up to this sequence nothing is missing. */
+  /** Nothing is missing up to this sequence. */
   through;
   /** The highest sequence that is known to exist. */
   head;
-  /** The gapless stretch, and the copy of it that was given away. */
+  /** The stretch without a gap, and the copy of it that callers have. */
   #messages;
   #shown;
   #behindHole;
   #ids;
-  /** When which sequence was redacted. */
+  /** Sequence → when that message was redacted. */
   #redacted;
-  /** How far a sync has got, where messages have expired: `through` and its `timestamp`. */
+  /** How far a sync has got, as `{seq, timestamp}`. It may be after our last message, if later ones have expired. */
   #reached;
 
   constructor() {
@@ -40,7 +40,7 @@ export class Timeline {
   }
 
   /**
-   * The gapless stretch, oldest first. Never changed in place: another array when it is another stretch.
+   * The stretch without a gap, oldest first. Never changed in place: if it changes, it is another array.
    *
    * @type {readonly import('./types.js').Message[]}
    */
@@ -79,7 +79,7 @@ export class Timeline {
     this.head = Math.max(this.head, seq);
   }
 
-  /** Takes a message that was pushed or acknowledged. Returns those that are new and in order now. */
+  /** Takes a message from a push or an ack. Returns the messages that are new and in order now. */
   offer(message) {
     this.reaches(message.seq);
     if (!this.begun || message.seq > this.through) this.#behindHole.set(message.seq, message);
@@ -87,8 +87,8 @@ export class Timeline {
   }
 
   /**
-   * Takes the note that the message `seq` was redacted at `timestamp`. Returns it, blank, where it was shown with its
-   * content; otherwise null.
+   * Notes that the message `seq` was redacted at `timestamp`. If it was shown with its content, returns the blank
+   * message; otherwise null.
    */
   redact(seq, timestamp) {
     this.#redacted.set(seq, timestamp);
@@ -101,8 +101,8 @@ export class Timeline {
   /**
    * Takes a `sync` frame. Returns the messages that are new and in order now.
    *
-   * Only in part 0 a gap means that messages have expired: it follows on what we have, in whatever order the frames
-   * arrive. A gap before a later part is a hole: a frame between them is lost or late.
+   * A gap before part 0 means that messages have expired, because part 0 continues directly where we stopped. A gap
+   * before a later part is a hole: the frame between is lost or late.
    */
   admit(frame) {
     const first = frame.part === 0;
@@ -124,7 +124,7 @@ export class Timeline {
     return fresh;
   }
 
-  /** Puts a page of older messages, in any order, before the first one; `more` says whether there are still older ones. */
+  /** Puts a page of older messages, in any order, before the first one; `more`: there are still older ones. */
   prepend(messages, more) {
     const older = messages
       .filter((message) => message.seq <= this.floor && !this.#ids.has(message.message_id))

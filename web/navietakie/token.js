@@ -1,6 +1,6 @@
 /**
- * What a JWT says of itself (`exp`, `sub`, `role`, `booking_code`); `{}` for what cannot be read. Nothing is verified:
- * that is the server's business. Other letters than ASCII come out odd, but the same each time.
+ * The claims of a JWT (`exp`, `sub`, `role`, `booking_code`); `{}` if it cannot be read. Verifies nothing: the server
+ * does that. Letters outside ASCII come out garbled, but always in the same way.
  */
 export function claimsOf(token) {
   try {

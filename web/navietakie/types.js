@@ -66,7 +66,7 @@
  * @property {boolean} live
  * @property {{state: string, stream: MediaStream | null, muted: boolean, microphone: 'live' | 'lost'} | null} voice
  *
- * @typedef {object} Clock time in milliseconds, and chance
+ * @typedef {object} Clock time in milliseconds, and random numbers
  * @property {() => number} now
  * @property {() => number} random
  * @property {(callback: () => void, ms?: number) => any} setTimeout

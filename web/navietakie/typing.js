@@ -4,7 +4,10 @@ const REPEAT_MS = 3_000;
 const IDLE_MS = 4_000;
 const STALE_MS = 6_000;
 
-/** Who is typing. Says so at most every three seconds, and that it has stopped; believes others for six. */
+/**
+ * Who is typing. Tells the others that this side types (at most every three seconds) and that it has stopped. Believes
+ * what others say for six seconds.
+ */
 export class Typing {
   /** The senders that are typing now. Never changed in place. */
   who = new Set();
@@ -34,7 +37,7 @@ export class Typing {
     send({ action: 'typing', on: true });
   }
 
-  /** What was typed is on its way: the message says that it is done. */
+  /** Call it when a message was sent: to the others, the message itself means that this side has stopped. */
   sent() {
     this.#idle.stop();
     this.#saidAt = null;
@@ -46,7 +49,7 @@ export class Typing {
     this.heard(sender, false);
   }
 
-  /** Takes the news about another; `ts` is the frame's. An `on` that was overtaken by its message is none. */
+  /** Takes from a frame whether another sender types; `ts` is the frame's. Ignores an `on` that is older than a message. */
   heard(sender, on, ts = '') {
     const { clock, changed } = this.#options;
     if (on && ts < (this.#messagedAt.get(sender) ?? '')) return;

@@ -6,16 +6,16 @@ const HELLO_MS = 700;
 const STUCK_MS = 9_000;
 const GATHER_MS = 80;
 const SERVERS_MS = 5_000;
-/** How long a new session of the other end is not believed after the last one that was. */
+/** For so long after a new session of the other end, another new session is ignored. */
 const STRANGER_MS = 5_000;
 
 /**
  * The sound of one call: a WebRTC connection between this device and one of the other side, signalled through the
  * conversation.
  *
- * The caller alone makes offers, so offers never cross. Signals may be lost, doubled or overtaken: the caller repeats
- * its offer until it is answered, answers name their offer, and both ends carry a `session`, so that a device that was
- * reloaded in mid-call is met with a fresh connection. `data` of a signal is `{session, offer, description}`,
+ * Only the caller makes offers, so offers never cross. Signals may be lost, doubled or overtaken: the caller repeats its
+ * offer until it is answered, and an answer names its offer. Both ends send a `session`: if it changes, the other device
+ * was reloaded, and this one makes a new connection. `data` of a signal is `{session, offer, description}`,
  * `{session, candidates}`, `{session, hello: true}` ("I am here: make me an offer") or `{session, restart: true}`.
  */
 export class Voice {
@@ -27,7 +27,7 @@ export class Voice {
    * @type {MediaStream | null}
    */
   stream = null;
-  /** `live`, or `lost` until another takes its place. */
+  /** `live`, or `lost` until there is another microphone. */
   microphone = 'live';
   callId;
   /** Aborted when this voice is over. */
@@ -49,11 +49,11 @@ export class Voice {
   #work = Promise.resolve();
   #metAt = -Infinity;
   #begunAt;
-  /** When the present connection was made, and for the report: the first after how long, and how long all were. */
+  /** When the present connection was made. For the report: how long it took to the first one, and how long all lasted. */
   #connectedAt = null;
   #setupMs;
   #connectedMs = 0;
-  /** The latest figures. */
+  /** The latest statistics. */
   #figures = {};
 
   constructor(options) {
@@ -64,7 +64,7 @@ export class Voice {
     this.#since = this.#begunAt = options.clock.now();
   }
 
-  /** Begins, with the stream of the microphone, by those `ice_servers` and that `ice_transport_policy`. */
+  /** Begins. `microphone`: its stream; `servers`: `{ice_servers, ice_transport_policy}`. */
   start(microphone, servers) {
     this.#microphone = microphone;
     this.#servers = servers;
@@ -73,7 +73,7 @@ export class Voice {
       this.#build();
       if (this.#options.offers) await this.#makeOffer();
     });
-    this.#tick(this.#options.offers ? NUDGE_MS : HELLO_MS); // the offer is on its way, as a rule
+    this.#tick(this.#options.offers ? NUDGE_MS : HELLO_MS); // usually the offer is on its way already
   }
 
   get muted() {
@@ -92,7 +92,7 @@ export class Voice {
     this.#options.changed();
   }
 
-  /** Goes on with another microphone. */
+  /** Continues with another microphone. */
   replace(microphone) {
     this.#microphone = microphone;
     this.microphone = 'live';
@@ -105,7 +105,7 @@ export class Voice {
   receive(data) {
     if (data === null || typeof data !== 'object') return;
     this.#enqueue(async () => {
-      if (!this.#peer) return; // too early: both ends show themselves when they begin
+      if (!this.#peer) return; // too early: it is no loss, because both ends send something when they begin
       if (!(await this.#meet(data.session))) return;
       if (data.hello) await this.#greet();
       if (data.restart && this.#options.offers) this.#restart();
@@ -115,7 +115,7 @@ export class Voice {
     });
   }
 
-  /** Helps a connection that is not there yet: sends again what may have been lost, or starts again. */
+  /** Helps a connection that is not made yet: sends again what may have been lost, or starts again. */
   nudge() {
     this.#enqueue(async () => {
       const peer = this.#peer;
@@ -150,7 +150,7 @@ export class Voice {
     };
   }
 
-  /** How it was: the last connection, and how long there was one. What is not known is undefined. */
+  /** The report: statistics of the last connection, and how long there was one. What is not known is undefined. */
   report() {
     const { roundTripMs, jitterMs, relayed, packetsLost, packetsReceived } = this.#figures;
     this.#count();
@@ -196,7 +196,7 @@ export class Voice {
     const { offers, clock, freshServers } = this.#options;
     if (this.#restarting) return;
     this.#restarting = true;
-    // Not in the queue: signals must not wait for it.
+    // This is not in the queue: signals must not wait for it.
     this.#servers = await within(SERVERS_MS, clock, freshServers()).catch(() => this.#servers);
     this.#restarting = false;
     this.#enqueue(async () => {
@@ -220,14 +220,14 @@ export class Voice {
   }
 
   /**
-   * A signal of the other end. If its session is new, our connection is of no use any more: we start again, but at most
-   * once in a while. Returns whether we take the signal.
+   * Looks at the session of a signal. If it is new, our connection is of no use any more, and we start again, but at most
+   * every five seconds. Returns whether to take the signal.
    */
   async #meet(session) {
     if (session === this.#remote) return true;
     const now = this.#options.clock.now();
     const stranger = this.#remote !== null;
-    if (stranger && now - this.#metAt < STRANGER_MS) return false; // it sends its signal again
+    if (stranger && now - this.#metAt < STRANGER_MS) return false; // the other end will send the signal again
     this.#remote = session;
     if (!stranger) return true;
     this.#metAt = now;
@@ -265,7 +265,7 @@ export class Voice {
 
   async #addCandidate(candidate) {
     if (this.#peer.remoteDescription)
-      await this.#peer.addIceCandidate(candidate).catch(() => {}); // of an older offer
+      await this.#peer.addIceCandidate(candidate).catch(() => {}); // it belongs to an older offer
     else this.#waiting.push(candidate);
   }
 
@@ -301,7 +301,7 @@ export class Voice {
     this.#options.changed();
   }
 
-  /** Adds up how long there has been a connection. */
+  /** Adds the time of the present connection to the total. */
   #count() {
     if (this.#connectedAt !== null) this.#connectedMs += this.#options.clock.now() - this.#connectedAt;
     this.#connectedAt = null;
@@ -329,7 +329,7 @@ export class Voice {
     this.#options.send({ session: this.#session, ...data });
   }
 
-  /** Does one thing after the other, so that negotiations do not mix. The next tick repairs what fails. */
+  /** Does one step after the other, so that negotiations do not mix. If a step fails, the next tick repairs it. */
   #enqueue(step) {
     this.#work = this.#work
       .then(async () => {
