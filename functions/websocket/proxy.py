@@ -1,23 +1,20 @@
 """Proxy mode: what happens on the WebSocket goes to an HTTP backend, signed, and its answers go back as frames.
 
 The backend gets CloudEvents in HTTP's binary mode (CloudEvents 1.0, HTTP protocol binding, section 3.1). The signature
-over time, path, connection, event id and body binds each to its purpose. Once a connection is registered, the backend
-is responsible for it: no table is read here, and the backend has to enforce the token's `exp`.
+is over time, path, connection, event id and body, so that no request can be passed off as another. Once a connection is
+registered, the backend is responsible for it: no table is read here, and the backend has to enforce the token's `exp`.
 """
 
-import contextlib
 import hmac
-import http.client
 import json
 import random
-import socket
 import ssl
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NotRequired, TypedDict
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from navietakie import settings
 from navietakie.aws import secrets
@@ -32,16 +29,19 @@ from navietakie.doors.serve import serve
 from navietakie.doors.websocket import Handshake
 from navietakie.observability import count, count_by, logger
 from navietakie.warm import kept
+from navietakie.wire.exchange import Endpoint, HttpConnection, answer_to, endpoint_of, host_of
 from websocket.handshake import bearer_of, selected_subprotocol
 from websocket.presence import ConnectQuery, check_origin
 
 ANSWER_SECONDS: Final = 5.0
 """What a client waits for the backend, retries included."""
-LEAVING_SECONDS: Final = 4.0
+DISCONNECT_SECONDS: Final = 4.0
 """What one try to report a disconnect may take: three of them fit into the shortest Timeout, 25 s."""
 TRIES: Final = 3
+READ_BYTES: Final = 4 * FRAME_BYTES
+"""What is read of an answer: more than a frame, because chunks take some of it."""
 
-Kind = Literal["register", "message", "disconnect"]
+EventKind = Literal["register", "message", "disconnect"]
 
 
 class TokenClaims(TypedDict):
@@ -147,7 +147,7 @@ def on_disconnect(event: LambdaEvent, now: int) -> Handshake:
     for attempt in range(TRIES):
         if attempt:
             time.sleep(_pause(attempt))
-        if _counted(signed.ask(LEAVING_SECONDS)).ok:
+        if _counted(signed.ask(DISCONNECT_SECONDS)).ok:
             return {"statusCode": 200}
     count("BackendDisconnectsLost")
     return {"statusCode": 502}
@@ -167,40 +167,35 @@ def claims_of(bearer: Identity) -> TokenClaims:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """Where the backend is; `path` comes before `/api/ws/…`."""
+    """Where the backend is, by the `url` of its host; `path` comes before `/api/ws/…`."""
 
-    secure: bool
-    host: str
-    port: int | None
+    url: SplitResult
     path: str
 
     @classmethod
-    def at(cls, url: str, *, private: bool) -> "Backend":
+    def parse(cls, url: str, *, private: bool) -> "Backend":
         """The backend at `url`; plain http is for a `private` network. Raises `internal` for anything else."""
         try:
             parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
+            host = parts.netloc.lower().encode("idna").decode()
+            named = parts.hostname and parts.port != 0 and "@" not in host
         except ValueError:
-            parts, host, port = urlsplit(""), None, None
-        if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment or parts.username:
+            parts, host, named = urlsplit(""), "", False
+        if parts.scheme not in ("http", "https") or not named or parts.query or parts.fragment:
             raise Refusal("internal", "The function is not configured: BACKEND_URL is not the URL of a backend")
         if parts.scheme == "http" and not private:
             raise Refusal("internal", "The function is not configured: BACKEND_URL has to begin with https")
-        return cls(parts.scheme == "https", host, port, quote(parts.path.rstrip("/"), safe="/%"))
-
-    def connection(self, timeout: float) -> http.client.HTTPConnection:
-        """A connection to it, not opened yet."""
-        if self.secure:
-            return http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=_tls())
-        return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+        return cls(SplitResult(parts.scheme, host, "", "", ""), quote(parts.path.rstrip("/"), safe="/%"))
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the backend answered, as far as it fits a frame, or why it did not answer."""
+class BackendAnswer:
+    """What the backend answered, as far as it was read, or why it did not answer."""
 
     status: int = 0
     body: bytes = b""
+    too_long: bool = False
+    """Whether it is longer than a frame may be."""
     failure: Literal["refused", "timed_out", "broken"] | None = None
 
     @property
@@ -219,44 +214,35 @@ class SignedEvent:
     """An event on its way to the backend. It can be sent several times: the backend knows it by its `ce-id`."""
 
     backend: Backend
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
+    request: bytes
 
-    def ask(self, seconds: float) -> Answer:
+    def ask(self, seconds: float) -> BackendAnswer:
         """The backend's answer, or a time-out after `seconds`.
 
-        On a thread, because a socket's time-outs bound neither the resolver nor an answer that comes byte by byte. On a
-        connection of its own, because on a kept one silence may mean that the event was taken or that it was not.
+        On a thread, because nothing else bounds the time of a look-up of the backend's name.
         """
-        connection = self.backend.connection(seconds)
-        answers: list[Answer] = []
-        thread = threading.Thread(target=lambda: answers.append(self._ask(connection)), daemon=True)
+        endpoint = endpoint_of(self.backend.url, _tls, READ_BYTES)
+        answers: list[BackendAnswer] = []
+        thread = threading.Thread(target=lambda: answers.append(self._ask(endpoint, seconds)), daemon=True)
         thread.start()
         thread.join(seconds)
-        if answers:
-            return answers[0]
-        if (late := connection.sock) is not None:
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(late, socket.SHUT_RDWR)  # TLS's own is not for a second thread
-        return Answer(failure="timed_out")
+        return answers[0] if answers else BackendAnswer(failure="timed_out")
 
-    def _ask(self, connection: http.client.HTTPConnection) -> Answer:
+    def _ask(self, endpoint: Endpoint, seconds: float) -> BackendAnswer:
         try:
-            connection.request("POST", self.path, self.body, dict(self.headers))
-            response = connection.getresponse()
-            body = response.read(FRAME_BYTES + 1)
-            if response.length and len(body) <= FRAME_BYTES:
-                return Answer(failure="broken")  # it ended early
-            return Answer(response.status, body)
+            # Always a new connection: if a kept one broke, the backend might have taken the event, or not.
+            answer = answer_to(self.request, HttpConnection(endpoint), seconds)
         except ConnectionRefusedError:
-            return Answer(failure="refused")
+            return BackendAnswer(failure="refused")
         except TimeoutError:
-            return Answer(failure="timed_out")
-        except (OSError, http.client.HTTPException):
-            return Answer(failure="broken")
+            return BackendAnswer(failure="timed_out")
+        except OSError:
+            return BackendAnswer(failure="broken")
         finally:
-            connection.close()
+            endpoint.close_idle()
+        if not answer.whole and not answer.too_long:
+            return BackendAnswer(failure="broken")  # it ended early
+        return BackendAnswer(answer.status, answer.body, answer.too_long or len(answer.body) > FRAME_BYTES)
 
 
 def signature(secret: str, t: int, path: str, connection_id: str, event_id: str, body: bytes) -> str:
@@ -265,14 +251,17 @@ def signature(secret: str, t: int, path: str, connection_id: str, event_id: str,
     return f"t={t},v1={hmac.digest(secret.encode(), signed, 'sha256').hex()}"
 
 
-def _signed(event: LambdaEvent, now: int, kind: Kind, body: bytes) -> SignedEvent:
+def _signed(event: LambdaEvent, now: int, kind: EventKind, body: bytes) -> SignedEvent:
     private = settings.optional("ENVIRONMENT") == "local" or settings.optional("IN_VPC") == "true"
-    backend = Backend.at(settings.required("BACKEND_URL"), private=private)
+    backend = Backend.parse(settings.required("BACKEND_URL"), private=private)
     path = f"{backend.path}/api/ws/{kind}"
     connection_id, event_id = _connection_id(event), str(event["requestContext"]["requestId"])
     secret = secrets.stored_secret(settings.required("PROXY_SECRET_ARN"))
     headers = {
+        "host": host_of(backend.url),
         "connection": "close",
+        "content-length": str(len(body)),
+        "accept-encoding": "identity",
         "content-type": "application/json",
         "user-agent": "NavieTakie",
         "x-connection-id": connection_id,
@@ -285,10 +274,11 @@ def _signed(event: LambdaEvent, now: int, kind: Kind, body: bytes) -> SignedEven
             secret.current(), instants.to_seconds(now), path, connection_id, event_id, body
         ),
     }
-    return SignedEvent(backend, path, headers, body)
+    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    return SignedEvent(backend, "\r\n".join(lines).encode("latin-1") + body)
 
 
-def _ask_while_surely_not_taken(signed: SignedEvent) -> Answer:
+def _ask_while_surely_not_taken(signed: SignedEvent) -> BackendAnswer:
     """The backend's answer. While it certainly has not taken the event, it is asked again, at most twice."""
     deadline = time.monotonic() + ANSWER_SECONDS
     answer = signed.ask(ANSWER_SECONDS)
@@ -301,7 +291,7 @@ def _ask_while_surely_not_taken(signed: SignedEvent) -> Answer:
     return _counted(answer)
 
 
-def _frame_of(answer: Answer) -> bytes | None:
+def _frame_of(answer: BackendAnswer) -> bytes | None:
     """The client's frame: the answer's JSON as it came; None for none. Raises the Refusal that the client gets."""
     if answer.surely_not_taken:
         raise unavailable("The backend")
@@ -311,7 +301,7 @@ def _frame_of(answer: Answer) -> bytes | None:
         raise Refusal(_REFUSALS.get(answer.status, "invalid_request"), "The backend refused this")
     if not answer.ok:
         raise Refusal("internal", "The backend failed")
-    if len(answer.body) > FRAME_BYTES:
+    if answer.too_long:
         raise Refusal("too_large", "The backend's answer is too large for a frame")
     try:
         text = answer.body.decode()
@@ -321,7 +311,7 @@ def _frame_of(answer: Answer) -> bytes | None:
         raise Refusal("internal", "The backend's answer is not JSON") from None
 
 
-def _counted(answer: Answer) -> Answer:
+def _counted(answer: BackendAnswer) -> BackendAnswer:
     if not answer.ok and not 400 <= answer.status < 500:
         reason = answer.failure or f"{answer.status // 100}xx"
         logger.warning("the backend failed", extra={"reason": reason, "backend_status": answer.status})

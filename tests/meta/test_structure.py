@@ -70,6 +70,13 @@ def test_boto3_and_botocore_are_imported_under_aws_alone(path: Path) -> None:
     assert path.is_relative_to(LAYER / "aws") or not packages(path) & {"boto3", "botocore"}
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_there_is_one_way_of_http_and_it_is_under_wire(path: Path) -> None:
+    ways = {"socket", "select", "selectors", "http", "urllib3", "requests", "httpx", "asyncio", "urllib.request"}
+    found = {each for each in imports(path) if each in ways or each.partition(".")[0] in ways}
+    assert path.is_relative_to(LAYER / "wire") or not found
+
+
 @pytest.mark.parametrize("path", sorted(LAYER.rglob("*.py")), ids=name)
 def test_what_one_function_needs_alone_is_not_in_the_layer(path: Path) -> None:
     if path.name == "__init__.py":

@@ -870,7 +870,7 @@ def test_frames_that_reach_nobody_are_watched_in_every_function_that_broadcasts(
 def test_in_proxy_mode_the_backends_failures_are_watched_for_every_reason() -> None:
     stack = Stack(**PROXY)
     alarm = stack.properties("BackendAlarm")
-    failures = [arg for arg in get_args(get_type_hints(proxy.Answer)["failure"]) if arg is not type(None)]
+    failures = [arg for arg in get_args(get_type_hints(proxy.BackendAnswer)["failure"]) if arg is not type(None)]
     reasons = {*(reason for literal in failures for reason in get_args(literal)), "3xx", "5xx"}
     websocket = f"<{stack.named('websocket')}>"
     assert watched_together(alarm) == {("BackendFailures", reason, websocket) for reason in reasons}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jwt
 import pytest
@@ -95,6 +96,32 @@ def dies_midway(to: BaseHTTPRequestHandler) -> None:
     to.send_header("content-length", "10")
     to.end_headers()
     to.wfile.write(b"12345")
+
+
+def in_chunks(body: bytes, *, end: bytes = b"0\r\n\r\n") -> Behave:
+    """Answers 200 with `body` in chunks."""
+
+    def behave(to: BaseHTTPRequestHandler) -> None:
+        to.send_response(200)
+        to.send_header("transfer-encoding", "chunked")
+        to.end_headers()
+        for start in range(0, len(body), 1_000):
+            part = body[start : start + 1_000]
+            to.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+        to.wfile.write(end)
+
+    return behave
+
+
+def until_the_end(body: bytes) -> Behave:
+    """Answers 200 with `body`, which ends where the connection does."""
+
+    def behave(to: BaseHTTPRequestHandler) -> None:
+        to.send_response(200)
+        to.end_headers()
+        to.wfile.write(body)
+
+    return behave
 
 
 def dies(to: BaseHTTPRequestHandler) -> None:
@@ -215,7 +242,7 @@ def against(monkeypatch: pytest.MonkeyPatch) -> Generator[Callable[..., Scripted
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five seconds pass in half a second."""
     monkeypatch.setattr(proxy, "ANSWER_SECONDS", 0.5)
-    monkeypatch.setattr(proxy, "LEAVING_SECONDS", 0.2)
+    monkeypatch.setattr(proxy, "DISCONNECT_SECONDS", 0.2)
 
 
 def metrics(printed: str) -> list[str]:
@@ -428,11 +455,13 @@ def test_an_answer_without_content_is_no_frame(
     assert client.frames == []
 
 
+@pytest.mark.parametrize("answers", [lambda body: says(200, body), in_chunks, until_the_end])
+@pytest.mark.parametrize("more", [b" ", b" " * 200_000])
 def test_an_answer_of_32_kb_is_a_frame_and_a_byte_more_is_an_error(
-    client: Client, against: Callable[..., Scripted]
+    answers: Callable[[bytes], Behave], more: bytes, client: Client, against: Callable[..., Scripted]
 ) -> None:
     fits = b'"' + b"x" * (32 * 1024 - 2) + b'"'
-    against(says(200, fits), says(200, b" " + fits))
+    against(answers(fits), answers(more + fits))
     client.says("{}")
     assert client.frames == [fits]
     client.frames.clear()
@@ -459,6 +488,7 @@ def test_an_answer_of_32_kb_is_a_frame_and_a_byte_more_is_an_error(
         (says(200, b"[" * 20_000), "internal"),
         (dies, "internal"),
         (dies_midway, "internal"),
+        (in_chunks(b"12345", end=b""), "internal"),
     ],
 )
 def test_a_failure_is_an_error_frame_without_the_backends_words(
@@ -611,19 +641,27 @@ def test_redirects_are_not_followed(client: Client, against: Callable[..., Scrip
         "https://backend.example?x=1",
         "https://backend.example#x",
         "https://user:secret@backend.example",
+        "https://@backend.example",
+        "https://backend.example:0",
         "https://[::1",
         "http://backend.example",
     ],
 )
 def test_only_an_https_url_is_a_backends(url: str) -> None:
     with pytest.raises(Refusal, match="BACKEND_URL") as refused:
-        Backend.at(url, private=False)
+        Backend.parse(url, private=False)
     assert "secret" not in refused.value.message
 
 
 def test_http_is_for_private_networks() -> None:
-    assert Backend.at("http://10.0.0.7:9000", private=True) == Backend(False, "10.0.0.7", 9000, "")
-    assert Backend.at("https://backend.example/a/", private=False) == Backend(True, "backend.example", None, "/a")
+    assert Backend.parse("http://10.0.0.7:9000", private=True) == Backend(urlsplit("http://10.0.0.7:9000"), "")
+    assert Backend.parse("https://Backend.example/a/", private=False) == Backend(
+        urlsplit("https://backend.example"), "/a"
+    )
+
+
+def test_a_host_name_may_have_letters_of_every_script() -> None:
+    assert Backend.parse("https://żółw.example", private=False).url.netloc == "xn--w-uga1v8h.example"
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,7 @@ urllib3 and http.client take as much CPU for a request of a few hundred bytes as
 exchange a sixth of it. Models, signatures, retries and errors stay botocore's.
 """
 
-import select
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 from urllib.parse import SplitResult, urlsplit
@@ -21,7 +19,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from navietakie.wire.exchange import Endpoint, HttpConnection, HttpResponse
+from navietakie.wire.exchange import Endpoint, HttpResponse, answer_to, endpoint_of, host_of
 
 ANSWER_BYTES: Final = 32 * 1024 * 1024
 """No answer of AWS that is read here is longer: a page of DynamoDB holds 1 MB of items."""
@@ -43,8 +41,7 @@ class HttpSession:
         in_all: bool = False,
     ) -> None:
         self._connect_timeout = read_timeout if in_all else connect_timeout
-        self._read_timeout = read_timeout
-        self._in_all = in_all
+        self._read_timeout = None if in_all else read_timeout
         self._trust = trust
         self._endpoints: dict[tuple[str, str], Endpoint] = {}
 
@@ -54,7 +51,7 @@ class HttpSession:
         endpoint = self._endpoint(url.scheme, url.netloc)
         connection = endpoint.connection()
         try:
-            answer = self._finished(connection, _content(request, url))
+            answer = answer_to(_content(request, url), connection, self._connect_timeout, self._read_timeout)
             if not answer.whole:
                 raise ConnectionResetError("closed before the end of its answer")
         except OSError as error:
@@ -72,28 +69,8 @@ class HttpSession:
     def _endpoint(self, scheme: str, netloc: str) -> Endpoint:
         if (known := self._endpoints.get((scheme, netloc))) is not None:
             return known
-        url, secure = urlsplit(f"{scheme}://{netloc}"), scheme == "https"
-        tls = self._trust() if secure else None
-        port = url.port or (443 if secure else 80)
-        endpoint = Endpoint(str(url.hostname), port, tls, largest=ANSWER_BYTES)
+        endpoint = endpoint_of(urlsplit(f"{scheme}://{netloc}"), self._trust, ANSWER_BYTES)
         return self._endpoints.setdefault((scheme, netloc), endpoint)
-
-    def _finished(self, connection: HttpConnection, content: bytes) -> HttpResponse:
-        steps, opened = connection.exchange(content), connection.established
-        deadline = time.monotonic() + (self._read_timeout if opened else self._connect_timeout)
-        try:
-            while True:
-                events = next(steps)
-                if connection.established != opened:
-                    opened = True
-                    deadline = deadline if self._in_all else time.monotonic() + self._read_timeout
-                poll = select.poll()
-                poll.register(connection.fileno(), events)
-                if not poll.poll(max(0.0, deadline - time.monotonic()) * 1_000):
-                    steps.close()
-                    raise TimeoutError("no answer in time")
-        except StopIteration as answered:
-            return answered.value
 
 
 class _Body:
@@ -112,11 +89,10 @@ class _Body:
 
 def _content(request: AWSPreparedRequest, url: SplitResult) -> bytes:
     """The request as it goes over the wire. Its host is the one that was signed: without a usual port."""
-    usual = ":443" if url.scheme == "https" else ":80"
     target = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
     lines = [f"{request.method} {target} HTTP/1.1"]
     if "host" not in request.headers:
-        lines.append(f"host: {url.netloc.removesuffix(usual)}")
+        lines.append(f"host: {host_of(url)}")
     for name, value in request.headers.items():
         lines.append(f"{name}: {value.decode('latin-1') if isinstance(value, bytes) else value}")
     body = cast(str | bytes, request.body or b"")  # nothing here sends files

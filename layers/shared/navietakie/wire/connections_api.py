@@ -31,7 +31,7 @@ from urllib.parse import quote, urlsplit
 
 from navietakie.domain.errors import Refusal
 from navietakie.observability import logger
-from navietakie.wire.exchange import Endpoint, HttpConnection, Stale, Steps
+from navietakie.wire.exchange import Endpoint, HttpConnection, Stale, Steps, endpoint_of, host_of
 from navietakie.wire.sigv4 import Keys, Signer
 
 Outcome = Literal["delivered", "gone", "failed"]
@@ -84,11 +84,8 @@ class ConnectionsApi:
         url = urlsplit(endpoint)
         if not url.hostname or url.scheme not in ("http", "https"):
             raise Refusal("internal", "The function is not configured: WEBSOCKET_ENDPOINT is not a URL")
-        secure = url.scheme == "https"
-        usual = 443 if secure else 80
-        tls = trust() if secure else None
-        self._endpoint = Endpoint(url.hostname, url.port or usual, tls, largest=ANSWER_BYTES)
-        self._host = url.netloc.removesuffix(f":{usual}")
+        self._endpoint = endpoint_of(url, trust, ANSWER_BYTES)
+        self._host = host_of(url)
         self._base = f"{url.path.rstrip('/')}/@connections/"
         self._region = region
         self._keys = keys

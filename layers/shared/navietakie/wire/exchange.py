@@ -1,13 +1,14 @@
-"""HTTP/1.1 as far as AWS needs it (RFC 9112): a request on a kept-alive connection, and its answer.
+"""HTTP/1.1 as far as we need it (RFC 9112): a request on a kept-alive connection, and its answer.
 
 How it works:
 
 - An `Endpoint` is one server. It keeps the free connections, the server's addresses for a minute, and the TLS session
   that a new connection resumes.
 - An `HttpConnection` is one socket. Its `exchange` sends one request and reads one answer.
-- Nothing here waits. An exchange is a generator. Where it would wait, it yields the events of `select.poll` that it
+- An exchange does not wait. It is a generator: where it would wait, it yields the events of `select.poll` that it
   waits for. The caller polls `fileno()` for them and then calls `next`. So one thread can have many exchanges under
-  way. The caller also keeps the time: to give an exchange up, it closes the generator.
+  way. The caller also keeps the time: to give an exchange up, it closes the generator. `answer_to` does this for a
+  caller that has one request.
 - A `Reader` puts an answer together from parts of any size: with a length, in chunks, or up to the end.
 
 What an exchange does, on a kept connection and on a new one:
@@ -20,7 +21,8 @@ it is closed.
 
 An exchange that fails raises OSError. `Stale` is the OSError of a kept connection that broke: the server may have
 closed it while nobody used it, or it may have acted on the request. Only the caller knows whether it may send again.
-Posts do, on a new connection (connections_api.py); AWS's requests leave it to botocore (aws/http_session.py).
+Posts do, on a new connection (connections_api.py); AWS's requests leave it to botocore (aws/http_session.py); the proxy
+sends each event on a connection of its own (websocket/proxy.py).
 """
 
 import contextlib
@@ -30,8 +32,9 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Final, Literal, NamedTuple
+from urllib.parse import SplitResult
 
 IDLE_SECONDS: Final = 30.0
 """A connection that was unused for longer is not used: a frozen function does not notice that it was closed."""
@@ -47,12 +50,16 @@ _CHUNK: Final = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;.*)?")
 
 
 class HttpResponse(NamedTuple):
-    """An answer. `fields` are its header lines as they came; `whole` is False for a body not read to its end."""
+    """An answer. `fields` are its header lines as they came.
+
+    `whole` is False for a body that was not read to its end, `too_long` says that this was because of its length.
+    """
 
     status: int
     fields: bytes
     body: bytes
     whole: bool
+    too_long: bool = False
 
 
 Steps = Generator[int, None, HttpResponse]
@@ -289,10 +296,9 @@ class Reader:
         if body is not None:
             answer = HttpResponse(self._status, self._fields, bytes(body), whole=True)
             return answer, self._keep and bool(part) and end == len(received)
-        if isinstance(length, int) and length > self._largest:
-            length = "unclear"
-        if not part or length == "unclear" or len(received) > self._largest:
-            return HttpResponse(self._status, self._fields, b"", whole=False), False
+        too_long = len(received) > self._largest or (isinstance(length, int) and length > self._largest)
+        if not part or length == "unclear" or too_long:
+            return HttpResponse(self._status, self._fields, b"", whole=False, too_long=too_long), False
         return None
 
     def _take_head(self, head: bytes) -> None:
@@ -338,3 +344,41 @@ def unchunked(received: bytes | bytearray) -> tuple[bytes, int] | tuple[None, in
         chunks.append(bytes(received[begin:end]))
         at = end + 2
     return None, 0
+
+
+def endpoint_of(url: SplitResult, trust: Callable[[], ssl.SSLContext], largest: int) -> Endpoint:
+    """The server of an http or https `url`, which `trust` verifies. Raises ValueError for a port that is no port."""
+    tls = trust() if url.scheme == "https" else None
+    return Endpoint(str(url.hostname), url.port or _usual_port(url), tls, largest=largest)
+
+
+def host_of(url: SplitResult) -> str:
+    """What `Host` says in a request to `url`, and what AWS's signatures are made with: no usual port."""
+    return url.netloc.removesuffix(f":{_usual_port(url)}")
+
+
+def _usual_port(url: SplitResult) -> int:
+    return 443 if url.scheme == "https" else 80
+
+
+def answer_to(request: bytes, connection: HttpConnection, connect: float, read: float | None = None) -> HttpResponse:
+    """Sends `request` and waits for its answer: `connect` seconds for a new connection, then `read` seconds.
+
+    Without `read` it waits `connect` seconds for both. Raises OSError, and TimeoutError where the time was up; the
+    connection is closed then. A look-up of the host's name takes as long as it takes.
+    """
+    steps, established = connection.exchange(request), connection.established
+    deadline = time.monotonic() + (read if established and read is not None else connect)
+    try:
+        while True:
+            events = next(steps)
+            if connection.established != established:
+                established = True
+                deadline = deadline if read is None else time.monotonic() + read
+            poll = select.poll()
+            poll.register(connection.fileno(), events)
+            if not poll.poll(max(0.0, deadline - time.monotonic()) * 1_000):
+                steps.close()
+                raise TimeoutError("no answer in time")
+    except StopIteration as answered:
+        return answered.value
