@@ -69,7 +69,7 @@ rotate-secret: .local/tools/ready ## Sign tokens with a new secret; the last one
 export: .local/tools/ready ## Write a conversation, calls and redactions included, to exports/ (BOOKING=… TO=exports ENV=local)
 	@$(CLIENT) clients.export
 
-erase: .local/tools/ready ## Count what is stored of a booking, then erase it if told to (BOOKING=… YES=1 FORCE=1 ENV=local)
+erase: .local/tools/ready ## Count what is stored of a booking; erase it if you confirm (BOOKING=… YES=1 FORCE=1 ENV=local)
 	@$(CLIENT) clients.erase
 
 mcp: .venv/ready ## An MCP server on stdio: an assistant plays driver or passenger (BOOKING=test ENV=local)

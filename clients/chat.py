@@ -1,6 +1,6 @@
-"""`make chat BOOKING=test ROLE=passenger`: a booking in a terminal. What is typed is sent, what comes is shown.
+"""`make chat BOOKING=test ROLE=passenger`: a booking in a terminal. It sends what you type and shows what comes.
 
-Lines may come from a pipe or a file too; then it leaves a second after the last of them was answered.
+The lines may also come from a pipe or a file. Then it ends a second after the last of them was answered.
 """
 
 import asyncio
@@ -24,25 +24,25 @@ from navietakie.domain.frames import FRAME_BYTES
 
 COMMAND: Final = Command(
     "chat",
-    "A booking in the terminal: what is typed is sent, what comes is shown.",
+    "A booking in the terminal: it sends what you type and shows what comes.",
     (
         Option("booking", "test", "names the conversation", "test"),
         Option("role", "passenger|driver", "whom to be", "passenger"),
     ),
 )
 DOES: Final = {"accept": "answers", "reject": "declines", "end": "ends"}
-"""What somebody does to a call."""
+"""The verb for each action of a call."""
 BREAKS: Final = re.compile("\r\n|[\n\u2028\u2029]")
 COMMANDS: Final = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Controls, what overrides the direction of writing, and halves of surrogate pairs, which are no characters."""
+"""Control characters, characters that override the direction of writing, and halves of surrogate pairs."""
 INDENT: Final = " " * 20
-"""As wide as what comes before a message."""
+"""As wide as the time and the sender in front of a message."""
 UNANSWERED: Final = ("typing", "delivered", "read", "signal")
-"""The actions that nothing is said to, unless they are refused."""
+"""The actions that the server does not answer, unless it refuses them."""
 
 
 async def chat(url: str, subprotocols: list[websockets.Subprotocol], typed: BinaryIO) -> None:
-    """Shows what comes and sends the lines of `typed`, until these end; raises ConnectionClosed if that comes first."""
+    """Shows what comes and sends the lines of `typed` until they end. Raises ConnectionClosed if the connection ends."""
     answers = asyncio.Semaphore(0)
     async with websockets.connect(url, subprotocols=subprotocols) as socket:
         print("Connected. Type a message, or paste a frame as JSON; Ctrl-D or Ctrl-C leaves.", file=sys.stderr)
@@ -58,7 +58,7 @@ async def chat(url: str, subprotocols: list[websockets.Subprotocol], typed: Bina
 
 
 async def show(socket: websockets.ClientConnection, answers: asyncio.Semaphore) -> None:
-    """Shows each message once and every other frame as a line, and counts answers; ends by ConnectionClosed."""
+    """Shows each message once and every other frame as a line, and counts answers. Ends by raising ConnectionClosed."""
     shown: set[str] = set()
     while True:
         frame = json.loads(await socket.recv())
@@ -75,17 +75,17 @@ async def show(socket: websockets.ClientConnection, answers: asyncio.Semaphore) 
 
 
 def say(line: str) -> None:
-    """Prints what somebody else wrote: its own line breaks indented, so that none of it looks like a line of another's.
+    """Prints what somebody wrote. Indents its line breaks, so that no part of it looks like a line of somebody else.
 
-    What a terminal would obey, or what would turn the direction of the writing, is replaced; all else is shown as it
-    is, the invisible characters too that join an emoji's parts or part two letters.
+    Replaces what a terminal would obey and what would change the direction of writing. Leaves everything else as it
+    is, also the invisible characters that join the parts of an emoji or separate two letters.
     """
     shown = "".join("\ufffd" if COMMANDS.fullmatch(each) else each for each in BREAKS.sub("\n", line))
     print(shown.replace("\n", "\n" + INDENT), flush=True)
 
 
 def content_of(message: dict[str, Any]) -> str:
-    """A message's text, or in parentheses what it has instead of one."""
+    """A message's text; if it has none, what it has instead, in parentheses."""
     if message.get("redacted_at"):
         return "(removed)"
     return message["message"] or f"({message.get('message_type')})"
@@ -103,7 +103,7 @@ def messages_in(frame: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def line_of(frame: dict[str, Any]) -> str:
-    """What a frame without messages says; JSON where it answers a frame that was pasted as JSON, or is not known."""
+    """A frame without messages, in words. In JSON if it is unknown, or answers a frame that was pasted as JSON."""
     who = f"{frame.get('ts', '')[11:19]} {frame.get('sender')}"
     match frame:
         case {"type": "call", "call_action": "initiate", "call_id": call_id}:
@@ -128,10 +128,10 @@ def line_of(frame: dict[str, Any]) -> str:
 
 
 async def send(socket: websockets.ClientConnection, typed: BinaryIO, answers: asyncio.Semaphore) -> None:
-    """Sends each line as a message, or as the frame that it is, and returns when the lines end."""
+    """Sends each line as a message, or as a frame if it is one. Returns when the lines end."""
     await socket.send(json.dumps({"action": "sync"}))
     if os.path.samestat(os.fstat(typed.fileno()), os.stat(os.devnull)):
-        await asyncio.Event().wait()  # nobody types here: it only listens
+        await asyncio.Event().wait()  # there is no input: only listen
     in_turn = not typed.isatty()  # frames may overtake each other, so each waits for the answer to the one before
     if in_turn:
         await answers.acquire()
@@ -147,13 +147,13 @@ async def send(socket: websockets.ClientConnection, typed: BinaryIO, answers: as
             if in_turn and is_answered(frame):
                 await answers.acquire()
     if in_turn:
-        await asyncio.sleep(1)  # for what comes of it
+        await asyncio.sleep(1)  # what the last line causes may still come
 
 
 def lines_of(typed: BinaryIO) -> asyncio.Queue[bytes]:
     """The lines of `typed` as they come, and b"" at the end.
 
-    A thread reads them: an event loop cannot wait for a file, and would have the terminal's output not block either.
+    A thread reads them: an event loop cannot wait for a file, and would make the terminal's output non-blocking.
     """
     lines = asyncio.Queue[bytes]()
     loop = asyncio.get_running_loop()
@@ -169,7 +169,7 @@ def lines_of(typed: BinaryIO) -> asyncio.Queue[bytes]:
 
 
 def is_answered(frame: str) -> bool:
-    """Whether the server answers a frame even if all is well."""
+    """Whether the server answers this frame also when it does not refuse it."""
     try:
         return json.loads(frame).get("action") not in UNANSWERED
     except ValueError:
@@ -177,12 +177,12 @@ def is_answered(frame: str) -> bool:
 
 
 def main(argv: Sequence[str] = ()) -> None:
-    """Connects as BOOKING, ROLE and ENV say; ends with 1 unless the user left."""
+    """Connects as BOOKING, ROLE and ENV say. Ends with the status 1, unless the user left."""
     COMMAND.run(argv, converse)
 
 
 def converse(told: Mapping[str, str]) -> None:
-    """Chats until the user leaves; raises Failed where the connection ends first."""
+    """Chats until the user leaves. Raises Failed if the connection ends first."""
     deployment = Deployment.find(told["env"])
     role = told["role"]
     wanted = Wanted.parse({"booking": told["booking"], "role": role, "sub": role, "ttl": 7200})

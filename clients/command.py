@@ -1,7 +1,7 @@
-"""What the commands have in common: options, which environment variables may say as well, and how they end.
+"""What the commands have in common: how they read their options, and how they end.
 
-`make` hands its variables on as environment variables (`make erase BOOKING=test`); without make they are options
-(`python -m clients.erase --booking test`), and an option goes before a variable.
+`make` passes its variables on as environment variables (`make erase BOOKING=test`). Without make they are options
+(`python -m clients.erase --booking test`). If both are given, the option counts.
 """
 
 import argparse
@@ -19,12 +19,12 @@ ENVIRONMENTS: Final = ("local", "staging", "production")
 
 
 class Failed(Exception):
-    """A command cannot do what it was told; the text says why, and what to do."""
+    """A command cannot do what it was told. The text says why, and what to do."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """Something that a command can be told. `example`: how the usage shows it; `default` None: it must be told."""
+    """An option of a command. `example`: how the usage shows it; `default` None: the option is required."""
 
     name: str
     example: str
@@ -44,17 +44,17 @@ class Command:
     does: str
     options: tuple[Option, ...] = ()
     instead: str = ""
-    """What follows the reason where AWS failed."""
+    """What to do if AWS failed; printed after the reason."""
 
     @property
     def usage(self) -> str:
-        """How make is told to do it."""
+        """The command line of make."""
         said = [(f"{it.name.upper()}={it.example}", it.default is None) for it in self.options]
         parts = [text if needed else f"[{text}]" for text, needed in said]
         return " ".join(["make", self.name, *parts, f"[ENV={'|'.join(ENVIRONMENTS)}]"])
 
     def read(self, argv: Sequence[str]) -> dict[str, str]:
-        """The options by name, `env` among them; raises Failed for what is missing. `--help` prints and ends."""
+        """The options by name, including `env`. Raises Failed if one is missing. `--help` prints the help and ends."""
         parser = argparse.ArgumentParser(self.name, f"{self.usage}, or with the options below", self.does)
         for it in (*self.options, Option("env", "local", f"which deployment: {', '.join(ENVIRONMENTS)}", "local")):
             default = f" (default: {it.default})" if it.default else ""
@@ -73,7 +73,7 @@ class Command:
         return read
 
     def run(self, argv: Sequence[str], act: Callable[[Mapping[str, str]], None]) -> None:
-        """Does it; where it fails, ends the program with the reason and the status 1."""
+        """Calls `act` with the options. If that fails, ends the program with the reason and the status 1."""
         try:
             told = self.read(argv)
         except Failed as reason:
@@ -89,7 +89,7 @@ class Command:
 
 
 def whole(told: Mapping[str, str], name: str, least: int, most: int) -> int:
-    """An option that is a whole number within bounds; raises Failed."""
+    """The value of an option that is a whole number within bounds. Raises Failed if it is not."""
     text = told[name]
     if not text.isascii() or not text.isdecimal() or not least <= int(text) <= most:
         raise Failed(f"{name.upper()} is a whole number from {least:,} to {most:,}, not {text}")

@@ -1,7 +1,7 @@
-"""Where a deployment is: the local one by the note it leaves, another by the outputs of its CloudFormation stack.
+"""Finds a deployment: the local one by the file that `make run` writes, others by their CloudFormation stack's outputs.
 
-`make config ENV=staging` prints it for a front end; of the local one also where the AWS CLI finds endpoint and key.
-boto3 takes the account and region from where it always takes them.
+`make config ENV=staging` prints the addresses for a front end. For the local one it also prints where the AWS CLI finds
+endpoint and key. boto3 finds the account and the region as usual.
 """
 
 import json
@@ -22,12 +22,12 @@ COMMAND = Command("config", "Prints the addresses of a deployment as JSON, for a
 
 
 class NotFound(Failed):
-    """There is no such deployment, or it is not running; the text says what to do."""
+    """There is no such deployment, or it is not running. The text says what to do."""
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """The addresses of a deployment; REST paths begin with /api/v1/ after `rest_url`. `auth_mode`: `jwt` or `none`."""
+    """The addresses of a deployment. REST paths are `rest_url` and then /api/v1/…. `auth_mode`: `jwt` or `none`."""
 
     environment: str
     rest_url: str
@@ -36,7 +36,7 @@ class Deployment:
 
     @classmethod
     def find(cls, environment: str) -> Self:
-        """The deployment called `local`, `staging` or `production`; raises NotFound."""
+        """The deployment called `local`, `staging` or `production`. Raises NotFound."""
         if environment == "local":
             stack = Stack.read()
             if stack is None:
@@ -47,7 +47,7 @@ class Deployment:
 
 
 def outputs_of(environment: str, home: Path = HOME) -> dict[str, str]:
-    """The outputs of a deployment's stack; raises NotFound. The local one is looked for in the folder `home`."""
+    """The outputs of a deployment's stack. `home`: the folder of the local one. Raises NotFound."""
     if environment == "local":
         if (stack := Stack.read(home)) is None:
             raise NotFound("The local stack is not running: start it with `make run`")

@@ -1,8 +1,8 @@
 """`make erase BOOKING=…`: deletes what a local or a deployed stack has stored of a booking, attachments included.
 
-It counts first. Without YES=1 it is a dry run, unless somebody at a terminal confirms it. Of messages it reads the keys
-alone. It may be stopped and run again at any time. The head goes last, and only if nothing was stored behind it
-meanwhile: so no message is left without one, which the numbers of a new history would collide with.
+It counts first. Without YES=1 it is a dry run, unless somebody at a terminal confirms it. It reads only the keys of
+messages. You may stop it and run it again at any time. It deletes the head last, and only if nothing was stored
+meanwhile. So no message stays without a head; a new history would use its number again.
 """
 
 import random
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
 COMMAND: Final = Command(
     "erase",
-    "Counts what is stored of a booking, then erases it if told to.",
+    "Counts what is stored of a booking; erases it if you confirm.",
     (BOOKING, YES, Option("force", "1", "1: erase it although it is in use")),
     "Run it again to erase what is left.",
 )
 BATCH: Final = 25
-"""The most that one BatchWriteItem takes."""
+"""The most items that one BatchWriteItem takes."""
 FRUITLESS: Final = 10
-"""After this many requests in a row that deleted nothing it gives up."""
+"""It gives up after this many requests in a row that deleted nothing."""
 ROUNDS: Final = 10
 """How often it begins again because something was stored meanwhile."""
 
@@ -57,13 +57,13 @@ class Wanted(Fields):
 
 @dataclass(frozen=True)
 class Found:
-    """What is stored of a booking. `items`: table and key of each, the head left out."""
+    """What is stored of a booking. `items`: table and key of each, without the head."""
 
     head: Head
     items: list[tuple[str, Item]]
     counts: dict[str, int]
     in_use: str | None
-    """Why somebody is likely to write again; None if nobody is."""
+    """Why somebody is likely to write again; None if that is unlikely."""
 
 
 class Stored:
@@ -76,10 +76,10 @@ class Stored:
         self._tables = [f"navietakie-{each}-{environment}" for each in ("messages", "calls", "connections")]
 
     def find(self, now: int) -> Found:
-        """Everything, with the head as it was before; `now` in microseconds since 1970."""
+        """Everything, with the head as it was before the items were read. `now` in microseconds since 1970."""
         messages, calls, connections = self._tables
         history = Messages(self._client, messages)
-        # Before the items: what is stored behind this head makes `_delete_head` fail, and is found by the next round.
+        # The head before the items: if a message is stored later, `_delete_head` fails, and the next round finds it.
         head = history.head(self._booking)
         call = Calls(self._client, calls, history).latest(self._booking)
         connected = Connections(self._client, connections).of_booking(self._booking, now)
@@ -97,14 +97,14 @@ class Stored:
             "connections": len(rows),
         }
         said = [key for key in said if key != self._head]
-        # Deleted last to first: the connections go first, so that those behind them soon stop writing.
+        # Deleted from the end: the connections go first, so that their clients soon stop writing.
         items = [(table, key) for table, those in zip(self._tables, (said, called, rows), strict=True) for key in those]
         return Found(head, items, counts, in_use)
 
     def erase(self, found: Found, progress: Callable[[int, int], None]) -> int:
-        """Deletes what was found and what was stored since; how many items. `progress` is told how many of how many.
+        """Deletes what was found and what was stored since. Returns how many; `progress` gets (done, total).
 
-        Raises the Refusal `unavailable` where others write faster than it deletes, or DynamoDB turns requests away.
+        Raises the Refusal `unavailable` if others write faster than it deletes, or if DynamoDB throttles it.
         """
         done = 0
         for _ in range(ROUNDS):
@@ -118,7 +118,7 @@ class Stored:
         raise Refusal("unavailable", "Somebody goes on writing. Close the booking, then run it again")
 
     def _keys(self, table: str) -> Iterator[Item]:
-        """The keys of the booking's items in a table, page by page."""
+        """The keys of the booking's items in a table."""
         how: dict[str, Any] = {
             "ProjectionExpression": "booking_code, #timestamp",
             "ExpressionAttributeNames": {"#timestamp": "timestamp"},
@@ -136,7 +136,7 @@ class Stored:
             yield from page["Items"]
 
     def _delete(self, items: list[tuple[str, Item]]) -> Iterator[int]:
-        """Deletes items, the last ones first; yields how many went with each request."""
+        """Deletes items, the last ones first. Yields how many each request has deleted."""
         waiting, fruitless = list(items), 0
         while waiting:
             batch, waiting[-BATCH:] = waiting[-BATCH:], []
@@ -149,12 +149,12 @@ class Stored:
             yield len(batch) - len(left)
             fruitless = fruitless + 1 if len(left) == len(batch) else 0
             if fruitless == FRUITLESS:
-                raise Refusal("unavailable", "DynamoDB turns the requests away. Run it again to erase the rest")
+                raise Refusal("unavailable", "DynamoDB throttles the requests. Run it again to erase the rest")
             if left:
                 time.sleep(random.uniform(0, 0.1 * 2**fruitless))
 
     def _delete_head(self, head: Head) -> bool:
-        """Deletes the head if nothing was stored after it was read; whether it did."""
+        """Deletes the head if nothing was stored after it was read. Returns whether it did."""
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(booking_code)"}
         if head.seq:
             condition = {
@@ -164,7 +164,7 @@ class Stored:
         try:
             self._client.delete_item(TableName=self._tables[0], Key=self._head, **cast(Any, condition))
         except ClientError as error:
-            # A conflict is another's transaction on the head, under way.
+            # TransactionConflict: somebody else's transaction on the head is under way.
             if error.response.get("Error", {}).get("Code") in (
                 "ConditionalCheckFailedException",
                 "TransactionConflictException",
@@ -175,7 +175,7 @@ class Stored:
 
 
 class Objects:
-    """The attachments of a booking; of a stack without a bucket there are none."""
+    """The attachments of a booking. A stack without a bucket has none."""
 
     PREFIXES: Final = ("upload", "kept")
 
@@ -185,7 +185,7 @@ class Objects:
         self._booking = booking
 
     def _pages(self) -> Iterator[tuple[str, list[str]]]:
-        """The bucket and keys, page by page: at most as many as one request deletes."""
+        """The bucket and its keys, page by page. One request can delete a page."""
         if self._bucket is None:
             return
         for prefix in self.PREFIXES:
@@ -201,7 +201,7 @@ class Objects:
         return sum(len(found) for _, found in self._pages())
 
     def erase(self) -> int:
-        """Deletes all; how many. Raises the Refusal `unavailable` where S3 keeps some."""
+        """Deletes all and returns how many. Raises the Refusal `unavailable` if S3 keeps some."""
         done = 0
         for bucket, found in self._pages():
             answer = self._client.delete_objects(
@@ -214,12 +214,12 @@ class Objects:
 
 
 def bucket_of(outputs: Mapping[str, str]) -> str | None:
-    """The attachments bucket among a stack's outputs; None where attachments are switched off."""
+    """The attachments bucket among a stack's outputs; None if attachments are switched off."""
     return outputs.get("AttachmentsBucket") or None
 
 
 def bar(done: int, total: int) -> None:
-    """Draws the progress on standard error, if somebody watches it."""
+    """Draws the progress on standard error, if that is a terminal."""
     if sys.stderr.isatty():
         filled = 30 * done // max(1, total)
         end = "\n" if done == total else ""
@@ -259,9 +259,9 @@ def main(argv: Sequence[str] = (), home: Path = HOME) -> None:
         elif found.in_use and told["force"] != "1":
             raise Failed(f"{found.in_use}: what is erased now may be written again. FORCE=1 erases all the same.")
         elif confirmed(booking, told):
-            # The messages first: what no message names any more, nobody is shown meanwhile.
+            # The messages first: an attachment that no message names is shown to nobody.
             print(f"Erased: {stored.erase(found, bar):,} items.")
-            # Counted above without the uploads of the last moment.
+            # There may be more than were counted above: uploads of the last moment.
             if (gone := objects.erase()) or attachments:
                 print(f"Erased: {gone:,} attachments.")
         else:

@@ -1,8 +1,8 @@
 """`make export BOOKING=…`: one conversation as it stands, for a legal request: JSON lines, and a page to read or print.
 
-It reads what the API serves, as `system`: so what was redacted, erased or has expired is not in it, and the notice of a
-redaction is. Every message and every call is in both files, and photos and voice notes are in a folder beside
-them; all of it belongs to whoever ran it alone.
+It reads what the API serves to `system`. So it has the notice of a redaction, and nothing that was redacted, erased or
+has expired. Both files have every message and every call. Photos and voice notes are in a folder beside them. Only the
+user who ran it can read any of it.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ COMMAND: Final = Command(
     (BOOKING, Option("to", "exports", "the folder to write to", "exports")),
 )
 BREAKS: Final = re.compile("[\x7f\x85\u2028\u2029]")
-"""Characters that JSON does not escape and some editors take for the end of a line."""
+"""Characters that JSON does not escape, but some editors take for the end of a line."""
 PATIENCE: Final = ClientTimeout(total=30)
 TRIES: Final = 5
 STYLE: Final = """
@@ -58,10 +58,10 @@ class Conversation:
     calls: list[Fields]
     state: Fields
     attachments: Mapping[str, bytes]
-    """Photos and voice notes by the name of their file, which begins with the id that a message names."""
+    """Photos and voice notes: file name → content. The file name begins with the id that a message names."""
 
     def lines(self) -> list[str]:
-        """JSON, one thing a line: the head first, then messages, then calls; `kind` says which."""
+        """One JSON object per line: first the head, then messages, then calls. `kind` says what each is."""
         about = {"booking_code": self.booking, "environment": self.environment, "read_at": self.read_at, **self.state}
         counts = {"messages": len(self.messages), "calls": len(self.calls)}
         rows = [{"kind": "conversation", **about, **counts}]
@@ -70,7 +70,7 @@ class Conversation:
         return [BREAKS.sub(lambda it: f"\\u{ord(it[0]):04x}", json.dumps(row, ensure_ascii=False)) for row in rows]
 
     def page(self) -> str:
-        """The same in HTML, without anything from elsewhere; all that people wrote is escaped."""
+        """The same in HTML. It loads nothing from elsewhere, and everything that people wrote is escaped."""
         said = "\n".join(_message_row(it) for it in self.messages)
         called = "\n".join(_call_row(it) for it in self.calls)
         removed = sum(1 for it in self.messages if it.get("redacted_at"))
@@ -131,7 +131,7 @@ def _call_row(call: Fields) -> str:
 
 
 async def read(deployment: Deployment, booking: str, bearer: str | None, progress: Progress) -> Conversation:
-    """The whole conversation; raises Failed where the API does not give it."""
+    """The whole conversation. Raises Failed if the API does not give it."""
     headers = {"authorization": f"Bearer {bearer}"} if bearer else {}
     read_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     messages: list[Fields] = []
@@ -154,11 +154,11 @@ async def read(deployment: Deployment, booking: str, bearer: str | None, progres
 async def _attachments(
     http: ClientSession, deployment: Deployment, booking: str, messages: list[Fields]
 ) -> dict[str, bytes]:
-    """The attachments that the messages name, as far as they still exist."""
+    """Those attachments that the messages name and that still exist."""
     named: list[Fields | None] = [(message.get("metadata") or {}).get("attachment") for message in messages]
     types: dict[str, str] = {attachment["id"]: attachment["content_type"] for attachment in named if attachment}
     found: dict[str, bytes] = {}
-    # An address is its own permission: S3 refuses one that comes with a token besides.
+    # Without our token: the address is signed, and S3 refuses a request with a second permission.
     async with ClientSession(timeout=PATIENCE) as plain:
         for id, content_type in types.items():
             asked = {"booking_code": booking, "id": id}
@@ -174,7 +174,7 @@ async def _attachments(
 
 
 class Gone(Failed):
-    """There is nothing at that address, or nothing any more."""
+    """There is nothing at that address, or not any more."""
 
 
 async def _pages(http: ClientSession, url: str, asked: dict[str, str]) -> AsyncGenerator[Fields]:
@@ -205,13 +205,13 @@ async def _page(http: ClientSession, url: str, asked: dict[str, str]) -> Fields:
 
 
 def write(conversation: Conversation, folder: Path) -> list[Path]:
-    """Writes both files, and a folder of attachments if there are any, for their owner alone; where they are."""
+    """Writes both files, and a folder if there are attachments, readable by their owner only. Returns their paths."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     stamp = conversation.read_at.replace("-", "").replace(":", "")
     paths = [folder / f"{conversation.booking}-{stamp}.{kind}" for kind in ("jsonl", "html")]
     contents = ("".join(f"{line}\n" for line in conversation.lines()), conversation.page())
     for path, content in zip(paths, contents, strict=True):
-        _write(path, content.encode(errors="replace"))  # a half of a surrogate pair is in no file of UTF-8
+        _write(path, content.encode(errors="replace"))  # UTF-8 cannot hold half of a surrogate pair
     if conversation.attachments:
         beside = folder / f"{conversation.booking}-{stamp}"
         beside.mkdir(mode=0o700, exist_ok=True)

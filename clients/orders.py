@@ -1,7 +1,7 @@
 """`make order BOOKING=… EVENT=side_muted SIDE=driver`: an order to a booking of a local or a deployed stack.
 
-It goes by direct invocation, so IAM decides who may give one. It is sent again under one id until it is answered: it is
-stored once.
+It invokes the function directly, so IAM decides who may give orders. It sends the order again with the same id until
+there is an answer; the order is stored once.
 """
 
 import json
@@ -28,7 +28,7 @@ WORDS: Final[dict[OrderEvent, str]] = {
     "side_unmuted": "The {side} may write again",
     "tokens_revoked": "The {side} has been signed out",
 }
-"""What everybody in the booking reads, unless TEXT says something else."""
+"""The text of each order that everybody in the booking reads, unless TEXT is given."""
 
 
 COMMAND: Final = Command(
@@ -54,7 +54,7 @@ class Wanted(Fields):
     text: str | None = None
 
     def payload(self, id: str) -> dict[str, Any]:
-        """The order as send_message takes it; raises `invalid_request` for one that does not say whom it concerns."""
+        """The order as send_message takes it. Raises `invalid_request` if it needs a side and has none."""
         text = self.text or WORDS[self.event].format(side=self.side)
         metadata = {"event": self.event, **({"side": self.side} if self.side else {})}
         order_in(NewMessage(message=text, message_type="system", metadata=metadata))
@@ -70,7 +70,7 @@ class Wanted(Fields):
 
 
 def give(wanted: Wanted, invoke: Invoke) -> dict[str, Any]:
-    """Gives the order; the stored message. Raises Failed with what the function answered."""
+    """Gives the order and returns the stored message. Raises Failed with what the function answered."""
     payload = wanted.payload(f"order-{uuid.uuid4().hex}")
     for attempt in range(1, TRIES + 1):
         answer = invoke(payload)

@@ -1,9 +1,9 @@
 """`make prove ENV=local RIDES=20 MINUTES=1`: many rides at once through a deployment's real addresses, and a judgement.
 
-It first says what it will do and what that costs, and asks. Devices chat, call, type and read. Connections break
-silently, answers get lost, requests are repeated, messages redacted, bookings closed and sides muted. Tokens expire and
-are revoked. Then the checker of the chaos tests compares what every client saw with what the public API says. It makes
-bookings of its own.
+First it says what it will do and what that costs, and asks. Then devices chat, call, type and read. Connections break
+silently, answers get lost, requests are repeated, messages redacted, bookings closed, sides muted. Tokens expire and
+are revoked. At the end the checker of the chaos tests compares what every client saw with what the public API says. All
+this happens in bookings of its own.
 """
 
 import asyncio
@@ -45,25 +45,25 @@ COMMAND: Final = Command(
         Option("rides", "20", "how many at once", "20"),
         Option("minutes", "1", "how long they last, at least", "1"),
         Option("messages", "20", "how many messages each ride sends a minute", "20"),
-        Option("seed", "7", "repeats a plan; a new one if nothing is said"),
+        Option("seed", "7", "repeats the plan of an earlier proof (default: a new plan)"),
         Option("to", "proof", "the folder to write to", "proof"),
         YES,
     ),
 )
 PATIENCE: Final = ClientTimeout(total=60)
 STARTS_A_SECOND: Final = 20
-"""How many rides begin in a second at most."""
+"""The most rides that begin in one second."""
 ARRIVING: Final = 0.1
-"""In which share of the time they all have begun: each lasts the whole time, so all are there at once."""
+"""All rides have begun after this share of the time. Each lasts the whole time, so for a while all run at once."""
 HANDSHAKES: Final = 8
-"""How many connections are being opened at a time: a herd would meet cold functions only."""
+"""How many connections may be opening at a time: if all opened at once, each would meet a cold function."""
 HEALING_SECONDS: Final = 3.0
 READERS: Final = 10
-"""How many rides come to rest at once."""
+"""How many rides are brought to their end at once."""
 FRAMES: Final = 40
-"""How many events of the ride a broken promise is shown with."""
+"""How many events are shown with a broken promise."""
 WIDTH: Final = 400
-"""How much of each is printed; the report has all of it."""
+"""How many characters of each event are printed; the report has all."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,12 @@ class Wish:
     seed: int
 
     def plans(self) -> list[list[Step]]:
-        """Of each ride."""
+        """The plan of each ride."""
         each = round(self.messages * self.minutes)
         return [plan_of(self.seed, ride, each, self.minutes * 60) for ride in range(1, self.rides + 1)]
 
     def announced(self, deployment: Deployment) -> str:
-        """What it will do, and cost."""
+        """What the proof will do and cost, in words."""
         planned = self.rides * round(self.minutes * self.messages)
         ride = 4 * cost.operation("connect") + 4 * cost.operation("sync") + cost.call()
         each = cost.operation("message by WebSocket") + cost.operation("receipt by WebSocket")
@@ -101,7 +101,7 @@ class Wish:
 async def proven(
     deployment: Deployment, wish: Wish, secret: str | None, progress: Progress, stack: Stack | None = None
 ) -> Proof:
-    """Drives the rides to their end, or until Ctrl-C, and judges them. Of a local `stack` it watches the processes."""
+    """Drives the rides to their end, or until Ctrl-C, and judges them. Of a local `stack`, samples the processes."""
     samples, at_first = Samples(), time.time()
     handshakes = asyncio.Semaphore(HANDSHAKES)
     measures, numbers, run = Measures(), itertools.count(1), secrets.token_hex(4)
@@ -134,7 +134,7 @@ async def proven(
             await ride.live(plan, stop.is_set, one_more)
 
         async with asyncio.TaskGroup() as driving:
-            beside = [driving.create_task(_say_so(progress, measures))]
+            beside = [driving.create_task(_print_lines(progress, measures))]
             if stack is not None:
                 beside.append(driving.create_task(watch(stack, samples, wish.minutes * 60)))
             await asyncio.gather(*(drive(number, plan) for number, plan in enumerate(plans)))
@@ -182,7 +182,7 @@ async def proven(
         steps_done=done,
         steps_planned=planned,
         broken=broken,
-        frames=_led_to(broken[0], history) if broken else (),
+        frames=events_about(broken[0], history) if broken else (),
         unread=unread,
         renewed=sum(ride.keys.renewed for ride in rides),
         cold_starts=samples.started if stack is not None else cold_starts(deployment.environment, at_first),
@@ -191,7 +191,7 @@ async def proven(
 
 
 def _judged(history: History, rides: Sequence[Ride]) -> list[str]:
-    """What is broken. A ride at a time: the checker looks at one booking's events anyway."""
+    """The broken promises. One ride at a time, because the checker compares no bookings with each other."""
     found: list[str] = []
     for ride in rides:
         if (booking := history.bookings.get(ride.booking)) is not None:
@@ -208,8 +208,8 @@ async def _end_of(ride: Ride) -> Booking | None:
     return await ride.rest()
 
 
-async def _say_so(progress: Progress, measures: Measures) -> None:
-    """Where nobody watches a bar, a line now and then."""
+async def _print_lines(progress: Progress, measures: Measures) -> None:
+    """Where there is no terminal for a progress bar, prints a line now and then."""
     while True:
         await asyncio.sleep(10)
         if progress.disable:
@@ -217,8 +217,11 @@ async def _say_so(progress: Progress, measures: Measures) -> None:
             print(f"{time.monotonic() - measures.begun:4.0f} s: {stored:,} messages", file=sys.stderr, flush=True)
 
 
-def _led_to(problem: str, history: History) -> list[Event]:
-    """The events of the ride whose promise was broken: the last ones that have to do with it, or the last of all."""
+def events_about(problem: str, history: History) -> list[Event]:
+    """What happened before a promise was broken, from the ride's events.
+
+    The last events that carry an id that `problem` names; else the last with a `seq` that it names; else the last.
+    """
     booking, _, text = problem.partition(": ")
     events = [event for event in history.events if event.booking == booking]
     named = {it for it in re.findall(r"[\w-]{9,}", text) if any(map(str.isdigit, it)) and not it.startswith(booking)}
@@ -233,8 +236,8 @@ def _led_to(problem: str, history: History) -> list[Event]:
     return events[-FRAMES:]
 
 
-def told_of(proof: Proof) -> None:
-    """Prints the figures."""
+def print_figures(proof: Proof) -> None:
+    """Prints what the proof has measured and found."""
     print(f"\n{proof.rides_judged:,} rides in {proof.seconds:.0f} s, about ${proof.dollars():.4f}:")
     print(f"{proof.messages:,} messages, {proof.calls:,} calls, ", end="")
     print(
@@ -253,7 +256,7 @@ def told_of(proof: Proof) -> None:
 
 
 def main(argv: Sequence[str] = ()) -> None:
-    """Proves, unless whoever is asked says no; ends with 1 where a promise was broken."""
+    """Asks, then proves. Ends with the status 1 if a promise was broken or the user said no."""
 
     def prove(told: Mapping[str, str]) -> None:
         wish = Wish(
@@ -273,7 +276,7 @@ def main(argv: Sequence[str] = ()) -> None:
             stack = Stack.read() if deployment.environment == "local" else None
             proof = asyncio.run(proven(deployment, wish, secret, progress, stack))
         proof = replace(proof, runs=what_runs(deployment.environment))
-        told_of(proof)
+        print_figures(proof)
         for path in proof.write(Path(told["to"])):
             print(path)
         if not proof.kept:

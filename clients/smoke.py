@@ -23,7 +23,7 @@ COMMAND = Command("smoke", "A short ride through a deployment's real addresses, 
 
 @dataclass
 class Ride:
-    """One booking, seen from outside. `tokens` by role, empty where none are asked for."""
+    """One booking, seen from outside. `tokens` by role; empty if the deployment needs none."""
 
     deployment: Deployment
     booking: str
@@ -52,7 +52,7 @@ class Ride:
 
 
 async def ride(deployment: Deployment, booking: str, tokens: Mapping[str, str]) -> None:
-    """Sends, receives, reads, repeats and calls; raises Failed at the first thing that is wrong."""
+    """Sends, receives, reads, repeats and calls. Raises Failed at the first thing that is wrong."""
     async with ClientSession(timeout=PATIENCE) as http:
         it = Ride(deployment, booking, tokens, http)
         with step("a message by REST is stored"):
@@ -67,7 +67,7 @@ async def ride(deployment: Deployment, booking: str, tokens: Mapping[str, str]) 
             await driver.send_json({"action": "message", "id": "smoke-1", "message": "I am here"})
             expect((await frame(driver, "ack"))["duplicate"], False)
             expect((await frame(passenger, "message"))["message"]["message"], "I am here")
-        with step("sent again, it is stored once"):
+        with step("a message that is sent again is stored once"):
             await driver.send_json({"action": "message", "id": "smoke-1", "message": "I am here"})
             expect((await frame(driver, "ack"))["duplicate"], True)
         with step("the history has both, in order"):
@@ -83,7 +83,7 @@ async def ride(deployment: Deployment, booking: str, tokens: Mapping[str, str]) 
             expect((status, ended["call"]["end_reason"]), (200, "declined"))
             status, log = await it.request("GET", "calls", "driver")
             expect((status, log["calls"][0]["state"]), (200, "ended"))
-        with step("what is wrong is refused"):
+        with step("a wrong request is refused"):
             status, refused = await it.request("POST", "send_message", "driver", message="", sender="driver")
             expect((status, refused["error"]["code"]), (400, "invalid_request"))
             if tokens:
@@ -93,7 +93,7 @@ async def ride(deployment: Deployment, booking: str, tokens: Mapping[str, str]) 
 
 
 async def frame(socket: ClientWebSocketResponse, kind: str) -> dict[str, Any]:
-    """The next frame of a type; others may come before it."""
+    """The next frame of a type. Skips others."""
     try:
         async with asyncio.timeout(PATIENCE.total):
             async for message in socket:
@@ -110,14 +110,14 @@ async def frame(socket: ClientWebSocketResponse, kind: str) -> dict[str, Any]:
 
 
 def expect(actual: object, wanted: object) -> None:
-    """Raises Failed when they differ."""
+    """Raises Failed if they differ."""
     if actual != wanted:
         raise Failed(f"expected {wanted}, got {actual}")
 
 
 @contextmanager
 def step(what: str) -> Generator[None]:
-    """Prints what is being tried, and the result."""
+    """Prints what is tried, and the result."""
     begin = time.monotonic()
     try:
         yield
@@ -127,7 +127,7 @@ def step(what: str) -> Generator[None]:
 
 
 def main(argv: Sequence[str] = ()) -> None:
-    """Rides through the deployment that ENV names; ends with 1 if something is wrong."""
+    """Rides through the deployment that ENV names. Ends with the status 1 if something is wrong."""
 
     def check(told: Mapping[str, str]) -> None:
         deployment = Deployment.find(told["env"])

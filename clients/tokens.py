@@ -1,8 +1,7 @@
 """`make token` and `make rotate-secret`: tokens for a local or a deployed stack, and a new secret to sign them.
 
-What is wanted comes as options, or as environment variables, which is how make hands its own on. On standard output
-there is the result and nothing else. Whoever may read the function's settings and the secret can make tokens: nobody
-else.
+They take options, or environment variables, as make passes its own on. They print only the result on standard output.
+To make tokens, one must be allowed to read the function's settings and the secret.
 """
 
 import sys
@@ -22,20 +21,20 @@ from navietakie.domain.message import BookingCode, Fields, Label, Sender
 from navietakie.doors.identity import AUDIENCE
 
 SECRETS = {"token": "TOKEN_SECRET_ARN", "proxy": "PROXY_SECRET_ARN"}
-"""The settings of the websocket function that name them; a stack has the second in proxy mode only."""
+"""The websocket function's settings that name the secrets. A stack has the second one only in proxy mode."""
 MINT = Command(
     "token",
     "Prints a token.",
     (
         BOOKING,
         Option("role", "driver", "driver, passenger, agent or system", None),
-        Option("ttl", "3600", "how many seconds it is good for", "3600"),
-        Option("sub", "…", "whom it is for; the role if nothing is said"),
+        Option("ttl", "3600", "how many seconds it is valid", "3600"),
+        Option("sub", "…", "whom it is for (default: the role)"),
     ),
 )
 ROTATE = Command(
     "rotate-secret",
-    "Signs with a new secret; the last one stays valid.",
+    "Makes a new secret to sign with; the last one stays valid.",
     (Option("secret", "proxy", "token or proxy", "token"),),
 )
 
@@ -65,7 +64,7 @@ def token(secret: str, wanted: Wanted, now: float) -> str:
 class DeployedSecret:
     """A secret of a stack, found through the settings of its websocket function. `environment`: local, staging, …
 
-    A local stack is looked for in the folder `home`.
+    `home`: the folder of the local stack.
     """
 
     def __init__(self, environment: str, which: Literal["token", "proxy"] = "token", *, home: Path = HOME) -> None:
@@ -79,7 +78,7 @@ class DeployedSecret:
         self._client: Any = boto3.client("secretsmanager", **cast(Any, where))
 
     def current(self) -> str:
-        """The version that signs."""
+        """The version that signs now."""
         return self._client.get_secret_value(SecretId=self._arn)["SecretString"]
 
     def versions(self) -> list[str]:
@@ -91,7 +90,7 @@ class DeployedSecret:
         return [self.current(), previous]
 
     def rotate(self) -> None:
-        """Makes a new version the current one. The last one stays valid; the one before it is worthless from now on."""
+        """Makes a new version the current one. The last one stays valid, the one before it does not."""
         self.put(self._client.get_random_password(PasswordLength=64, ExcludePunctuation=True)["RandomPassword"])
 
     def put(self, version: str) -> None:
@@ -100,7 +99,7 @@ class DeployedSecret:
 
 
 def aws_of(environment: str, home: Path = HOME) -> dict[str, str]:
-    """The arguments with which boto3.client reaches an environment: none, except for the embedded AWS."""
+    """The arguments with which boto3.client reaches an environment. Empty, except for the embedded AWS."""
     if environment != "local":
         return {}
     stack = Stack.read(home)
@@ -110,7 +109,7 @@ def aws_of(environment: str, home: Path = HOME) -> dict[str, str]:
 
 
 def main(argv: Sequence[str], home: Path = HOME) -> None:
-    """Runs `mint` or `rotate`, the first argument, as the rest and the environment say."""
+    """Runs `mint` or `rotate`, whichever the first argument says, with the other arguments or environment variables."""
 
     def mint(told: Mapping[str, str]) -> None:
         ttl = told["ttl"]

@@ -38,7 +38,7 @@ SETTLED = ("call_id", "caller", "state", "end_reason", "answered_by", "answered_
 
 
 def problems(history: History) -> list[str]:
-    """Everything that is not as promised, in words; empty where all is well."""
+    """Every broken promise, in words. Empty if all were kept."""
     found: list[str] = []
     for name, booking in history.bookings.items():
         events = [event for event in history.events if event.booking == name]
@@ -74,7 +74,7 @@ Problems = Iterator[str]
 
 
 def _no_surprise(events: list[Event]) -> Problems:
-    """Whatever fails out there, nothing is wrong inside: that would be `internal`, and is `unavailable` at most."""
+    """A fault outside is answered `unavailable`. `internal` would mean an error in our own code."""
     for event in events:
         if isinstance(event, Answered) and event.code == "internal":
             yield f"{event.client} was answered {event.body}"
@@ -98,7 +98,7 @@ def _sequence(booking: Booking) -> Problems:
 
 
 def _stored_once(booking: Booking, events: list[Event], tries: Mapping[int, Asked], answers: Answers) -> Problems:
-    """What was acknowledged is there as it was acknowledged; no client_message_id is there twice."""
+    """Each acknowledged message is stored as it was acknowledged. No client_message_id is stored twice."""
     texts: dict[Any, set[str]] = defaultdict(set)
     replaced = _replaced(events)
     for asked in tries.values():
@@ -109,7 +109,7 @@ def _stored_once(booking: Booking, events: list[Event], tries: Mapping[int, Aske
         if asked.kind != "send" or answer.code is not None:
             continue
         message = answer.body["message"]
-        # A socket's ack names no try: it may be a late or second one, to what was sent under this id before.
+        # An ack on a WebSocket does not say which try it answers: it may be a late or second ack of an earlier one.
         on_a_socket = "booking_code" not in asked.fields
         text: str = asked.fields["message"]
         sent = texts[_message_of(asked)] if on_a_socket else {text, *replaced[text]}
@@ -129,7 +129,7 @@ def _stored_once(booking: Booking, events: list[Event], tries: Mapping[int, Aske
 def _nothing_else_stored(
     booking: Booking, events: list[Event], tries: Mapping[int, Asked], answers: Answers
 ) -> Problems:
-    """Every message was sent by somebody and not refused each time; only the server writes of calls."""
+    """Somebody sent each stored message, and not every try was refused. Only the server writes about calls."""
     refused = {answer.number for _, answer in answers if answer.code is not None}
     refused -= {event.number for event in events if isinstance(event, Doubled)}
     alive: dict[Any, list[Asked]] = defaultdict(list)
@@ -154,7 +154,7 @@ def _nothing_else_stored(
 
 
 def _in_real_time(events: list[Event], tries: Mapping[int, Asked], answers: Answers) -> Problems:
-    """What was sent after another's acknowledgement comes after it; who looks or reads after it is told of it."""
+    """A message that was sent after another's ack comes after it. Whoever asks after the ack gets to know of it."""
     acknowledged = sorted(
         (answer.at, answer.body["message"]["seq"])
         for asked, answer in answers
@@ -166,7 +166,7 @@ def _in_real_time(events: list[Event], tries: Mapping[int, Asked], answers: Answ
     for asked, answer in answers:
         if asked.kind != "send" or answer.code is not None:
             continue
-        # An answer names no try: what it acknowledges may have been asked for by the first one.
+        # An answer does not say which try it belongs to: the first try may have stored the message.
         seq, sent_at = answer.body["message"]["seq"], since[_message_of(asked)]
         later = [known for at, known in acknowledged if at < sent_at and known > seq]
         if later:
@@ -185,7 +185,7 @@ def _in_real_time(events: list[Event], tries: Mapping[int, Asked], answers: Answ
 
 
 def _closed_is_closed(booking: Booking) -> Problems:
-    """Between a close and the next opening no side and no agent has a message or redacts one."""
+    """Between a close and the next opening, no message of a side or an agent is stored, and none of them redacts."""
     closed = False
     for message in booking.messages:
         event = _event_of(message)
@@ -196,7 +196,7 @@ def _closed_is_closed(booking: Booking) -> Problems:
 
 
 def _muted_is_mute(booking: Booking) -> Problems:
-    """Between the order that mutes a side and the one that lets it speak again it has no message."""
+    """Between the order that mutes a side and the order that unmutes it, none of its messages is stored."""
     muted: set[str] = set()
     for message in booking.messages:
         event = _event_of(message)
@@ -209,7 +209,7 @@ def _muted_is_mute(booking: Booking) -> Problems:
 
 
 def _redactions(booking: Booking, events: list[Event], tries: Mapping[int, Asked], answers: Answers) -> Problems:
-    """What was redacted is empty, said so once, by who may, and stays where it was; nothing else is empty."""
+    """A redacted message is empty, stays in its place, and has one notice, by who may redact. No other is empty."""
     notices = [message["metadata"] for message in booking.messages if _event_of(message) == "message_redacted"]
     noted = [notice["seq"] for notice in notices]
     if len(noted) != len(set(noted)):
@@ -246,11 +246,11 @@ def _redactions(booking: Booking, events: list[Event], tries: Mapping[int, Asked
 
 
 UNDER_WAY = 60_000_000
-"""After so many microseconds nothing is under way any more: no function runs as long."""
+"""Microseconds after which no invocation is still under way: no function runs as long."""
 
 
 def _redacted_is_gone(events: list[Event], answers: Answers) -> Problems:
-    """No request that begins after a redaction's answer gets the old text; its id finds the redacted original."""
+    """A request that begins after a redaction's answer never gets the old text. A repeat gets the redacted one."""
     since: dict[int, int] = {}
     for asked, answer in answers:
         if asked.kind == "redact" and answer.code is None:
@@ -269,7 +269,7 @@ def _redacted_is_gone(events: list[Event], answers: Answers) -> Problems:
         if asked.kind == "send" and answer.code is None:
             message = answer.body["message"]
             ids[asked.sender, message["client_message_id"]] = message["seq"]
-            # A socket's ack names no try, and may be of an earlier one.
+            # An ack on a WebSocket does not say which try it answers.
             began = asked.at if "booking_code" in asked.fields else answer.at - UNDER_WAY
             seen.append((answer, began, message))
     for event, began, message in seen:
@@ -283,7 +283,7 @@ def _redacted_is_gone(events: list[Event], answers: Answers) -> Problems:
 
 
 def _attachments(booking: Booking, tries: Mapping[int, Asked]) -> Problems:
-    """What a stored message names is served, until a message that names it is redacted."""
+    """An attachment that a stored message names is served, until a message that names it is redacted."""
     redactable = {it.fields.get("timestamp") for it in tries.values() if it.kind == "redact"}
     sends: dict[Any, list[tuple[str | None, str | None]]] = defaultdict(list)
     for asked in tries.values():
@@ -294,9 +294,9 @@ def _attachments(booking: Booking, tries: Mapping[int, Asked]) -> Problems:
                 (asked.fields.get("message"), its.get("id"))
             )
     holders: dict[Any, list[Fields]] = defaultdict(list)
-    doubtful: dict[Any, list[Fields]] = defaultdict(list)  # those that may name it
+    doubtful: dict[Any, list[Fields]] = defaultdict(list)  # messages that perhaps name it
     for message in booking.messages:
-        # Where one was refused, another may be stored under its id. A redaction and the hook change the text.
+        # If one try was refused, another text may be stored under its id. Redactions and the hook change texts.
         said = sends[message["sender"], message["client_message_id"]]
         ids = {id for text, id in said if text == message["message"]} or {id for _, id in said}
         for id in ids - {None}:
@@ -316,7 +316,7 @@ def _attachments(booking: Booking, tries: Mapping[int, Asked]) -> Problems:
 
 
 def _hook(history: History, booking: Booking, events: list[Event], tries: Mapping[int, Asked]) -> Problems:
-    """What people say is stored as the message hook let it be, which is asked once a request."""
+    """Messages of people are stored as the message hook left them. The hook is asked once per request."""
     if history.hook is None:
         return
     let: dict[Any, set[str]] = defaultdict(set)
@@ -346,7 +346,7 @@ def _hook(history: History, booking: Booking, events: list[Event], tries: Mappin
 
 
 def _events(history: History, booking: Booking, events: list[Event]) -> Problems:
-    """Every message and every redaction was told of, and nothing else."""
+    """Every message and every redaction was published as an event, and nothing else."""
     if not history.told:
         return
     whole = {message["message_id"]: message for message in booking.messages}
@@ -369,7 +369,7 @@ def _events(history: History, booking: Booking, events: list[Event]) -> Problems
 
 
 def _replaced(events: list[Event]) -> Mapping[str, set[str]]:
-    """What the message hook made of which text."""
+    """Each text, with all texts that the message hook has made of it."""
     found: dict[str, set[str]] = defaultdict(set)
     for event in events:
         if isinstance(event, Judged) and event.stored is not None:
@@ -382,7 +382,7 @@ def _about(message: Fields) -> Fields:
 
 
 def _author_of(message: Fields) -> Any:
-    """Who wrote it; of a notice, who redacted."""
+    """Who wrote the message. For the notice of a redaction: who redacted."""
     return message["metadata"]["by"] if _event_of(message) == "message_redacted" else message["sender"]
 
 
@@ -391,7 +391,7 @@ def _redacted(message: Fields) -> bool:
 
 
 def _same(stored: Fields, seen: Fields) -> bool:
-    """Whether somebody saw what is stored, or what was stored before its content was redacted."""
+    """Whether `seen` is the stored message, or what it was before a redaction."""
     names = [name for name in STORED if not (_redacted(stored) and name in ("message", "metadata"))]
     return all(stored.get(name) == seen.get(name) for name in names)
 
@@ -402,7 +402,7 @@ def _event_of(message: Fields) -> Any:
 
 
 def _views(booking: Booking, events: list[Event]) -> Problems:
-    """What a client has after a sync is what the table holds; what was pushed is stored; all agree at the end."""
+    """After a sync a client has what is stored. Every pushed message is stored. At the end all clients agree."""
     stored = {message["seq"]: _of(message, STORED) for message in booking.messages}
     whole = {message["seq"]: message for message in booking.messages}
     for event in events:
@@ -429,7 +429,7 @@ def _views(booking: Booking, events: list[Event]) -> Problems:
 
 
 def _receipts(booking: Booking, tries: Mapping[int, Asked], answers: Answers) -> Problems:
-    """A receipt is as far as its side has said, and never behind what was acknowledged."""
+    """A receipt is never further than its side has said, and never moves back."""
     asked: dict[Any, int] = defaultdict(int)
     for it in tries.values():
         if it.kind == "receipt":
@@ -452,7 +452,7 @@ def _receipts(booking: Booking, tries: Mapping[int, Asked], answers: Answers) ->
 
 
 def _calls(booking: Booking, events: list[Event], answers: Answers) -> Problems:
-    """Each call took one legal path, has ended, and left one message; of two, the first had ended before."""
+    """Each call took a legal path, has ended, and left one message. It began after the one before had ended."""
     logged = {call["call_id"]: call for call in booking.calls}
     seen: dict[str, dict[int, Fields]] = defaultdict(dict)
     told = [answer.body["call"] for asked, answer in answers if asked.kind == "call" and answer.code is None]
@@ -489,7 +489,7 @@ def _calls(booking: Booking, events: list[Event], answers: Answers) -> Problems:
 
 
 def _reasons(history: History, booking: Booking, events: list[Event], tries: Mapping[int, Asked]) -> Problems:
-    """A call ended for a reason that somebody gave."""
+    """Each call ended for a reason that somebody gave."""
     acts: dict[Any, set[str]] = defaultdict(set)
     for it in tries.values():
         if it.kind == "call":
@@ -517,7 +517,7 @@ def _reasons(history: History, booking: Booking, events: list[Event], tries: Map
 
 
 def _connections(booking: Booking, events: list[Event]) -> Problems:
-    """Nobody is disowned whose connection nothing has happened to, nor been ordered for its side."""
+    """The server disowns a connection only if it was cut, or if an order revoked its side's tokens."""
     revoked = {it["metadata"]["side"] for it in booking.messages if _event_of(it) == "tokens_revoked"}
     senders = {event.connection: event.sender for event in events if isinstance(event, Opened)}
     cut = {event.connection for event in events if isinstance(event, Cut)}
@@ -529,17 +529,17 @@ def _connections(booking: Booking, events: list[Event]) -> Problems:
 
 
 CLOCKS = 2_000_000
-"""How far clocks may differ, in microseconds."""
+"""By how much clocks may differ, in microseconds."""
 DECIDED = 12_000_000
-"""After so many microseconds a function has written what it decided, or given up."""
+"""Microseconds within which a function has written what it decided, or has given up."""
 SOON = 65_000_000
-"""Within this an order that ends a call has ended it: make-call looks for half a minute, and once more if it died."""
+"""Microseconds within which an order has ended a call: make-call looks for half a minute, and once more if it died."""
 
 
 def _orders_end_calls(booking: Booking) -> Problems:
-    """In a closed booking no call begins, is answered or goes on; a muted side begins none; a revoked side has none."""
+    """In a closed booking no call begins, is answered or goes on. A muted side begins none. A revoked side has none."""
     ordered: list[tuple[str, Any, int, int]] = []
-    """What holds for which side, from when to when."""
+    """Each order in force: what it orders, for which side, from when to when."""
     begun: dict[Any, int] = {}
     forever = 2**62
     for message in booking.messages:
@@ -563,7 +563,7 @@ def _orders_end_calls(booking: Booking) -> Problems:
         start, end = _instant(call["timestamp"]), _instant(call["ended_at"]) if call["ended_at"] else forever
         answered = _instant(call["answered_at"]) if call["answered_at"] else 0
         for what, side, since, until in ordered:
-            low, high = since + CLOCKS, until - DECIDED  # what was decided under an order may be written after it
+            low, high = since + CLOCKS, until - DECIDED  # a decision may be written a moment after the order
             if what == "closed" and low < start < high:
                 yield f"call {call['call_id']} began in the closed booking"
             if what == "closed" and low < answered < high:
@@ -575,7 +575,7 @@ def _orders_end_calls(booking: Booking) -> Problems:
 
 
 def _lost_sides(history: History, booking: Booking, events: list[Event]) -> Problems:
-    """Who is there loses no call: one that ended as lost has a side that was away for half a minute."""
+    """A call ends as lost only if a side had no connection for half a minute."""
     if not history.one_clock:
         return
     open_since: dict[str, tuple[str, int]] = {}
@@ -605,7 +605,7 @@ def _lost_sides(history: History, booking: Booking, events: list[Event]) -> Prob
 
 
 def _is_covered(span: tuple[int, int], by: list[tuple[int, int]]) -> bool:
-    """Whether somebody was there all the time; a connection is seen a moment after it has opened."""
+    """Whether somebody was connected all the time. A connection counts from a moment after it opened."""
     at, end = span
     for since, until in sorted(by):
         if since + CLOCKS <= at < until:
@@ -614,7 +614,7 @@ def _is_covered(span: tuple[int, int], by: list[tuple[int, int]]) -> bool:
 
 
 def _talked(call: Fields) -> int:
-    """For how many microseconds."""
+    """How long the call was connected, in microseconds."""
     return _instant(call["ended_at"]) - _instant(call["answered_at"]) if call["answered_at"] and call["ended_at"] else 0
 
 
@@ -625,7 +625,7 @@ def _instant(timestamp: str) -> int:
 
 
 def _message_of(asked: Asked) -> Any:
-    """The same for all tries to send one message."""
+    """Identifies a message: the same for all tries to send it."""
     id = asked.fields.get("client_message_id")
     return asked.number if id is None else (asked.sender, id)
 

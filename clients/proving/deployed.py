@@ -1,4 +1,4 @@
-"""What the account tells of a deployment: which release runs there, and how often its functions started cold."""
+"""What the AWS account knows about a deployment: which release runs there, how often its functions started cold."""
 
 import re
 from typing import Any, Final, cast
@@ -11,13 +11,13 @@ from local.stack import HOME, ROOT
 
 FUNCTIONS: Final = ("send-message", "make-call", "get-message", "websocket")
 COLD: Final = '"Init Duration"'
-"""What CloudWatch Logs looks for: Lambda's last line of an invocation says so after a cold start alone."""
+"""The search text for CloudWatch Logs: Lambda's REPORT line has it only after a cold start."""
 
 
 def what_runs(environment: str, home: Any = HOME) -> dict[str, str]:
-    """Release and runtime of a deployment, as far as the account tells; and what this checkout has locked for it.
+    """Release and runtime of a deployment, as far as the account tells, and the versions locked in this checkout.
 
-    A local stack is looked for in the folder `home`.
+    `home`: the folder of the local stack.
     """
     found: dict[str, str] = {}
     try:
@@ -43,9 +43,9 @@ def _locked(package: str, file: str) -> str:
 
 
 def cold_starts(environment: str, since: float) -> int | None:
-    """How many of an account's functions started cold since then (seconds since 1970), by their logs; None: not told.
+    """How many cold starts the functions' logs show since then (seconds since 1970). None if the logs cannot be read.
 
-    It needs `logs:FilterLogEvents`, and logs reach CloudWatch a few seconds late: the last ones may be missing.
+    Needs `logs:FilterLogEvents`. Logs reach CloudWatch a few seconds late, so the last ones may be missing.
     """
     client: Any = boto3.client("logs")
     try:

@@ -1,4 +1,4 @@
-"""One device of a ride on a real WebSocket. It heals as the contract says, and notes what it asks for and sees."""
+"""One device of a ride on a real WebSocket. It heals as the contract says, and records what it asks for and sees."""
 
 import asyncio
 import contextlib
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from clients.proving.ride import Ride
 
 ANSWER_SECONDS: Final = 35.0
-"""After this an answer is held to be lost: API Gateway waits 29 s for a function."""
+"""Seconds after which an answer counts as lost: API Gateway waits 29 s for a function."""
 OVERTAKING_SECONDS: Final = 0.3
 TRIES: Final = 8
 NOBODY_KNOWS: Final = ("unavailable", "internal", "unknown")
-"""What an asker is told when it may or may not have happened."""
+"""The codes after which nobody knows whether the request was carried out."""
 RENEW: Final = ("token_expired", "unauthorized")
-"""What an asker is told whose token is good no more: it gets another one, and asks again."""
+"""The codes for a token that is no longer valid. The device gets another one and asks again."""
 AGAIN: Final = (*NOBODY_KNOWS, *RENEW, "rate_limited")
 
 
 def now() -> int:
-    """Microseconds of a clock that only rises."""
+    """Microseconds of a clock that never goes back."""
     return time.monotonic_ns() // 1_000
 
 
 class Device:
-    """`say` and the other deeds are its user's; the rest goes on by itself while it is `connected`."""
+    """A phone and its user. `say`, `read`, `call`, … are what the user does. While `connected`, it heals by itself."""
 
     def __init__(self, ride: "Ride", sender: Side, seed: str) -> None:
         self.ride = ride
@@ -46,7 +46,7 @@ class Device:
         self._line = ""
         self._lines = 0
         self._unanswered = 0
-        """How many questions in a row: where much is unanswered, trying again at once is no help."""
+        """How many requests in a row got no answer: if many did not, trying again at once does not help."""
         self._ids = 0
         self._over = False
         self._open = asyncio.Event()
@@ -113,14 +113,14 @@ class Device:
         return self._open.is_set()
 
     async def cut(self) -> None:
-        """The network is gone from one moment to the next: nobody says goodbye."""
+        """Loses the network at once, without a closing handshake."""
         if self._socket is not None:
             self._note(Cut, connection=self._line, sender=self.sender)
             self._socket.transport.abort()
             await asyncio.sleep(0)
 
     async def close(self) -> None:
-        """Ends it all."""
+        """Disconnects for good."""
         self._over = True
         if self._socket is not None:
             await self._socket.close()
@@ -150,7 +150,7 @@ class Device:
                 waiting = self._part(frame)
             case "error":
                 self._failed(frame)
-            case None:  # API Gateway's own words: a function has failed, or a route is throttled
+            case None:  # API Gateway's own frame: a function has failed, or a route is throttled
                 self.ride.measures.errors[f"API Gateway: {frame.get('message')}"] += 1
             case _:
                 pass
@@ -172,7 +172,7 @@ class Device:
     # --- healing
 
     def _part(self, frame: Fields) -> "asyncio.Future[Fields] | None":
-        """Takes a frame of a sync; the one who waits for all of them, once they are here."""
+        """Takes a frame of a sync. Returns the future of whoever waits for the sync, once all its frames are here."""
         waiting = self._pending.get(str(frame["id"]))
         if waiting is None:
             return None
@@ -194,7 +194,7 @@ class Device:
                 await asyncio.sleep(OVERTAKING_SECONDS)
 
     async def sync(self) -> bool:
-        """Asks for everything after the last message before any hole; whether all of the answer came."""
+        """Asks for everything after the last message before any hole. Returns whether the whole answer came."""
         async with self._syncing:
             self._parts = {}
             after = self.view.after
@@ -223,7 +223,7 @@ class Device:
     # --- what its user does
 
     async def say(self, *, by: str, lose: bool = False) -> None:
-        """Sends a message until it is stored or refused, always under the same id; `lose`: the first answer is lost."""
+        """Sends a message until it is stored or refused, always with the same id. `lose`: the first answer gets lost."""
         id = self._id("m")
         text = f"{id} of {self.name}: {'what a ride has to say '[: self._random.randint(1, 22)]}"
         self.ride.sent[id] = time.monotonic()
@@ -245,7 +245,7 @@ class Device:
         self.ride.measures.errors["given up"] += 1
 
     async def read(self) -> None:
-        """Says how far it has read or got."""
+        """Sends a receipt: how far it has got or read."""
         if (seq := self.view.through) and self._socket is not None:
             kind = self._random.choice(("read", "delivered"))
             self._tried("receipt", {kind: seq})
@@ -258,7 +258,7 @@ class Device:
         await self._send({"action": "typing", "on": True})
 
     async def redact(self) -> None:
-        """Takes back something that it said."""
+        """Redacts a message of its own."""
         own = [
             it for it in self.view.messages if it["sender"] == self.sender and it["message"] and it["client_message_id"]
         ]
@@ -272,7 +272,7 @@ class Device:
             await asyncio.sleep(self._random.uniform(0.2, 1.0))
 
     async def call(self) -> None:
-        """Calls; ends the call after a while, answered or not."""
+        """Calls the other side, and ends the call after a while, answered or not."""
         self.ride.ringing = time.monotonic()
         if await self.act("initiate") is not None:
             return
@@ -291,14 +291,14 @@ class Device:
             await self.act("end", call["call_id"])
 
     async def _take_call(self, call: Fields) -> None:
-        """Answers, declines, or lets it ring."""
+        """Answers the call, declines it, or lets it ring."""
         action = self._random.choice(("accept", "accept", "accept", "reject", None))
         await asyncio.sleep(self._random.uniform(0.1, 1.0))
         if action is not None:
             await self.act(action, call["call_id"])
 
     async def act(self, action: str, call_id: str | None = None) -> str | None:
-        """Does something to a call; the error's code, None where it is granted."""
+        """Acts on a call. Returns the error's code, or None if there is no error."""
         fields = {"action": "call", "call_action": action, **({"call_id": call_id} if call_id else {})}
         code: str | None = "unknown"
         for _ in range(TRIES):
@@ -309,7 +309,7 @@ class Device:
         return code
 
     async def look(self) -> bool:
-        """Asks how things stand; whether it was told."""
+        """Pings. Returns whether an answer came."""
         number = self._tried("look", {})
         self.ride.measures.operations["ping"] += 1
         frame = await self._ask({"action": "ping"})
@@ -321,7 +321,7 @@ class Device:
         return True
 
     async def rest(self) -> bool:
-        """Asks for everything, and says how it stands; whether it could."""
+        """Asks for everything, and records how the device stands at the end. Returns whether it could."""
         for _ in range(TRIES):
             if await self.look() and await self.sync() and not self.view.hole:
                 it = self.view
@@ -343,7 +343,7 @@ class Device:
         return True
 
     async def _ask(self, frame: Fields, id: str | None = None) -> Fields | None:
-        """The answer to a frame; None where none comes. It waits for a line first."""
+        """Waits for a line, sends a frame, and returns the answer, or None if none comes."""
         id = id or self._id(frame["action"])
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -358,7 +358,7 @@ class Device:
             self._unanswered += 1
             self.ride.measures.errors["no answer"] += 1
             if self._socket is not None:
-                self._socket.transport.abort()  # a line on which nothing is answered is dead
+                self._socket.transport.abort()  # no answer: the line is dead
             return None
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -369,7 +369,7 @@ class Device:
             self._pending.pop(id, None)
 
     async def _by_socket(self, kind: str, frame: Fields, id: str) -> str | None:
-        """Asks by WebSocket; the error's code, None where it is granted."""
+        """Asks by WebSocket. Returns the error's code, or None if there is no error."""
         await self._open.wait()
         named = {"client_message_id": id} if kind == "send" else {"device_id": self.name}
         number = self._tried(kind, {**{name: it for name, it in frame.items() if name != "action"}, **named})
@@ -384,7 +384,7 @@ class Device:
         return self._conclude(number, kind, found)
 
     async def by_rest(self, kind: str, fields: Fields, *, lose: bool = False) -> str | None:
-        """Sends a message by REST; the error's code, None where it is stored."""
+        """Sends a message by REST. Returns the error's code, or None if it is stored."""
         body = {"booking_code": self.ride.booking, "sender": self.sender, **fields}
         number = self._tried(kind, body)
         self.ride.measures.operations["message by REST, with an id"] += 1
@@ -417,7 +417,7 @@ class Device:
             self.view.hear_call(call)
         return code
 
-    # --- notes
+    # --- the history
 
     def _id(self, kind: str) -> str:
         self._ids += 1
@@ -442,7 +442,7 @@ class Device:
 
 
 def _priced(kind: str, action: str | None) -> str:
-    """The name under which an operation's price is known. A redaction is priced as what it stores: a message."""
+    """The name of an operation in the price list. A redaction costs what it stores: a message."""
     if kind == "call":
         return f"call: {action}" if action in ("initiate", "accept") else "call: end"
     return "message by WebSocket"

@@ -1,4 +1,4 @@
-"""What happened in a run, as its clients saw it, and what the tables say at its end. Times in virtual microseconds."""
+"""What happened in a run, as its clients saw it, and what is stored at its end. Times in virtual microseconds."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ Fields = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that happened to `client`, of a booking."""
+    """Something that happened to a client of a booking."""
 
     at: int
     booking: str
@@ -19,9 +19,9 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked(Event):
-    """A client asked for something: one try, of which an Answered with the same number may tell the outcome.
+    """A client asked for something. This is one try; an Answered with the same number has its outcome.
 
-    `kind`: `send` (with `client_message_id`), `receipt`, `call`, `redact` (with `timestamp`), or `look` (at how things
+    `kind`: `send` (with `client_message_id`), `receipt`, `call`, `redact` (with `timestamp`), or `look` (how things
     stand).
     """
 
@@ -33,7 +33,7 @@ class Asked(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Answered(Event):
-    """The outcome of a try: `code` is None where it was granted. Without one nobody knows."""
+    """The outcome of a try: `code` is the error, or None. The outcome of a try without an Answered is unknown."""
 
     number: int
     code: str | None
@@ -42,23 +42,23 @@ class Answered(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Doubled(Event):
-    """The event of a try is run twice, and may be both refused and granted; the client hears of one outcome."""
+    """Lambda ran the event of a try twice. One run may succeed and the other not; the client hears of one outcome."""
 
     number: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Heard(Event):
-    """A frame came that nobody had asked for."""
+    """The server pushed a frame to the client."""
 
     frame: Fields
 
 
 @dataclass(frozen=True, kw_only=True)
 class Read(Event):
-    """What was read by a request that began at the instant `began`.
+    """What a request read. It began at the instant `began`.
 
-    `newest`: a page that holds the newest messages, where there are any.
+    `newest`: this page has the newest messages, if there are any.
     """
 
     began: int
@@ -68,9 +68,9 @@ class Read(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Judged(Event):
-    """The message hook was asked about what `sender` is sending, and let `stored` be stored; None: nothing.
+    """The message hook was asked about a message and answered that `stored` may be stored; None: nothing may.
 
-    `failed`: it did not answer, or nonsense.
+    `failed`: it did not answer, or its answer made no sense.
     """
 
     sender: str
@@ -82,7 +82,7 @@ class Judged(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Told(Event):
-    """A message event was published, by an invocation that began at the instant `began`."""
+    """An invocation that began at the instant `began` published a message event."""
 
     began: int
     event: Fields
@@ -90,7 +90,7 @@ class Told(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Synced(Event):
-    """A sync is complete: the client has `messages`, and says that none is missing behind `floor` up to `through`."""
+    """A sync is complete: the client has `messages`, and says that none is missing after `floor` up to `through`."""
 
     floor: int
     through: int
@@ -99,7 +99,7 @@ class Synced(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Opened(Event):
-    """A connection was opened, by `sender`."""
+    """`sender` has opened a connection."""
 
     connection: str
     sender: str
@@ -107,7 +107,7 @@ class Opened(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Cut(Event):
-    """A connection broke; from now on, if not before, posts to it may be answered 410."""
+    """A connection broke. From now on at the latest, posts to it may be answered 410."""
 
     connection: str
     sender: str
@@ -122,7 +122,7 @@ class Disowned(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Rested(Event):
-    """How a client stands at the end of the run, when it has asked for everything."""
+    """What a client knows at the end of the run, after it has asked for everything."""
 
     floor: int
     messages: tuple[Fields, ...]
@@ -130,12 +130,12 @@ class Rested(Event):
     call: Fields | None
     hidden: bool = False
     away: bool = False
-    """Whether its app is in the background, and whether the server knows it so."""
+    """Whether its app is in the background, and whether the server thinks so."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Booking:
-    """What the public reads say of a booking at the end: all messages and all calls, oldest first."""
+    """What the public API says about a booking at the end: all messages and all calls, oldest first."""
 
     messages: Sequence[Fields]
     calls: Sequence[Fields]
@@ -143,16 +143,16 @@ class Booking:
     epoch: str | None
     receipts: Fields
     attachments: Mapping[str, bool] = field(default_factory=dict[str, bool])
-    """Of each attachment that was uploaded, whether it is served."""
+    """Each attachment that was uploaded, and whether it is served."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class History:
     """A whole run.
 
-    `one_clock`: the instants of its events and the timestamps of what is stored are by clocks that differ by less than
-    two seconds. `longest_call`: after so many microseconds of talk the server ends it. `hook`: what happens where the
-    message hook fails; None: there is none. `told`: every message is an event.
+    `one_clock`: the clocks behind the events' instants and the messages' timestamps differ by less than two seconds.
+    `longest_call`: after so many microseconds of talk the server ends the call. `hook`: what happens to messages if the
+    message hook fails; None: there is no hook. `told`: message events are switched on.
     """
 
     seed: int
@@ -161,6 +161,6 @@ class History:
     hook: Literal["deny", "allow"] | None = None
     told: bool = False
     exercised: Counter[str] = field(default_factory=Counter[str], compare=False)
-    """How often what really happened."""
+    """How often each kind of fault or case really happened."""
     events: list[Event] = field(default_factory=list[Event])
     bookings: dict[str, Booking] = field(default_factory=dict[str, Booking])

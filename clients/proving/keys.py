@@ -1,4 +1,4 @@
-"""The tokens of a ride: good for a while, and made anew when they have expired or are refused."""
+"""The tokens of a ride. They are valid for a while; one that has expired or was refused is replaced."""
 
 import time
 from collections.abc import Callable
@@ -9,13 +9,13 @@ from navietakie.domain.message import Sender
 
 SHORTEST_SECONDS: Final = 15
 LIVES: Final = 3
-"""How many tokens each side of a ride needs at least."""
+"""How many tokens each side of a ride uses up at least."""
 
 Mint = Callable[[Sender], str]
 
 
 class Keys:
-    """The tokens by role; `mint` makes one, None where none are asked for. Counts how many had to be renewed."""
+    """The tokens by role. `mint` makes one; None: the deployment needs none. `renewed` counts replaced tokens."""
 
     def __init__(self, mint: Mint | None) -> None:
         self._mint = mint
@@ -23,7 +23,7 @@ class Keys:
         self.renewed = 0
 
     def of(self, role: Sender) -> str | None:
-        """The role's token. Whoever is refused with it `drop`s it: it says itself nothing about how long it is good."""
+        """The role's token. It is not checked for expiry: whoever is refused with it calls `drop`."""
         if self._mint is None:
             return None
         if role not in self._current:
@@ -37,7 +37,7 @@ class Keys:
 
 
 def minting(secret: str, booking: str, seconds: float) -> Mint:
-    """Makes tokens for a booking, which expire several times in a ride of so many seconds."""
+    """Makes tokens for a booking. They expire several times in a ride of so many seconds."""
     life = max(SHORTEST_SECONDS, round(seconds / LIVES))
 
     def mint(role: Sender) -> str:

@@ -1,4 +1,4 @@
-"""What a proof measures: how long things took, which errors came, how often each operation was asked for."""
+"""What a proof measures: how long things took, which errors came, and how many operations of each kind it made."""
 
 import math
 import time
@@ -14,12 +14,12 @@ SPANS: Final = {
     "received": "send → received: a message to its frame on the other side's device",
     "ring": "ring → frame: a call to its frame on the other side's device",
 }
-"""What each is the time of, in seconds."""
+"""What each measured time means; in seconds."""
 
 
 @dataclass
 class Measures:
-    """Grows while a proof runs. `operations` are counted by the names that prices are known under."""
+    """Grows while a proof runs. `operations` have the names of the price list."""
 
     spans: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in SPANS})
     errors: Counter[str] = field(default_factory=Counter[str])
@@ -38,7 +38,7 @@ class Measures:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value that `share` of them do not exceed (nearest rank); NaN where there are none."""
+    """The smallest of the values that `share` of them do not exceed (nearest rank). NaN if there are no values."""
     if not values:
         return math.nan
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]

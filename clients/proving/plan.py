@@ -1,4 +1,4 @@
-"""What the devices of a ride are going to do. The seed decides it before anything begins, so it can be repeated."""
+"""What the devices of a ride will do. The seed decides it before anything begins, so a run can be repeated."""
 
 import random
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ MIX: Final[dict[Deed, int]] = {
     "say_and_lose_the_answer": 6,
 }
 BESIDE: Final[dict[Deed, float]] = {"type": 0.3, "read": 0.4, "cut": 0.03, "redact": 0.03, "look": 0.05}
-"""How often something else is done right before a message: probabilities."""
+"""How probable it is that something else is done right before a message."""
 SIDES: Final[tuple[Side, Side]] = ("driver", "passenger")
 
 

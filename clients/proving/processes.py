@@ -1,4 +1,4 @@
-"""What the processes of the local stack hold while a proof runs: memory and open files, sampled."""
+"""Samples the memory and the open files of the local stack's processes while a proof runs."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from local.embedded import LOCK
 from local.stack import Stack
 
 POINTS: Final = 120
-"""How many samples a proof has, about."""
+"""About how many samples a proof takes."""
 FREQUENT_SECONDS: Final = 2.0
 
 
@@ -33,7 +33,7 @@ class Process:
 
 @dataclass
 class Held:
-    """What one process held: by time, in seconds since the beginning. `descriptors` stay empty where nobody tells."""
+    """What one process held, over time (seconds from the start). `descriptors`: empty if the system does not tell."""
 
     name: str
     rss: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
@@ -42,7 +42,7 @@ class Held:
 
 @dataclass
 class Samples:
-    """Everything that was sampled, by process id. `started` are functions' processes that were not there at first."""
+    """All samples, by process id."""
 
     held: dict[int, Held] = field(default_factory=dict[int, Held])
     workers: set[int] = field(default_factory=set[int])
@@ -50,11 +50,11 @@ class Samples:
 
     @property
     def started(self) -> int:
-        """How many of the functions' processes began while it was watched: each was a cold start."""
+        """How many of the functions' processes began while the stack was watched. Each was a cold start."""
         return len(self.workers - (self.known_first or set()))
 
     def take(self, at: float, names: Mapping[int, str], running: Iterable[Process], workers: set[int]) -> None:
-        """Notes what is held `at` this time."""
+        """Notes what each process holds at the time `at`."""
         if self.known_first is None:
             self.known_first = set(workers)
         self.workers |= workers
@@ -67,7 +67,7 @@ class Samples:
                 held.descriptors.append((at, count))
 
     def totals(self) -> dict[str, dict[str, list[tuple[float, int]]]]:
-        """By kind of process (the functions' together): memory in bytes and open files, over time."""
+        """Memory in bytes and open files over time, by kind of process. The functions' processes are added up."""
         summed: dict[str, dict[str, dict[float, int]]] = {}
         for held in self.held.values():
             kind = summed.setdefault(held.name, {"rss": {}, "descriptors": {}})
@@ -78,7 +78,7 @@ class Samples:
 
 
 def growth(values: Sequence[tuple[float, int]]) -> tuple[float, float] | None:
-    """The median of the second fifth and of the last one; None of too few. The first fifth is the warming up."""
+    """The medians of the second and of the last fifth; None if there are too few values. The first is warm-up."""
     fifth = len(values) // 5
     if fifth < 1:
         return None
@@ -87,7 +87,7 @@ def growth(values: Sequence[tuple[float, int]]) -> tuple[float, float] | None:
 
 
 def descriptors_of(pid: int) -> int | None:
-    """How many files a process has open; None where the system does not tell (it is no Linux, or it has ended)."""
+    """How many files a process has open. None if it has ended, or if the system is not Linux."""
     try:
         return len(os.listdir(f"/proc/{pid}/fd"))
     except OSError:
@@ -95,7 +95,7 @@ def descriptors_of(pid: int) -> int | None:
 
 
 def running() -> list[Process]:
-    """All processes of this machine, as `ps` has them."""
+    """All processes of this machine, as `ps` shows them."""
     ps = shutil.which("ps") or "ps"
     told = subprocess.run(  # noqa: S603  (nothing in it comes from outside)
         [ps, "-A", "-ww", "-o", "pid=,ppid=,rss=,args="], capture_output=True, text=True, errors="replace", check=True
@@ -108,7 +108,7 @@ def running() -> list[Process]:
 
 
 def sorted_out(stack: Stack, processes: Sequence[Process]) -> tuple[dict[int, str], set[int]]:
-    """What each process of the stack is, by its id; and which are the functions'."""
+    """The name of each process of the stack, by id, and the ids of the functions' processes."""
     names = {stack.pid: "front door", os.getpid(): "the proof itself"}
     workers: set[int] = set()
     with contextlib.suppress(FileNotFoundError, ValueError):
@@ -120,7 +120,7 @@ def sorted_out(stack: Stack, processes: Sequence[Process]) -> tuple[dict[int, st
 
 
 async def watch(stack: Stack, samples: Samples, seconds: float) -> None:
-    """Samples until it is cancelled; a proof of so many seconds gets its share of points."""
+    """Samples until it is cancelled. `seconds`: how long the proof lasts; it decides how often to sample."""
     begun = time.monotonic()
     pause = max(FREQUENT_SECONDS, seconds / POINTS)
     while True:

@@ -1,4 +1,4 @@
-"""What a proof leaves: JSON for programs, and a page with charts for people."""
+"""The report of a proof: JSON for programs, and a page with charts for people."""
 
 import json
 import math
@@ -31,7 +31,7 @@ svg { max-width: 100%; height: auto } pre { overflow: auto; background: #f6f8fa;
 
 @dataclass(frozen=True)
 class Proof:
-    """How it went. `broken`: each promise that was, in words; `frames`: what led to the first of them."""
+    """How the proof went. `broken`: the broken promises, in words; `frames`: the events before the first of them."""
 
     parameters: Fields
     measures: Measures
@@ -49,11 +49,11 @@ class Proof:
     unread: Sequence[str]
     """Bookings that could not be judged: at the end the API did not answer."""
     renewed: int = 0
-    """Tokens that had expired or were revoked, and that a side got anew."""
+    """Tokens that a side replaced because they had expired or were revoked."""
     cold_starts: int | None = None
-    """How many were seen; None where nobody tells."""
+    """How many were seen; None if that is unknown."""
     samples: Samples = field(default_factory=Samples)
-    """What the local stack's processes held; of an account nothing."""
+    """What the local stack's processes held; empty for a deployment in an account."""
     runs: Mapping[str, str] = field(default_factory=dict[str, str])
     """What the account tells of the deployment."""
 
@@ -64,11 +64,11 @@ class Proof:
 
     @property
     def stopped(self) -> bool:
-        """Whether it was stopped before all was done."""
+        """Whether it was stopped before all steps were done."""
         return self.steps_done < self.steps_planned
 
     def verdict(self) -> str:
-        """In a sentence."""
+        """The result in a sentence."""
         if self.broken:
             return f"{len(self.broken)} promises were broken"
         if not self.kept:
@@ -77,7 +77,7 @@ class Proof:
         return f"{some}Every promise was kept: nothing acknowledged was lost, none doubled, no hole, no ghost call"
 
     def times(self) -> dict[str, dict[str, float | int]]:
-        """Milliseconds, by what they are the time of."""
+        """Milliseconds, by span and quantile."""
         return {
             name: {"count": len(took), **{label: _ms(quantile(took, share)) for label, share in SHARES.items()}}
             for name, took in self.measures.spans.items()
@@ -85,7 +85,7 @@ class Proof:
         }
 
     def dollars(self) -> float:
-        """What AWS's list prices say of the operations that were asked for."""
+        """What the operations cost at AWS's list prices."""
         return dollars(self.measures.operations, self.connected_minutes)
 
     def as_json(self) -> Fields:
@@ -129,7 +129,7 @@ class Proof:
             "Redactions": f"{self.redactions:,}",
             "Connections cut and opened again": f"{self.reconnects:,}",
             "Tokens renewed: expired or revoked": f"{self.renewed:,}",
-            "Cold starts seen": "nobody tells" if self.cold_starts is None else f"{self.cold_starts:,}",
+            "Cold starts seen": "unknown" if self.cold_starts is None else f"{self.cold_starts:,}",
             "Messages a second": f"{self.messages / max(self.seconds, 0.001):.1f}",
             "Seconds": f"{self.seconds:.0f}",
             "Cost at AWS's list prices": f"${self.dollars():.4f}",
@@ -157,10 +157,10 @@ class Proof:
 {throughput(self.measures.acknowledged)}
 {held(self.samples) if self.samples.held else ""}
 <h2>Errors by number</h2>
-<p>Refusals are part of it: closed and muted bookings refuse, limits refuse, and lines were cut on purpose.</p>
+<p>Errors are expected: closed and muted bookings and limits refuse requests, and lines were cut on purpose.</p>
 {_table(("code", "times"), self.measures.errors.most_common())}
 <h2>Operations</h2>
-<p>What it cost is counted from these, at the list prices of docs/cost.md; a redaction is priced as a message.</p>
+<p>The cost is calculated from these, at the list prices of docs/cost.md. A redaction is priced as a message.</p>
 {_table(("operation", "times"), sorted(self.measures.operations.items()))}
 <h2>Parameters and versions</h2>
 {_table(("", ""), {**self.parameters, **self.runs, **versions()}.items())}
@@ -170,7 +170,7 @@ class Proof:
 """
 
     def write(self, folder: Path) -> tuple[Path, Path]:
-        """Writes both files; where they are."""
+        """Writes both files and returns their paths."""
         folder.mkdir(parents=True, exist_ok=True)
         name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         as_json, page = folder / f"{name}.json", folder / f"{name}.html"
@@ -180,13 +180,13 @@ class Proof:
 
 
 def dollars(operations: Mapping[str, int], connected_minutes: float) -> float:
-    """What so many operations and minutes cost, by the requests that each makes and AWS's list prices."""
+    """What so many operations and minutes cost at AWS's list prices, by the requests that each makes."""
     asked = sum(cost.operation(name) * times for name, times in operations.items())
     return (asked + connected_minutes * cost.SOCKET_MINUTE) / 1_000_000
 
 
 def describe(event: Event) -> Fields:
-    """An event as JSON has it; of all the messages that a device has, the sequence numbers."""
+    """An event as JSON. Of all the messages that a device has, only the sequence numbers."""
     fields = {name: it for name, it in vars(event).items() if name != "booking"}
     if "messages" in fields:
         fields["messages"] = [message["seq"] for message in fields["messages"]]
@@ -194,7 +194,7 @@ def describe(event: Event) -> Fields:
 
 
 def versions() -> dict[str, str]:
-    """What drove the rides."""
+    """The versions of what drove the rides."""
     return {
         "Python of the proof": platform.python_version(),
         "machine of the proof": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
@@ -227,8 +227,9 @@ def held(samples: Samples) -> str:
                 first, last = (value / by for value in found)
                 rows.append((name, unit, f"{first:.0f}", f"{last:.0f}", f"{last - first:+.0f}"))
     return f"""<h2>Memory and open files</h2>
-<p>The functions' processes are added up, and shown one by one below. Who proves keeps everything that was seen, so it
-grows. The table compares the second fifth of the time with the last one, each by its median.</p>
+<p>The functions' processes are added up here, and shown one by one below. The proof's own process grows, because it keeps
+everything that the devices saw. The table compares the median of the second fifth of the time with that of the
+last.</p>
 {_table(("process", "", "early", "late", "growth"), rows)}
 {chart("Memory", " MB", memory)}
 {chart("Memory of each of the functions' processes", " MB", each, legend=False)}
@@ -236,7 +237,7 @@ grows. The table compares the second fifth of the time with the last one, each b
 
 
 def chart(title: str, unit: str, lines: Mapping[str, Sequence[tuple[float, float]]], *, legend: bool = True) -> str:
-    """A chart of values over seconds, a line for each name."""
+    """A chart of values over seconds, with one line per name."""
     points = [point for line in lines.values() for point in line]
     if not points:
         return ""

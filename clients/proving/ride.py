@@ -21,14 +21,11 @@ ORDERS: Final = {
     "mute": ("side_muted", "side_unmuted"),
     "revoke": ("tokens_revoked",),
 }
-"""What the company orders, and takes back a moment later where it can be."""
+"""What the company orders; a moment later it takes back what can be taken back."""
 
 
 class Ride:
-    """`numbers` numbers the tries of all rides.
-
-    `handshakes` bounds how many are under way.
-    """
+    """One ride. `numbers` numbers the tries of all rides; `handshakes` bounds how many connections open at a time."""
 
     def __init__(
         self,
@@ -47,7 +44,7 @@ class Ride:
         self.measures = measures
         self.events: list[Event] = []
         self.sent: dict[str, float] = {}
-        """When a message was sent first, by its id; taken away when it has arrived."""
+        """When each message was first sent, by its id, until it has arrived."""
         self.ringing = 0.0
         self.connected_seconds = 0.0
         self.keys = keys
@@ -57,11 +54,11 @@ class Ride:
         self.devices = {side: Device(self, side, f"{seed} {booking} {side}") for side in SIDES}
 
     def number(self) -> int:
-        """The next try's."""
+        """The number of the next try."""
         return next(self._numbers)
 
     def subprotocols(self, role: Sender) -> list[str]:
-        """What the handshake of a role offers."""
+        """The subprotocols that a handshake of this role offers."""
         token = self.keys.of(role)
         return [SUBPROTOCOL, f"bearer.{token}"] if token else [SUBPROTOCOL]
 
@@ -77,7 +74,7 @@ class Ride:
             self.ringing = 0.0
 
     async def live(self, plan: list[Step], stopped: Callable[[], bool], done: Callable[[Step], None]) -> None:
-        """Does what the plan says, each side in its order, and no more once it is `stopped`."""
+        """Carries out the plan, each side in its order, until it is `stopped`."""
         for device in self.devices.values():
             device.start()
         while not all(device.connected for device in self.devices.values()) and not stopped():
@@ -149,7 +146,7 @@ class Ride:
             await asyncio.sleep(0.5)
 
     async def hang_up(self) -> None:
-        """Ends a call that is left."""
+        """Ends the call if one is still live. Raises LookupError if the API does not answer."""
         async for page in self.pages("calls", {"limit": "1"}):
             for call in page["calls"]:
                 if call["state"] != "ended":
@@ -157,7 +154,7 @@ class Ride:
             return
 
     async def rest(self) -> Booking | None:
-        """Lets both devices say how they stand; what the public reads say, None where they do not answer."""
+        """Lets both devices record what they know, and returns what the public API says; None if it does not answer."""
         await asyncio.gather(*(device.rest() for device in self.devices.values()))
         try:
             messages: list[Fields] = []
@@ -178,11 +175,11 @@ class Ride:
         )
 
     async def close(self) -> None:
-        """Lets both devices go."""
+        """Disconnects both devices."""
         await asyncio.gather(*(device.close() for device in self.devices.values()))
 
     async def pages(self, path: str, query: dict[str, str]) -> AsyncGenerator[Fields]:
-        """The pages of a list, as the driver reads it; raises LookupError where one does not come."""
+        """The pages of a list, as the driver reads it. Raises LookupError if one does not come."""
         cursor: str | None = ""
         while cursor is not None:
             asked = {"booking_code": self.booking, **query, **({"cursor": cursor} if cursor else {})}
@@ -198,7 +195,7 @@ class Ride:
             cursor = found["next_cursor"]
 
     async def post(self, path: str, role: Sender, body: Fields) -> Fields | None:
-        """What a POST answers; None where nobody knows."""
+        """The answer to a POST; None if its outcome is unknown."""
         return await self._request("POST", path, role, json=body)
 
     async def _request(self, method: str, path: str, role: Sender, **how: Any) -> Fields | None:
@@ -216,7 +213,7 @@ class Ride:
             if body["error"]["code"] in RENEW:
                 self.keys.drop(role)
             return body
-        if answer.status >= 300:  # not the API's own words
+        if answer.status >= 300:  # not an answer of the API itself
             self.measures.errors[f"REST: {answer.status}"] += 1
             return None
         return body

@@ -1,4 +1,4 @@
-"""What a client knows of its booking: the part of the contract that heals. Pure."""
+"""What a client knows about its booking, and how it heals. Pure."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ def disowns(frame: Fields) -> bool:
 
 @dataclass
 class View:
-    """`messages` without a hole from behind `floor` to `through`; `floor` None: nothing is known yet."""
+    """`messages` have no hole from after `floor` up to `through`. `floor` None: nothing is known yet."""
 
     floor: int | None = None
     through: int = 0
@@ -32,18 +32,18 @@ class View:
 
     @property
     def hole(self) -> bool:
-        """Whether something is known to exist that is not here."""
+        """Whether a message is known to exist that is not here."""
         return self.floor is not None and (bool(self._ahead) or self.head > self.through)
 
     @property
     def after(self) -> str | None:
-        """What to sync from: the last message before any hole. None asks for the newest page."""
+        """The `after` of a sync: the last message before any hole. None asks for the newest page."""
         if self.floor is None:
             return None
         return self.messages[-1]["timestamp"] if self.messages else BEGINNING
 
     def offer(self, message: Fields) -> None:
-        """Takes a message that was pushed or acknowledged."""
+        """Takes a message from a push or an ack."""
         message = self._as_left(message)
         self.head = max(self.head, message["seq"])
         if message["seq"] > self.through:
@@ -52,7 +52,7 @@ class View:
             self._close_up()
 
     def admit(self, frame: Fields) -> None:
-        """Takes a frame of a sync. Only part 0 is believed about what it leaves out."""
+        """Takes a frame of a sync. A gap before part 0 means that messages expired; before a later part it is a hole."""
         first = frame["part"] == 0
         self.epoch = frame["epoch"]
         self.head = max(self.head, frame["head_seq"])
@@ -70,7 +70,7 @@ class View:
             self._close_up()
 
     def stands(self, frame: Fields) -> bool:
-        """Takes how things stand, from a pong or the end of a sync; whether there is more to ask for."""
+        """Takes the standing from a pong or the last frame of a sync. Returns whether there is more to ask for."""
         self.head = max(self.head, frame["head_seq"])
         self.hear_receipts(frame["receipts"])
         call = frame["call"]
@@ -79,24 +79,24 @@ class View:
         return self.hole or self._is_news(call)
 
     def hear_receipts(self, receipts: Fields) -> None:
-        """Takes receipts, of which none moves back."""
+        """Takes receipts. None of them moves back."""
         self.receipts = {
             side: {kind: max(seq, receipts[side][kind]) for kind, seq in marks.items()}
             for side, marks in self.receipts.items()
         }
 
     def hear_call(self, call: Fields) -> None:
-        """Takes a call, unless a later one or a later state of it is known."""
+        """Takes a call, unless a newer one or a newer version of it is known."""
         if self._is_news(call):
             self.call = call
 
     def start_over(self) -> None:
-        """Forgets the history: it has begun anew."""
+        """Forgets everything, because the server has another history."""
         self.floor, self.through, self.head, self.epoch = None, 0, 0, None
         self.messages, self._ahead, self._redacted = [], {}, set()
 
     def _as_left(self, message: Fields) -> Fields:
-        """What a redaction leaves of a message: a notice blanks what is here, and copies that come later come blank."""
+        """The message as a redaction leaves it, if one is known: notices also blank copies that come later."""
         about: Fields = (message["metadata"] or {}) if message["message_type"] == "system" else {}
         if about.get("event") == "message_redacted":
             self._redacted.add(about["seq"])

@@ -1,4 +1,4 @@
-"""What `make prove` plans, and what its report says; the rides themselves are driven on the running stack."""
+"""What `make prove` plans, and what its report says. The rides themselves are tested on the running stack."""
 
 import json
 import os
@@ -55,12 +55,12 @@ def proof(*broken: str, frames: tuple[Event, ...] = (), unread: tuple[str, ...] 
     )
 
 
-def test_a_seed_repeats_the_plan_and_another_makes_another() -> None:
+def test_the_same_seed_makes_the_same_plan_and_another_seed_another() -> None:
     assert plan_of(1, 1, 50, 60) == plan_of(1, 1, 50, 60)
     assert plan_of(1, 1, 50, 60) != plan_of(2, 1, 50, 60) != plan_of(2, 2, 50, 60)
 
 
-def test_every_ride_has_everything_in_it() -> None:
+def test_every_ride_has_messages_a_call_a_cut_a_redaction_and_an_order() -> None:
     deeds = Counter(step.deed for step in plan_of(7, 1, 50, 60))
     assert sum(count for deed, count in deeds.items() if deed.startswith("say")) == 50
     assert all(deeds[deed] >= 1 for deed in ("call", "cut", "redact"))
@@ -72,7 +72,7 @@ def test_a_quantile_is_a_value_that_was_measured(share: float, expected: float) 
     assert quantile([4, 1, 3, 2], share) == expected
 
 
-def test_a_kept_promise_is_told_with_its_figures(tmp_path: Path) -> None:
+def test_the_report_of_a_kept_promise_has_the_figures(tmp_path: Path) -> None:
     it = proof()
     assert it.kept
     assert it.times() == {"ack": {"count": 3, "p50": 20.0, "p95": 500.0, "p99": 500.0}}
@@ -81,7 +81,7 @@ def test_a_kept_promise_is_told_with_its_figures(tmp_path: Path) -> None:
         assert text in page
 
 
-def test_a_broken_promise_is_named_with_its_frames_and_nothing_in_it_is_markup(tmp_path: Path) -> None:
+def test_the_report_of_a_broken_promise_shows_its_events_and_escapes_them(tmp_path: Path) -> None:
     frame = {"type": "message", "message": {"seq": 7, "message": "<script>"}}
     heard = Heard(at=1, booking="prove-1", client="prove-1-driver", frame=frame)
     it = proof("prove-1: seq 7 is <gone>", frames=(heard,))
@@ -92,21 +92,21 @@ def test_a_broken_promise_is_named_with_its_frames_and_nothing_in_it_is_markup(t
     assert "<script>" not in page
 
 
-def test_what_could_not_be_judged_is_not_proven() -> None:
+def test_a_ride_that_could_not_be_judged_is_not_proven() -> None:
     assert not proof(unread=("prove-1",)).kept
 
 
-def test_a_proof_that_was_stopped_says_how_far_it_had_got() -> None:
+def test_a_stopped_proof_says_how_many_steps_were_done() -> None:
     assert replace(proof(), steps_planned=9).verdict().startswith("3 of 9 steps were done; ")
 
 
-def test_the_price_is_that_of_the_operations_and_minutes() -> None:
+def test_the_price_adds_up_operations_and_connected_minutes() -> None:
     assert dollars({}, 0) == 0
     assert dollars({"message by WebSocket": 2}, 0) == 2 * dollars({"message by WebSocket": 1}, 0) > 0
     assert dollars({}, 4_000_000) == pytest.approx(1.0)
 
 
-def test_it_says_first_what_it_will_do_and_does_nothing_unless_told_to(
+def test_it_announces_what_it_will_do_and_does_nothing_without_consent(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = Deployment("local", "http://localhost:1", "ws://localhost:1", "none")
@@ -123,12 +123,12 @@ def test_it_says_first_what_it_will_do_and_does_nothing_unless_told_to(
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "x", "", "2001", "٣"])
-def test_a_number_that_is_none_is_said_so(text: str) -> None:
+def test_a_number_out_of_bounds_is_refused_with_the_bounds(text: str) -> None:
     with pytest.raises(Failed, match="RIDES is a whole number from 1 to 2,000"):
         whole({"rides": text}, "rides", 1, 2_000)
 
 
-def test_what_led_to_a_broken_promise_are_the_events_that_have_to_do_with_it() -> None:
+def test_a_broken_promise_is_shown_with_the_events_that_name_the_same_id_or_sequence() -> None:
     booking = Booking(messages=[], calls=[], head_seq=0, epoch=None, receipts=NOTHING)
     who: Any = {"booking": "prove-1", "client": "prove-1-driver"}
     heard: list[Event] = [
@@ -137,13 +137,13 @@ def test_what_led_to_a_broken_promise_are_the_events_that_have_to_do_with_it() -
     ]
     rested = Rested(at=99, **who, floor=0, messages=({"seq": 7, "message": "driver-m-7"},), receipts={}, call=None)
     history = History(seed=1, events=[*heard, rested], bookings={"prove-1": booking})
-    assert prove._led_to("prove-1: seq 7 is lost", history) == heard[:1]
-    assert prove._led_to("prove-1: seq 3 and 4 both hold ('driver', 'driver-m-9')", history) == heard[1:2]
-    assert prove._led_to("prove-1: prove-1-driver rests with nothing", history) == [*heard, rested]
+    assert prove.events_about("prove-1: seq 7 is lost", history) == heard[:1]
+    assert prove.events_about("prove-1: seq 3 and 4 both hold ('driver', 'driver-m-9')", history) == heard[1:2]
+    assert prove.events_about("prove-1: prove-1-driver rests with nothing", history) == [*heard, rested]
     assert describe(rested)["messages"] == [7]
 
 
-def test_a_token_is_kept_until_it_is_refused_and_then_made_anew() -> None:
+def test_a_token_is_kept_until_it_is_dropped_and_then_renewed() -> None:
     made = iter("abc")
     keys = Keys(lambda role: f"{role}-{next(made)}")
     assert [keys.of("driver"), keys.of("driver"), keys.of("passenger")] == ["driver-a", "driver-a", "passenger-b"]
@@ -152,7 +152,7 @@ def test_a_token_is_kept_until_it_is_refused_and_then_made_anew() -> None:
     assert (keys.of("driver"), keys.renewed) == ("driver-c", 1)
 
 
-def test_where_no_tokens_are_asked_for_there_are_none() -> None:
+def test_a_deployment_without_tokens_gets_none() -> None:
     keys = Keys(None)
     assert keys.of("driver") is None
     keys.drop("driver")
@@ -160,7 +160,7 @@ def test_where_no_tokens_are_asked_for_there_are_none() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "life"), [(300, 100), (6, 15)])
-def test_a_token_expires_several_times_in_a_ride_unless_that_is_short(seconds: float, life: int) -> None:
+def test_a_token_expires_several_times_in_a_ride_unless_the_ride_is_short(seconds: float, life: int) -> None:
     minted = jwt.decode(minting("s" * 64, "prove-1", seconds)("driver"), "s" * 64, ["HS256"], audience=AUDIENCE)
     assert minted["exp"] - minted["iat"] == life
 
@@ -257,7 +257,7 @@ def test_cold_starts_of_an_account_are_counted_in_its_functions_logs(monkeypatch
         assert cold_starts("staging", 5.0) is None
 
 
-def test_a_local_stack_that_does_not_answer_keeps_nothing_of_what_is_locked_back(
+def test_the_locked_versions_are_reported_even_if_the_local_stack_does_not_answer(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def failing(service: str, **_: Any) -> Any:
@@ -271,6 +271,6 @@ def test_a_local_stack_that_does_not_answer_keeps_nothing_of_what_is_locked_back
     assert re.fullmatch(r"\d+\.\d+\.\d+", told["boto3 in the layer"])
 
 
-def test_each_log_that_is_looked_through_is_a_functions_in_the_template() -> None:
+def test_every_log_group_that_is_searched_belongs_to_a_function_of_the_template() -> None:
     template = (ROOT / "template.yaml").read_text()
     assert all(f"/aws/lambda/navietakie-{name}-${{Environment}}" in template for name in FUNCTIONS)
