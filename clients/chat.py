@@ -42,7 +42,7 @@ UNANSWERED: Final = ("typing", "delivered", "read", "signal")
 
 
 async def chat(url: str, subprotocols: list[websockets.Subprotocol], typed: BinaryIO) -> None:
-    """Shows what comes and sends the lines of `typed` until they end. Raises ConnectionClosed if the connection ends."""
+    """Shows what comes and sends the lines of `typed` until they end. Raises ConnectionClosed if the line ends."""
     answers = asyncio.Semaphore(0)
     async with websockets.connect(url, subprotocols=subprotocols) as socket:
         print("Connected. Type a message, or paste a frame as JSON; Ctrl-D or Ctrl-C leaves.", file=sys.stderr)

@@ -214,7 +214,7 @@ def _reason(body: Any, retry_after: str | None) -> str:
         if call := error["details"].get("call"):
             text += f" The call now: {call}"
     except (KeyError, TypeError, AttributeError):
-        return "Something between here and the API answered with an error"
+        return "The API answered with an error that is not its own"
     return f"{text} Try again in {retry_after} s." if retry_after else text
 
 

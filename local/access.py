@@ -1,6 +1,6 @@
-"""The key to the embedded AWS: made anew at each start, in a file that only its owner may read.
+"""The key to the embedded AWS: new at each start, in a file that only its owner may read.
 
-The file has the form of AWS's own, so the AWS CLI takes it too: `AWS_CONFIG_FILE=.local/aws.ini aws dynamodb
+The file has AWS's own format, so the AWS CLI reads it too: `AWS_CONFIG_FILE=.local/aws.ini aws dynamodb
 list-tables`.
 """
 
@@ -34,14 +34,14 @@ class Access:
 
     @classmethod
     def read(cls, home: Path) -> Self:
-        """The one of the stack whose folder is `home`; raises FileNotFoundError where none has ever run."""
+        """The access to the stack whose folder is `home`. Raises FileNotFoundError if none has ever run there."""
         file = configparser.RawConfigParser()
         file.read_string((home / FILE).read_text())
         profile = file[PROFILE]
         return cls(profile["endpoint_url"], profile["aws_access_key_id"], profile["aws_secret_access_key"])
 
     def write(self, home: Path) -> None:
-        """Tells the project's tools, and nobody but the owner."""
+        """Writes the key for the project's tools. Only the owner may read it."""
         file = configparser.RawConfigParser()
         file[PROFILE] = {
             "region": REGION,
@@ -61,7 +61,7 @@ class Access:
 
     @property
     def credentials(self) -> dict[str, str]:
-        """What `boto3.client` takes to sign."""
+        """The arguments with which `boto3.client` signs."""
         return {
             "region_name": REGION,
             "aws_access_key_id": self.key_id,
@@ -70,11 +70,11 @@ class Access:
 
     @property
     def client(self) -> dict[str, str]:
-        """What `boto3.client` takes besides the service's name."""
+        """All arguments of `boto3.client` besides the service's name."""
         return {"endpoint_url": self.endpoint, **self.credentials}
 
 
 def private(file: Path) -> TextIO:
-    """Opens a new file that only its owner may read, for writing."""
+    """Opens a new file for writing that only its owner may read."""
     file.unlink(missing_ok=True)
     return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w")

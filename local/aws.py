@@ -1,4 +1,4 @@
-"""Access to the embedded AWS and to no other: this machine's own accounts and profiles are not used."""
+"""Access to the embedded AWS only: the AWS accounts and profiles of this machine are not used."""
 
 import os
 from functools import partial
@@ -10,7 +10,7 @@ from local.access import REGION, Access
 
 
 def environment(access: Access) -> dict[str, str]:
-    """The variables with which boto3, SAM and the AWS CLI ask the embedded AWS."""
+    """The environment variables that lead boto3, SAM and the AWS CLI to the embedded AWS."""
     return {
         "AWS_ENDPOINT_URL": access.endpoint,
         "AWS_ACCESS_KEY_ID": access.key_id,
@@ -24,13 +24,13 @@ def environment(access: Access) -> dict[str, str]:
 
 
 def hide_accounts() -> None:
-    """Takes the machine's own AWS settings out of this process and of those that it starts."""
+    """Removes this machine's own AWS settings from this process and from those that it starts."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
 
 
 def session(access: Access) -> boto3.Session:
-    """boto3's session with the embedded AWS, as its root."""
+    """A boto3 session with the embedded AWS, as root."""
     root: Any = boto3.Session(access.key_id, access.secret, region_name=REGION)
     root.client = partial(root.client, endpoint_url=access.endpoint)
     return root

@@ -42,7 +42,7 @@ class Deployed:
 
 
 def source_hash() -> str:
-    """A fingerprint of everything that a build reads: builds with the same fingerprint are the same."""
+    """A fingerprint of everything that a build reads. The same fingerprint means the same build."""
     files = [
         *(ROOT / "functions").rglob("*.py"),
         *(ROOT / "layers").rglob("*.py"),
@@ -66,7 +66,7 @@ async def build(source: str, log: Path) -> Path:
             await _sam("build", *arguments, log=log, variables={"BUILD_FOR": "host"})
             (new / "build").rename(folder)
         except OSError:
-            if not folder.exists():  # else another build of the same was quicker
+            if not folder.exists():  # otherwise another process has built the same meanwhile
                 raise
         finally:
             shutil.rmtree(new, ignore_errors=True)
@@ -91,9 +91,9 @@ async def build_for_docker(source: str, log: Path) -> None:
 
 
 async def deploy(built: Path, access: Access, parameters: Mapping[str, str], home: Path, log: Path) -> None:
-    """`sam deploy` of a built template, and then what the embedded AWS ignores in a template."""
+    """`sam deploy` of a built template. Then does what the embedded AWS ignores in a template."""
     aws = session(access)
-    # In a file, since a value may have quotes and spaces, and since it may be a secret.
+    # In a file, because a value may have quotes and spaces, and may be a secret.
     file = home / "parameters.yaml"
     with private(file) as out:
         yaml.safe_dump(dict(parameters), out)
@@ -110,12 +110,12 @@ async def deploy(built: Path, access: Access, parameters: Mapping[str, str], hom
 
 
 def mark(access: Access, fingerprint: str) -> None:
-    """Stores inside the embedded AWS what is deployed there: so both are saved, or neither is."""
+    """Stores inside the embedded AWS what is deployed there, so that both are saved or neither is."""
     session(access).client("ssm").put_parameter(Name=MARK, Value=fingerprint, Type="String", Overwrite=True)
 
 
 def marked(access: Access) -> str | None:
-    """The fingerprint of what is deployed; None where nothing is."""
+    """The fingerprint of what is deployed; None if nothing is."""
     try:
         return session(access).client("ssm").get_parameter(Name=MARK)["Parameter"].get("Value")
     except ClientError:
@@ -123,7 +123,7 @@ def marked(access: Access) -> str | None:
 
 
 def describe(access: Access) -> Deployed:
-    """What the last deploy made; raises DidNotStart where the stack is incomplete."""
+    """What the last deploy made. Raises DidNotStart if the stack is incomplete."""
     formation = session(access).client("cloudformation")
     stack = formation.describe_stacks(StackName=STACK)["Stacks"][0]
     made: dict[str, list[str]] = defaultdict(list)
@@ -152,7 +152,7 @@ def _enable_expiry(aws: boto3.Session) -> None:
 
 
 async def _sam(*arguments: str, log: Path, variables: Mapping[str, str]) -> None:
-    """Runs SAM; raises DidNotStart with the end of what it said when it fails."""
+    """Runs SAM. If it fails, raises DidNotStart with the last lines of its output."""
     with log.open("ab") as out:
         begin = out.tell()
         process = await asyncio.create_subprocess_exec(

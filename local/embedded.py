@@ -1,4 +1,4 @@
-"""The embedded AWS: MiniStack, one process with one port, its state in a folder."""
+"""The embedded AWS: MiniStack, one process with one port. Its state is in a folder."""
 
 import asyncio
 import contextlib
@@ -19,24 +19,24 @@ from local import logs
 from local.access import REGION, Access
 from local.stack import ROOT
 
-PORTS = range(20_000, 30_000)  # below those that systems give out by themselves
+PORTS = range(20_000, 30_000)  # below the ports that systems assign by themselves
 SERVER = "local.serve_ministack"
 LOCK = "embedded.lock"
 TAKEN = "already in use"
 START_SECONDS = 60
 STOP_SECONDS = 30
 ENVIRONMENTS = max(4, 2 * (os.cpu_count() or 1))
-"""In how many environments at a time a function runs."""
+"""In how many environments at a time each function runs."""
 
 
 class DidNotStart(Exception):
-    """A part of the stack did not start; the text says where to look."""
+    """A part of the stack did not start. The text says where to look."""
 
 
 class EmbeddedAws:
-    """MiniStack on a free port of this machine alone. Its state is saved, below `home`, when it is stopped.
+    """MiniStack on a free loopback port. When it is stopped, it saves its state below `home`.
 
-    `variables` are environment variables that the functions have besides their own.
+    `variables` are environment variables that the functions get in addition to their own.
     """
 
     def __init__(self, home: Path, variables: Mapping[str, str]) -> None:
@@ -47,9 +47,9 @@ class EmbeddedAws:
         self.log = home / "embedded.log"
 
     async def start(self) -> Access:
-        """Starts it. Returns the access to it when it answers; raises DidNotStart."""
+        """Starts it. Returns the access to it as soon as it answers. Raises DidNotStart."""
         last_port = await asyncio.to_thread(self._end_last)
-        # The port is part of what is deployed (the functions post to connections there), so each folder keeps its own.
+        # The deployed functions know the port, because they post to connections there. So each folder keeps its port.
         own_port = PORTS.start + zlib.crc32(bytes(self._home)) % len(PORTS)
         for port in free_ports(last_port or own_port, own_port):
             access = Access.new(f"http://127.0.0.1:{port}")
@@ -70,7 +70,7 @@ class EmbeddedAws:
         environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "USER") if name in os.environ},
             "AUTH": "true",  # a function may do what its role allows, as on AWS
-            "LAMBDA_ACCOUNT_CONCURRENCY": "0",  # no limit by the machine's memory: a rush waits (serve_ministack)
+            "LAMBDA_ACCOUNT_CONCURRENCY": "0",  # the machine's memory sets no limit; serve_ministack lets requests wait
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(port),
             "MINISTACK_REGION": REGION,
@@ -85,14 +85,14 @@ class EmbeddedAws:
             "NO_PROXY": "127.0.0.1,localhost",
             "STACK": str(self._home),
             "PYTHONPATH": str(ROOT),
-            # The workers have these from it.
+            # The workers inherit these.
             "NAVIETAKIE_FUNCTION_LOG": str(logs.file_in(self._home)),
             **self._variables,
         }
         with self.log.open("wb") as log:
-            # Out of the terminal's process group: a Ctrl-C would end it before it has saved.
+            # Not in the terminal's process group: a Ctrl-C would end it before it has saved.
             self._process = subprocess.Popen(
-                # -P: the folder that it starts in is no place for modules.
+                # -P: do not import modules from the folder that it starts in.
                 [sys.executable, "-P", "-m", SERVER],
                 env=environment,
                 cwd=folders["tmp"],
@@ -103,7 +103,7 @@ class EmbeddedAws:
             )
 
     async def _listens(self, endpoint: str) -> bool:
-        """Waits until it says that it listens. At its port another stack may answer that was quicker."""
+        """Waits until it says that it listens. It is not enough that its port answers: that may be another stack."""
         for _ in range(START_SECONDS * 20):
             if f"Running on {endpoint}" in self.log.read_text(errors="replace"):
                 return True
@@ -117,7 +117,7 @@ class EmbeddedAws:
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> bool:
-        """Ends it; whether its state is saved. If not, the last saved state is untouched."""
+        """Ends it. Returns whether its state is saved; if not, the last saved state is untouched."""
         if self._process is None:
             return True
         self._process.terminate()
@@ -130,7 +130,7 @@ class EmbeddedAws:
         return status == 0
 
     def _new_scratch_folder(self) -> Path:
-        """Where it unpacks functions. The many small files of earlier runs are deleted while this one already works."""
+        """The folder where it unpacks functions. The many small files of earlier runs are deleted meanwhile."""
         scratch = self._home / "scratch"
         old = list(scratch.glob("*"))
         if old:
@@ -138,15 +138,15 @@ class EmbeddedAws:
         return scratch / str(time.time_ns())
 
     def _end_last(self) -> int | None:
-        """The port of the last one. If a killed `make run` has left that running, it is ended first."""
+        """Ends the last one if a killed `make run` has left it running. Returns the last one's port."""
         end(self._home)
-        with contextlib.suppress(FileNotFoundError, ValueError):  # ValueError: it died as it wrote
+        with contextlib.suppress(FileNotFoundError, ValueError):  # ValueError: it died while it wrote this
             return json.loads(self._lock.read_text())["port"]
         return None
 
 
 def end(home: Path) -> bool:
-    """Ends the embedded AWS of the stack in `home`, if it runs, so that it saves. Whether it ran."""
+    """Ends the embedded AWS of the stack in `home`, if it runs, so that it saves. Returns whether it ran."""
     with contextlib.suppress(FileNotFoundError), (home / LOCK).open() as lock:
         if is_held(lock):
             pid = json.load(lock)["pid"]
@@ -164,7 +164,7 @@ def end(home: Path) -> bool:
 
 
 def is_held(lock: IO[str]) -> bool:
-    """Whether another process holds this lock file: the embedded AWS does, as long as it lives."""
+    """Whether another process holds this lock file. The embedded AWS holds it as long as it lives."""
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,9 +1,9 @@
 """The front door: REST, WebSocket and console at one stable address, in front of the embedded AWS's stages.
 
-It also does what API Gateway does and the embedded AWS does not: refuse what is too large, end what is idle or old.
-And it keeps other web pages out, which reach a loopback port like everybody on this machine: it answers to this
-machine's own names alone (`Host`), and to no page but its own (`Origin`, `Sec-Fetch-Site`). It logs nothing: query
-strings and headers carry tokens.
+It also does what API Gateway does and the embedded AWS does not: it refuses what is too large, and closes connections
+that are idle or old. And it keeps out other web pages, which can reach a loopback port like any program here: it
+answers only to this machine's own names (`Host`), and only to its own page (`Origin`, `Sec-Fetch-Site`). It logs
+nothing, because query strings and headers carry tokens.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from local.guard import FRONT_DOOR
 SUBPROTOCOL = "navietakie.v1"
 CLOSE_SECONDS = 5
 
-# What belongs to one hop (RFC 9110, section 7.6.1), or is made anew for the next.
+# Headers that belong to one hop (RFC 9110, section 7.6.1), or that the next hop makes itself.
 OF_ONE_HOP = {
     *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer"),
     *("transfer-encoding", "upgrade", "host", "content-length"),
@@ -48,10 +48,10 @@ OF_ONE_HOP = {
 REFUSED_PART = {
     400: "the query",
     401: "the token",
-    403: "the booking or role, which are not the token's",
-    429: "one too many",
+    403: "the booking or the role: the token names others",
+    429: "the connection: there are too many",
 }
-"""What `$connect` refuses with which status. Its error code is in the log alone, as on AWS."""
+"""What `$connect` has refused, by status. The error code is only in the log, as on AWS."""
 OF_PAGES = {
     "cache-control": "no-cache",
     "content-security-policy": "frame-ancestors 'none'",
@@ -61,8 +61,8 @@ OF_PAGES = {
     "referrer-policy": "no-referrer",
 }
 OF_OBJECTS = {"content-security-policy": "default-src 'none'; sandbox", "x-content-type-options": "nosniff"}
-"""An upload has our address, but must not act as a page of ours."""
-# Close codes that say something about a connection and are never sent (RFC 6455, section 7.4.1).
+"""An uploaded file has our address, but must not act as our page."""
+# Close codes that describe a connection and may not be sent (RFC 6455, section 7.4.1).
 NEVER_SENT = {WSCloseCode.ABNORMAL_CLOSURE: WSCloseCode.GOING_AWAY, 1005: WSCloseCode.OK, 1015: WSCloseCode.GOING_AWAY}
 
 
@@ -72,11 +72,11 @@ class Limits:
 
     body: int = 10 * 1024 * 1024
     message: int = 128 * 1024
-    """From a client: it may come in several frames, which are not seen here. Above 32 KB the functions refuse it."""
+    """From a client: a message in one or more frames, which are not visible here. Functions refuse more than 32 KB."""
     frame: int = 32 * 1024
     """To a client."""
     upload: int = 100 * 1024 * 1024
-    """To S3; each form has its own, lower limit."""
+    """To S3. Each form has a lower limit of its own."""
     integration: float = 29
     idle: float = 10 * 60
     connection: float = 2 * 60 * 60
@@ -89,9 +89,9 @@ type _Side = web.WebSocketResponse | ClientWebSocketResponse
 
 @dataclass(frozen=True)
 class Behind:
-    """Where the front door leads: the stages of both APIs, and S3. `key` is what it shows there.
+    """Where the front door leads: the stages of both APIs, and S3. `key` opens them.
 
-    Of S3 it opens what is signed, and in these `buckets` alone: forms, and presigned GETs below `kept/`.
+    Of S3 it opens only these `buckets`, and only for signed requests: forms, and presigned GETs below `kept/`.
     """
 
     rest: str
@@ -104,7 +104,7 @@ class Behind:
 class FrontDoor:
     """Serves REST below /api/, the WebSocket at /ws, S3 below its buckets' names, and the folder `files` elsewhere.
 
-    Besides its own pages those of `origins` may call.
+    Its own pages may call, and those of `origins`.
     """
 
     def __init__(
@@ -120,8 +120,8 @@ class FrontDoor:
 
     @contextlib.asynccontextmanager
     async def serve(self, sockets: list[socket.socket]) -> AsyncGenerator[str]:
-        """Opens at these sockets of this machine, and yields its address."""
-        # Its warnings quote the subprotocols offered, and a token may be one.
+        """Opens at these sockets, and yields its address."""
+        # aiohttp's warnings quote the subprotocols that a client offers, and a token may be one.
         logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
         self._closing: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._url = address(sockets)
@@ -138,7 +138,7 @@ class FrontDoor:
             app = web.Application(client_max_size=self._limits.body, middlewares=[self._from_here])
             app.router.add_route("*", "/api/{path:.*}", self._request)
             app.router.add_get("/ws", self._connection)
-            app.router.add_get("/ws/", self._connection)  # as it is put together from asyncapi.yaml
+            app.router.add_get("/ws/", self._connection)  # clients that are generated from asyncapi.yaml ask for this
             app.router.add_route("*", "/{path:.*}", self._elsewhere)
             runner = web.AppRunner(
                 app, access_log=None, handle_signals=False, shutdown_timeout=1, auto_decompress=False
@@ -149,7 +149,7 @@ class FrontDoor:
                     await web.SockSite(runner, each).start()
                 yield self._url
             finally:
-                # A client that hears 1001 comes back; and every $disconnect still reaches its function.
+                # 1001 makes clients connect again, and every $disconnect still reaches its function.
                 self._closing.set_result(WSCloseCode.GOING_AWAY)
                 if self._connections:
                     await asyncio.wait(self._connections, timeout=CLOSE_SECONDS)
@@ -159,11 +159,11 @@ class FrontDoor:
     async def _from_here(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Lets only those requests in that are meant for this machine and do not come from a foreign page."""
+        """Lets in only requests that are meant for this machine and do not come from a foreign page."""
         if reason := self._foreign(request):
             if request.path.startswith("/api/"):
                 refused = _error(403, "forbidden", reason)
-                del refused.headers["access-control-allow-origin"]  # not even that is a foreign page's to read
+                del refused.headers["access-control-allow-origin"]  # a foreign page may not even read the refusal
                 return refused
             return web.Response(status=403, text=f"{reason}\n")
         try:
@@ -178,10 +178,10 @@ class FrontDoor:
         if [each.lower() for each in request.headers.getall("host", [])] not in ([host] for host in self._hosts):
             return f"Host: this is {self._url}, and answers to no other name"
         if (origin := request.headers.get("origin")) is not None:
-            # A page that may call says who it is, and is believed: a browser lets no page lie about that.
+            # A page with an Origin is believed: browsers do not let a page lie about it.
             return None if origin in self._origins else "Origin: other web pages may not call"
         if request.headers.get("sec-fetch-site", "none") in ("none", "same-origin") or self._bucket(request):
-            return None  # a signed URL says enough; an <img> of another page of ours has one
+            return None  # the signed URL is enough: an <img> in another page of ours has no Origin
         of_a_page = not request.path.startswith(("/api/", "/ws"))
         if of_a_page and request.method == "GET" and request.headers.get("sec-fetch-dest") == "document":
             return None  # somebody has followed a link to the console
@@ -200,10 +200,10 @@ class FrontDoor:
         if query := request.rel_url.raw_query_string:
             url = URL(f"{url}?{query}", encoded=True)
         headers = self._to_stage(request)
-        headers.popall("content-encoding", None)  # API Gateway unpacks nothing, and the embedded AWS would
+        headers.popall("content-encoding", None)  # the embedded AWS would unpack the body, API Gateway does not
         try:
             body = await request.read()
-            body.decode()  # the embedded AWS would put replacement characters into what is not UTF-8
+            body.decode()  # the embedded AWS would replace bytes that are not UTF-8
             async with (
                 asyncio.timeout(self._limits.integration),
                 self._client.request(request.method, url, headers=headers, data=body, allow_redirects=False) as answer,
@@ -211,7 +211,7 @@ class FrontDoor:
                 headers = end_to_end(answer.headers.items())
                 response = web.Response(status=answer.status, headers=headers, body=await answer.read())
                 if headers.get("x-amzn-errortype") == "MissingAuthenticationTokenException":
-                    # A path it does not know. What the template has API Gateway say is ignored by the embedded AWS.
+                    # An unknown path. The embedded AWS ignores the answer for this in the template.
                     response = _error(404, "not_found", "There is no such path or method")
         except web.HTTPRequestEntityTooLarge:
             response = _error(413, "too_large", "The request is too large")
@@ -224,7 +224,7 @@ class FrontDoor:
         if "x-request-id" not in response.headers:
             response.headers["x-request-id"] = response.headers.get("x-amzn-requestid", str(uuid.uuid4()))
         if response.headers.get("access-control-allow-origin") == "*":
-            # To the functions every page may call on a laptop; here it was decided which.
+            # On a laptop the functions allow every page. Here it is decided which may call.
             response.headers["access-control-allow-origin"] = request.headers.get("origin", self._url)
             response.headers["vary"] = "origin"
         return response
@@ -232,10 +232,10 @@ class FrontDoor:
     async def _connection(self, request: web.Request) -> web.StreamResponse:
         offered = [each.strip() for each in request.headers.get("sec-websocket-protocol", "").split(",")]
         client = web.WebSocketResponse(
-            # The functions cannot choose one through the embedded AWS, and browsers insist that one is chosen.
+            # The functions cannot choose a subprotocol through the embedded AWS, and browsers insist on one.
             protocols=[SUBPROTOCOL] if SUBPROTOCOL in offered else [],
             compress=False,
-            max_msg_size=4 * self._limits.message,  # beyond its own limit it tells nobody why
+            max_msg_size=4 * self._limits.message,  # aiohttp does not say why it closes; below its limit we can
         )
         if refusal := _wrong_handshake(request):
             return refusal
@@ -261,7 +261,7 @@ class FrontDoor:
         return client
 
     async def _join(self, client: web.WebSocketResponse, stage: ClientWebSocketResponse) -> None:
-        """Passes messages both ways until either side closes or a limit is reached, then closes both alike."""
+        """Passes messages both ways until either side closes or a limit is reached. Then closes both alike."""
         now = asyncio.get_running_loop().time
         begin = passed = now()
 
@@ -285,7 +285,7 @@ class FrontDoor:
                 ends = {*ways, self._closing}
                 done, _ = await asyncio.wait(ends, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                 for end in done:
-                    # A side that went while we wrote to it: nobody is left to say why.
+                    # A side went away while we wrote to it, so there is nobody to tell why.
                     code = WSCloseCode.GOING_AWAY if end.exception() else end.result()
                 if done:
                     break
@@ -297,7 +297,7 @@ class FrontDoor:
         await asyncio.gather(client.close(code=code), stage.close(code=code))
 
     def _bucket(self, request: web.Request) -> str | None:
-        """The bucket that a path names, if it is one that is opened."""
+        """The bucket that a path names, if it is one of ours."""
         name = request.path.split("/")[1]
         return name if name in self._behind.buckets else None
 
@@ -318,7 +318,7 @@ class FrontDoor:
         return web.FileResponse(file, headers=OF_PAGES)
 
     async def _object(self, request: web.Request, bucket: str) -> web.StreamResponse:
-        """S3's part. The guard and the emulator check the signature, and what its signer may do."""
+        """Passes a request on to S3. The guard and the emulator check the signature, and what its signer may do."""
         cors = {"access-control-allow-origin": request.headers.get("origin", self._url), "vary": "origin"}
         url = URL(f"{self._behind.storage}{request.raw_path}", encoded=True)
         headers = end_to_end(request.headers.items())
@@ -356,13 +356,13 @@ class FrontDoor:
 
 
 def address(sockets: list[socket.socket]) -> str:
-    """The address of a front door that listens at these."""
+    """The address of a front door that listens at these sockets."""
     port = sockets[0].getsockname()[1]
     return "http://localhost" if port == 80 else f"http://localhost:{port}"
 
 
 def _wrong_handshake(request: web.Request) -> web.Response | None:
-    """The answer to a wrong handshake, which names the header (RFC 6455, section 4.2.1); None for a right one."""
+    """The answer to a wrong handshake, which names the wrong header (RFC 6455, section 4.2.1). None if it is right."""
 
     def has(name: str, token: str) -> bool:
         return token in (each.strip().lower() for each in ",".join(request.headers.getall(name, [])).split(","))
@@ -383,9 +383,9 @@ def _wrong_handshake(request: web.Request) -> web.Response | None:
 
 
 def listen(port: int, tries: int = 100) -> list[socket.socket]:
-    """Sockets on the loopback addresses at `port` or the next free one. The first is IPv4's, which there always is.
+    """Sockets on the loopback addresses at `port` or the next free one. The first is IPv4's, which always exists.
 
-    Both families, because `localhost` means ::1 first to some programs, and another's server there would answer them.
+    It takes both families: some programs try ::1 first for `localhost`, and would reach another server there.
     """
     for candidate in range(port, port + tries) if port else [0] * tries:
         sockets: list[socket.socket] = []
@@ -394,7 +394,7 @@ def listen(port: int, tries: int = 100) -> list[socket.socket]:
             try:
                 sockets.append(listener(socket.AF_INET6, "::1", sockets[0].getsockname()[1]))
             except OSError as failure:
-                if failure.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):  # which say: no IPv6 here
+                if failure.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):  # they mean: no IPv6
                     raise
         except OSError as failure:
             for each in sockets:
@@ -407,7 +407,7 @@ def listen(port: int, tries: int = 100) -> list[socket.socket]:
 
 
 def listener(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
-    """A socket that listens at `address`; raises OSError."""
+    """A socket that listens at `address`. Raises OSError."""
     listening = socket.socket(family)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -431,5 +431,5 @@ def _error(status: int, code: str, message: str, details: dict[str, str] | None 
     return web.json_response(
         {"error": {"code": code, "message": message, "details": details or {}, "request_id": request_id}},
         status=status,
-        headers={"x-request-id": request_id, "access-control-allow-origin": "*"},  # `_request` says whose
+        headers={"x-request-id": request_id, "access-control-allow-origin": "*"},  # `_request` sets whose
     )

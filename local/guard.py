@@ -1,20 +1,20 @@
-"""The guard of the embedded AWS: nothing reaches the emulator before it is known who asks.
+"""The guard of the embedded AWS: it checks who asks before a request reaches the emulator.
 
 The emulator believes everybody who claims to be root, and runs their code. And every web page and every user of this
-machine can reach a loopback port. So the guard stands before the emulator's application, in the same process and on its
-only port. It lets three kinds of requests through:
+machine can reach a loopback port. So the guard stands in front of the emulator's application, in the same process and
+on its only port. It lets three kinds of requests through:
 
 - those signed with the key of this start (AWS Signature Version 4): the project's own tools, as root;
 - those that a function has signed with the credentials of its role: the emulator enforces the role's policy;
 - those of the front door, which sends a key of its own in a header: to the APIs' stages, and to S3 with a form or URL
   that a function has signed.
 
-Everything else is refused, and no browser gets in, whatever it sends: the guard refuses a request with an `Origin` or
-`Sec-Fetch-Site`, and one for another name than this machine's (`Host`).
+It refuses everything else, and every request of a browser: one with an `Origin` or `Sec-Fetch-Site`, and one for
+another name than this machine's (`Host`).
 
-What is checked (`Guard._admitted`): the front door's key, or else host, headers, key id and signature (`verify`). The
-body is read for the signature, and then given on (`again`). An answer loses the emulator's CORS headers, which
-would let every web page read it.
+`Guard._admitted` checks the front door's key; without that key, host, headers, key id and signature (`verify`). It
+reads the body for the signature, and then passes it on (`again`). It removes the emulator's CORS headers from answers,
+because they would let every web page read them.
 """
 
 import hashlib
@@ -42,18 +42,18 @@ CONTAINERS = "host.docker.internal"
 
 SKEW = timedelta(minutes=15)
 LONGEST = 7 * 24 * 3600
-"""Seconds that a presigned URL may be good for, as on AWS."""
+"""The longest time that a presigned URL may be valid, in seconds, as on AWS."""
 AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([^,\s]+),\s*SignedHeaders=([^,\s]+),\s*Signature=([0-9a-f]{64})"
 )
 NOT_SIGNED = {"UNSIGNED-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"}
 STREAMING = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
 FORM = re.compile(r"/[^/]+/?")
-"""Where S3 takes a form: at the bucket."""
+"""The path where S3 takes a form: the bucket's."""
 
 
 class Refused(Exception):
-    """The request goes no further; the text says why."""
+    """The request is refused. The text says why."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Credential:
 
 @dataclass(frozen=True)
 class Request:
-    """What is checked of an HTTP request. `path` and `query` are as sent; lines of one header are joined by commas."""
+    """The checked parts of an HTTP request. `path` and `query` are as sent; repeated headers are joined by commas."""
 
     method: str
     path: str
@@ -83,7 +83,7 @@ class Request:
         return cls(scope.get("method", "GET"), path, scope["query_string"].decode("latin-1"), headers)
 
     def parameters(self) -> list[tuple[str, str]]:
-        """The parameters of the query, decoded, in their order."""
+        """The decoded parameters of the query, in their order."""
         pairs = [each.partition("=") for each in self.query.split("&") if each]
         return [(unquote(name, "latin-1"), unquote(value, "latin-1")) for name, _, value in pairs]
 
@@ -114,7 +114,7 @@ class Guard:
     async def _admitted(
         self, scope: Message, request: Request, receive: Receive, send: Send
     ) -> tuple[Message, Receive, Send]:
-        """The request as the emulator gets it; raises Refused."""
+        """The request as the emulator will get it. Raises Refused."""
         if (shown := request.headers.get(FRONT_DOOR)) is not None:
             if not hmac.compare_digest(shown.encode("latin-1"), self._access.front_door.encode()):
                 raise Refused("That is not the front door's key")
@@ -135,13 +135,13 @@ class Guard:
         body = await read(receive)
         verify(request, credential, body, datetime.now(UTC))
         if key_id == self._access.key_id:
-            # The name that it came by may be one that the emulator does not know itself by.
+            # The emulator may not know the name by which the request came.
             scope = without(scope, "host")
             scope["headers"].append((b"host", self._own.encode()))
         return scope, again(body, receive), without_cors(send)
 
     def _credential(self, key_id: str) -> Credential:
-        """Whose signature counts under this id; raises Refused."""
+        """The credential with this id. Raises Refused if there is none."""
         if hmac.compare_digest(key_id.encode(), self._access.key_id.encode()):
             return Credential(self._access.secret)
         if (role := self._roles.get(key_id)) is None:
@@ -149,10 +149,10 @@ class Guard:
         return role
 
     def _check_front_door(self, kind: str, request: Request) -> None:
-        """Raises Refused for what the front door may not ask for."""
+        """Raises Refused if the front door may not ask for this."""
         if unquote(request.path).startswith(STAGES):
             if "/@connections" in unquote(request.path):
-                raise Refused("Functions alone post to connections")
+                raise Refused("Only functions post to connections")
             if claims_signature(request):
                 raise Refused("The APIs take no AWS signature")
         elif kind == "websocket":
@@ -170,7 +170,7 @@ class Guard:
 
 
 def claims_signature(request: Request) -> bool:
-    """Whether a request says who signed it, rightly or wrongly."""
+    """Whether a request claims to be signed."""
     names = {name.lower() for name, _ in request.parameters()}
     return request.headers.get("authorization", "").upper().startswith("AWS") or not names.isdisjoint(
         ("x-amz-credential", "x-amz-algorithm", "x-amz-signature", "awsaccesskeyid")
@@ -178,9 +178,9 @@ def claims_signature(request: Request) -> bool:
 
 
 def key_named(request: Request, *, presigned: bool = False) -> str:
-    """The key id that a request says it was signed with; raises Refused where it says none, or more than one.
+    """The key id that a request claims to be signed with. Raises Refused if there is none, or more than one.
 
-    `presigned`: it must be in the query. There S3 alone takes one.
+    `presigned`: it must be in the query, where only S3 takes one.
     """
     in_query = [value for name, value in request.parameters() if name.lower() == "x-amz-credential"]
     authorization = request.headers.get("authorization")
@@ -191,7 +191,7 @@ def key_named(request: Request, *, presigned: bool = False) -> str:
             scope = parts[1]
         case [scope], None if authorization is None:
             if scope.split("/")[3:4] != ["s3"]:
-                raise Refused("S3 alone takes a signature in the query")
+                raise Refused("Only S3 takes a signature in the query")
         case _:
             raise Refused("The request is not signed (AWS Signature Version 4)")
     return scope.split("/")[0]
@@ -245,18 +245,18 @@ def verify(request: Request, credential: Credential, body: bytes, now: datetime)
 
 
 def check_time(date: str, seconds: str | None, now: datetime) -> None:
-    """Raises Refused where a signature of `date` is not good at `now`. `seconds`: how long a presigned one is."""
+    """Raises Refused unless a signature of `date` is valid at `now`. `seconds`: how long a presigned one is valid."""
     try:
         at = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         life = SKEW if seconds is None else timedelta(seconds=min(int(seconds), LONGEST))
     except ValueError:
         raise Refused("The signature's date is malformed") from None
     if not at - SKEW <= now <= at + life:
-        raise Refused("The signature's time is over, or not yet come")
+        raise Refused("The signature has expired, or is from the future")
 
 
 def payload(request: Request, signed: list[str], body: bytes, service: str, *, presigned: bool) -> str:
-    """The digest of the body that was signed; raises Refused if the body is a different one."""
+    """The digest of the body that was signed. Raises Refused if the body is a different one."""
     if presigned:
         return "UNSIGNED-PAYLOAD"
     digest = hashlib.sha256(body).hexdigest()
@@ -269,7 +269,7 @@ def payload(request: Request, signed: list[str], body: bytes, service: str, *, p
 
 
 def quoted(text: str) -> str:
-    """Quoted as in a canonical query."""
+    """The text, quoted as in a canonical query."""
     return quote(text, safe="-_.~", encoding="latin-1")
 
 
@@ -285,7 +285,7 @@ def normal(path: str) -> str:
 
 
 def without(scope: Message, name: str) -> Message:
-    """The same, without a header."""
+    """The same scope without one header."""
     return {**scope, "headers": [each for each in scope["headers"] if each[0].lower() != name.encode()]}
 
 
@@ -300,7 +300,7 @@ async def read(receive: Receive) -> bytes:
 
 
 def again(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives the body, which was read already, and then what comes."""
+    """A `receive` that first gives the body, which was already read, and then what comes next."""
     waiting: Iterable[Message] = iter([{"type": "http.request", "body": body, "more_body": False}])
 
     async def received() -> Message:
@@ -312,7 +312,7 @@ def again(body: bytes, receive: Receive) -> Receive:
 
 
 def without_cors(send: Send) -> Send:
-    """The same, without the emulator's CORS headers, which let every web page read the answer."""
+    """The same `send` without the emulator's CORS headers, which would let every web page read the answer."""
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -324,7 +324,7 @@ def without_cors(send: Send) -> Send:
 
 
 async def refuse(kind: str, request: Request, reason: str, send: Send) -> None:
-    """Answers 403 with the reason, in the form that an AWS client reads."""
+    """Answers 403 with the reason, in a form that AWS clients understand."""
     prefix = "websocket.http.response" if kind == "websocket" else "http.response"
     if request.headers.get("content-type", "").startswith(("application/x-amz-json", "application/json")):
         content, body = "application/json", json.dumps({"__type": "AccessDeniedException", "message": reason})
@@ -341,6 +341,6 @@ async def refuse(kind: str, request: Request, reason: str, send: Send) -> None:
 
 
 def signing_scope(request: Request) -> list[str]:
-    """The parts of the credential that a request names; empty where it names none."""
+    """The parts of the credential that a request names; empty if it names none."""
     parts = AUTHORIZATION.fullmatch(request.headers.get("authorization", ""))
     return parts[1].split("/") if parts else dict(request.parameters()).get("X-Amz-Credential", "").split("/")

@@ -1,4 +1,4 @@
-"""What the functions log, one readable line each. (`make logs` shows it in another terminal.)"""
+"""Shows what the functions log, in readable lines. (`make logs` shows it in another terminal.)"""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from local.stack import HOME, Stack
 
-# Of a structured line: shown elsewhere in it, or the same in every line.
+# Fields of a structured line that are shown elsewhere in it, or are the same in every line.
 LEFT_OUT = {
     *("level", "location", "message", "timestamp", "service", "cold_start", "function_name", "function_arn"),
     *("function_memory_size", "xray_trace_id", "exception", "exception_name", "stack_trace"),
@@ -19,7 +19,7 @@ LEFT_OUT = {
 
 
 def file_in(home: Path) -> Path:
-    """Where the workers of the stack in `home` write what the functions log: its name, a tab, the line."""
+    """The file to which the workers of the stack in `home` write what functions log: the name, a tab, the line."""
     return home / "functions.log"
 
 
@@ -31,7 +31,7 @@ async def follow(home: Path, *, from_now: bool = False) -> AsyncGenerator[str]:
         begun = ""
         while True:
             if os.lseek(file.fileno(), 0, os.SEEK_CUR) > os.fstat(file.fileno()).st_size:
-                file.seek(0)  # a new start has emptied it
+                file.seek(0)  # the stack was started again and has emptied the file
             begun += file.read()
             *lines, begun = begun.split("\n")
             for line in lines:
@@ -43,7 +43,7 @@ async def follow(home: Path, *, from_now: bool = False) -> AsyncGenerator[str]:
 
 
 def readable(message: str) -> str:
-    """A log line for people; empty for metrics, which CloudWatch takes out of the log."""
+    """A log line for people. Empty for metrics, which CloudWatch removes from the log as well."""
     try:
         fields: Any = json.loads(message)
     except ValueError:
@@ -70,6 +70,6 @@ if __name__ == "__main__":
     try:
         asyncio.run(show())
     except FileNotFoundError:
-        sys.exit("Nothing has run here yet: `make run` does")
+        sys.exit("Nothing has run here yet: start it with `make run`")
     except KeyboardInterrupt:
         pass

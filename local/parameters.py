@@ -1,4 +1,4 @@
-"""The template's parameters for `make run`: its own, and those of a file in the form of deploy/staging.yaml."""
+"""The template's parameters for `make run`: from make's variables, and from a file like deploy/staging.yaml."""
 
 import sys
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ type Parameters = Mapping[str, str]
 OF_MAKE_RUN = {
     "Environment": "it is always local",
     "WebSocketEndpoint": "it is the embedded AWS's",
-    "Release": "`make run` makes one of all that is deployed",
+    "Release": "`make run` makes one from everything that is deployed",
 }
 """The parameters that a file may not set, and why."""
 
@@ -24,14 +24,14 @@ class Template(yaml.SafeLoader):
 
 
 def ignored(_loader: object, _tag: object, _node: object) -> None:
-    """Stands for the content of a tag."""
+    """Replaces the content of a tag."""
 
 
 Template.add_multi_constructor("!", ignored)
 
 
 def read(text: str) -> Parameters:
-    """The parameters in the file that PARAMETERS names; ends the program if the template does not have one of them."""
+    """The parameters in the file that PARAMETERS names. Ends the program if the template does not have one of them."""
     if not text:
         return {}
     try:
@@ -54,7 +54,7 @@ def read(text: str) -> Parameters:
 
 
 def as_text(name: str, value: Any) -> str:
-    """A value as `sam deploy` takes it; ends the program for anything else."""
+    """A value as `sam deploy` takes it. Ends the program if there is no such form."""
     match value:
         case bool():
             return str(value).lower()
@@ -69,7 +69,7 @@ def as_text(name: str, value: Any) -> str:
 
 
 def defaults() -> Parameters:
-    """The template's parameters with their defaults. CloudFormation would keep old values, so all are deployed."""
+    """All parameters of the template with their defaults. CloudFormation keeps old values of those not given."""
     declared = yaml.load((ROOT / "template.yaml").read_text(), Template)["Parameters"]  # noqa: S506  (a SafeLoader)
     return {name: as_text(name, each.get("Default")) for name, each in declared.items()}
 
@@ -88,5 +88,5 @@ def local(given: Parameters, auth_mode: str, backend_url: str) -> Parameters:
 
 
 def origins(parameters: Parameters) -> list[str]:
-    """The web pages that may call besides the front door's own: those that are named. `*` adds none."""
+    """The web pages that may call besides the front door's own. `*` adds none."""
     return [each for each in parameters["AllowedOrigins"].split(",") if each not in ("", "*")]

@@ -48,7 +48,7 @@ AUTHORIZATION = '-H "authorization: Bearer $(make -s token BOOKING=test ROLE=dri
 
 @dataclass(frozen=True)
 class Options:
-    """`home` keeps the state; `port` is where the front door looks for a free one first, 0 takes any."""
+    """`home`: the folder that keeps the state. `port`: the front door's, or the next free one; 0 takes any."""
 
     home: Path
     port: int
@@ -56,14 +56,14 @@ class Options:
 
 
 async def run(options: Options) -> None:
-    """Starts everything, tells how to use it and shows what the functions log; ends when it is cancelled."""
+    """Starts everything, says how to use it and shows what the functions log. Ends when it is cancelled."""
     begin = time.monotonic()
     say("NavieTakie on this machine")
     log = options.home / "deploy.log"
     log.write_text("")
     source = deploy.source_hash()
     sockets = listen(options.port)
-    # A URL that a function signs for S3 names the front door: the port of the embedded AWS is closed to browsers.
+    # URLs that a function signs for S3 name the front door, because the guard refuses browsers.
     aws = EmbeddedAws(options.home, {"ATTACHMENTS_ENDPOINT": address(sockets)})
     building = asyncio.create_task(deploy.build(source, log))
     try:
@@ -79,7 +79,7 @@ async def run(options: Options) -> None:
             if await asyncio.to_thread(deploy.marked, access) == fingerprint:
                 note("unchanged since the last time")
             else:
-                # A published version keeps its settings, so other parameters are another release too.
+                # A published version keeps its settings, so other parameters need another release, too.
                 release = hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
                 await deploy.deploy(built, access, {**given, "Release": release}, options.home, log)
                 await asyncio.to_thread(deploy.mark, access, fingerprint)
@@ -104,7 +104,7 @@ async def serve(
     deployed: deploy.Deployed,
     begin: float,
 ) -> None:
-    """The running stack, from the front door's opening to its closing."""
+    """Opens the front door, yields the running stack, and closes the door at the end."""
     upstream = f"{access.endpoint}/_aws/execute-api"
     behind = Behind(
         rest=f"{upstream}/{deployed.rest_api}/{deployed.stage}",
@@ -149,7 +149,7 @@ async def show_logs(home: Path) -> None:
 
 
 async def watch(aws: EmbeddedAws) -> None:
-    """Raises DidNotStart when the embedded AWS has died."""
+    """Raises DidNotStart as soon as the embedded AWS has died."""
     while aws.alive():
         await asyncio.sleep(1)
     raise DidNotStart("The embedded AWS has stopped by itself")
@@ -157,7 +157,7 @@ async def watch(aws: EmbeddedAws) -> None:
 
 @contextlib.contextmanager
 def step(name: str) -> Generator[Callable[[str], None]]:
-    """Prints that a step begins, and afterwards how long it took and what was noted."""
+    """Prints that a step begins; afterwards how long it took, and its notes."""
     begin = time.monotonic()
     notes: list[str] = []
     say(f"  {name} …")
@@ -166,7 +166,7 @@ def step(name: str) -> Generator[Callable[[str], None]]:
 
 
 def say(text: str) -> None:
-    """Prints, unless the terminal is gone: the state must be saved all the same."""
+    """Prints, unless the terminal is gone: that must not keep the state from being saved."""
     with contextlib.suppress(OSError, ValueError):
         print(text, flush=True)
 
@@ -192,7 +192,7 @@ async def until_told(options: Options) -> None:
     asyncio.get_running_loop().set_exception_handler(Complaints())
 
     def stop_once() -> None:
-        if not running.cancelling():  # a second Ctrl-C must not cut the saving short
+        if not running.cancelling():  # a second Ctrl-C must not interrupt the saving
             running.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -202,39 +202,39 @@ async def until_told(options: Options) -> None:
 
 
 def port_number(text: str) -> int:
-    """The port that PORT gives; ends the program where none can be opened there or near."""
+    """The port that PORT gives. Ends the program if no port can be opened there or just above."""
     if not (text.isdecimal() and int(text) < 2**16):
         sys.exit(f"PORT is a number up to {2**16 - 1}, not {text}")
     try:
         for each in listen(int(text)):
             each.close()
-    except (OSError, OverflowError) as reason:  # below 1024 not everybody may; OverflowError: the last ones are taken
+    except (OSError, OverflowError) as reason:  # below 1024 may need root; OverflowError: none is free
         sys.exit(f"PORT={text} cannot be opened: {reason}")
     return int(text)
 
 
 def auth_mode(text: str) -> str:
-    """The mode that AUTH_MODE names, empty if none; ends the program where there is no such mode."""
+    """The mode that AUTH_MODE names; empty if none is given. Ends the program if there is no such mode."""
     if text not in ("", "none", "jwt"):
         sys.exit(f"AUTH_MODE is none or jwt, not {text}")
     return text
 
 
 def backend_url(text: str) -> str:
-    """The address in BACKEND_URL, empty if there is none; ends the program where the template would refuse it."""
+    """The address in BACKEND_URL; empty if none is given. Ends the program if the template would refuse it."""
     if not re.fullmatch(r"|https?://[^?#\s]+", text):
         sys.exit(f"BACKEND_URL is http://… or https://… without ? and #, not {text}")
     return text
 
 
 def main() -> int:
-    """Parses the command line and runs; 1 when the stack did not start or died."""
+    """Parses the command line and runs. Returns 1 if the stack did not start, or died."""
     parser = argparse.ArgumentParser(prog="make run", description=__doc__)
     parser.add_argument("--home", type=Path, default=HOME, help="the folder that keeps the state")
     parser.add_argument("--port", type=port_number, default=8000, help="where to look for a free port first")
     parser.add_argument("--auth-mode", type=auth_mode, default="", help="none or jwt")
     parser.add_argument("--backend-url", type=backend_url, default="", help="where to forward WebSocket events to")
-    parser.add_argument("--parameters", type=parameters.read, default={}, help="a file of the template's parameters")
+    parser.add_argument("--parameters", type=parameters.read, default={}, help="a file with parameters of the template")
     arguments = parser.parse_args()
     given = parameters.local(arguments.parameters, arguments.auth_mode, arguments.backend_url)
     options = Options(arguments.home.resolve(), arguments.port, given)

@@ -1,7 +1,7 @@
-"""`make gate`: what lets functions that `sam local` runs in Docker work with the running stack, until it is stopped.
+"""`make gate`: lets functions that `sam local` runs in Docker work with the running stack, until it is stopped.
 
 A container reaches this machine at the address of Docker's bridge, where the embedded AWS does not listen. The gate
-passes on what comes there; whether it is signed with the key of this start is decided where it arrives.
+passes on what comes there. The guard of the embedded AWS then checks the signature.
 """
 
 import argparse
@@ -35,7 +35,7 @@ CHUNK = 64 * 1024
 
 @contextlib.asynccontextmanager
 async def gate(endpoint: str, opening: socket.socket | None) -> AsyncGenerator[None]:
-    """Passes on to the embedded AWS what comes at `opening`, if there is one, which it closes in the end."""
+    """Passes connections at the socket `opening`, if there is one, on to the embedded AWS. Closes it in the end."""
     port = urlsplit(endpoint).port or 0
     if opening is None:
         yield
@@ -65,9 +65,9 @@ async def gate(endpoint: str, opening: socket.socket | None) -> AsyncGenerator[N
 
 
 def bridge(endpoint: str) -> socket.socket | None:
-    """A socket where containers look for the embedded AWS on a Linux: at Docker's bridge, and the same port.
+    """On Linux, a socket where containers look for the embedded AWS: at Docker's bridge, with the same port.
 
-    None elsewhere. (Docker Desktop leads them to this machine's 127.0.0.1.)
+    None elsewhere: Docker Desktop connects containers with this machine's 127.0.0.1.
     """
     if sys.platform != "linux":
         return None
@@ -80,7 +80,7 @@ def bridge(endpoint: str) -> socket.socket | None:
 
 
 def write_variables(stack: Stack) -> None:
-    """The deployed functions' variables in the form of `sam local --env-vars`, with the addresses of a container."""
+    """Writes the deployed functions' variables for `sam local --env-vars`, with addresses that work in a container."""
     aws = session(stack.access)
     functions = aws.client("lambda")
     port = urlsplit(stack.aws).port
@@ -102,7 +102,7 @@ def write_variables(stack: Stack) -> None:
 
 
 def docker(*arguments: str) -> str:
-    """The output of Docker's command line; ends the program with the reason if Docker does not work."""
+    """The output of Docker's command line. Ends the program with the reason if Docker does not work."""
     if shutil.which("docker") is None:
         sys.exit("`sam local` runs functions in Docker, and there is no Docker here. (`make run` needs none.)")
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True)
@@ -112,14 +112,14 @@ def docker(*arguments: str) -> str:
 
 
 def running_stack(home: Path) -> Stack:
-    """The stack that runs from `home`; ends the program where none does."""
+    """The stack that runs from `home`. Ends the program if none does."""
     if (stack := Stack.read(home)) is None:
         sys.exit("It works on the tables of the local stack: start that with `make run`, in another terminal.")
     return stack
 
 
 def stopped() -> asyncio.Event:
-    """Set by Ctrl-C, SIGTERM, and when the terminal is closed."""
+    """An event that Ctrl-C, SIGTERM or the closing of the terminal sets."""
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, told.set)

@@ -37,13 +37,13 @@ connect_status: ContextVar[int] = ContextVar("connect_status", default=0)
 
 
 class Base64(str):
-    """A binary frame as an event has it."""
+    """A binary frame, in base64 as in Lambda's events."""
 
     __slots__ = ()
 
 
 class Server(uvicorn.Server):
-    """Says where it listens, once it does."""
+    """Prints where it listens, as soon as it does."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -53,7 +53,7 @@ class Server(uvicorn.Server):
 
 @contextlib.contextmanager
 def locked(port: int) -> Generator[None]:
-    """Says who holds the state of this folder, at which port; raises BlockingIOError when another process does."""
+    """Holds the state of this folder, and notes pid and port. Raises BlockingIOError if another process holds it."""
     with open(os.environ["LOCK"], "a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         lock.truncate(0)
@@ -63,9 +63,9 @@ def locked(port: int) -> Generator[None]:
 
 
 def ministack() -> Application:
-    """MiniStack's application, and two things about WebSockets that it leaves out.
+    """MiniStack's application, with two things about WebSockets that it leaves out.
 
-    Whoever is refused at `$connect` sees the function's status, and the event of a binary frame says that it is one.
+    A client that `$connect` refuses sees the function's status, and the event of a binary frame says that it is binary.
     """
     application: Application = importlib.import_module("ministack.app").app
     gateway: Any = importlib.import_module("ministack.services.apigateway")
@@ -74,7 +74,7 @@ def ministack() -> Application:
 
     async def invoke_route_and_note(*given: Any, **named: Any) -> Any:
         answer: Message | None = await invoke_route(*given, **named)
-        if not connect_status.get():  # its $connect is the first that a connection invokes
+        if not connect_status.get():  # the first invocation of a connection is its $connect
             connect_status.set(int((answer or {}).get("statusCode", 200)))
         return answer
 
@@ -97,9 +97,9 @@ def ministack() -> Application:
 
 
 def roles() -> dict[str, Credential]:
-    """The credentials of the functions' roles, by key id: they are in it as soon as a worker has them.
+    """The credentials of the functions' roles, by key id. A worker's are in it as soon as the worker has them.
 
-    MiniStack makes them out of the names of function and role, as anybody can; here a secret of this start goes in.
+    MiniStack derives them from the names of function and role, as anybody could. Here a secret of this start goes in.
     """
     runtime: Any = importlib.import_module("ministack.core.lambda_runtime")
     sts: Any = importlib.import_module("ministack.services.sts")
@@ -125,10 +125,10 @@ def roles() -> dict[str, Credential]:
 
 
 def let_a_rush_wait() -> None:
-    """Has a function run in a few environments at a time: what comes while all are busy waits for one of them.
+    """Makes each function run in a few environments at a time: requests wait while all are busy.
 
-    MiniStack starts one more process for a request that finds all busy, as AWS does. A rush of requests would start
-    hundreds on this machine, where they starve each other and MiniStack. A frame it gives to one that may be busy.
+    MiniStack starts another process when all are busy, as AWS does. A rush of requests would start hundreds on this
+    machine, and they would starve each other and MiniStack. And it gives a frame to a worker that may be busy.
     """
     runtime: Any = importlib.import_module("ministack.core.lambda_runtime")
     functions: Any = importlib.import_module("ministack.services.lambda_svc")
@@ -144,7 +144,7 @@ def let_a_rush_wait() -> None:
             return execute(function, *given)
 
     class Leased:
-        """A worker as it is asked for to answer a frame: taken when it is its turn, and given back."""
+        """A worker for one frame: taken when it is free, and given back."""
 
         def __init__(self, name: str, *given: Any, **named: Any) -> None:
             self._name, self._given, self._named = name, given, named
@@ -162,17 +162,17 @@ def let_a_rush_wait() -> None:
 
 
 def want_signed_forms() -> None:
-    """Makes S3 refuse a form without a signature, which MiniStack would accept as root's."""
+    """Makes S3 refuse a form without a signature. MiniStack would accept it as root's."""
     s3: Any = importlib.import_module("ministack.services.s3")
 
     def refused(_policy: str, _size: int) -> Any:
         return s3._error("AccessDenied", "The form is not signed", 403)
 
-    s3._enforce_post_policy_size = refused  # of unsigned forms MiniStack checks that alone
+    s3._enforce_post_policy_size = refused  # the only check that MiniStack makes of unsigned forms
 
 
 class Failures(logging.Handler):
-    """Notes what MiniStack could not save: it logs that, and goes on."""
+    """Collects what MiniStack could not save. MiniStack itself only logs that and goes on."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -183,9 +183,9 @@ class Failures(logging.Handler):
 
 
 def save_all_or_nothing() -> list[str]:
-    """Has MiniStack save its services' states together, or leave the last ones: half of each would fit nothing.
+    """Makes MiniStack save the states of all services, or keep all of the last save: a mixture would not fit together.
 
-    Returns the list in which it will find why it has saved nothing.
+    Returns a list that gets the reasons if nothing was saved.
     """
     application: Any = importlib.import_module("ministack.app")
     persistence: Any = importlib.import_module("ministack.core.persistence")
@@ -209,7 +209,7 @@ def save_all_or_nothing() -> list[str]:
 
 
 def begin_save(kept: Path) -> None:
-    """Puts the last state aside. This needs no space: MiniStack never changes a file, it writes new ones."""
+    """Puts the last state aside. That needs no space, because MiniStack writes new files and never changes one."""
     new = kept.with_name(f"{kept.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     shutil.copytree(kept, new, copy_function=os.link)
@@ -217,7 +217,7 @@ def begin_save(kept: Path) -> None:
 
 
 def end_save(kept: Path) -> None:
-    """From here on the new state counts: the rename deletes the last one."""
+    """Makes the new state count, by a rename, and deletes the last one."""
     gone = kept.with_name(f"{kept.name}.gone")
     shutil.rmtree(gone, ignore_errors=True)
     last_of(kept).rename(gone)
@@ -237,7 +237,7 @@ def last_of(kept: Path) -> Path:
 
 
 def in_base64(receive: Receive) -> Receive:
-    """The same, with binary frames as text."""
+    """The same `receive`, with binary frames as base64."""
 
     async def received() -> Message:
         message = await receive()
@@ -249,7 +249,7 @@ def in_base64(receive: Receive) -> Receive:
 
 
 def showing_status(send: Send) -> Send:
-    """The same, with the status of a refused `$connect` in place of ASGI's 403."""
+    """The same `send`, with the status of a refused `$connect` in place of ASGI's 403."""
 
     async def sent(message: Message) -> None:
         if message["type"] == "websocket.close" and (status := connect_status.get()) >= 300:
@@ -262,11 +262,11 @@ def showing_status(send: Send) -> Send:
 
 
 def main() -> None:
-    """Serves until SIGTERM; MiniStack saves its state when the server shuts its lifespan down."""
+    """Serves until SIGTERM. MiniStack saves its state when the server shuts its lifespan down."""
     descriptors.allow_all()
     port = int(os.environ["GATEWAY_PORT"])
     access = Access.read(Path(os.environ.pop("STACK")))
-    # To MiniStack this key is root's. What its workers inherit has their roles' in its place, and their own modules.
+    # MiniStack gets root's key. Its workers get their roles' keys instead, and their own modules.
     os.environ |= {
         "AWS_ACCESS_KEY_ID": access.key_id,
         "AWS_SECRET_ACCESS_KEY": access.secret,
@@ -294,17 +294,17 @@ def main() -> None:
         http="httptools",
         ws="websockets-sansio",
         lifespan="on",
-        log_level="warning",  # on `info` it logs query strings, and so tokens
+        log_level="warning",  # `info` would log query strings, and with them tokens
         access_log=False,
-        # What follows is as MiniStack's own server has it.
+        # The rest is as in MiniStack's own server.
         server_header=False,
         date_header=False,
         proxy_headers=False,  # MiniStack reads them itself
-        ws_ping_interval=None,  # a client that does not read would be cut off
+        ws_ping_interval=None,  # pings would disconnect a client that does not read
         timeout_keep_alive=75,
         timeout_graceful_shutdown=3,
     )
-    # uvicorn raises the signal once more when it has shut down; what it would end must say whether all was saved.
+    # After its shutdown uvicorn raises the signal again, which would end us before we say whether all was saved.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit())
     with locked(port):
         try:

@@ -1,4 +1,4 @@
-"""The stack that runs on this machine: where everything of it is, in a small JSON file for as long as it runs."""
+"""The running stack: a small JSON file says where its parts are, as long as it runs."""
 
 import json
 import os
@@ -30,7 +30,7 @@ class Stack:
 
     @property
     def access(self) -> Access:
-        """How its owner gets at the embedded AWS, as root."""
+        """Access to the embedded AWS as root, for its owner."""
         return Access.read(Path(self.home))
 
     @property
@@ -44,7 +44,7 @@ class Stack:
         return f"{self.aws}/_aws/execute-api/{self.websocket_api}/{self.stage}"
 
     def write(self, home: Path) -> None:
-        """Tells the others on this machine; `home` is the stack's folder."""
+        """Writes the file into `home`, the stack's folder."""
         new = home / "stack.json.new"
         with private(new) as out:
             out.write(json.dumps(asdict(self), indent=2) + "\n")
@@ -55,7 +55,7 @@ class Stack:
         """The stack that runs from the folder `home`, or None."""
         try:
             stack = cls(**json.loads((home / "stack.json").read_text()))
-            os.kill(stack.pid, 0)  # only asks whether there is such a process
+            os.kill(stack.pid, 0)  # signal 0 only checks whether the process exists
         except (FileNotFoundError, ProcessLookupError):
             return None
         return stack

@@ -16,7 +16,7 @@ IMAGE = "public.ecr.aws/lambda/python:3.13"
 
 
 async def main() -> int:
-    """Builds for Docker's architecture, and runs `sam local start-api` with the gate open; returns how that ended."""
+    """Builds for Docker's architecture, and runs `sam local start-api` with the gate open. Returns its status."""
     parser = argparse.ArgumentParser(prog="make start-api", description=__doc__)
     parser.add_argument("--home", type=Path, default=HOME, help="the folder of the running stack")
     parser.add_argument("--port", type=int, default=3000)
@@ -41,7 +41,7 @@ async def main() -> int:
         told_to_stop = asyncio.create_task(told.wait())
         await asyncio.wait([ended, told_to_stop], return_when=asyncio.FIRST_COMPLETED)
         if not ended.done():
-            sam.terminate()  # a Ctrl-C reaches it by itself, and once more does no harm
+            sam.terminate()  # Ctrl-C has reached it already; a second signal does no harm
         told_to_stop.cancel()
         return await ended
 

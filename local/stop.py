@@ -1,4 +1,4 @@
-"""`make stop`: ends what `make run` started here, and waits until its data is saved."""
+"""`make stop`: ends what `make run` has started here, and waits until its data is saved."""
 
 import contextlib
 import fcntl
@@ -11,7 +11,7 @@ from local.stack import HOME
 
 
 def main(home: Path = HOME) -> None:
-    """Returns when nothing runs that `make run` started in the folder `home`."""
+    """Returns when nothing runs any more that `make run` has started in the folder `home`."""
     ran = False
     with contextlib.suppress(FileNotFoundError), (home / "run.lock").open("r+") as lock:
         try:
@@ -19,8 +19,8 @@ def main(home: Path = HOME) -> None:
         except OSError:
             ran = True
             os.kill(int(lock.read()), signal.SIGTERM)
-            fcntl.flock(lock, fcntl.LOCK_EX)  # free when it has ended
-        ran |= embedded.end(home)  # a killed `make run` leaves it running
+            fcntl.flock(lock, fcntl.LOCK_EX)  # we get the lock when it has ended
+        ran |= embedded.end(home)  # a `make run` that was killed leaves it running
     print("Stopped" if ran else "Nothing runs here")
 
 

@@ -223,7 +223,7 @@ class Device:
     # --- what its user does
 
     async def say(self, *, by: str, lose: bool = False) -> None:
-        """Sends a message until it is stored or refused, always with the same id. `lose`: the first answer gets lost."""
+        """Sends a message until it is stored or refused, always with the same id. `lose`: loses the first answer."""
         id = self._id("m")
         text = f"{id} of {self.name}: {'what a ride has to say '[: self._random.randint(1, 22)]}"
         self.ride.sent[id] = time.monotonic()

@@ -227,8 +227,8 @@ def held(samples: Samples) -> str:
                 first, last = (value / by for value in found)
                 rows.append((name, unit, f"{first:.0f}", f"{last:.0f}", f"{last - first:+.0f}"))
     return f"""<h2>Memory and open files</h2>
-<p>The functions' processes are added up here, and shown one by one below. The proof's own process grows, because it keeps
-everything that the devices saw. The table compares the median of the second fifth of the time with that of the
+<p>The functions' processes are added up here, and shown one by one below. The proof's own process grows, because
+it keeps everything that the devices saw. The table compares the median of the second fifth of the time with that of the
 last.</p>
 {_table(("process", "", "early", "late", "growth"), rows)}
 {chart("Memory", " MB", memory)}

@@ -52,7 +52,7 @@ class View:
             self._close_up()
 
     def admit(self, frame: Fields) -> None:
-        """Takes a frame of a sync. A gap before part 0 means that messages expired; before a later part it is a hole."""
+        """Takes a frame of a sync. A gap before part 0: messages have expired. A gap before a later part is a hole."""
         first = frame["part"] == 0
         self.epoch = frame["epoch"]
         self.head = max(self.head, frame["head_seq"])

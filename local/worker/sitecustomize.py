@@ -1,8 +1,8 @@
 """Python runs this at its start. In a function's worker it does what the embedded AWS leaves out.
 
-It says how the container is started, as Lambda does. It copies what the function logs to one file: the embedded AWS
-drops what WebSocket invocations log, so its CloudWatch Logs have the half of it. And it lets the embedded AWS go first
-where CPU is short: all workers wait for its one thread, and give up what is not answered in time.
+It sets the variable that says how the container was started, as Lambda does. It copies what the function logs to one
+file: the embedded AWS drops the logs of WebSocket invocations, so its CloudWatch Logs are incomplete. And it gives way
+to the embedded AWS where CPU is short: all workers wait for its single thread, and give up after a while.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ class Copied:
     def write(self, text: str) -> int:
         *lines, self._begun = (self._begun + text).split("\n")
         if lines:
-            with contextlib.suppress(OSError):  # the disk is full: a request does not fail for its log
+            with contextlib.suppress(OSError):  # the disk may be full: a request must not fail because of its log
                 self._file.write("".join(f"{self._name}\t{line}\n" for line in lines))
                 self._file.flush()
         return self._stream.write(text)
