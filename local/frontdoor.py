@@ -48,7 +48,7 @@ OF_ONE_HOP = {
 REFUSED_PART = {
     400: "the query",
     401: "the token",
-    403: "the booking or the role: the token names others",
+    403: "the booking or role: the token names others",
     429: "the connection: there are too many",
 }
 """What `$connect` has refused, by status. The error code is only in the log, as on AWS."""
