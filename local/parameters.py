@@ -14,7 +14,7 @@ type Parameters = Mapping[str, str]
 OF_MAKE_RUN = {
     "Environment": "it is always local",
     "WebSocketEndpoint": "it is the embedded AWS's",
-    "Release": "`make run` makes one from everything that is deployed",
+    "Release": "`make run` makes one of all that is deployed",
 }
 """The parameters that a file may not set, and why."""
 
