@@ -21,7 +21,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 Tracer()
 APIGatewayRestResolver()
 """
-"""What a function by the book has on top: tracing by SDK, and a resolver for its routes."""
+"""What a function by the book adds: tracing by SDK, and a resolver for its routes."""
 CLIENTS = """
 from navietakie.aws.gateway import connections_api
 from navietakie.doors.identity import token_secret
@@ -31,7 +31,7 @@ dynamo.client()
 token_secret()
 connections_api("https://abc.execute-api.eu-central-1.amazonaws.com/staging")
 """
-"""What the first request makes: the tables' client, the secret's, the poster, and the library that checks tokens."""
+"""What the first request needs: the clients for tables and secret, the poster, and the library that checks tokens."""
 TIMERS = """
 from navietakie.aws.timers import timers
 timers()
@@ -64,7 +64,7 @@ def built(folder: Path, platform: str) -> Path:
 
 
 def installed(folder: Path) -> Path:
-    """What `sam build` makes of the same code by itself: packages as they come, nothing compiled."""
+    """The same code as a plain `sam build` installs it: packages as they come, nothing compiled."""
     install = [ROOT / "local/uv", "pip", "install", "--quiet", "--no-config", "--python", "3.13", "--require-hashes"]
     for locked in ("layers/shared/requirements.txt", "requirements/bench.txt"):
         subprocess.run([*install, "--no-deps", "--target", folder, "-r", ROOT / locked], check=True)
@@ -84,7 +84,7 @@ def compiled(folder: Path, other: Path) -> Path:
 
 
 def start(function: str, path: Path, before: str = "", *options: str) -> subprocess.CompletedProcess[str]:
-    """Starts Python with `path` and its own library alone, imports the function and makes its first clients."""
+    """Starts Python with only `path` and its own library, imports the function and makes its first clients."""
     code = f"""
 import sys, time
 begun = time.process_time()
@@ -107,7 +107,7 @@ def cpu(function: str, path: Path, before: str = "") -> float:
 
 
 def what_is_left(function: str, path: Path) -> Counter[str]:
-    """Microseconds of a start by package, import by import (`-X importtime`); the best of three."""
+    """Microseconds of a start by package (`-X importtime`); the best of three."""
     runs: list[Counter[str]] = []
     for _ in range(3):
         spent = Counter[str]()
@@ -121,7 +121,7 @@ def what_is_left(function: str, path: Path) -> Counter[str]:
 
 
 def package(module: str, function: str) -> str:
-    """Under which name a module is counted."""
+    """The package that a module is counted for."""
     top = module.partition(".")[0]
     if top in ("navietakie", function):
         return "NavieTakie"
@@ -199,7 +199,7 @@ def main() -> None:
 
 
 def write_imports(left: dict[str, Counter[str]]) -> None:
-    """docs/benchmarks/imports.md, and the same on the terminal."""
+    """Writes docs/benchmarks/imports.md, and prints the same."""
     names = [name for name, _ in sum(left.values(), Counter[str]()).most_common()]
     rows = [(name, *(left[function][name] / 1e3 for function in FUNCTIONS)) for name in names]
     rows.append(("all", *(left[function].total() / 1e3 for function in FUNCTIONS)))

@@ -1,4 +1,4 @@
-"""What does it cost? From the counted requests and AWS's list prices, into docs/cost.md."""
+"""What does it cost? Calculated from the counted requests and AWS's list prices. Writes docs/cost.md."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,13 +17,13 @@ INVOCATION, GB_SECOND = 0.20, 13.3334  # arm64, the template's default
 QUEUED, PUBLISHED = 0.40, 0.50
 OBJECT_WRITTEN, OBJECT_READ = 5.00, 0.40
 GB_MONTH, GB_OUT = 0.023, 0.09
-"""Dollars: an object store's GB for a month, and one that leaves AWS."""
+"""Dollars for a GB in S3 for a month, and for a GB that leaves AWS."""
 
 INVOCATION_GB_SECONDS: Final = 0.5 * 0.05
 """512 MB for 50 ms: an assumption, not a measurement."""
 
-# Units of the table requests, for messages of up to 700 bytes: their items stay below 1 KB. A head or a call is read
-# consistently (1), a connection's row or an index need not be (0.5 below 4 KB); in a transaction a write costs 2.
+# Units of the table requests, for messages of up to 700 bytes: their items stay below 1 KB. A consistent read (head,
+# call) costs 1, a lagging one below 4 KB (a connection's row, an index) 0.5. In a transaction a write costs 2.
 PRICES: Final[Mapping[str, float]] = {
     "GetItem": READ_UNIT,
     "GetItem(lagging)": READ_UNIT / 2,
@@ -48,7 +48,7 @@ PRICES: Final[Mapping[str, float]] = {
 PAGES: Final = 8 * READ_UNIT
 """A page of 50 messages of 600 bytes, read consistently."""
 UNSAFE: Final = {"PutItem": 1, "Query": 1, "post": 2}
-"""The minimal design: no order, no repeats found, nothing checked."""
+"""The minimal design: it keeps no order, finds no repeats, and checks nothing."""
 
 RIDE: Final[Mapping[str, int]] = {
     "connect": 2,
@@ -66,17 +66,17 @@ RIDE: Final[Mapping[str, int]] = {
     "disconnect": 2,
 }
 """Thirty minutes, two phones: twenty messages, each delivered and read, each app twice in the background, one call. The
-client gives every message an id, by which a repeat is found."""
+client gives every message an id, so that repeats are found."""
 RIDE_MINUTES: Final = 60
 
 
 def requests(made: Mapping[str, int]) -> float:
-    """Dollars per million of these requests."""
+    """Dollars per million times all these requests."""
     return sum(PRICES[request] * count for request, count in made.items())
 
 
 def operation(name: str) -> float:
-    """Dollars per million of an operation, its way in and its function included."""
+    """Dollars per million of an operation, including API Gateway and the function."""
     by_rest = "REST" in name or name in ("newest page", "past page, again", "call log")
     way_in = REST_REQUEST if by_rest else 0 if name in ("connect", "disconnect") else SOCKET_MESSAGE
     page = PAGES - PRICES["Query"] if name in ("newest page", "sync") else 0
@@ -84,13 +84,13 @@ def operation(name: str) -> float:
 
 
 def ride(pinged: int = RIDE["ping"], received: int = RIDE["receipt by WebSocket"]) -> float:
-    """Dollars per million rides; `pinged` and `received`: how many pings and receipts their phones send."""
+    """Dollars per million rides. `pinged` and `received`: how many pings and receipts the phones of one send."""
     done = {**RIDE, "ping": pinged, "receipt by WebSocket": received}
     return sum(operation(name) * times for name, times in done.items()) + RIDE_MINUTES * SOCKET_MINUTE
 
 
 def rides() -> dict[str, float]:
-    """Dollars per million rides, by how they go."""
+    """Dollars per million rides, for several kinds of rides."""
     messages = RIDE["message by WebSocket, with an id"]
     marker = operation("message by WebSocket, with an id") - operation("message by WebSocket")
     return {
@@ -105,19 +105,19 @@ def rides() -> dict[str, float]:
 
 
 def call() -> float:
-    """Dollars per million calls, with the twelve signals that set up their sound, and both devices' reports."""
+    """Dollars per million calls, with the twelve signals that set up the sound, and the reports of both devices."""
     return sum(operation(name) * RIDE[name] for name in RIDE if name.startswith("call"))
 
 
 def scanning(online: int) -> float:
-    """Dollars per million messages of the unsafe design, were it to Scan all who are online for the two receivers."""
+    """Dollars per million messages if the unsafe design found the two receivers by a Scan of all who are online."""
     rows_per_unit = 4_096 // 200
     units = max(1, -(-online // rows_per_unit)) / 2
     return requests(UNSAFE) - PRICES["Query"] + units * READ_UNIT
 
 
 def designs() -> dict[str, float]:
-    """Dollars per million messages to two connections, their requests alone, by design."""
+    """Dollars per million messages to two connections by design, for the requests alone."""
     return {
         "NavieTakie by REST: in order, exactly once": requests(REQUESTS["message by REST"]),
         "NavieTakie by WebSocket, its ack included": requests(REQUESTS["message by WebSocket"]),

@@ -61,14 +61,14 @@ Outputs:
 
 
 class Way(Protocol):
-    """One client's way to do something once; seconds from its beginning to what it waited for."""
+    """Does something once, as one client. Returns the seconds from the beginning until what it waits for."""
 
     def __call__(self) -> float: ...
 
 
 @dataclass(frozen=True)
 class Url:
-    """Where an API's stage is, below the endpoint of the embedded AWS."""
+    """The address of an API's stage in the embedded AWS."""
 
     host: str
     path: str
@@ -84,12 +84,12 @@ def stage(stack: Stack, api: str) -> Url:
 
 
 def root(stack: Stack) -> dict[str, Any]:
-    """How boto3 gets at everything in the embedded AWS."""
+    """The arguments with which boto3 reaches everything in the embedded AWS."""
     return {**stack.access.client}
 
 
 def deploy_empty(stack: Stack) -> tuple[Url, Url]:
-    """Deploys the empty function; its REST and WebSocket stages."""
+    """Deploys the empty function. Returns its REST and WebSocket stages."""
     clouds: Any = boto3.client("cloudformation", **root(stack))
     capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
     clouds.create_stack(StackName="empty", TemplateBody=EMPTY, Capabilities=capabilities)
@@ -123,7 +123,7 @@ class Listener:
                     self._news.notify_all()
 
     def arrival(self, text: str) -> float:
-        """When the message arrived; waits for it."""
+        """Waits for the message. Returns when it arrived."""
         with self._news:
             assert self._news.wait_for(lambda: text in self._arrived, 60), "a message did not arrive"
             return self._arrived[text]
@@ -202,9 +202,9 @@ def socket_to_received(sockets: Url, booking: str, running: ExitStack) -> Way:
 
 
 def requests_alone(stack: Stack, sockets: Url, booking: str, running: ExitStack, *, by_socket: bool) -> Way:
-    """What a message asks of AWS, asked by a bare client, one after the other: no function is faster.
+    """A bare client makes the AWS requests of a message, one after the other: no function can be faster.
 
-    By WebSocket that is its connection's row and a post, the ack, more than by REST.
+    By WebSocket there are two more than by REST: the connection's row, and the post of the ack.
     """
     listener = Listener(sockets, booking, running)
     client: Any = boto3.client("dynamodb", **root(stack))
@@ -239,7 +239,7 @@ def requests_alone(stack: Stack, sockets: Url, booking: str, running: ExitStack,
 
 
 def at_once(ways: list[Way], times: int) -> list[float]:
-    """Every client does it so many times, all at once."""
+    """All clients at once, each so many times."""
     with ThreadPoolExecutor(len(ways)) as clients:
         return [took for all in clients.map(lambda way: [way() for _ in range(times)], ways) for took in all]
 

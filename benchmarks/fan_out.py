@@ -34,7 +34,7 @@ OURS, SEQUENTIAL, THREADED, BARE, TLS = (
 
 @dataclass(frozen=True)
 class Cost:
-    """Medians of one way at one size: CPU seconds per post, wall seconds per batch."""
+    """Medians for one way and one size: CPU seconds per post, wall seconds per batch."""
 
     cpu: float
     wall: float

@@ -1,7 +1,7 @@
-"""How much CPU does a new container's first request take, with what Lambda's start made ready and without?
+"""How much CPU does a new container's first request take, if the start made things ready, and if it did not?
 
-While Lambda starts a container it gives whole cores; a request gets the share that its memory pays for. So CPU that a
-request no longer needs is worth several times as much as CPU that a start needs.
+While Lambda starts a container, it gives it whole cores. A request gets only the share that its memory pays for. So a
+second of CPU saved in a request is worth several seconds of CPU in the start.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ ROUNDS = 11
 
 
 def answer_once() -> None:
-    """A container: prints the seconds of CPU until it has started, and those of its first request."""
+    """Plays a container: prints the seconds of CPU of its start, and those of its first request."""
     pin(0)
     with contextlib.redirect_stdout(io.StringIO()):
         from send_message.app import handler

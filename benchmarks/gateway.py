@@ -1,4 +1,4 @@
-"""A server that answers as cheaply as Python can: an empty 200 after a delay, or what AWS would, by `x-amz-target`."""
+"""A server that answers as cheaply as Python can: an empty 200 after a delay, or AWS's answer for `x-amz-target`."""
 
 import asyncio
 import json
@@ -70,7 +70,7 @@ async def _serve(delay: float, folder: Path) -> None:
 def gateway(
     delay_ms: float = 0, *, tls: bool = False, core: int | None = None, answers: Mapping[str, Any] | None = None
 ) -> Generator[int]:
-    """The port of such a server in a process of its own, on a processor core of its own where that can be asked for."""
+    """Starts such a server in a process of its own and yields its port. If possible, it has a core of its own, too."""
     with TemporaryDirectory() as folder:
         Path(folder, "answers.json").write_text(json.dumps(answers or {}))
         if tls:
@@ -88,7 +88,7 @@ def gateway(
 
 
 def pin(core: int | None, pid: int = 0) -> None:
-    """Keeps a process (0: this one) on one core, where the system lets us: then one's work is not the other's time."""
+    """Keeps a process (0: this one) on one core, if the system allows it, so that two do not disturb each other."""
     if core is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(pid, {sorted(_CORES)[core % len(_CORES)]})
 

@@ -1,8 +1,8 @@
 """How well does masking tell phone numbers and e-mail addresses from other numbers, and what does it take?
 
 The texts are made from a fixed seed: sentences as people write them on a ride, with numbers in the forms of many
-countries put in, or things that only look like one. A contact counts as found if all of it is masked; what is masked
-beside contacts is wrong.
+countries put in, or things that only look like one. A contact counts as found if all of it is masked. Everything else
+that is masked counts as wrong.
 """
 
 import random
@@ -67,7 +67,7 @@ class Case:
 
 
 def varied(form: str, chance: random.Random) -> str:
-    """The form with other digits from 2 to 9: its first ones say what it is."""
+    """The form with other digits from 2 to 9, except the first ones, which say what it is."""
     return "".join(chance.choice("23456789") if character in "23456789" else character for character in form)
 
 
@@ -91,7 +91,7 @@ def cases() -> Iterator[Case]:
 
 
 def microseconds(text: str, run: Callable[[str, str], str] = masked) -> float:
-    """The CPU time that `text` takes, the median of many."""
+    """The CPU time that `text` takes in microseconds; the median of many runs."""
     taken: list[float] = []
     for _ in range(50):
         started = time.process_time_ns()

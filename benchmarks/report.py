@@ -1,4 +1,4 @@
-"""What a benchmark leaves: a table on the terminal, numbers (JSON) and a picture (SVG) in docs/benchmarks/."""
+"""The report of a benchmark: a table on the terminal, numbers (JSON) and a picture (SVG) in docs/benchmarks/."""
 
 import json
 import os
@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parents[1] / "docs" / "benchmarks"
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure to reach, and what was reached."""
+    """A figure to reach, and the figure that was reached."""
 
     what: str
     bound: Literal["≤", "≥"]
@@ -27,7 +27,7 @@ class Goal:
 
     @property
     def met(self) -> bool:
-        """Whether it was reached."""
+        """Whether the goal was reached."""
         return self.reached <= self.limit if self.bound == "≤" else self.reached >= self.limit
 
     def __str__(self) -> str:
@@ -45,7 +45,7 @@ class Bars:
 
 @dataclass
 class Report:
-    """The answer to one question. `rows` begin with what they are about."""
+    """The answer to one question. The first cell of a row names what the row is about."""
 
     name: str
     question: str
@@ -92,13 +92,13 @@ class Report:
 
 
 def machine() -> str:
-    """What the numbers were taken on."""
+    """The machine on which the numbers were measured."""
     processor = f"{os.cpu_count()} cores of a shared {platform.machine()} machine"
     return f"{processor}, {platform.system()}, Python {platform.python_version()}"
 
 
 def shown(value: Any) -> str:
-    """A number with three digits that say something; other cells as they are."""
+    """A number with three significant digits; other cells as they are."""
     if not isinstance(value, float):
         return f"{value:,}" if isinstance(value, int) else str(value)
     if value == 0 or abs(value) >= 100:
@@ -119,13 +119,13 @@ def as_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def as_markdown(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """The same for a document."""
+    """The same table for a document, in Markdown."""
     lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *[[shown(cell) for cell in row] for row in rows]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def progress[T](steps: Sequence[T], what: str) -> Iterator[T]:
-    """The steps of a long run, one by one, counted on the terminal."""
+    """The steps of a long run, while it counts them on the terminal."""
     for number, step in enumerate(steps, 1):
         if sys.stderr.isatty():
             print(f"\r{what}: {number}/{len(steps)} \033[K", end="", file=sys.stderr, flush=True)

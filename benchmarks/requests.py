@@ -1,8 +1,8 @@
-"""How many AWS requests does each operation make? Counted at the wire by tests/integration/test_requests.py.
+"""How many AWS requests does each operation make? tests/integration/test_requests.py counts them at the wire.
 
-The setting: one connection of each side, the driver acts (by WebSocket where the name says so), nothing goes wrong.
-`post` is a post to @connections. A TransactWriteItems or BatchGetItem is written with the number of its items; a
-GetItem that need not be consistent is `GetItem(lagging)`.
+The setting: each side has one connection, the driver acts (by WebSocket if the name says so), nothing goes wrong.
+`post` is a post to @connections. TransactWriteItems and BatchGetItem have the number of their items in parentheses. An
+eventually consistent GetItem is `GetItem(lagging)`.
 """
 
 from typing import Final
@@ -60,7 +60,7 @@ SWITCHED_ON: Final[dict[str, dict[str, int]]] = {
     "one message event, full": {"BatchGetItem(1)": 1, "Publish": 1},
     "ten message events at once, full": {"BatchGetItem(10)": 1, "Publish": 10},
 }
-"""The same where an operator has asked for more."""
+"""The same with features that an operator has switched on."""
 
 ATTACHED: Final[dict[str, dict[str, int]]] = {
     "a form by REST": {"GetItem": 1, "UpdateItem": 1},
@@ -75,7 +75,7 @@ ATTACHED: Final[dict[str, dict[str, int]]] = {
     "an address by REST": {"GetItem": 1, "HeadObject": 1},
     "redaction by REST": {"GetItem": 3, "DeleteObject": 2, "TransactWriteItems(4)": 1, "Query": 1, "post": 2},
 }
-"""What a photo or a voice note asks of AWS, from its form to its redaction."""
+"""The requests of a photo or a voice note, from its form to its redaction."""
 
 ROUND_TRIPS: Final[dict[str, int]] = {
     "message by REST": 3,
@@ -92,7 +92,7 @@ ROUND_TRIPS: Final[dict[str, int]] = {
     "call: accept": 5,
     "call: end": 7,
 }
-"""How often each operation waits for AWS, one after the other; what is asked at once counts once, as do posts to many.
+"""How often each operation waits for AWS. Requests that are made at once count as one, and so do posts to many.
 
-Counted by tests/integration/test_round_trips.py, in the same setting.
+tests/integration/test_round_trips.py counts them in the same setting.
 """

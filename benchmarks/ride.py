@@ -1,6 +1,6 @@
 """A ride of thirty minutes: what its two phones do and when, and when they ping.
 
-What people do is an assumption, written down here. When a phone pings is the reference client's own rule
+What people do is an assumption, written down here. The phones ping by the rule of the reference client
 (web/navietakie/sync.js): a minute after the last frame that told it where the conversation stands, but four minutes
 after the last pong at the latest, and every ten seconds during a call.
 """
@@ -13,18 +13,18 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 
 FIRST_PING, PING, PING_IN_CALL, UNPINGED = 3.0, 60.0, 10.0, 240.0
-"""Seconds, as the client has them."""
+"""Seconds, the same as in the client."""
 SECONDS: Final = 1_800
 CALL: Final = (720.0, 788.0)
 """The one call rings for 8 s and lasts a minute."""
 SPREAD: Final[Sequence[float]] = sorted(chain.from_iterable((at, at + 20) for at in range(90, SECONDS, 180)))
-"""Twenty messages: a question every three minutes, its answer 20 s later."""
+"""Twenty messages: a question every three minutes, and its answer 20 s later."""
 AT_ONCE: Final[Sequence[float]] = [60.0 + 12 * number for number in range(20)]
-"""The same twenty within the first five minutes: before the passenger is picked up, and nothing after."""
+"""The same twenty within the first five minutes, before the passenger is picked up."""
 
 
 def heads(messages: Sequence[float]) -> list[float]:
-    """When a phone hears where the conversation stands: by messages or acks, and by receipts of its own messages."""
+    """When a phone learns the head: from messages and acks, and from receipts for its own messages."""
     return sorted(
         chain.from_iterable((at, at + 0.5, at + 3.0) if number % 2 else (at,) for number, at in enumerate(messages))
     )
@@ -45,10 +45,10 @@ def pings(messages: Sequence[float]) -> int:
 
 
 def _for_the_call(at: float, due: float) -> float:
-    """A ping that is due later than the call wants it is brought forward."""
+    """Brings a ping forward if a call needs it earlier."""
     return min(due, CALL[0] + PING_IN_CALL) if at < CALL[0] else due
 
 
 def in_call(at: float) -> bool:
-    """Whether the call is on then."""
+    """Whether the call is live then."""
     return CALL[0] <= at < CALL[1]

@@ -21,7 +21,7 @@ from tests.fakes.embedded import embedded_dynamodb
 
 SMALL, LARGE = 100, 100_000
 RARE: Final = 500
-"""One message in so many is of type `call`."""
+"""One of so many messages is of type `call`."""
 START: Final = 1_780_000_000 * instants.SECOND
 NOW: Final = START + LARGE * instants.SECOND
 EXPIRES: Final = instants.to_seconds(NOW) + 90 * 86_400
@@ -29,7 +29,7 @@ Item = dict[str, Any]
 
 
 def message(booking_code: str, seq: int) -> Message:
-    """A message of a history; all take the same number of bytes, but for the digits of `seq`."""
+    """A message of a history. All have the same size, apart from the digits of `seq`."""
     return Message(
         message_id=f"{seq:032x}",
         booking_code=booking_code,
@@ -42,7 +42,7 @@ def message(booking_code: str, seq: int) -> Message:
 
 
 def head_item(booking_code: str, count: int) -> Item:
-    """The head behind `count` messages."""
+    """The head after `count` messages."""
     return {
         "booking_code": {"S": booking_code},
         "timestamp": {"S": "#head"},
@@ -66,7 +66,7 @@ def connection(number: int, booking_code: str) -> Item:
 
 
 def seed(client: Any, table: str, items: Iterable[Item], what: str) -> None:
-    """Writes items, 25 a request."""
+    """Writes items, 25 per request."""
     batches = list(batched(items, 25, strict=False))
     for batch in progress(batches, f"scale, {what}"):
         client.batch_write_item(RequestItems={table: [{"PutRequest": {"Item": item}} for item in batch]})
@@ -82,7 +82,7 @@ def size(item: Item) -> int:
 
 @dataclass(frozen=True)
 class Read:
-    """What an operation read: its requests, the items that were looked at, and their read units."""
+    """What an operation read: its requests, the items that DynamoDB looked at, and their read units."""
 
     requests: Counter[str]
     items: int
@@ -123,7 +123,7 @@ class Meter:
 
 
 def history_reads(store: Messages, booking_code: str, count: int) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """What is read of a history of `count` messages."""
+    """The reads of a history of `count` messages, by name."""
 
     def page(**query: Any) -> Any:
         asked = HistoryQuery.parse({"limit": 50, **query})

@@ -1,6 +1,6 @@
-"""What ends first when N rides go on at once, and what to ask AWS for? On paper: from the counted requests.
+"""Which quota do N rides at once use up first, and what to ask AWS for? On paper, from the counted requests.
 
-Nothing here is measured on AWS. A ride is cost.py's, its requests are the counted ones, and quotas are AWS's defaults.
+Nothing here is measured on AWS. The ride is that of cost.py, with the counted requests. The quotas are AWS's defaults.
 `PROVED=proof.json make bench ONLY=scale_out` takes the operations of a ride from a report of `make prove` instead.
 """
 
@@ -24,30 +24,30 @@ INVOCATION_SECONDS: Final = 0.05
 """As in cost.py: an assumption, not a measurement."""
 LIFE_SECONDS: Final = 7_200
 BACKOFF_SECONDS: Final = (15, 30)
-"""After an outage of some minutes every client waits for a random time between these before it tries again."""
+"""After an outage of some minutes every client waits for a random time between these two before it tries again."""
 CLOSED_AT_NIGHT: Final = 20_000
 LOOKS: Final = 6
 """How often make-call looks after an order that closes a booking."""
 TIMERS_AT_ONCE: Final = 5
 """The template's MaximumConcurrency of the call timer queue."""
 API_RATE: Final = 1_000
-"""The template's ApiThrottleRate: requests or frames a second, for each API."""
+"""The template's ApiThrottleRate: requests or frames per second, for each API."""
 READ: Final = "GetItem", "GetItem(lagging)", "BatchGetItem(2)", "Query"
 
 CALLS_READS: Final[Mapping[str, float]] = {
     **dict.fromkeys(("ping", "sync", "disconnect", "call: initiate", "call: signal", "call: accept"), 1),
     **dict.fromkeys(("call: ice", "call: end", "call: report"), 1),
 }
-"""Of an operation's consistent reads those of the call; the others are the connection's row and the head."""
+"""How many consistent reads of an operation are of the calls table; the others are of the messages table."""
 CALLS_WRITES: Final[Mapping[str, float]] = {"call: initiate": 2, "call: accept": 2, "call: end": 4}
-"""Of an operation's write units those of the calls table."""
+"""How many write units of an operation are of the calls table."""
 CONNECTION_WRITES: Final = ("connect", "disconnect", "away")
-"""What writes a connection's row. Its index has a throughput of its own."""
+"""The operations that write a connection's row. The index of connections has a throughput of its own."""
 
 
 @dataclass(frozen=True)
 class Quota:
-    """A limit of an account and region unless told otherwise, and what one ride uses of it in a second."""
+    """A limit of an account and region, if nothing else is said, and what one ride uses of it per second."""
 
     what: str
     limit: float
@@ -57,7 +57,7 @@ class Quota:
 
     @property
     def rides(self) -> float:
-        """So many rides at once use it up."""
+        """How many rides at once use it up."""
         return self.limit / self.used
 
 
@@ -81,7 +81,7 @@ def _is_table(request: str) -> bool:
 
 
 def by_table(ride: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-    """Read and write units of one ride, by table. They add up to the counted requests'."""
+    """Read and write units of one ride, by table. Their sums are those of the counted requests."""
     sums = {name: [0.0, 0.0] for name in ("messages", "connections", "calls")}
     for operation, times in ride.items():
         made = REQUESTS[operation]
@@ -106,7 +106,7 @@ def frames(ride: Mapping[str, float]) -> float:
 
 
 def posts(ride: Mapping[str, float]) -> float:
-    """How many frames they are sent."""
+    """How many frames the phones of one ride get."""
     return sum(REQUESTS[name].get("post", 0) * times for name, times in ride.items())
 
 
@@ -125,7 +125,7 @@ def concurrency(ride: Mapping[str, float]) -> dict[str, float]:
 
 
 def quotas(ride: Mapping[str, float]) -> list[Quota]:
-    """What N rides use up, the first to end first."""
+    """The quotas, the one that is used up first in front."""
     invocations = sum(concurrency(ride).values()) / INVOCATION_SECONDS
     per_table = by_table(ride)
     gateway = "API Gateway quotas"
@@ -183,7 +183,7 @@ def quotas(ride: Mapping[str, float]) -> list[Quota]:
 
 
 def proved(path: str) -> dict[str, float]:
-    """The operations of one ride as a report of `make prove` counted them, those alone whose requests are counted."""
+    """The operations of one ride from a report of `make prove`: those whose requests are counted here."""
     report = json.loads(Path(path).read_text("utf-8"))
     rides = max(1, report["rides_judged"])
     return {**dict.fromkeys(RIDE, 0.0), **{k: v / rides for k, v in report["operations"].items() if k in REQUESTS}}
@@ -310,7 +310,7 @@ def _ends(found: list[Quota], size: int) -> str:
 
 
 def _asks(found: list[Quota], size: int) -> str:
-    """Twice what is used, for whatever is more than half used up."""
+    """What to ask for: twice the use, for every quota that is more than half used up."""
     needed: dict[str, float] = {}
     for quota in found:
         if quota.rides < 2 * size:

@@ -1,4 +1,4 @@
-"""Puts the figures reached into docs/benchmarks/README.md, from the numbers that the benchmarks have left."""
+"""Writes the figures from the benchmarks' JSON files into docs/benchmarks/README.md."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def rows(name: str, content: dict[str, Any]) -> list[str]:
 
 
 def table(folder: Path = FOLDER) -> str:
-    """The goals and what was reached."""
+    """The goals, and the figures that were reached."""
     lines = ["| question | goal | reached | how |", "| --- | ---: | ---: | --- |"]
     for name in REPORTS:
         lines += rows(name, json.loads((folder / f"{name}.json").read_text("utf-8")))

@@ -1,4 +1,4 @@
-"""How much CPU does a message take in a warm function, beside a handler that checks nothing?"""
+"""How much CPU does a message take in a warm function, compared with a handler that checks nothing?"""
 
 import contextlib
 import io
@@ -68,7 +68,7 @@ ANSWERS = {
     "DynamoDB_20120810.Query": {"Items": ROWS, "Count": 2, "ScannedCount": 2},
     "secretsmanager.GetSecretValue": {"SecretString": SECRET},
 }
-"""What the tables answer: always the same, and at once. What is measured is the function alone."""
+"""What the tables answer: always the same, and at once. So only the function is measured."""
 
 
 class Context:
@@ -103,7 +103,7 @@ def rest_event() -> dict[str, Any]:
 
 
 def minimal_handler() -> Callable[[Any, Any], Any]:
-    """The handler that samples show: put, query, post to each. It trusts its input, stores out of order, and twice."""
+    """The handler of many samples: put, query, post to each. It trusts its input, keeps no order and stores repeats."""
     dynamodb: Any = boto3.client("dynamodb")
     connections: Any = boto3.client("apigatewaymanagementapi", endpoint_url=os.environ["WEBSOCKET_ENDPOINT"])
 
@@ -135,7 +135,7 @@ def minimal_handler() -> Callable[[Any, Any], Any]:
 
 
 def our_handler() -> Callable[[Any, Any], Any]:
-    """send_message's own, with its logs kept off the terminal."""
+    """The handler of send_message, with its logs kept off the terminal."""
     from navietakie.observability import logger
     from send_message.app import handler
 
@@ -144,7 +144,7 @@ def our_handler() -> Callable[[Any, Any], Any]:
 
 
 def serve(name: str) -> None:
-    """A container: handles MESSAGES for each line of its input, and says how much CPU one took."""
+    """Plays a container: for each line of input handles MESSAGES messages, and prints the CPU that one took."""
     pin(0)
     handler = minimal_handler() if name == MINIMAL else our_handler()
     body = BODY | ({"client_message_id": "1f0c5f2e-0b7a"} if name == WITH_ID else {})
@@ -159,7 +159,7 @@ def serve(name: str) -> None:
 
 
 def environment(port: int) -> dict[str, str]:
-    """What a function's environment holds, with an AWS that answers on this port."""
+    """A function's environment variables, with an AWS that answers on this port."""
     return {
         "AWS_DEFAULT_REGION": "eu-central-1",
         "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
@@ -184,7 +184,7 @@ class Container:
         )
 
     def turn(self) -> float:
-        """Has it handle MESSAGES; seconds of CPU for one."""
+        """Makes it handle MESSAGES messages. Returns the seconds of CPU for one."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("go\n")

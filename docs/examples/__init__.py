@@ -1,1 +1,1 @@
-"""Programs to start from: they are tested, and yours to change."""
+"""Programs to start from. They are tested; copy and change them."""

@@ -1,13 +1,13 @@
-"""A message hook to begin with: a Lambda function of yours that sees each message of a person before it is stored.
+"""A message hook to start from: your Lambda function that sees each message of a person before it is stored.
 
-It needs no layer and no permissions of its own beyond its log:
+It needs no layer, and no permissions besides those for its log:
 
     zip hook.zip message_hook.py
     aws lambda create-function --function-name navietakie-hook --runtime python3.13 --handler message_hook.handler \
       --zip-file fileb://hook.zip --memory-size 256 --timeout 3 --role arn:aws:iam::ACCOUNT:role/ROLE
 
-Then deploy NavieTakie with MessageHookArn=arn:aws:lambda:REGION:ACCOUNT:function:navietakie-hook. Whatever it prints
-is in its own log: print ids, never texts.
+Then deploy NavieTakie with MessageHookArn=arn:aws:lambda:REGION:ACCOUNT:function:navietakie-hook. What it
+prints is in its log: print ids, never texts.
 """
 
 import re
@@ -18,7 +18,7 @@ LINK = re.compile(r"\bhttps?://\S+", re.IGNORECASE)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """What becomes of the message in `event`: allowed, replaced or denied.
+    """Decides about the message in `event`: allow, replace or deny.
 
     `event` has `booking_code`, `sender`, `sender_id`, `client_message_id`, `message`, `message_type` and `metadata`.
     """

@@ -1,12 +1,12 @@
 """A Lambda function that turns NavieTakie's events into push notifications: start here, and fill in your own parts.
 
 Subscribe it to the topic `navietakie-events-ENV` with the filter policy
-`{"type": ["call.ringing", "message.undelivered"]}`. An event has ids alone, and so has a push: no text goes through
-Google or Apple. The app fetches what it needs itself.
+`{"type": ["call.ringing", "message.undelivered"]}`. An event has only ids, and so has a push: no text goes through
+Google or Apple. The app fetches the text itself.
 
-`Push` says what to send; `Subscriber` sends it once. Yours to provide are who owns which devices (`Devices`), what was
-sent already (`Sent`), the providers' access tokens (`authorize`), and a client of HTTP. Apple takes HTTP/2 alone:
-`httpx.Client(http2=True)` is such a client.
+`Push` is one request to a provider; `Subscriber` sends each once. You provide the devices of each side (`Devices`), a
+record of what was sent (`Sent`), the providers' access tokens (`authorize`), and an HTTP client. Apple takes only
+HTTP/2: `httpx.Client(http2=True)` speaks it.
 """
 
 import json
@@ -17,9 +17,9 @@ from datetime import datetime
 from typing import Any, Final, Literal, Protocol, cast
 
 MESSAGE_SECONDS: Final = 24 * 3600
-"""How long a provider keeps the notification of a message for a phone that is off."""
+"""How long a provider keeps the notification of a message for a phone that is off, in seconds."""
 GONE: Final = (404, 410)
-"""The app was removed from the device: FCM answers 404 (UNREGISTERED), APNs 410."""
+"""What providers answer if the app was removed from the device: FCM 404 (UNREGISTERED), APNs 410."""
 
 Event = Mapping[str, Any]
 """An event of the topic, as docs/asyncapi.yaml describes it."""
@@ -27,7 +27,7 @@ Event = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Device:
-    """An app on a phone. An iPhone has two tokens: `voip` is PushKit's, `token` the one for notifications."""
+    """An app on a phone. An iPhone has two tokens: `voip` from PushKit, and `token` for notifications."""
 
     provider: Literal["fcm", "apns"]
     token: str
@@ -45,7 +45,7 @@ class Push:
 
 
 class Devices(Protocol):
-    """Your table of devices: NavieTakie knows bookings and roles, not who drives and on which phone."""
+    """Your table of devices. NavieTakie knows bookings and roles, but not who drives, and with which phone."""
 
     def of(self, booking_code: str, side: str) -> list[Device]: ...
 
@@ -53,7 +53,7 @@ class Devices(Protocol):
 
 
 class Sent(Protocol):
-    """Which events were sent to which device, kept for a day: a table with a TTL, say."""
+    """Which events were sent to which device. Keep it for a day, for example in a table with a TTL."""
 
     def has(self, key: str) -> bool: ...
 
@@ -68,13 +68,13 @@ class Answer(Protocol):
 
 
 class Client(Protocol):
-    """A client of HTTP: `httpx.Client` is one."""
+    """An HTTP client, for example `httpx.Client`."""
 
     def post(self, url: str, *, headers: dict[str, str], content: bytes) -> Answer: ...
 
 
 class NotTaken(Exception):
-    """A provider is busy or away. SNS delivers the event again, and whoever got it already gets nothing."""
+    """A provider is busy or away. SNS delivers the event again; a device that already has it gets nothing."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Subscriber:
     bundle: str
 
     def __call__(self, event: Mapping[str, Any], context: Any = None) -> None:
-        """The Lambda handler. Raises NotTaken, so that SNS comes again, after it has tried every device."""
+        """The Lambda handler. Tries every device; if one was not notified, raises NotTaken, so that SNS tries again."""
         busy = [
             device
             for record in event["Records"]
@@ -104,7 +104,7 @@ class Subscriber:
             raise NotTaken(f"{len(busy)} devices were not notified")
 
     def notify(self, event: Event, now: float) -> Iterator[Device]:
-        """Sends one event at the time `now`; the devices whose provider did not take it."""
+        """Sends one event at the time `now`. Yields the devices whose provider did not take it."""
         if event["type"] not in ("call.ringing", "message.undelivered") or is_over(event, now):
             return
         for device in self.devices.of(event["booking_code"], event["to"]):
@@ -120,7 +120,7 @@ class Subscriber:
             elif status == 429 or status >= 500:
                 yield device
                 continue
-            # Afterwards: dying in between means a second push, which the app drops, and not a call that never rang.
+            # Afterwards: if we die in between, a second push comes, and the app drops it. No ring would be worse.
             self.sent.add(key)
 
     def _post(self, push: Push) -> int:
@@ -135,7 +135,7 @@ class Subscriber:
 
 
 def to_fcm(event: Event, device: Device, project: str, now: float) -> Push:
-    """A data message of FCM's HTTP v1 API: the app wakes up and decides what to show. Its values are texts."""
+    """A data message of FCM's HTTP v1 API: the app wakes up and decides what to show. All its values are texts."""
     android = {
         "priority": "HIGH",
         "ttl": f"{seconds_left(event, now)}s",
@@ -147,7 +147,7 @@ def to_fcm(event: Event, device: Device, project: str, now: float) -> Push:
 
 
 def to_apns(event: Event, device: Device, bundle: str, now: float) -> Push:
-    """A VoIP push for a call, which iOS lets wake the app at once; for a message a notification without its text.
+    """For a call a VoIP push, which wakes the app at once; for a message a notification without its text.
 
     The app has to report a VoIP push to CallKit. `mutable-content` lets its service extension fetch the message.
     """
@@ -169,23 +169,23 @@ def to_apns(event: Event, device: Device, bundle: str, now: float) -> Push:
 
 
 def payload(event: Event) -> dict[str, Any]:
-    """What the app gets: the ids by which it asks for the rest, and by which it drops what it knows already."""
+    """What the app gets: ids with which it fetches the rest, and drops what it already knows."""
     names = ("type", "event_id", "booking_code", "call_id", "caller", "rings_until", "message_id", "seq", "sender")
     return {name: event[name] for name in names if name in event}
 
 
 def is_call(event: Event) -> bool:
-    """Whether a phone is to ring."""
+    """Whether the event makes a phone ring."""
     return event["type"] == "call.ringing"
 
 
 def is_over(event: Event, now: float) -> bool:
-    """Whether it is too late to ring: SNS may have tried for a while."""
+    """Whether it is too late to ring. SNS may have tried for a while."""
     return is_call(event) and seconds_left(event, now) <= 0
 
 
 def seconds_left(event: Event, now: float) -> int:
-    """How long a push of this event is worth anything."""
+    """For how many seconds a push of this event makes sense."""
     if not is_call(event):
         return MESSAGE_SECONDS
     return max(0, int(datetime.fromisoformat(cast(str, event["rings_until"])).timestamp() - now))

@@ -19,7 +19,7 @@ class _Plain(yaml.SafeDumper):
 
 
 def texts() -> dict[Path, str]:
-    """What the files ought to hold."""
+    """The texts that the files should have."""
     documents = {"openapi.yaml": openapi.document(), "asyncapi.yaml": asyncapi.document()}
     generated = {
         FOLDER / name: HEADER + yaml.dump(it, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)

@@ -59,7 +59,7 @@ ANSWERS: Final[Mapping[str, type]] = {
 }
 
 GATEWAY: Final[Mapping[str, type]] = {"gatewayError": GatewayError}
-"""Frames that no function makes."""
+"""Frames that do not come from a function."""
 
 EVENTS: Final[Mapping[str, type]] = {
     "callRinging": CallRinging,
@@ -86,7 +86,7 @@ ACTIONS: Final[Mapping[str, tuple[str, str | None]]] = {
     "sync": ("Get everything that came after a message, and the state of the booking", "syncPart"),
     "ping": ("Ask for the state of the booking; every 60 s, every 10 s while a call is live", "pong"),
 }
-"""The client's frames: what each is for, and what answers it; anything else gets an `error`."""
+"""The client's frames: what each is for, and what answers it. The server answers any other with an `error`."""
 
 
 def document() -> Schema:
@@ -223,7 +223,7 @@ def document() -> Schema:
 
 
 def _client_frames(made: Mapping[str, Schema]) -> dict[str, Schema]:
-    """The schemas of the client's frames, from the models that they are checked with."""
+    """The schemas of the client's frames, from the models that check them."""
     receipt = made["SocketReceipt"]["properties"]
     acts = {
         "call_action": made["SocketAct"]["properties"]["call_action"],
@@ -259,7 +259,7 @@ def _client_frames(made: Mapping[str, Schema]) -> dict[str, Schema]:
 
 
 def _said(made: Mapping[str, Schema]) -> Schema:
-    """What devices send in `signal`; the others get the same."""
+    """The schema of `data` in a `signal`: the other side gets it unchanged."""
     return {"data": made["SignalPushed"]["properties"]["data"]}
 
 

@@ -1,4 +1,4 @@
-"""Draws the call's states into docs/calls.md, from the table that decides."""
+"""Draws the call's states into docs/calls.md, from the transition table in the code."""
 
 from collections import defaultdict
 
@@ -9,7 +9,7 @@ END = "<!-- End of the generated part. -->"
 
 
 def diagram() -> str:
-    """The states and what leads from one to the other, as Mermaid draws them."""
+    """The states and transitions as a Mermaid diagram."""
     arrows: dict[tuple[str, str], list[str]] = defaultdict(list)
     for (state, event, part), (after, end_reason) in TABLE.items():
         label = f"{event} by {part}" + (f" → {end_reason}" if end_reason else "")
@@ -19,7 +19,7 @@ def diagram() -> str:
 
 
 def rows() -> str:
-    """The same as a table."""
+    """The transitions as a table."""
     lines = [
         f"| {state or '–'} | `{event}` | {part} | {after} | {f'`{end_reason}`' if end_reason else ''} |"
         for (state, event, part), (after, end_reason) in TABLE.items()
@@ -28,7 +28,7 @@ def rows() -> str:
 
 
 def drawn(page: str) -> str:
-    """The page with what stands between the marks drawn anew."""
+    """The page with a new text between the two comments."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{diagram()}\n\n{rows()}\n\n{END}{after}"

@@ -1,6 +1,6 @@
-"""Frames whose contents others make: what devices say to each other in a `signal`, and what API Gateway answers itself.
+"""Frames whose contents do not come from our functions: `data` of a `signal`, and API Gateway's own answers.
 
-No function reads or makes them, so nothing but this says what they are.
+No function reads or makes them, so they are described only here.
 """
 
 from typing import Literal, NotRequired, TypedDict
@@ -52,7 +52,7 @@ class SignalRestart(TypedDict):
 
 
 SIGNALS = (SignalDescription, SignalCandidates, SignalHello, SignalRestart)
-"""What the reference client sends as `data`; a client of your own may send anything else."""
+"""What the reference client sends as `data`. Your own client may send anything else."""
 
 
 class GatewayError(TypedDict):

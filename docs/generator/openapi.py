@@ -1,4 +1,4 @@
-"""The REST API as an OpenAPI 3.1 document, and as webhooks what a backend gets in proxy mode."""
+"""The REST API as an OpenAPI 3.1 document. Its webhooks are the requests that a backend gets in proxy mode."""
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
@@ -29,7 +29,7 @@ EVERYWHERE: Final[tuple[Code, ...]] = (
     "internal",
     "unavailable",
 )
-"""What any request may be refused with."""
+"""The codes with which any request may be refused."""
 
 OWN: Final[Mapping[str, tuple[Code, ...]]] = {
     "sendMessage": (
@@ -45,7 +45,7 @@ OWN: Final[Mapping[str, tuple[Code, ...]]] = {
     "listCalls": (),
     "getAttachment": ("not_found",),
 }
-"""What an operation may be refused with besides."""
+"""The further codes with which each operation may be refused."""
 
 REASONS: Final[Mapping[Code, str]] = {
     "invalid_request": "a field is missing or malformed; `details.field` names it",
@@ -74,7 +74,7 @@ CALL_BODIES: Final[Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]]] =
     ),
     "ReportCall": ("How a call was for the sender.", ("report",), ("call_id", "report")),
 }
-"""The bodies of `make_call`: what each is, for which actions, and what it needs."""
+"""The bodies of `make_call`: a description, the actions, and the required fields of each."""
 
 UNIONS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "SendBody": (
@@ -85,7 +85,7 @@ UNIONS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "SentNow": ("What is stored now, or the form for an upload.", ("SentMessage", "AttachmentForm")),
     "CallBody": ("What the sender does with the booking's call.", tuple(CALL_BODIES)),
 }
-"""The shapes that are one of several: what each is, and of which."""
+"""The shapes that are one of several: a description of each, and the alternatives."""
 
 REQUESTS: Final = (
     requests.SendMessage,
@@ -214,7 +214,7 @@ def document() -> Schema:
 
 
 def _call_bodies(act: Schema) -> dict[str, Schema]:
-    """The bodies of `make_call`, from the model that checks all of them."""
+    """The schemas of the bodies of `make_call`, from the one model that checks them."""
     made: dict[str, Schema] = {}
     for name, (text, actions, required) in CALL_BODIES.items():
         body = deepcopy(act)
@@ -469,7 +469,7 @@ def _refusals(*own: Code) -> Schema:
 
 
 def _responses() -> Schema:
-    """An answer for each set of codes that some operation may refuse with under one status; all have one schema."""
+    """A response for each set of codes that some operation has under one status. All have one schema."""
     groups = {name: codes for own in OWN.values() for name, codes in _groups((*EVERYWHERE, *own)).items()}
     responses: Schema = {}
     for name, codes in sorted(groups.items(), key=lambda group: (STATUS[group[1][0]], group[0])):

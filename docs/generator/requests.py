@@ -1,4 +1,4 @@
-"""The bodies and the query string of requests: who acts, which the door reads, and beside it a function's own model."""
+"""The bodies and the query string of requests: the fields of the door (who acts), and those of the function's model."""
 
 from make_call.calling import NewAct
 from navietakie.domain.message import BookingCode, Fields, NewMessage, Sender, Side

@@ -1,4 +1,4 @@
-"""JSON schemas of requests, answers and frames, with a word on every field."""
+"""JSON schemas of requests, answers and frames, with a description of every field."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Literal, cast, get_args
@@ -146,7 +146,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "v": "The protocol's version",
     "version": "Counts the call's changes; clients drop a frame that is not newer",
 }
-"""What a field means. One name has one meaning wherever possible; `ELSEWHERE` has the exceptions."""
+"""The meaning of each field. One name has one meaning wherever possible; `ELSEWHERE` has the exceptions."""
 
 _CLAIMED: Final = "The role that acts; with a token it may be left out"
 ELSEWHERE: Final[Mapping[str, str]] = {
@@ -182,13 +182,13 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "SyncPart.call": "The latest call, even if it has ended",
     "SyncRequest.after": "The timestamp of the last message that the client has; without it the newest page is sent",
 }
-"""What a field means in one place."""
+"""The meaning of a field in one schema."""
 
 RULES: Final[Mapping[str, Schema]] = {
     "SendDelivered": {"not": {"properties": {"message": {}}, "required": ["message"]}},
     "SendRead": {"not": {"properties": {"message": {}}, "required": ["message"]}},
 }
-"""What validators check besides single fields."""
+"""What validators check in addition to single fields."""
 
 NAMED: Final[Mapping[str, tuple[Any, str]]] = {
     "AskedAction": (
@@ -209,7 +209,7 @@ NAMED: Final[Mapping[str, tuple[Any, str]]] = {
     "Sender": (Sender, "Who acts in a booking."),
     "Side": (Side, "One of the two who talk to each other in a booking."),
 }
-"""The enumerations, and what they are. Each has a name, so that generators of clients make one type of it."""
+"""The enumerations and their descriptions. Each has a name, so that client generators make one type of it."""
 
 INSTANTS: Final = frozenset(
     (
@@ -232,7 +232,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def schemas(requests: Iterable[type], answers: Iterable[type]) -> dict[str, Schema]:
-    """The schemas of these classes and of all that they hold, by name."""
+    """The schemas of these classes, and of all classes in their fields, by name."""
     inputs = [*_adapters((*requests, Metadata), "validation"), *_adapters(answers, "serialization")]
     _, document = TypeAdapter.json_schemas(inputs, ref_template=REF, schema_generator=_Generator)
     made = cast(dict[str, Schema], document["$defs"])
@@ -242,7 +242,7 @@ def schemas(requests: Iterable[type], answers: Iterable[type]) -> dict[str, Sche
 
 
 def name_enumerations(document: Schema) -> None:
-    """Makes each enumeration of `NAMED` in a document a schema of its own, and refers to it instead."""
+    """Replaces each enumeration of `NAMED` in a document by a reference to a schema of its own."""
     named = {frozenset(_values(kind)): name for name, (kind, _) in NAMED.items()}
     used: set[str] = set()
     _refer(document, named, used)
@@ -284,13 +284,13 @@ def ref(model: type | str) -> Schema:
 
 
 def parameters(schema: Schema) -> dict[str, Schema]:
-    """The fields of a query string, by name: they are there or not, but never null."""
+    """The fields of a query string by name. A field may be missing, but is never null."""
     fields = cast(dict[str, Schema], schema["properties"])
     return {name: never_null(field) for name, field in fields.items()}
 
 
 def never_null(field: Schema) -> Schema:
-    """The schema of a field that may be null, for where it may not."""
+    """The schema of a field without null."""
     if isinstance(field.get("type"), list):
         return field | {"type": field["type"][0]}
     kinds = [kind for kind in cast(list[Schema], field.get("anyOf", [])) if kind != NULL]
@@ -301,7 +301,7 @@ def never_null(field: Schema) -> Schema:
 
 
 def _finish(name: str, schema: Schema) -> None:
-    """Takes out what pydantic says too much, and adds what a reader wants to know."""
+    """Removes what pydantic says and no reader needs, and adds what a reader wants to know."""
     _drop_titles(schema)
     properties = cast(dict[str, Schema], schema.get("properties", {}))
     if "description" in schema:
@@ -325,7 +325,7 @@ def _finish(name: str, schema: Schema) -> None:
 
 
 def _drop_default(field: Schema, in_a_query: bool) -> None:
-    """Generators take a body's field with a default for one that is always there; null says nothing anywhere."""
+    """Drops a null default; in a body any default, which client generators would take for an always present field."""
     for each in (field, *cast(list[Schema], field.get("anyOf", []))):
         if not in_a_query or each.get("default", ...) is None:
             each.pop("default", None)
