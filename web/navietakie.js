@@ -1,2 +1,2 @@
-/** The reference client, for pages that are served without a build: what the package `navietakie` exports. */
+/** The reference client for pages without a build step. Exports what the package `navietakie` exports. */
 export * from './navietakie/index.js';

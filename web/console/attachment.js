@@ -3,11 +3,11 @@ import { duration } from './texts.js';
 
 const number = (value, most) => (Number.isFinite(value) && value > 0 && value <= most ? value : null);
 
-/** Whether an attachment of a message, or of one that is on its way, is a voice note; else it is a photo. */
+/** Whether the attachment of a message (stored or on its way) is a voice note. Otherwise it is a photo. */
 export const isVoice = ({ metadata }) =>
   /^audio\//.test(metadata?.attachment?.content_type ?? '') || Boolean(metadata?.voice_note);
 
-/** What a message shows of its attachment. `url` resolves with where it is. */
+/** The element that shows a message's attachment. `url` resolves with its address. */
 export function attachmentOf(message, url, whose) {
   return isVoice(message) ? voice(message, url, whose) : photo(message, url, whose);
 }

@@ -13,7 +13,7 @@ export class CallLog {
 
   /**
    * @param {import('../navietakie/conversation.js').Conversation} chat
-   * @param {{cover: () => void}} options `cover` is told when the sheet has come or gone
+   * @param {{cover: () => void}} options `cover` is called when the sheet has opened or closed
    */
   constructor(chat, { cover }) {
     this.#chat = chat;
@@ -26,7 +26,7 @@ export class CallLog {
     this.element = h('section', { class: 'sheet', hidden: true, 'aria-label': 'Call log' });
     this.element.append(h('header', {}, back, this.#heading), this.#list);
     this.element.onkeydown = (event) => {
-      if (event.key === 'Escape') this.close(); // and nothing is returned: false would keep Tab and Enter from working
+      if (event.key === 'Escape') this.close(); // returns nothing: false would stop Tab and Enter from working
     };
   }
 

@@ -4,7 +4,7 @@ import { NAMES, count, duration } from './texts.js';
 
 const RINGS = ['dialling', 'calling', 'ringing'];
 
-/** What a phone shows of a call: a sheet while it rings, a bar while it lasts. */
+/** Shows a call on a phone: a sheet while it rings, a bar while it lasts. */
 export class CallView {
   #calls;
   #peer;
@@ -22,9 +22,9 @@ export class CallView {
    * @param {import('../navietakie/calls.js').Calls} calls
    * @param {string} peer the other side
    * @param {object} options
-   * @param {(action: Promise) => void} options.act reports what goes wrong
+   * @param {(action: Promise) => void} options.act reports an action that fails
    * @param {(covered: boolean) => void} options.cover told whether the sheet covers the rest of the phone
-   * @param {() => void} options.refocus takes the focus back when what had it goes away
+   * @param {() => void} options.refocus takes the focus when the element that had it goes away
    */
   constructor(calls, peer, options) {
     this.#calls = calls;
@@ -55,13 +55,13 @@ export class CallView {
     this.#tick();
   }
 
-  /** The focus follows who acts here: it never jumps to a phone that merely rings. */
+  /** Moves the focus only if the user acts on this phone. A phone that rings does not take it. */
   #moveFocus(phase, inCall, inPhone) {
     if (phase === 'dialling' || (inCall && phase !== 'idle')) {
       const shown = this.#ring.hidden ? this.#bar : this.#ring;
       shown.querySelector('.no')?.focus();
     } else if (phase === 'ringing' && inPhone) {
-      this.#ring.focus(); // not on a button: who is typing would press it
+      this.#ring.focus(); // not on a button: somebody who is typing would press it
     } else if (inCall) {
       this.#options.refocus();
     }
@@ -113,7 +113,7 @@ export class CallView {
     this.#tick();
   }
 
-  /** What changes by itself: timers, figures, levels. */
+  /** Draws what changes with time: timers, figures, levels. */
   #tick() {
     const { phase, ringsUntil, talkingSince, reached, voice } = this.#calls;
     if (phase !== this.#shownPhase) return; // not drawn yet

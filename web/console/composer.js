@@ -7,7 +7,7 @@ const LONGEST = 5_000;
 const COUNT_FROM = 4_500;
 const METER_MS = 80;
 
-/** Where one writes: quick replies, the text, a photo, a voice note. Enter sends, Shift+Enter begins a line. */
+/** The place to write: quick replies, a text, a photo, a voice note. Enter sends, Shift+Enter begins a new line. */
 export class Composer {
   #chat;
   #text;
@@ -27,8 +27,8 @@ export class Composer {
    * @param {object} options
    * @param {string} options.name of who writes
    * @param {import('./uploads.js').Uploads} options.uploads
-   * @param {() => void} options.sent told when something was sent
-   * @param {(words: string) => void} options.problem told what goes wrong
+   * @param {() => void} options.sent called when something was sent
+   * @param {(words: string) => void} options.problem called with what went wrong
    */
   constructor(chat, options) {
     const { name } = options;
@@ -89,7 +89,7 @@ export class Composer {
 
   #key(event) {
     if (event.key !== 'Enter' || event.shiftKey) return;
-    if (event.isComposing || event.keyCode === 229) return; // it ends a word of an input method
+    if (event.isComposing || event.keyCode === 229) return; // Enter confirms a word of an input method
     this.#submit(event);
   }
 

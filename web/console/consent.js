@@ -1,7 +1,7 @@
 import { h } from './dom.js';
 import { address, isForeign, keepToken, originsOf, tokenOf, trust } from './settings.js';
 
-/** Asks about whatever a link wants that only the user may decide. Resolves with the settings to go by. */
+/** If a link asks for something that only the user may decide, asks the user. Resolves with the settings to use. */
 export async function consent(settings) {
   if (isForeign(settings)) {
     const { api, ws } = originsOf(settings);

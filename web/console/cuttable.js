@@ -1,7 +1,7 @@
-/** A phone's line to the server, with a switch: while it is cut, sockets break, new ones fail, and so does `fetch`. */
+/** A phone's line to the server, with a switch. While it is cut, open sockets break, and new ones and `fetch` fail. */
 export class CuttableLine {
   cut = false;
-  /** Told how far an upload is: the file's name, and 0 to 1. */
+  /** Called with the progress of an upload: the file's name, and 0 to 1. */
   uploaded = () => {};
   #uploads = new Set();
   #sockets = new Set();
@@ -23,7 +23,7 @@ export class CuttableLine {
     };
   }
 
-  /** `fetch` tells nothing of an upload's progress. */
+  /** Uploads by XMLHttpRequest, because `fetch` does not report the progress of an upload. */
   #upload(url, { body }) {
     const { name } = body.get('file');
     const request = new XMLHttpRequest();
@@ -45,7 +45,7 @@ export class CuttableLine {
     for (const socket of this.#sockets) {
       const lost = socket.onclose;
       socket.close();
-      lost?.call(socket, new CloseEvent('close', { code: 1006 })); // a broken line does not wait for a goodbye
+      lost?.call(socket, new CloseEvent('close', { code: 1006 })); // a broken line sends no closing handshake
     }
     this.#sockets.clear();
   }

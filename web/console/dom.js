@@ -1,6 +1,6 @@
 /**
  * An element: `h('button', { class: 'round', onclick: … }, 'text', child)`. Properties that begin with `on` are
- * listeners; false, null and undefined leave an attribute out; strings become text, never markup.
+ * listeners. An attribute that is false, null or undefined is left out. Strings become text, never markup.
  */
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -21,7 +21,7 @@ export function set(element, name, value) {
   }
 }
 
-/** Replaces an element's text, unless it is that already: screen readers hear changes only. */
+/** Replaces an element's text if it differs: screen readers would announce it again. */
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -57,7 +57,7 @@ const SHAPES = {
   wire: 'M8 4.5v14M4.5 8 8 4.5 11.5 8M16 19.5v-14M12.5 16l3.5 3.5 3.5-3.5',
 };
 
-/** A drawing in the colour of the text around it; it says nothing to a screen reader. */
+/** An icon in the colour of the text around it. Screen readers ignore it. */
 export function icon(name) {
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   const path = document.createElementNS('http://www.w3.org/2000/svg', 'path');
@@ -69,7 +69,7 @@ export function icon(name) {
   return svg;
 }
 
-/** Puts what `build` makes into `element`, when `key` differs from the last time. */
+/** Puts what `build` makes into `element`, if `key` differs from the last time. */
 export function keep(element, key, build) {
   if (element.dataset.shows === String(key)) return;
   element.dataset.shows = String(key);

@@ -43,7 +43,7 @@ if (Object.keys(settings.wrong).length) {
   dialog.querySelector('form').reportValidity();
 }
 
-/** The phone that was last touched, or is the only one, is the one that somebody looks at. */
+/** Decides which phone somebody looks at: the only one, or the one that was touched last. */
 function attend() {
   const look = (event) => {
     const touched = phones.find((phone) => phone.element.contains(event.target));
@@ -81,7 +81,7 @@ function tab({ name, title }) {
   return { button, count };
 }
 
-/** On a small screen one place is shown at a time. */
+/** Chooses what a small screen shows: one phone, or the wire. */
 function show(name) {
   for (const place of places) {
     const shown = place.name === name;

@@ -5,7 +5,7 @@ import { NAMES, count, day, degrees, inWords, messageInWords, timeOfDay } from '
 const NEAR_END = 60;
 const TOGETHER_MS = 3 * 60_000;
 
-/** The list of messages: history above, what is on its way below, and where reading stopped. */
+/** The list of messages: the history, below it what is on its way, and a line where the unread ones begin. */
 export class Messages {
   #chat;
   #items = new Map();
@@ -37,13 +37,13 @@ export class Messages {
     return this.#atEnd;
   }
 
-  /** Goes to the end: there is what one has just sent. */
+  /** Scrolls to the end, where a message appears that was just sent. */
   showEnd() {
     this.#toEnd();
     this.#renderJump();
   }
 
-  /** Shows the conversation as it is now. */
+  /** Draws the conversation as it is now. */
   render() {
     const chat = this.#chat;
     const heightBefore = this.#scroll.scrollHeight;
@@ -59,7 +59,7 @@ export class Messages {
 
   #markUnread() {
     const { messages, unread, sender } = this.#chat;
-    if (!unread && this.#options.attended()) return; // stays until the eye is elsewhere
+    if (!unread && this.#options.attended()) return; // the line stays while somebody looks here
     if (!unread) this.#firstUnread = null;
     if (unread && !this.#firstUnread) {
       this.#firstUnread = messages.filter((each) => each.sender !== sender).at(-unread)?.message_id ?? null;
@@ -75,13 +75,13 @@ export class Messages {
     say(this.#jump, unseen ? `${count(unread, 'unread message')}` : 'To the latest');
   }
 
-  /** Whether what is unread began above what is shown. */
+  /** Whether the first unread message is above the visible part. */
   #unreadAbove() {
     const mark = this.#items.get('new')?.element;
     return Boolean(mark) && mark.offsetTop + mark.offsetHeight < this.#scroll.scrollTop;
   }
 
-  /** What the list holds: a key, a signature of how it looks, and how to make it. */
+  /** The entries of the list: for each a key, a signature of its look, and a function that makes it. */
   *#entries() {
     const { messages, outbox, ready, hasOlder, state } = this.#chat;
     if (!messages.length && !outbox.length && !this.#options.uploads().all.length) yield ['empty', `${ready} ${state}`, () => emptyItem(ready, state)];
@@ -89,7 +89,7 @@ export class Messages {
     let before = null;
     let alike = 1;
     for (const [index, message] of messages.entries()) {
-      if (message.metadata?.event === 'message_redacted') continue; // the message itself says so
+      if (message.metadata?.event === 'message_redacted') continue; // the message itself shows that it was removed
       if (message.message_id !== this.#firstUnread && this.#isAlike(message, messages[index + 1])) {
         alike += 1;
         continue;
@@ -132,7 +132,7 @@ export class Messages {
       yield [`upload ${upload.id}`, `${upload.error?.code}`, () => this.#uploadItem(upload)];
   }
 
-  /** Makes the list what `entries` say, touching only what differs. */
+  /** Changes the list to `entries`; touches only elements that differ. */
   #place(entries) {
     const wanted = [...entries];
     const keys = new Set(wanted.map(([key]) => key));
@@ -162,7 +162,7 @@ export class Messages {
     return other.delivered >= message.seq ? 'delivered' : 'sent';
   }
 
-  /** Whether two lines in the middle would say the same, one right after the other. */
+  /** Whether two lines in the middle, one right after the other, would say the same. */
   #isAlike(message, next) {
     if (!next || !isApart(message) || !isApart(next) || next.message_id === this.#firstUnread) return false;
     const words = (each) => messageInWords(each, this.#chat.sender);
@@ -187,7 +187,7 @@ export class Messages {
     return h('li', { class: look, ...attributes }, removable && this.#remover(message), bubble);
   }
 
-  /** Takes back what one has sent; the second press does it. */
+  /** The button that redacts an own message. The first press asks, the second one does it. */
   #remover(message) {
     const button = h('button', { class: 'remove', type: 'button', 'aria-label': 'Remove this message' }, icon('bin'));
     button.onclick = () => {
@@ -291,7 +291,7 @@ function follow(before, message) {
   return instant(message.timestamp) - instant(before.timestamp) < TOGETHER_MS;
 }
 
-/** Whether it stands in the middle: said by nobody in the conversation. */
+/** Whether a message stands in the middle: neither a side nor an agent has written it. */
 const isApart = ({ message_type, sender }) => message_type !== 'text' || sender === 'system';
 
 const instant = (when) => new Date(when).getTime();
@@ -301,7 +301,7 @@ function emptyItem(ready, state) {
   return h('li', { class: 'empty' }, h('b', {}, 'No messages yet'), 'Say hello, or pick a quick reply.');
 }
 
-/** What the company or the server says: no bubble, in the middle. */
+/** A message of the company or the server: in the middle, without a bubble. */
 function apartItem({ message_type, timestamp }, words, attributes) {
   const look = message_type === 'call' ? [icon('phone')] : [];
   const time = h('time', { datetime: timestamp }, timeOfDay(timestamp));
@@ -330,7 +330,7 @@ function placeOf({ metadata }) {
   const href = `https://www.openstreetmap.org/?mlat=${lat}&mlon=${lng}#map=17/${lat}/${lng}`;
   const name = typeof metadata.location.name === 'string' ? metadata.location.name : 'A place on the map';
   const map = h('span', { class: 'map', 'aria-hidden': 'true' }, icon('place'));
-  map.style.setProperty('--turn', `${Math.round((lat * 997 + lng * 991) % 40) - 20}deg`); // each looks a little different
+  map.style.setProperty('--turn', `${Math.round((lat * 997 + lng * 991) % 40) - 20}deg`); // places look different
   const words = h('span', { class: 'words' }, h('b', { dir: 'auto' }, name), h('small', {}, degrees(lat, lng)));
   return [h('a', { class: 'spot', href, target: '_blank', rel: 'noreferrer' }, map, words)];
 }

@@ -76,7 +76,7 @@ export class Phone {
     this.#render();
   }
 
-  /** Whether somebody looks at this phone: what arrives is read then. */
+  /** Whether somebody looks at this phone. If so, messages that arrive count as read. */
   get attended() {
     return this.#attended && document.visibilityState === 'visible';
   }
@@ -136,7 +136,7 @@ export class Phone {
     setInterval(() => this.#render(), 1_000);
   }
 
-  /** What is covered can be neither reached nor read. */
+  /** Makes what a sheet covers inert, so that keyboard and screen reader skip it. */
   #cover(rings = this.#rings) {
     const { log } = this.#views;
     if (this.#rings && !rings) this.#settle();
@@ -145,7 +145,7 @@ export class Phone {
     set(log.element, 'inert', rings);
   }
 
-  /** The second tap of two was meant for the sheet that the first one sent away: not for what lies behind it. */
+  /** Ignores taps for a moment: the second of two quick taps was meant for the sheet that the first one closed. */
   #settle() {
     set(this.#parts.body, 'data-settling', true);
     clearTimeout(this.#settling);
@@ -167,7 +167,7 @@ export class Phone {
     this.#soon();
   }
 
-  /** Shows a word for some seconds. */
+  /** Shows a note for some seconds. */
   #tell(words, look) {
     this.#news = { words, look };
     clearTimeout(this.#newsTimer);
@@ -212,7 +212,7 @@ export class Phone {
     this.#changed(this);
   }
 
-  /** Who is there, in a line. */
+  /** One line that says who is there. */
   #about(typing, open) {
     if (typing.includes(this.#peer)) return 'typing…';
     if (typing.length) return `${typing.map((each) => NAMES[each]).join(' and ')}: typing…`;
@@ -239,7 +239,7 @@ export class Phone {
     ]);
   }
 
-  /** The one thing that matters most. */
+  /** The notice to show: the one problem that matters most. */
   #notice() {
     const { chat } = this;
     const waiting = chat.outbox.filter((each) => each.state !== 'failed').length;
@@ -277,7 +277,7 @@ export class Phone {
     return { words, look: 'bad', form };
   }
 
-  /** Says how a call ended, once, to whoever had a part in it. */
+  /** Says once how a call ended, if this phone had a part in it. */
   #endedCall() {
     const { call } = this.chat.calls;
     const state = call && `${call.call_id} ${call.state}`;

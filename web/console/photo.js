@@ -2,8 +2,8 @@ const LONGEST_SIDE = 1_600;
 const QUALITY = 0.82;
 
 /**
- * A photo as it is sent: at most 1600 pixels wide and high, and drawn anew, so that nothing is left of what the camera
- * wrote into the file: place, time, device. Rejects where it is no picture that this browser can read.
+ * Makes a photo ready to be sent: at most 1600 pixels wide and high, and drawn anew. That removes what the camera
+ * wrote into the file (place, time, device). Rejects if this browser cannot read the file as a picture.
  */
 export async function readyToSend(file) {
   const picture = await createImageBitmap(file, { imageOrientation: 'from-image' });

@@ -1,8 +1,8 @@
 import { originsOf } from './settings.js';
 
 /**
- * From here on the page reaches its own server, the one that is set, and that one's storage. It only narrows what
- * index.html allows, and holds until the page is loaded anew.
+ * From now on the page can reach only its own server, the server in the settings, and that server's storage. This can
+ * only narrow what index.html allows, and holds until the page is loaded again.
  */
 export function narrow(settings) {
   const { api, ws } = originsOf(settings);
@@ -19,7 +19,7 @@ export function narrow(settings) {
   document.head.append(meta);
 }
 
-/** Where the bucket may be: on a laptop behind the server itself, on AWS in the region that the address tells. */
+/** Where the bucket may be: on a laptop behind the server itself, on AWS in the region that the address names. */
 function storageOf(api) {
   if (api === location.origin) return [];
   if (api.startsWith('http:')) return [];

@@ -3,7 +3,7 @@ export const LONGEST = 60;
 
 const KINDS = ['audio/webm;codecs=opus', 'audio/mp4;codecs=mp4a.40.2', 'audio/mp4', 'audio/ogg;codecs=opus'];
 
-/** Records one voice note from the microphone, and says how loud it is. */
+/** Records one voice note from the microphone, and measures how loud it is. */
 export class Recorder {
   #stream;
   #context;
@@ -15,7 +15,7 @@ export class Recorder {
   #limit;
   #finished;
 
-  /** Asks for the microphone and begins. `full` is told when the longest time is reached. Rejects without a microphone. */
+  /** Asks for the microphone and begins. Calls `full` at the longest time. Rejects if there is no microphone. */
   static async start({ full }) {
     const kind = KINDS.find((each) => globalThis.MediaRecorder?.isTypeSupported(each));
     if (!kind || !navigator.mediaDevices) throw Object.assign(new Error(), { code: 'microphone' });
@@ -46,7 +46,7 @@ export class Recorder {
     return Math.min(LONGEST, ((this.#ended ?? performance.now()) - this.#began) / 1_000);
   }
 
-  /** 0 to 1. */
+  /** How loud it is now, 0 to 1. */
   get level() {
     if (this.#ended !== null) return 0;
     const wave = new Float32Array(this.#analyser.fftSize);
@@ -54,7 +54,7 @@ export class Recorder {
     return Math.min(1, 4 * Math.sqrt(wave.reduce((sum, each) => sum + each * each, 0) / wave.length));
   }
 
-  /** Ends it and resolves with the note. */
+  /** Ends the recording and resolves with the note. */
   async finish() {
     this.#end();
     await this.#finished;
@@ -62,7 +62,7 @@ export class Recorder {
     return { blob: new Blob(this.#chunks, { type }), seconds: Math.max(1, Math.round(this.seconds)) };
   }
 
-  /** Ends it; the microphone is released. */
+  /** Ends the recording and releases the microphone. */
   cancel() {
     this.#end();
   }

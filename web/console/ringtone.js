@@ -1,7 +1,7 @@
 const NOTES = [659.25, 783.99, 987.77];
 const BAR_MS = 2_400;
 
-/** Three soft notes, every 2.4 seconds. Silent until the page was touched once: browsers insist. */
+/** Three soft notes, every 2.4 seconds. Silent until the user has touched the page once, as browsers demand. */
 export class Ringtone {
   #context = null;
   #timer = null;

@@ -1,13 +1,13 @@
 import { address as serverAddress } from '../navietakie/platform.js';
 
 /**
- * What the page's address says: which booking, which deployment, which phones.
+ * Reads from the page's address which booking, which deployment and which phones to show.
  *
- * `booking`, `api` (what comes before `/api/v1/`), `ws`, `phone` (`driver`, `passenger` or `agent`: that one
- * alone), `driver_token`, `passenger_token`, `agent_token`; in the query or, better for tokens, after the `#`, which no server sees. Anybody can
- * make a link. So another server than the page's own is one only when the user has said so, a token goes to the server
- * that it was given for and to no other, and one that is kept is not replaced without asking. Tokens are taken out of the
- * address bar and kept for this tab. `wrong` holds what was given and cannot be.
+ * The names are `booking`, `api` (what comes before `/api/v1/`), `ws`, `phone` (show only `driver`, `passenger` or
+ * `agent`), `driver_token`, `passenger_token`, `agent_token`. They are in the query or, better for tokens, after the
+ * `#`, which no server sees. Anybody can make a link. So the page talks to another server than its own only if the user
+ * agrees, sends a token only to the server that it was given for, and asks before it replaces a token. It removes
+ * tokens from the address bar and keeps them for this tab. `wrong` has the values that are not valid.
  */
 const NAMES = ['booking', 'api', 'ws', 'phone'];
 const SERVER = /^[A-Za-z0-9._~:/[\]%-]*$/;
@@ -16,7 +16,7 @@ export const SIDES = ['driver', 'passenger'];
 export const SEATS = [...SIDES, 'agent'];
 export const BOOKING = '[A-Za-z0-9][A-Za-z0-9_\\-]{0,63}';
 
-/** The settings, and `tokens`: those that the link had. Nothing is kept or sent yet. */
+/** The settings, and in `tokens` those of the link. Nothing is kept or sent yet. */
 export function readSettings() {
   const given = new URLSearchParams(location.search);
   for (const [name, value] of new URLSearchParams(location.hash.slice(1))) given.set(name, value);
@@ -35,7 +35,7 @@ export function readSettings() {
     settings.wrong[name] = settings[name];
     settings[name] = name === 'booking' ? 'test' : undefined;
   }
-  if (Object.keys(settings.wrong).length) settings.tokens = {}; // for whom they are is not known
+  if (Object.keys(settings.wrong).length) settings.tokens = {}; // it is not known which server they are for
   settings.phones = SEATS.includes(settings.phone) ? [settings.phone] : SIDES;
   history.replaceState(null, '', address({ ...settings, ...settings.wrong }));
   return settings;
@@ -43,7 +43,7 @@ export function readSettings() {
 
 export const isBooking = (code) => new RegExp(`^${BOOKING}$`).test(code);
 
-/** Whether `api` or `ws` may be at that address; nowhere means on this server. */
+/** Whether the address is valid for `api` or `ws`. An empty one means this server. */
 export function isServer(name, value) {
   try {
     return !value || (SERVER.test(value) && Boolean(serverAddress(name, value)));
@@ -52,7 +52,7 @@ export function isServer(name, value) {
   }
 }
 
-/** Where requests and frames go: the origins of `api` and `ws`. */
+/** The origins of `api` and `ws`, to which requests and frames go. */
 export function originsOf({ api, ws }) {
   const http = (name, value) => new URL(serverAddress(name, value).replace(/^ws/, 'http')).origin;
   return { api: api ? http('api', api) : location.origin, ws: ws ? http('ws', ws) : location.origin };
@@ -60,13 +60,13 @@ export function originsOf({ api, ws }) {
 
 const nameOf = (server) => Object.values(originsOf(server)).join(' ');
 
-/** Whether nobody but the link has named this server. */
+/** Whether the link has named this server, and the user has not agreed to it yet. */
 export function isForeign(settings) {
   if (Object.values(originsOf(settings)).every((origin) => origin === location.origin)) return false;
   return !trusted().includes(nameOf(settings));
 }
 
-/** Remembers for this tab that the user wants to talk to this server. */
+/** Remembers for this tab that the user has agreed to this server. */
 export function trust(settings) {
   sessionStorage.setItem(TRUSTED, JSON.stringify([...new Set([...trusted(), nameOf(settings)])]));
 }
@@ -82,7 +82,7 @@ export function address(settings) {
 
 const tokenKey = (settings, side) => `navietakie token ${nameOf(settings)} ${settings.booking} ${side}`;
 
-/** The token that was given for this booking and side at this very server. */
+/** The token that was given for this booking and side at this server. */
 export function tokenOf(settings, side) {
   return sessionStorage.getItem(tokenKey(settings, side)) ?? undefined;
 }
@@ -92,7 +92,7 @@ export function keepToken(settings, side, token) {
   else sessionStorage.removeItem(tokenKey(settings, side));
 }
 
-/** Where unsent messages are kept: what was written for one server is not sent to another. */
+/** The storage for unsent messages, one per server: what was written for one is not sent to another. */
 export function storageFor(settings) {
   if (!Object.values(originsOf(settings)).some((origin) => origin !== location.origin)) return undefined;
   const prefix = `${nameOf(settings)} `;

@@ -1,4 +1,4 @@
-/** A word of a shell's line, whatever is in it. */
+/** Quotes a text for a shell, if necessary. */
 export function quoted(text) {
   return /^[\w.,:/=@-]+$/.test(text) ? text : `'${String(text).replaceAll(`'`, `'\\''`)}'`;
 }

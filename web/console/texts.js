@@ -1,4 +1,4 @@
-/** What people are told. */
+/** The words that people read. */
 export const NAMES = { driver: 'Driver', passenger: 'Passenger', agent: 'Support', system: 'Company' };
 
 export const QUICK_REPLIES = {
@@ -41,7 +41,7 @@ const ERRORS = {
   failed: 'It could not be sent',
 };
 
-/** An error in words; the server's own where they say which field it is about. */
+/** An error in words: the server's own if they name a field, otherwise ours. */
 export function inWords(error) {
   const words = ERRORS[error.code] ?? error.message ?? error.code;
   const detail = error.code === 'invalid_request' || error.code === 'forbidden' ? error.message : '';
@@ -59,12 +59,12 @@ const ENDS = {
   revoked: 'The company ended the call',
 };
 
-/** How a call has ended, as `side` sees it if one is given: who was called and did not answer has missed it. */
+/** How a call has ended, as `side` sees it, if one is given: only the callee has missed a call. */
 export function endInWords(call, side) {
   return call.callee === side && wentUnanswered(call) ? 'Missed call' : (ENDS[call.end_reason] ?? 'Call ended');
 }
 
-/** What a message says to `side`: the history's "Missed call" is not one to who called. */
+/** The text of a message for `side`: the caller does not read "Missed call". */
 export function messageInWords({ message, message_type, metadata }, side) {
   return message_type === 'call' && wentUnanswered(metadata ?? {}) ? endInWords(metadata, side) : message;
 }
@@ -94,13 +94,13 @@ export function duration(seconds) {
   return parts.map((part, index) => (index ? String(part).padStart(2, '0') : part)).join(':');
 }
 
-/** A place as people write it: `48.2082° N, 16.3738° E`. */
+/** A place in degrees: `48.2082° N, 16.3738° E`. */
 export function degrees(lat, lng) {
   const part = (value, plus, minus) => `${Math.abs(value).toFixed(4)}° ${value < 0 ? minus : plus}`;
   return `${part(lat, 'N', 'S')}, ${part(lng, 'E', 'W')}`;
 }
 
-/** How many characters the server counts: an emoji may be two of JavaScript's. */
+/** How many characters a text has for the server. JavaScript counts some emojis as two. */
 export const lengthOf = (text) => [...text].length;
 
 export const count = (number, noun) => `${number} ${noun}${number === 1 ? '' : 's'}`;

@@ -1,7 +1,7 @@
 import { newId } from '../navietakie/ids.js';
 import { h } from './dom.js';
 
-/** The photos and voice notes of one phone that are on their way. What failed stays until it is sent or dropped. */
+/** The photos and voice notes of one phone that are on their way. One that failed stays until it is sent or dropped. */
 export class Uploads {
   #chat;
   #changed;
@@ -9,7 +9,7 @@ export class Uploads {
 
   /**
    * @param {import('../navietakie/conversation.js').Conversation} chat
-   * @param {import('./cuttable.js').CuttableLine} line tells how far an upload is
+   * @param {import('./cuttable.js').CuttableLine} line reports the progress of uploads
    * @param {() => void} changed
    */
   constructor(chat, line, changed) {
@@ -26,7 +26,7 @@ export class Uploads {
     return this.#all;
   }
 
-  /** Sends a photo or a voice note: `about` is what its message says of it. */
+  /** Sends a photo or a voice note. `about`: what its message's metadata says about it. */
   add(blob, text, about) {
     const id = newId();
     const file = new File([blob], `${id}.${blob.type.split('/')[1]}`, { type: blob.type });
@@ -59,7 +59,7 @@ export class Uploads {
       await this.#chat.attach(upload.file, upload.text, { metadata: upload.about });
       this.discard(upload.id);
     } catch (error) {
-      if (failed() > before) return this.discard(upload.id); // the upload is there: the message says why it is not
+      if (failed() > before) return this.discard(upload.id); // the upload worked, and the message failed: it shows why
       upload.error = error;
       this.#changed();
     }

@@ -4,7 +4,7 @@ import { NAMES, count } from './texts.js';
 const MOST = 500;
 const NEAR_END = 40;
 
-/** The third column: every frame of the phones as it passes; filtered, paused, copied. */
+/** The third column: every frame of the phones as it passes. It can be filtered, paused and copied. */
 export class Wire {
   #entries = [];
   #total = 0;
@@ -18,7 +18,7 @@ export class Wire {
   #filter;
   #hint;
 
-  /** @param {{sides: string[], curl: string}} options `curl`: a line to paste that makes a frame pass */
+  /** @param {{sides: string[], curl: string}} options `curl`: a command to paste that makes a frame pass */
   constructor({ sides, curl }) {
     this.#filter = h('input', {
       type: 'search',
@@ -43,7 +43,7 @@ export class Wire {
     this.#count();
   }
 
-  /** Takes a frame that passed: `{direction, frame, text}` of that side's phone. */
+  /** Takes a frame of that side's phone: `{direction, frame, text}`. */
   add(side, { direction, frame, text }) {
     this.#total += 1;
     this.#bytes += bytes(text);
@@ -141,7 +141,7 @@ export class Wire {
   }
 }
 
-const kind = (frame) => frame.type ?? frame.action ?? (frame.requestId ? 'error' : '?'); // API Gateway's own
+const kind = (frame) => frame.type ?? frame.action ?? (frame.requestId ? 'error' : '?'); // from API Gateway itself
 const bytes = (text) => new TextEncoder().encode(text).length;
 
 async function copied(text) {
