@@ -3,7 +3,7 @@
 CHANGED=1: in lines that a branch has changed against main. SAMPLE=60: so many at random, by SEED, and all of the groups
 in which every change has to be seen. ONLY=domain/: in files whose path holds this. GROUP=expression: of one group.
 TESTS="tests/contract tests/unit": with these tests alone. JOBS=2: at once. A run that was stopped goes on: what was
-killed stays killed as long as its file is the same.
+killed stays killed as long as its function is the same. LIMIT=90: seconds that the tests of one change may take.
 """
 
 import datetime
@@ -39,7 +39,7 @@ def main() -> int:
     chosen, what = _chosen(every)
     print(f"{len(chosen)} of {len(every)} changes: {what}", flush=True)
     paths = os.environ.get("TESTS", "").split() or TESTS
-    tests = made_map(FOLDER / "map.json", _state() + " ".join(paths), paths)
+    tests = made_map(FOLDER / "map.json", _digests(), paths)
     with use_db(str(FOLDER / "session.sqlite"), WorkDB.Mode.create) as db:
         results = _run(db, chosen, tests, paths)
     page = FOLDER / "report.md"
@@ -72,10 +72,10 @@ def _chosen(every: list[Mutant]) -> tuple[list[Mutant], str]:
     return chosen, what
 
 
-def _state() -> str:
-    """Names the state of the code and its tests."""
-    names = sorted(file for folder in (*SOURCES, "tests") for file in (ROOT / folder).rglob("*.py"))
-    return hashlib.sha256(b"".join(str(name).encode() + name.read_bytes() for name in names)).hexdigest()
+def _digests() -> dict[str, str]:
+    """By file of the code and of tests what it holds, in short."""
+    names = [file for folder in (*SOURCES, "tests") for file in (ROOT / folder).rglob("*.py")]
+    return {str(name.relative_to(ROOT)): hashlib.sha256(name.read_bytes()).hexdigest() for name in names}
 
 
 def _run(db: WorkDB, chosen: list[Mutant], tests: Map, paths: Sequence[str]) -> list[Result]:
@@ -112,7 +112,9 @@ def _run(db: WorkDB, chosen: list[Mutant], tests: Map, paths: Sequence[str]) -> 
 
     if pending:
         with quiet_pytest() as say:
-            running = Running(pending, tests, int(os.environ.get("JOBS") or 2), done, skipped)
+            jobs = int(os.environ.get("JOBS") or 2)
+            killed = [(it.mutant, it.outcome.by) for it in results]
+            running = Running(pending, tests, jobs, killed, done, skipped)
             pytest.main([*PYTEST, *paths], plugins=[running])
     assert len(results) == len(chosen), "pytest could not even begin: try `make unit`"
     return results

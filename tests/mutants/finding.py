@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -24,7 +25,10 @@ PROMISES = ("expression", "request", "transition")
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: `occurrence` counts the places of its operator in the file. `lines` are those that it concerns."""
+    """One change: `occurrence` counts the places of its operator in the file. `lines` are those that it concerns.
+
+    `inside` names the text of its function, or of its statement where it is in none, and counts the places there.
+    """
 
     path: str
     operator: str
@@ -32,16 +36,18 @@ class Mutant:
     lines: range
     definition: str
     group: str
+    inside: str
 
     @property
-    def place(self) -> tuple[str, int, tuple[int, int], tuple[str, str]]:
+    def place(self) -> tuple[str, int, tuple[int, int], tuple[str, str, str]]:
         """All of it but the file."""
-        return self.operator, self.occurrence, (self.lines.start, self.lines.stop), (self.definition, self.group)
+        where = self.definition, self.group, self.inside
+        return self.operator, self.occurrence, (self.lines.start, self.lines.stop), where
 
     @property
     def id(self) -> str:
-        """The same as long as its file is."""
-        text = f"{self.path} {_digest(self.path)} {self.operator} {self.occurrence}"
+        """The same as long as its function is."""
+        text = f"{self.path} {self.definition} {self.operator} {self.inside}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def code(self) -> str:
@@ -93,15 +99,20 @@ def mutants(paths: Iterable[str], kept: Path) -> list[Mutant]:
 
 def _of(path: str) -> Iterator[Mutant]:
     tree = ast.parse(source(path))
-    meaningless, statements = _meaningless(tree), _statements(tree)
-    nodes = list(ast_nodes(get_ast(source(path))))
+    meaningless, statements, turned = _meaningless(tree), _statements(tree), _turned_round(tree)
+    nodes, text, before = list(ast_nodes(get_ast(source(path)))), source(path).splitlines(), Counter[tuple[str, ...]]()
     for name, operator in OPERATORS.items():
         positions = (position for node in nodes for position in operator.mutation_positions(node))
         for occurrence, (start, end) in enumerate(positions):
             if any(first <= start and end <= last for first, last in meaningless):
                 continue
-            lines, definition = _around(start, end, statements)
-            yield Mutant(path, name, occurrence, lines, definition, _group(path, name, definition))
+            if name == "AddNot" and (start, end) in turned:
+                continue
+            lines, definition, owner = _around(start, end, statements)
+            inside = hashlib.sha256("\n".join(text[owner.start - 1 : owner.stop - 1]).encode()).hexdigest()
+            before[name, definition, inside] += 1
+            inside += f" {before[name, definition, inside]}"
+            yield Mutant(path, name, occurrence, lines, definition, _group(path, name, definition), inside)
 
 
 def _group(path: str, operator: str, definition: str) -> str:
@@ -158,6 +169,16 @@ def _meaningless(tree: ast.Module) -> list[Span]:
     return found
 
 
+def _turned_round(tree: ast.Module) -> set[Span]:
+    """The conditions that another operator turns round: one comparison, or a `not`."""
+    return {
+        _span(node)
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Compare) and len(node.ops) == 1)
+        or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not))
+    }
+
+
 def _says(node: ast.AST, pattern: str) -> bool:
     return re.match(rf"({pattern})\b", ast.unparse(node)) is not None
 
@@ -167,13 +188,15 @@ class _Statement:
     span: Span
     lines: range
     definition: str
+    owner: range
+    """The lines of its function; its own where it is in none."""
 
 
 def _statements(tree: ast.Module) -> list[_Statement]:
     """Every statement without its body, the innermost last."""
     found: list[_Statement] = []
 
-    def look(node: ast.AST, definition: str) -> None:
+    def look(node: ast.AST, definition: str, owner: range | None) -> None:
         for child in ast.iter_child_nodes(node):
             inside = definition
             if isinstance(child, ast.FunctionDef | ast.ClassDef):
@@ -187,18 +210,23 @@ def _statements(tree: ast.Module) -> list[_Statement]:
                 span = (start.lineno, start.col_offset), (end, end_column)
                 # What a def line holds, its defaults, runs where it is defined; a class's fields run in the class.
                 where = definition if isinstance(child, ast.FunctionDef) else inside
-                found.append(_Statement(span, range(start.lineno, max(last, start.lineno) + 1), where))
-            look(child, inside)
+                lines = range(start.lineno, max(last, start.lineno) + 1)
+                found.append(_Statement(span, lines, where, owner or lines))
+            if isinstance(child, ast.FunctionDef):
+                look(child, inside, range(child.lineno, (child.end_lineno or child.lineno) + 1))
+            else:
+                look(child, inside, owner)
 
-    look(tree, "")
+    look(tree, "", None)
     return found
 
 
-def _around(start: tuple[int, int], end: tuple[int, int], statements: list[_Statement]) -> tuple[range, str]:
+def _around(start: tuple[int, int], end: tuple[int, int], statements: list[_Statement]) -> tuple[range, str, range]:
     inner = [each for each in statements if each.span[0] <= start and end <= each.span[1]]
     if not inner:
-        return range(start[0], end[0] + 1), ""
-    return inner[-1].lines, inner[-1].definition
+        lines = range(start[0], end[0] + 1)
+        return lines, "", lines
+    return inner[-1].lines, inner[-1].definition, inner[-1].owner
 
 
 def changed_lines(since: str) -> dict[str, set[int]]:

@@ -203,7 +203,8 @@ class DropStatement(_Replacing):
     """Does nothing where something was called, raised, yielded, or answered early."""
 
     def variants(self, node: Any) -> Sequence[str]:
-        if node.type == "return_stmt" or (node.type == "keyword" and node.value == "return"):
+        bare = node.type == "keyword" and node.value == "return" and node.parent.type != "return_stmt"
+        if node.type == "return_stmt" or bare:
             return ("pass",) if _is_nested(node) else ()
         if node.type in ("raise_stmt", "yield_expr") and node.parent.type == "simple_stmt":
             return ("pass",)

@@ -9,12 +9,13 @@ import importlib.machinery
 import io
 import json
 import os
+import resource
 import select
 import signal
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +32,10 @@ TESTS = ("tests/unit", "tests/contract", "tests/integration", "tests/security", 
 """Those that run the code in their own process, quickly enough."""
 DEPLOYED = frozenset({"stack", "jwt_stack", "local_run", "jwt_run", "dynamodb_endpoint"})
 """What a test uses that runs the code elsewhere, or costs seconds to start."""
-LIMIT_SECONDS = 90.0
-"""Processor time of the tests of one change, as they took when the map was made: the quickest that fit are run."""
-PATIENCE_SECONDS = 60.0
-"""What a change may take beyond twenty times as long as its tests: one that takes longer never ends."""
+LIMIT_SECONDS = 30.0
+"""Processor time of the tests of one change, as they took when the map was made: the first that fit are run."""
+PATIENCE_SECONDS = 10
+"""Processor time that a test may take beyond five times what it took, and a tenth of what it may wait, or it hangs."""
 PYTEST = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--no-summary"]
 
 State = Literal["killed", "survived", "untested", "invalid"]
@@ -56,17 +57,27 @@ class Map:
     lines: dict[str, dict[int, list[str]]]
     seconds: dict[str, float]
 
-    def tests_of(self, mutant: Mutant) -> list[str]:
-        """The quick ones first, as many as fit the limit; for what runs at import all tests of the file."""
+    def tests_of(self, mutant: Mutant, there: Container[str], kills: Mapping[str, int]) -> list[str]:
+        """Of those that are `there` as many as fit the limit; for what runs at import all tests of the file.
+
+        First come those that have killed changes in the same place, as `kills` counts, and then the quick ones: at
+        import those of the file that is named after this one.
+        """
         by_line = self.lines.get(mutant.path, {})
         if _is_imported(mutant):
-            found = {test for tests in by_line.values() for test in tests}
+            found = {test for tests in by_line.values() for test in tests if test in there}
         else:
-            found = {test for line in mutant.lines for test in by_line.get(line, ())}
+            found = {test for line in mutant.lines for test in by_line.get(line, ()) if test in there}
+        own = f"test_{Path(mutant.path).stem}.py" if _is_imported(mutant) else ""
+
+        def rank(test: str) -> tuple[float, bool, float, str]:
+            seconds = self.seconds[test]
+            return -kills.get(test, 0) / (0.1 + seconds), own not in test, seconds, test
+
         fitting, seconds = list[str](), 0.0
-        for test in sorted(found, key=lambda it: (self.seconds[it], it)):
+        for test in sorted(found, key=rank):
             seconds += self.seconds[test]
-            if fitting and seconds > LIMIT_SECONDS:
+            if fitting and seconds > float(os.environ.get("LIMIT") or LIMIT_SECONDS):
                 break
             fitting.append(test)
         return fitting
@@ -77,11 +88,12 @@ def _is_imported(mutant: Mutant) -> bool:
     return mutant.definition == "" or mutant.definition.rpartition(".")[2].lstrip("_")[:1].isupper()
 
 
-class Mapping:
-    """A plugin that makes the map."""
+class Mapper:
+    """A plugin that makes the map: of all tests but those that are `known`."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], known: Container[str]) -> None:
         self._say = say
+        self._known = known
         self._coverage = coverage.Coverage(
             data_file=None, config_file=False, source=[str(ROOT / "functions"), str(ROOT / "layers")]
         )
@@ -92,7 +104,9 @@ class Mapping:
         _be_repeatable()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = _usable(items)
+        usable = _usable(items)
+        items[:] = [item for item in usable if item.nodeid not in self._known]
+        self._say(f"  {len(items)} of {len(usable)} tests")
 
     def pytest_runtestloop(self) -> None:
         self._coverage.start()
@@ -127,18 +141,28 @@ class Mapping:
         return Map(lines, self.seconds)
 
 
-def made_map(kept: Path, key: str, paths: Sequence[str]) -> Map:
-    """The map for the state of code and tests that `key` names, made anew where another is kept."""
-    if kept.exists() and (found := json.loads(kept.read_text()))["key"] == key:
-        lines = {file: {int(line): tests for line, tests in it.items()} for file, it in found["lines"].items()}
-        return Map(lines, found["seconds"])
+def made_map(kept: Path, digests: dict[str, str], paths: Sequence[str]) -> Map:
+    """The map, with what is `kept` of tests whose own file and whose code are the same; `digests` are by file.
+
+    What tests share may change: with an older map at worst a change survives that is then looked at.
+    """
+    was = json.loads(kept.read_text()) if kept.exists() else {"digests": {}, "lines": {}, "seconds": {}}
+    changed = {file for file in was["digests"].keys() | digests.keys() if was["digests"].get(file) != digests.get(file)}
+    lines = {file: {int(line): tests for line, tests in it.items()} for file, it in was["lines"].items()}
+    again = {test for file in changed for tests in lines.get(file, {}).values() for test in tests}
+    known = {test for test in was["seconds"] if test.partition("::")[0] not in changed and test not in again}
     print("Which test runs which line …", flush=True)
     with quiet_pytest() as say:
-        mapping = Mapping(say)
-        pytest.main([*PYTEST, *paths], plugins=[mapping])
-        made = mapping.map()
-    kept.write_text(json.dumps({"key": key, "lines": made.lines, "seconds": made.seconds}))
-    return made
+        mapper = Mapper(say, known)
+        pytest.main([*PYTEST, *paths], plugins=[mapper])
+        made = mapper.map()
+    merged = Map(made.lines, {test: was["seconds"][test] for test in known} | made.seconds)
+    for file, by_line in lines.items():
+        for line, tests in by_line.items():
+            if left := [test for test in tests if test in known]:
+                merged.lines.setdefault(file, {}).setdefault(line, []).extend(left)
+    kept.write_text(json.dumps({"digests": digests, "lines": merged.lines, "seconds": merged.seconds}))
+    return merged
 
 
 @contextmanager
@@ -165,9 +189,13 @@ class Running:
         mutants: Sequence[Mutant],
         tests: Map,
         jobs: int,
+        killed: Iterable[tuple[Mutant, str]],
         done: Callable[[Mutant, str, Outcome], None],
         skip: Callable[[Mutant, str], bool],
     ) -> None:
+        self._kills = defaultdict[tuple[str, str], Counter[str]](Counter)
+        for mutant, by in killed:
+            self._kills[mutant.path, mutant.definition][by] += 1
         self._mutants = mutants
         self._tests = tests
         self._jobs = jobs
@@ -197,7 +225,9 @@ class Running:
             for fork in list(running.values()):
                 if fork.told in ready or time.monotonic() > fork.until:
                     del running[fork.pid]
-                    self._done(fork.mutant, fork.code, fork.end(out_of_time=fork.told not in ready))
+                    outcome = fork.end(out_of_time=fork.told not in ready)
+                    self._kills[fork.mutant.path, fork.mutant.definition][outcome.by] += 1
+                    self._done(fork.mutant, fork.code, outcome)
 
     def _start(
         self, session: pytest.Session, items: dict[str, pytest.Item], functions: "Functions", mutant: Mutant
@@ -205,7 +235,7 @@ class Running:
         code = mutant.code()
         if self._skip(mutant, code):
             return None
-        tests = [test for test in self._tests.tests_of(mutant) if test in items]
+        tests = self._tests.tests_of(mutant, items, self._kills[mutant.path, mutant.definition])
         if not tests:
             self._done(mutant, code, Outcome("untested"))
             return None
@@ -218,9 +248,10 @@ class Running:
         pid = os.fork()
         if pid == 0:
             os.close(told)
-            _in_fork(tell, lambda: _tried(session, [items[test] for test in tests], mutant.path, code, swaps))
+            watch = _Watch(self._tests.seconds)
+            _in_fork(tell, lambda: _tried(session, [items[test] for test in tests], mutant.path, code, swaps, watch))
         os.close(tell)
-        seconds = PATIENCE_SECONDS + 20 * sum(self._tests.seconds[test] for test in tests)
+        seconds = 60 * PATIENCE_SECONDS + 20 * sum(self._tests.seconds[test] for test in tests)
         return _Fork(pid, told, mutant, code, len(tests), time.monotonic() + seconds)
 
 
@@ -241,11 +272,9 @@ class _Fork:
         os.waitpid(self.pid, 0)
         if out_of_time:
             return Outcome("killed", "it did not end", self.tests)
-        return (
-            Outcome("survived", "", self.tests)
-            if said == "survived"
-            else Outcome("killed", said or "it died", self.tests)
-        )
+        if said == "survived":
+            return Outcome("survived", "", self.tests)
+        return Outcome("killed", said or "it died, or did not end", self.tests)
 
 
 def _in_fork(tell: int, act: Callable[[], str]) -> None:
@@ -264,23 +293,24 @@ def _in_fork(tell: int, act: Callable[[], str]) -> None:
         os._exit(0)
 
 
-def _tried(session: pytest.Session, items: list[pytest.Item], path: str, code: str, swaps: "Swaps | None") -> str:
+def _tried(
+    session: pytest.Session, items: list[pytest.Item], path: str, code: str, swaps: "Swaps | None", watch: "_Watch"
+) -> str:
     """The test that failed; empty if none did."""
     if swaps is None:
-        return _tried_anew([item.nodeid for item in items], path, code)
+        return _tried_anew([item.nodeid for item in items], path, code, watch)
     for function, changed in swaps:
         function.__code__ = changed
-    failures = _Failures()
-    session.config.pluginmanager.register(failures)
+    session.config.pluginmanager.register(watch)
     session.items = items
     for item, following in zip(items, [*items[1:], None], strict=True):
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-        if failures.first:
+        if watch.failed:
             break
-    return failures.first
+    return watch.failed
 
 
-def _tried_anew(tests: list[str], path: str, code: str) -> str:
+def _tried_anew(tests: list[str], path: str, code: str, watch: "_Watch") -> str:
     ours = ("navietakie", "send_message", "make_call", "get_message", "websocket", "tests", "local", "clients", "docs")
     for name in [
         name for name in sys.modules if name.partition(".")[0] in ours and not name.startswith("tests.mutants")
@@ -294,7 +324,7 @@ def _tried_anew(tests: list[str], path: str, code: str) -> str:
         return compile(code, target, "exec", dont_inherit=True)
 
     importlib.machinery.SourceFileLoader.get_code = get_code
-    failures, order = _Failures(), {test: number for number, test in enumerate(tests)}
+    order = {test: number for number, test in enumerate(tests)}
 
     class Chosen:
         def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -302,21 +332,34 @@ def _tried_anew(tests: list[str], path: str, code: str) -> str:
 
     paths = list(dict.fromkeys(test.partition("::")[0] for test in tests))
     sys.stdout = sys.stderr = io.StringIO()
-    ended = pytest.main([*PYTEST, "-x", *paths], plugins=[failures, Chosen()])
-    return failures.first or ("" if ended == pytest.ExitCode.OK else f"pytest ended with {ended}")
+    # To load the files of all these tests takes longer than most tests: the first file often is enough.
+    for some in (paths[:1], paths[1:4], paths[4:]):
+        if some:
+            ended = pytest.main([*PYTEST, "-x", *some], plugins=[watch, Chosen()])
+            if watch.failed or ended != pytest.ExitCode.OK:
+                return watch.failed or f"pytest ended with {ended}"
+    return ""
 
 
-class _Failures:
-    def __init__(self) -> None:
-        self.first = ""
+class _Watch:
+    """Remembers which test failed first, and ends the process where a test does not end."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self.failed = ""
+        self._seconds = seconds
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        allowed = PATIENCE_SECONDS + round(5 * self._seconds[nodeid])
+        signal.alarm(10 * allowed)
+        resource.setrlimit(resource.RLIMIT_CPU, (round(time.process_time()) + allowed, resource.RLIM_INFINITY))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed and not self.first:
-            self.first = report.nodeid
+        if report.failed and not self.failed:
+            self.failed = report.nodeid
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed and not self.first:
-            self.first = f"import of {report.nodeid}"
+        if report.failed and not self.failed:
+            self.failed = f"import of {report.nodeid}"
 
 
 def _usable(items: list[pytest.Item]) -> list[pytest.Item]:

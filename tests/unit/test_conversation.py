@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from navietakie.domain import instants
-from navietakie.domain.conversation import Head, append, next_timestamp
+from navietakie.domain.conversation import TOLD_AGAIN, Head, admitted, append, next_timestamp
 from navietakie.domain.errors import Refusal
-from navietakie.domain.message import NewMessage
-from navietakie.domain.rate_limit import CLOCK_SKEW, RateLimit
+from navietakie.domain.message import Message, NewMessage
+from navietakie.domain.orders import Rights
+from navietakie.domain.rate_limit import CLOCK_SKEW, NO_LIMIT, RateLimit
 
 NOW = instants.from_text("2026-03-01T10:00:00.000000Z")
 FIVE_A_SECOND = RateLimit(5, 20)
@@ -129,3 +130,119 @@ def test_what_costs_more_waits_longer_and_what_costs_nothing_needs_room_for_one(
     full = limit.admit(allowance, NOW)
     with pytest.raises(Refusal):
         limit.admit(full, NOW, cost=0)
+
+
+def test_a_conversation_begins_with_nothing() -> None:
+    assert Head() == Head(0, "", None, Rights(None, {}, {}), 0, {}, {})
+    nobody = {"delivered": 0, "read": 0}
+    assert Head().receipts == {"driver": nobody, "passenger": nobody}
+
+
+def test_a_message_is_stored_as_it_was_asked_for_and_the_head_moves_with_it() -> None:
+    asked = {
+        "message": "-",
+        "message_type": "system",
+        "sender_id": "desk 3",
+        "client_message_id": "m7",
+        "metadata": {"event": "side_muted", "side": "driver"},
+    }
+    before = Head(6, "2026-03-01T09:00:00.000000Z", "first", redactions=2, receipt_seqs={"driver_read": 5})
+    stored, head = append(
+        before,
+        NewMessage.parse(asked),
+        booking_code="ride-1",
+        sender="system",
+        now=NOW,
+        message_id="i",
+        epoch="other",
+        rate_limit=FIVE_A_SECOND,
+    )
+    at = instants.to_text(NOW)
+    assert stored == Message(
+        message_id="i", booking_code="ride-1", seq=7, timestamp=at, sender="system", redacted_at=None, **asked
+    )
+    assert head == Head(7, at, "first", Rights(None, {"driver": at}, {}), 2, {}, {"driver_read": 5})
+    plain = append(
+        head,
+        NewMessage.parse({"message": "x"}),
+        booking_code="ride-1",
+        sender="passenger",
+        now=NOW,
+        message_id="j",
+        epoch="other",
+        rate_limit=FIVE_A_SECOND,
+    )[1]
+    later = instants.to_text(NOW + 1)
+    assert plain == Head(8, later, "first", head.rights, 2, {"passenger": NOW + 200_000}, {"driver_read": 5})
+
+
+def test_the_first_message_brings_the_epoch() -> None:
+    assert say(Head(), NOW).epoch == "e"
+
+
+def test_a_booking_stays_closed_however_much_is_written_then() -> None:
+    closed = say(Head(), NOW, sender="system", message_type="system", metadata={"event": "booking_closed"})
+    assert say(closed, NOW + 1, sender="system").closed_at == closed.closed_at
+
+
+def test_no_allowance_is_kept_of_the_system_or_where_nothing_is_limited() -> None:
+    spent = Head(allowances={"driver": NOW + 10**9})
+    assert admitted(spent, "system", NOW, FIVE_A_SECOND) == spent.allowances
+    assert admitted(Head(), "driver", NOW, RateLimit(0, 20)) == {}
+    assert admitted(spent, "passenger", NOW, RateLimit(1, 1)) == {
+        "driver": NOW + 10**9,
+        "passenger": NOW + instants.SECOND,
+    }
+
+
+def test_a_repeat_is_told_again_for_a_minute() -> None:
+    assert TOLD_AGAIN == 60 * instants.SECOND
+
+
+@pytest.mark.parametrize(
+    ("limit", "allowance", "cost", "after"),
+    [
+        (RateLimit(1, 1), 0, 1, 1_000_000),
+        (RateLimit(0.5, 1), 0, 1, 2_000_000),
+        (RateLimit(1, 0), 0, 1, 1_000_000),
+        (RateLimit(1, 0), 0, 0, 0),
+        (RateLimit(5, 20), 3_800_000, 1, 4_000_000),
+        (RateLimit(5, 20), 3_800_000, 0, 3_800_000),
+        (RateLimit(5, 2), 0, 7, 1_400_000),
+        # Beyond what a clock near ours can have written: one unit is admitted.
+        (RateLimit(5, 20), 6_000_001, 1, 4_000_000),
+    ],
+)
+def test_what_is_within_the_limit_moves_the_allowance_by_its_cost(
+    limit: RateLimit, allowance: int, cost: int, after: int
+) -> None:
+    assert limit.admit(NOW + allowance, NOW, cost) == NOW + after
+
+
+@pytest.mark.parametrize(
+    ("limit", "allowance", "cost", "wait_ms"),
+    [
+        (RateLimit(1, 1), 1, 1, 1),
+        (RateLimit(1, 1), 1_000, 1, 1),
+        (RateLimit(1, 1), 1_001, 1, 2),
+        (RateLimit(1, 1), 1_000_000, 1, 1_000),
+        (RateLimit(5, 20), 3_800_001, 1, 1),
+        (RateLimit(5, 20), 3_800_001, 0, 1),
+        (RateLimit(5, 20), 3_800_000, 3, 400),
+        # What a clock near ours may have written.
+        (RateLimit(5, 20), 6_000_000, 1, 2_200),
+        (RateLimit(5, 20), 2_000_001, 20, 2_001),
+    ],
+)
+def test_what_is_beyond_the_limit_is_refused_with_the_wait_to_the_millisecond(
+    limit: RateLimit, allowance: int, cost: int, wait_ms: int
+) -> None:
+    with pytest.raises(Refusal) as refused:
+        limit.admit(NOW + allowance, NOW, cost)
+    assert (refused.value.code, refused.value.retry_after_ms) == ("rate_limited", wait_ms)
+
+
+def test_one_unit_is_what_is_asked_for_and_no_limit_admits_everything() -> None:
+    assert RateLimit(1, 1).admit(0, NOW) == NOW + instants.SECOND
+    for _ in range(3):
+        assert NO_LIMIT.admit(7, NOW, 10**6) == 7

@@ -95,3 +95,50 @@ def test_a_frame_above_31_kb_is_too_large() -> None:
     with pytest.raises(Refusal) as refused:
         frames.encode_content({"data": "x" * (room + 1)}, "data")
     assert refused.value.code == "too_large"
+
+
+def test_a_frame_is_at_most_32_kb_and_its_content_31() -> None:
+    assert (frames.FRAME_BYTES, frames.CONTENT_BYTES) == (32_768, 31_744)
+
+
+def test_a_message_and_an_error_travel_in_an_envelope() -> None:
+    hello = message("Hello")
+    assert frames.message_frame(hello) == {
+        "v": 1,
+        "type": "message",
+        "booking_code": "b" * 64,
+        "ts": "2026-03-01T10:00:00.000000Z",
+        "sender": "driver",
+        "message": hello,
+    }
+    frame = frames.error_frame(Refusal("muted", "This side is muted", details={"muted_at": "then"}), "b", "t", "7")
+    problem = {
+        "code": "muted",
+        "message": "This side is muted",
+        "retryable": False,
+        "retry_after_ms": None,
+        "details": {"muted_at": "then"},
+    }
+    assert frame == {"v": 1, "type": "error", "booking_code": "b", "ts": "t", "id": "7", "error": problem}
+
+
+@pytest.mark.parametrize(
+    ("spare", "parts"),
+    [
+        ((0, 0), [[1, 2], [3, 4]]),
+        ((-1, 0), [[1], [2], [3, 4]]),
+        ((0, -1), [[1, 2], [3], [4]]),
+    ],
+)
+def test_a_part_takes_as_many_messages_as_fit_to_the_byte(spare: tuple[int, int], parts: list[list[int]]) -> None:
+    # The room is that for whole messages, each with its comma.
+    room = frames.FRAME_BYTES - len(frames.encode(ENVELOPE))
+    small = len(frames.encode(message("").model_dump())) + 1
+    second, fourth = (room - 2 * small - 1 - less for less in spare)
+    texts = ["x", "x" * second, "x", "x" * fourth]
+    packed = frames.pack([message(text, seq) for seq, text in enumerate(texts, 1)], ENVELOPE)
+    assert [[each.seq for each in part] for part in packed] == parts
+
+
+def test_no_message_makes_no_part() -> None:
+    assert list(frames.pack([], ENVELOPE)) == []

@@ -51,3 +51,12 @@ def test_the_text_names_the_instant(instant: int) -> None:
 def test_text_that_is_written_otherwise_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="looks like"):
         instants.from_text(text)
+
+
+def test_a_day_has_86_400_seconds_and_a_second_a_million_microseconds() -> None:
+    assert (instants.SECOND, instants.DAY) == (1_000_000, 86_400_000_000)
+
+
+def test_what_is_kept_for_days_expires_in_whole_seconds_rounded_down() -> None:
+    assert instants.to_seconds(1_999_999) == 1
+    assert instants.expiry(1_999_999, 2) == 2 * 86_400 + 1

@@ -2,8 +2,8 @@ import pytest
 
 from navietakie.domain import instants
 from navietakie.domain.errors import Refusal
-from navietakie.domain.message import NewMessage
-from navietakie.domain.orders import NO_TOKEN, Order, Rights, order_in
+from navietakie.domain.message import Message, NewMessage
+from navietakie.domain.orders import NO_TOKEN, Order, Rights, order_in, says_what_happened
 
 AT = "2026-03-01T08:00:00.700000Z"
 SECOND = instants.to_seconds(instants.from_text(AT))
@@ -102,3 +102,59 @@ def test_what_ends_or_cuts_something_is_told_apart() -> None:
     assert {event for event in ("booking_closed", "booking_opened") if Order(event).cuts} == {"booking_closed"}
     assert Order("tokens_revoked", "driver").cuts
     assert not Order("side_muted", "driver").cuts
+
+
+def test_an_order_changes_what_it_is_about_and_leaves_the_rest() -> None:
+    rights = Rights(AT, {"driver": AT}, {"agent": AT})
+    for order, after in (
+        (Order("booking_closed"), rights),
+        (Order("booking_opened"), Rights(None, {"driver": AT}, {"agent": AT})),
+        (Order("side_muted", "passenger"), Rights(AT, {"driver": AT, "passenger": "later"}, {"agent": AT})),
+        (Order("side_muted", "driver"), rights),
+        (Order("side_unmuted", "driver"), Rights(AT, {}, {"agent": AT})),
+        (Order("side_unmuted", "passenger"), rights),
+        (Order("tokens_revoked", "driver"), Rights(AT, {"driver": AT}, {"agent": AT, "driver": "later"})),
+        (Order("tokens_revoked", "agent"), Rights(AT, {"driver": AT}, {"agent": "later"})),
+    ):
+        assert order.applied(rights, "later") == after
+    assert Rights() == Rights(None, {}, {})
+
+
+def test_a_refusal_says_since_when_it_is_so() -> None:
+    with pytest.raises(Refusal) as caught:
+        Rights(closed_at=AT).check_open()
+    assert (caught.value.code, caught.value.details) == ("booking_closed", {"closed_at": AT})
+    with pytest.raises(Refusal) as caught:
+        Rights(muted={"driver": AT}).check_heard("driver")
+    assert (caught.value.code, caught.value.details) == ("muted", {"muted_at": AT})
+    with pytest.raises(Refusal) as caught:
+        Rights(revoked={"driver": AT}).check_token("driver", SECOND)
+    assert caught.value.code == "unauthorized"
+    Rights(revoked={"driver": AT}).check_token("passenger", SECOND)
+
+
+@pytest.mark.parametrize("iat", [-(10**15), -1, 0, 10**15])
+def test_a_token_with_a_time_of_issue_out_of_this_world_is_judged_all_the_same(iat: int) -> None:
+    assert Rights(revoked={"driver": AT}).revokes("driver", iat) == (iat <= 0)
+
+
+@pytest.mark.parametrize(
+    ("message_type", "event", "is_record"),
+    [
+        ("text", None, False),
+        ("text", "booking_closed", False),
+        ("call", None, True),
+        ("system", None, False),
+        ("system", "ride_started", False),
+        ("system", "message_redacted", True),
+        ("system", "booking_closed", True),
+        ("system", "tokens_revoked", True),
+        ("system", ["booking_closed"], False),
+    ],
+)
+def test_calls_orders_and_notices_are_record_and_words_are_not(
+    message_type: str, event: object, is_record: bool
+) -> None:
+    stored = {"message_id": "i", "booking_code": "b", "seq": 1, "timestamp": AT, "sender": "system", "message": "-"}
+    message = Message.model_validate({**stored, "message_type": message_type, "metadata": {"event": event}})
+    assert says_what_happened(message) == is_record
