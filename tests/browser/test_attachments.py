@@ -132,7 +132,7 @@ def test_a_photo_is_made_smaller_and_loses_its_place_before_it_is_uploaded(
     expect(place.locator(".preview")).to_be_hidden()
 
 
-def test_what_is_no_picture_is_not_sent(place: Locator, server: Storage, tmp_path: Path) -> None:
+def test_a_file_that_is_no_picture_is_not_sent(place: Locator, server: Storage, tmp_path: Path) -> None:
     file = tmp_path / "photo.jpg"
     file.write_bytes(b"no picture")
     with place.page.expect_file_chooser() as chooser:

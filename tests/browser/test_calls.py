@@ -57,7 +57,7 @@ def test_a_double_tap_on_answer_sends_no_quick_reply_that_lies_behind_it(console
     page.wait_for_function(f"at => ({behind})(at) !== null", arg=[x, y])  # what lies there can be used then
 
 
-def test_a_declined_call_is_told_as_such(console: Console) -> None:
+def test_a_declined_call_is_shown_as_declined(console: Console) -> None:
     console.driver.call()
     console.passenger.button("Decline").click()
     expect(console.driver.notice).to_have_text("Declined.")

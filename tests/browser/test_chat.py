@@ -98,7 +98,7 @@ def test_an_unsent_message_survives_a_reload(console: Console) -> None:
     assert len(console.history()) == 1
 
 
-def test_history_loads_as_one_scrolls_and_stays_where_one_reads(open_console: Open) -> None:
+def test_older_history_loads_on_scrolling_without_moving_the_view(open_console: Open) -> None:
     console = open_console()
     for number in range(70):
         console.send("system", f"Notice number {number}", message_type="system")
@@ -114,7 +114,7 @@ def test_history_loads_as_one_scrolls_and_stays_where_one_reads(open_console: Op
     expect(phone.button("Earlier messages")).to_be_hidden()
 
 
-def test_what_one_sends_is_shown_wherever_one_has_scrolled_to(console: Console) -> None:
+def test_sending_scrolls_to_the_new_message(console: Console) -> None:
     phone = console.driver
     for number in range(20):
         console.send("system", f"Notice number {number}", message_type="system")

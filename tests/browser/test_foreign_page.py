@@ -207,7 +207,7 @@ def test_a_link_to_the_console_still_leads_there(names: Browser, stack: Stack) -
         assert page.title() == "NavieTakie console"
 
 
-def test_what_the_page_tries_would_be_seen(names: Browser, stack: Stack) -> None:
+def test_the_foreign_pages_script_succeeds_where_it_is_allowed(names: Browser, stack: Stack) -> None:
     """The same script gets everything where it may: on the console's own page."""
     context: BrowserContext = names.new_context(bypass_csp=True)
     page = context.new_page()

@@ -159,7 +159,7 @@ def test_what_a_link_holds_outside_its_alphabet_is_neither_used_nor_in_a_line_to
     assert all(url.startswith("ws://localhost:8765/") for url in server.sockets)
 
 
-def test_the_page_reaches_its_own_server_alone(page: Page) -> None:
+def test_the_page_reaches_only_its_own_server(page: Page) -> None:
     opened(page)
     connected(page)
     reached = """async (url) => {
@@ -172,7 +172,7 @@ def test_the_page_reaches_its_own_server_alone(page: Page) -> None:
     assert "elsewhere" not in str(page.evaluate("[...document.querySelectorAll('meta')].map(each => each.content)"))
 
 
-def test_the_page_reaches_the_server_that_was_agreed_to_and_its_storage_alone(page: Page) -> None:
+def test_the_page_reaches_only_the_agreed_server_and_its_storage(page: Page) -> None:
     deployed = {"api": "https://a1.execute-api.eu-central-1.amazonaws.com/staging"}
     opened(page, f"?{urlencode(deployed)}").get_by_role("button", name="Open it").click()
     expect(page.locator(".phone").first).to_be_visible()

@@ -26,7 +26,7 @@ def findings(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(console: Console, scheme: str) -> None:
+def test_axe_finds_no_problem_on_the_page(console: Console, scheme: str) -> None:
     console.page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
     console.driver.write("Good morning")
     expect(console.passenger.bubble("Good morning")).to_be_visible()
@@ -166,7 +166,7 @@ def test_a_small_screen_shows_one_phone_at_a_time_and_counts_the_other_ones_mess
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_one_phone_alone_for_a_real_one(open_console: Open) -> None:
+def test_the_page_can_show_a_single_phone(open_console: Open) -> None:
     both = open_console().ready()
     alone = open_console(both.booking, phone="passenger").ready()
     expect(alone.driver.place).to_have_count(0)
@@ -192,7 +192,7 @@ def test_another_booking_is_a_dialog_away(console: Console) -> None:
         ("ws", "wss://[", "WebSocket address"),
     ],
 )
-def test_an_address_that_is_none_is_asked_for_again(open_console: Open, name: str, address: str, label: str) -> None:
+def test_an_invalid_address_is_asked_for_again(open_console: Open, name: str, address: str, label: str) -> None:
     page = open_console(**{name: address}).page
     field = page.get_by_label(label)
     expect(field).to_have_value(address)
@@ -203,7 +203,7 @@ def test_an_address_that_is_none_is_asked_for_again(open_console: Open, name: st
     expect(page.locator("[data-side=driver] .strip")).to_contain_text("Connected")
 
 
-def test_a_booking_code_that_cannot_be_is_explained(console: Console) -> None:
+def test_an_invalid_booking_code_is_explained(console: Console) -> None:
     page = console.page
     page.get_by_role("button", name="Settings").click()
     field = page.get_by_label("Booking code")

@@ -68,7 +68,7 @@ def test_a_screen_magnified_four_times_can_be_used(page: Page) -> None:
     assert log["height"] > 150
 
 
-def test_what_can_be_pressed_on_a_phone_has_44_pixels(page: Page, server: ScriptedServer) -> None:
+def test_every_button_on_a_phone_has_44_pixels(page: Page, server: ScriptedServer) -> None:
     server.add("driver", "Hello")
     place = phone(opened(page))
     small = """() => [...document.querySelectorAll('button, a[href], input, textarea, summary')]
@@ -111,7 +111,7 @@ def test_emoji_are_counted_as_the_server_counts_them(page: Page, server: Scripte
     expect(box).to_have_value("🚕" * 5_001)
 
 
-def test_two_equal_chips_are_one(page: Page, server: ScriptedServer) -> None:
+def test_two_equal_system_lines_are_shown_as_one(page: Page, server: ScriptedServer) -> None:
     for _ in range(2):
         server.add("system", "Missed call", message_type="call", metadata=MISSED)
     server.add("driver", "Nobody answers")
@@ -131,7 +131,7 @@ def test_a_place_is_a_card_with_its_name_and_no_map_is_fetched(page: Page, serve
     assert [url for url, _ in server.requests if "openstreetmap" in url] == []
 
 
-def test_a_redacted_message_says_so_in_its_place_alone(page: Page, server: ScriptedServer) -> None:
+def test_a_redacted_message_says_so_only_in_its_place(page: Page, server: ScriptedServer) -> None:
     message = server.add("passenger", "My number is 555 0100")
     server.add("driver", "Thank you")
     place = phone(opened(page))
@@ -163,7 +163,7 @@ def test_an_agent_is_named_and_seen(page: Page, server: ScriptedServer) -> None:
     expect(place.locator("[data-sender=agent] .author")).to_have_text("Support")
 
 
-def test_an_agent_has_a_seat_without_a_call_button(page: Page, server: ScriptedServer) -> None:
+def test_an_agents_phone_has_no_call_button(page: Page, server: ScriptedServer) -> None:
     server.add("driver", "Where are you?")
     place = phone(opened(page, "?phone=agent"), "agent")
     expect(place.locator(".who p")).to_have_text("Driver and Passenger online")
@@ -225,7 +225,7 @@ def test_the_time_of_a_call_is_counted_by_the_servers_clock(page: Page, server: 
     expect(place.locator(".talking .timer")).to_have_text("Ringing")
 
 
-def test_a_muted_side_and_a_closed_booking_are_told(page: Page, server: ScriptedServer) -> None:
+def test_muting_and_closing_are_shown(page: Page, server: ScriptedServer) -> None:
     server.booking = {"closed_at": None, "muted": ["driver"]}
     place = phone(opened(page))
     expect(place.locator(".notice")).to_contain_text("read here, not write")

@@ -106,7 +106,7 @@ def judged(events: list[Event] | None = None, **changes: Any) -> list[str]:
     return problems(History(seed=1, events=EVENTS if events is None else events, bookings={"ride": booking}))
 
 
-def test_a_history_in_which_all_is_well_has_no_problems() -> None:
+def test_a_history_that_keeps_every_promise_has_no_problems() -> None:
     assert judged() == []
 
 
@@ -135,7 +135,7 @@ CLOSED = message(2, "closed", "system", message_type="system", metadata={"event"
         ({"messages": [HELLO, HI, BYE, {**ENDED, "metadata": {**CALL, "version": 2}}]}, "another message"),
     ],
 )
-def test_tables_that_are_not_as_promised_are_seen(changes: dict[str, Any], said: str) -> None:
+def test_stored_data_that_breaks_a_promise_is_reported(changes: dict[str, Any], said: str) -> None:
     assert any(said in problem for problem in judged(**changes)), judged(**changes)
 
 
@@ -165,18 +165,18 @@ def test_tables_that_are_not_as_promised_are_seen(changes: dict[str, Any], said:
         ),
     ],
 )
-def test_what_clients_may_not_see_is_seen(more: list[Event], said: str) -> None:
+def test_a_history_in_which_a_client_sees_something_wrong_is_reported(more: list[Event], said: str) -> None:
     assert any(said in problem for problem in judged([*EVENTS, *more])), judged([*EVENTS, *more])
 
 
-def test_what_was_refused_each_time_may_not_be_stored() -> None:
+def test_a_message_that_was_refused_at_every_try_may_not_be_stored() -> None:
     events = [
         replace(it, code="booking_closed") if isinstance(it, Answered) and it.number == 3 else it for it in EVENTS
     ]
     assert any("all tries were refused" in problem for problem in judged(events))
 
 
-def test_one_try_of_which_nobody_knows_may_be_stored() -> None:
+def test_a_message_with_one_try_of_unknown_outcome_may_be_stored() -> None:
     assert judged([it for it in EVENTS if not (isinstance(it, Answered) and it.number == 3)]) == []
 
 
@@ -184,7 +184,7 @@ OTHERWISE: Any = {"message": "other words", "client_message_id": "hello"}
 
 
 @pytest.mark.parametrize(("fields", "fine"), [(OTHERWISE, True), ({"booking_code": "ride", **OTHERWISE}, False)])
-def test_an_answer_to_another_text_under_its_id_is_excused_on_a_socket_alone(
+def test_only_on_a_websocket_may_an_ack_belong_to_an_earlier_text_with_the_same_id(
     fields: dict[str, Any], fine: bool
 ) -> None:
     late = [
@@ -194,12 +194,12 @@ def test_an_answer_to_another_text_under_its_id_is_excused_on_a_socket_alone(
     assert (judged([*EVENTS, *late]) == []) is fine
 
 
-def test_what_is_sent_later_comes_later() -> None:
+def test_a_message_sent_after_an_ack_comes_after_the_acknowledged_one() -> None:
     late = [replace(it, at=it.at + 100) if isinstance(it, Asked | Answered) and it.number == 1 else it for it in EVENTS]
     assert any("was sent after" in problem for problem in judged(late))
 
 
-def test_who_looks_sees_what_was_acknowledged_before() -> None:
+def test_a_ping_shows_every_message_acknowledged_before_it() -> None:
     look = [
         event(Asked, 98, number=10, kind="look", sender="driver", fields={}),
         event(Answered, 99, number=10, code=None, body={"head_seq": 2, "receipts": NOTHING}),
@@ -207,7 +207,7 @@ def test_who_looks_sees_what_was_acknowledged_before() -> None:
     assert any("was told of 2 after 3" in problem for problem in judged([*EVENTS, *look]))
 
 
-def test_who_was_cut_may_be_disowned() -> None:
+def test_a_connection_that_was_cut_may_be_disowned() -> None:
     gone = [event(Cut, 98, connection="line", sender="driver"), event(Disowned, 99, connection="line")]
     assert judged([*EVENTS, *gone]) == []
 
@@ -246,25 +246,25 @@ def redacted(*stored: dict[str, Any]) -> list[str]:
     return problems(History(seed=1, events=events, bookings={"ride": booking}))
 
 
-def test_a_message_that_was_acknowledged_and_then_redacted_is_as_promised() -> None:
+def test_a_message_may_be_redacted_after_its_ack() -> None:
     assert redacted(GONE, NOTICE) == []
 
 
-def test_a_redaction_that_left_the_content_there_is_seen() -> None:
+def test_a_redaction_that_leaves_the_content_is_reported() -> None:
     assert any("its content is there" in it for it in redacted({**GONE, "message": "bye"}, NOTICE))
 
 
-def test_a_redaction_that_was_told_and_not_done_is_seen() -> None:
+def test_a_redaction_that_was_announced_but_not_done_is_reported() -> None:
     assert any("it is not" in it for it in redacted(BYE, NOTICE))
     assert any("the notices name" in it for it in redacted(GONE))
 
 
-def test_a_redaction_that_is_noted_twice_is_seen() -> None:
+def test_a_redaction_with_two_notices_is_reported() -> None:
     again = {**NOTICE, "message_id": "id-6", "timestamp": "2026-03-01T08:00:06.000000Z"}
     assert any("more than once" in it for it in redacted(GONE, NOTICE, again))
 
 
-def test_a_client_that_heard_of_a_redaction_shows_nothing_of_the_message_however_it_comes_again() -> None:
+def test_a_client_that_knows_of_a_redaction_blanks_every_later_copy_of_the_message() -> None:
     view = View(floor=2, through=2, head=2)
     view.offer(BYE)
     view.offer({**ENDED, "metadata": None})
@@ -320,7 +320,7 @@ MUTE, REVOKE = ordered(1, 10, "side_muted", side="driver"), ordered(1, 10, "toke
         ([ordered(1, 10, "tokens_revoked", side="agent")], called(1, 2, 90, "completed"), None),
     ],
 )
-def test_what_orders_leave_of_calls_is_judged(
+def test_a_call_that_goes_against_an_order_is_reported(
     orders: list[dict[str, Any]], call: dict[str, Any], said: str | None
 ) -> None:
     found = [it for it in said_of(orders, [call], []) if "order" in it or "closed booking" in it or "muted" in it]
@@ -328,7 +328,7 @@ def test_what_orders_leave_of_calls_is_judged(
     assert said is None or any(said in it for it in found)
 
 
-def test_a_side_that_was_there_may_not_be_lost() -> None:
+def test_a_call_ended_as_lost_although_both_sides_were_connected_is_reported() -> None:
     call = called(1, 2, 10, "connection_lost")
     both = [event(Opened, instant(0), connection=side, sender=side) for side in ("driver", "passenger")]
     told = [event(Heard, instant(41), frame={"type": "call", "call": call})]
@@ -363,12 +363,12 @@ TAKEN_BACK = [
         (event(Heard, 40, frame={"type": "message", "message": OLD}), True),
     ],
 )
-def test_a_redacted_text_is_nowhere_afterwards(later: Event, fine: bool) -> None:
+def test_a_redacted_text_that_is_read_afterwards_is_reported(later: Event, fine: bool) -> None:
     found = said_of([GONE_BY_THEN], [], [*TAKEN_BACK, later])
     assert any("got the text of seq 1" in it for it in found) is not fine
 
 
-def test_a_repeat_of_a_redacted_message_is_no_conflict() -> None:
+def test_a_repeat_of_a_redacted_message_that_is_refused_as_a_conflict_is_reported() -> None:
     fields = {"booking_code": "ride", "message": "other", "client_message_id": OLD["client_message_id"]}
     again = [
         event(Asked, 30, number=9, kind="send", sender="driver", fields=fields),
@@ -396,7 +396,9 @@ def judged_by(stored: str | None, *, failed: bool = False) -> Event:
         (None, [], None),
     ],
 )
-def test_what_the_hook_has_not_let_be_is_not_stored(hook: Any, verdicts: list[Event], said: str | None) -> None:
+def test_a_message_stored_against_the_hooks_answer_is_reported(
+    hook: Any, verdicts: list[Event], said: str | None
+) -> None:
     found = [it for it in said_of([HELLO], [], [*sent(0, 1, HELLO), *verdicts], hook=hook) if "hook" in it]
     assert (found == []) if said is None else any(said in it for it in found), found
 
@@ -413,7 +415,7 @@ STORED_EVENT = {"type": "message.stored", "event_id": "id-1-stored", **HELLO}
         ([STORED_EVENT, {**STORED_EVENT, "type": "message.redacted", "event_id": "x"}], "which there was not"),
     ],
 )
-def test_every_message_is_told_of_as_it_is(told: list[dict[str, Any]], said: str | None) -> None:
+def test_a_message_event_that_is_missing_or_wrong_is_reported(told: list[dict[str, Any]], said: str | None) -> None:
     events = [event(Told, 50, began=40, event=it) for it in told]
     found = [it for it in said_of([HELLO], [], [*sent(0, 1, HELLO), *events], told=True) if "told of" in it]
     assert (found == []) if said is None else any(said in it for it in found), found
@@ -422,7 +424,9 @@ def test_every_message_is_told_of_as_it_is(told: list[dict[str, Any]], said: str
 @pytest.mark.parametrize(
     ("redacted_too", "served", "fine"), [(False, True, True), (False, False, False), (True, True, False)]
 )
-def test_an_attachment_is_served_until_it_is_redacted(redacted_too: bool, served: bool, fine: bool) -> None:
+def test_an_attachment_served_after_its_redaction_or_not_before_it_is_reported(
+    redacted_too: bool, served: bool, fine: bool
+) -> None:
     whole = {"id": "a" * 32, "content_type": "image/jpeg", "bytes": 9}
     photo = message(1, "look", metadata={"attachment": whole})
     asked = event(
@@ -441,7 +445,7 @@ def test_an_attachment_is_served_until_it_is_redacted(redacted_too: bool, served
     assert any("served" in it for it in found) is not fine
 
 
-def test_a_message_that_was_refused_names_no_attachment_for_the_next_one_under_its_id() -> None:
+def test_a_refused_message_does_not_pass_its_attachment_on_to_the_next_one_with_its_id() -> None:
     photo = {"message": "look", "client_message_id": "other", "metadata": {"attachment": {"id": "a" * 32}}}
     tries = [
         event(Asked, number, number=number, kind="send", sender="driver", fields=fields)
@@ -455,7 +459,7 @@ def test_a_message_that_was_refused_names_no_attachment_for_the_next_one_under_i
     assert not any("attachment" in it for it in found), found
 
 
-def test_a_newest_page_holds_what_was_acknowledged_before() -> None:
+def test_a_newest_page_without_a_message_acknowledged_before_is_reported() -> None:
     late = [event(Read, 99, began=98, messages=(HELLO, HI), newest=True)]
     assert any("read up to 2 after 3" in it for it in judged([*EVENTS, *late]))
 

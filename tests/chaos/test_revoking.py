@@ -91,7 +91,7 @@ def test_no_revoked_connection_hears_anything_half_a_minute_after_the_order(seed
     assert {seed: found for seed in seeds if (found := late_frames(seed))} == {}
 
 
-def test_a_revocation_that_misses_a_racing_connect_is_seen() -> None:
+def test_a_revocation_that_misses_a_racing_connect_is_reported() -> None:
     def look_at_the_head_first(patch: pytest.MonkeyPatch) -> None:
         real = Attendance.join
 

@@ -83,7 +83,7 @@ def test_one_id_sent_ten_times_at_once_is_stored_once(store: Messages) -> None:
     assert len(history(store)) == 1
 
 
-def test_two_contents_under_one_id_have_one_winner(store: Messages) -> None:
+def test_of_two_contents_with_one_id_only_one_is_stored(store: Messages) -> None:
     sent = at_once(lambda number: send(store, f"words {number}", client_message_id="a"), range(8))
     (stored,) = history(store)
     refused = [it for it in sent if isinstance(it, Refusal)]
@@ -114,7 +114,7 @@ def test_twelve_sends_whose_answers_are_lost_and_that_are_retried_give_twelve_ro
     assert len({message.client_message_id for message in history(store)}) == 12
 
 
-def test_nobody_gets_a_word_in_behind_the_close(store: Messages) -> None:
+def test_no_message_is_stored_after_the_close(store: Messages) -> None:
     def act(number: int) -> Any:
         if number == 7:
             return send(store, "Bye", SYSTEM, message_type="system", metadata={"event": "booking_closed"})

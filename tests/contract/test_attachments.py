@@ -61,12 +61,12 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ge
     warm.forget()
 
 
-def test_nothing_is_there_before_the_upload(store: Any) -> None:
+def test_before_the_upload_there_is_no_object(store: Any) -> None:
     assert store.uploaded("test", "driver", ID) is None
     assert store.kept("test", ID) is None
 
 
-def test_what_was_uploaded_is_described(store: Any) -> None:
+def test_an_upload_is_found_only_under_its_booking_sender_and_id(store: Any) -> None:
     store.upload("test", "driver", ID, "audio/ogg", 1234)
     found = store.uploaded("test", "driver", ID)
     assert (found.content_type, found.size) == ("audio/ogg", 1234)
@@ -75,7 +75,7 @@ def test_what_was_uploaded_is_described(store: Any) -> None:
     assert store.uploaded("test", "driver", OTHER) is None
 
 
-def test_what_is_kept_stays_as_it_was(store: Any) -> None:
+def test_a_kept_attachment_does_not_change_when_its_upload_does(store: Any) -> None:
     store.upload("test", "driver", ID, size=5)
     first = store.uploaded("test", "driver", ID)
     assert store.keep("test", "driver", ID, first) is True
@@ -96,7 +96,7 @@ def test_an_upload_that_has_changed_is_not_kept(store: Any) -> None:
     assert store.kept("test", ID) is None
 
 
-def test_what_was_deleted_is_gone_uploaded_and_kept(store: Any) -> None:
+def test_deleting_removes_the_upload_and_the_kept_copy(store: Any) -> None:
     store.upload("test", "driver", ID)
     store.keep("test", "driver", ID, store.uploaded("test", "driver", ID))
     store.delete("test", "driver", ID)

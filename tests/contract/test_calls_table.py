@@ -187,7 +187,7 @@ def test_an_end_of_a_call_that_has_moved_leaves_no_message(store: Store) -> None
     assert (store.history(), store.log()) == ([], [])
 
 
-def test_an_end_behind_an_old_head_is_not_written(store: Store) -> None:
+def test_an_end_decided_on_an_old_head_is_not_written(store: Store) -> None:
     ringing = store.ring()
     old = store.messages.head("test")
     store.say()
@@ -280,7 +280,7 @@ def test_a_leaving_outlives_the_answer_and_is_forgotten_with_its_call(store: Sto
     assert store.calls.leave("test", next_call.call_id, "driver", NOW + 1) is not None
 
 
-def test_nobody_leaves_where_there_is_no_call(store: Store) -> None:
+def test_a_leaving_without_a_call_is_not_written(store: Store) -> None:
     assert store.calls.leave("test", "0" * 32, "driver", NOW) is None
     assert store.calls.latest("test") is None
 

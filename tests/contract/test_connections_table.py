@@ -99,7 +99,7 @@ def test_a_removed_row_leaves_nothing(client: Any, store: Connections) -> None:
     assert item(client) is None
 
 
-def test_a_row_that_is_taken_back_is_gone_however_young(client: Any, store: Connections) -> None:
+def test_taking_a_row_back_deletes_it_whatever_its_age(client: Any, store: Connections) -> None:
     store.record(ROW)
     store.take_back("c1")
     assert item(client) is None
@@ -125,7 +125,7 @@ def test_a_gone_row_that_does_not_say_how_old_it_is_goes_at_once(client: Any, st
     assert not store.remove_gone(row, NOW)
 
 
-def test_the_later_word_on_being_away_counts_and_whether_it_changed_anything_is_told(store: Connections) -> None:
+def test_of_two_away_frames_the_later_sent_counts_and_a_change_is_reported(store: Connections) -> None:
     store.record(ROW)
     assert store.set_away("c1", away=True, at=5)
     assert store.get("c1") == replace(ROW, away=True)
@@ -136,7 +136,7 @@ def test_the_later_word_on_being_away_counts_and_whether_it_changed_anything_is_
     assert store.get("c1") == ROW
 
 
-def test_who_is_not_there_is_not_away(client: Any, store: Connections) -> None:
+def test_a_connection_without_a_row_cannot_be_away(client: Any, store: Connections) -> None:
     assert not store.set_away("c1", away=True, at=5)
     assert item(client) is None
     store.remove("c1", NOW)

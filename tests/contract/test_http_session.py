@@ -186,14 +186,14 @@ def test_no_answer_in_time_is_a_read_time_out(server: Peer, session: Make) -> No
             sender.send(request(server))
 
 
-def test_nobody_there_is_a_connection_error(session: Make) -> None:
+def test_a_port_without_a_server_is_a_connection_error(session: Make) -> None:
     with peer() as gone:
         pass
     with pytest.raises(EndpointConnectionError):
         session().send(request(gone))
 
 
-def test_an_address_that_is_dead_is_left_for_the_next_one(
+def test_a_dead_address_is_skipped_for_the_next_one(
     server: Peer, session: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full, fill(full):
@@ -238,7 +238,9 @@ def test_requests_go_through_tls(session: Make) -> None:
 @pytest.mark.parametrize(
     ("shown", "trusted"), [("localhost", "elsewhere.example"), ("elsewhere.example", "elsewhere.example")]
 )
-def test_a_certificate_that_is_not_trusted_or_anothers_is_sent_nothing(session: Make, shown: str, trusted: str) -> None:
+def test_a_server_with_an_untrusted_or_foreign_certificate_is_sent_nothing(
+    session: Make, shown: str, trusted: str
+) -> None:
     with peer(server_tls(shown)) as server:
         with pytest.raises(SSLError):
             session(trusted=trusted).send(request(server, scheme="https"))
@@ -246,7 +248,9 @@ def test_a_certificate_that_is_not_trusted_or_anothers_is_sent_nothing(session: 
 
 
 @pytest.mark.parametrize("behaviour", [hang_up, reset, answer(503), then_hang_up(b"HTTP/1.1 200 OK\r\nContent-")])
-def test_botocore_tries_again_what_passes(server: Peer, monkeypatch: pytest.MonkeyPatch, behaviour: Any) -> None:
+def test_botocore_repeats_a_request_after_a_passing_failure(
+    server: Peer, monkeypatch: pytest.MonkeyPatch, behaviour: Any
+) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
     server.answers[""] = [behaviour, answer(200, b'{"Item":{"seq":{"N":"7"}}}')]
     client = clients.client("dynamodb", connect_timeout=1, read_timeout=1, attempts=2)
@@ -265,7 +269,7 @@ def test_botocore_tries_again_what_passes(server: Peer, monkeypatch: pytest.Monk
         ({"HTTPS_PROXY": "http://proxy.example:3128", "NO_PROXY": ".amazonaws.com"}, HttpSession),
     ],
 )
-def test_our_clients_send_by_it_unless_they_need_a_proxy(
+def test_our_clients_use_this_session_unless_they_need_a_proxy(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: type
 ) -> None:
     for name, value in variables.items():

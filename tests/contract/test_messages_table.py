@@ -85,7 +85,7 @@ def test_the_head_moves_with_each_message(store: Any) -> None:
     assert (head.seq, head.timestamp, head.epoch) == (2, second.timestamp, "the-epoch")
 
 
-def test_a_message_behind_an_old_head_is_not_stored(store: Any) -> None:
+def test_a_message_decided_on_an_old_head_is_not_stored(store: Any) -> None:
     put(store, "one")
     old = store.head("test")
     put(store, "two")
@@ -95,7 +95,7 @@ def test_a_message_behind_an_old_head_is_not_stored(store: Any) -> None:
     assert texts(store.page("test", now=NOW, ascending=True, limit=10)) == ["one", "two"]
 
 
-def test_a_message_behind_the_head_of_an_erased_history_is_not_stored(store: Any) -> None:
+def test_a_message_decided_on_the_head_of_an_erased_history_is_not_stored(store: Any) -> None:
     put(store, "one")
     erased = replace(store.head("test"), epoch="an-older-epoch")
     with pytest.raises(HeadMoved) as moved:
@@ -220,7 +220,7 @@ def test_a_receipt_moves_forward_only_and_only_to_what_exists(store: Any) -> Non
     assert store.head("test").receipts["passenger"] == {"delivered": 0, "read": 0}
 
 
-def test_a_receipt_that_says_what_is_known_moves_nothing(store: Any) -> None:
+def test_a_receipt_that_is_already_known_moves_nothing(store: Any) -> None:
     put(store, "one")
     assert store.move_receipt("test", "driver", "read", 1)[1] is True
     head, moved = store.move_receipt("test", "driver", "read", 1)
@@ -291,7 +291,7 @@ def test_a_redaction_takes_the_content_out_and_stores_the_notice(store: Any) -> 
     assert forgotten.fits(NewMessage(message="whatever"))
 
 
-def test_a_redaction_behind_another_message_changes_nothing(store: Any) -> None:
+def test_a_redaction_decided_before_another_message_was_stored_changes_nothing(store: Any) -> None:
     original = put(store)
     before = store.head("test")
     put(store, "quicker")
@@ -336,7 +336,7 @@ def test_a_redaction_with_a_marker_that_is_gone_changes_nothing(store: Any) -> N
     assert store.message("test", original.timestamp) == original
 
 
-def test_a_message_that_has_expired_is_not_found_by_who_says_when_it_is(store: Any) -> None:
+def test_an_expired_message_is_not_found_if_the_time_is_given(store: Any) -> None:
     original = put(store, expires_at=instants.to_seconds(NOW) + 10)
     assert store.message("test", original.timestamp, now=NOW) == original
     assert store.message("test", original.timestamp, now=NOW + 10 * instants.SECOND) is None
@@ -346,7 +346,7 @@ def test_a_query_reads_1_mb_and_a_batch_has_a_hundred_items() -> None:
     assert (QUERY_BYTES, _BATCH) == (1_048_576, 100)  # DynamoDB's limits (Service, account and table quotas)
 
 
-def test_items_are_read_anew_a_hundred_at_once_and_what_is_not_there_is_left_out(store: Any) -> None:
+def test_a_batch_reads_a_hundred_items_anew_and_leaves_out_missing_ones(store: Any) -> None:
     said = [put(store, f"message {number}", booking_code=f"b{number % 3}") for number in range(120)]
     wanted = [("b0", "2026-01-01T00:00:00.000000Z"), *((each.booking_code, each.timestamp) for each in said)]
     found, left = store.read_again(wanted)

@@ -32,7 +32,7 @@ def test_a_retry_ends_where_one_success_ends(world: World, write: Write) -> None
     assert number >= 3, "there were requests to be killed between"
 
 
-def test_a_message_whose_function_died_before_telling_of_it_is_in_the_history(world: World) -> None:
+def test_a_message_whose_function_died_before_the_broadcast_is_in_the_history(world: World) -> None:
     stage(world, "ride")
     before = len(world.heard["ride-passenger"])
     body = {"booking_code": "ride", "sender": "driver", "message": "Hello"}

@@ -26,7 +26,7 @@ def world(world: World, request: pytest.FixtureRequest, monkeypatch: pytest.Monk
 
 
 @for_each(*WRITES)
-def test_what_was_written_is_found_again(world: World, write: Write) -> None:
+def test_a_retry_finds_what_was_written_although_the_answer_was_lost(world: World, write: Write) -> None:
     stage(world, "whole")
     write(world, "whole")
     whole = outcome(world, "whole")
@@ -51,7 +51,7 @@ def test_a_conflict_after_a_lost_answer_stores_no_second_message(world: World) -
     assert messages().head("ride").seq == 2
 
 
-def test_who_connects_is_let_in(world: World) -> None:
+def test_a_connect_whose_answer_was_lost_is_let_in(world: World) -> None:
     for number in itertools.count():
         query = {"booking_code": f"lost-{number}", "sender": "driver"}
         with world.losing_the_answer(number) as lost:
@@ -65,7 +65,7 @@ def test_who_connects_is_let_in(world: World) -> None:
     assert number >= 2
 
 
-def test_who_leaves_during_a_call_is_noticed(world: World) -> None:
+def test_a_disconnect_during_a_call_is_noticed_although_an_answer_was_lost(world: World) -> None:
     for number in itertools.count():
         ride = f"lost-{number}"
         stage(world, ride)

@@ -67,7 +67,7 @@ def test_a_photo_reaches_the_other_side_and_is_gone_after_its_redaction(
     assert httpx.get(found["url"]).status_code in (403, 404)
 
 
-def test_a_form_takes_its_own_key_type_and_size_alone(send: Callable[..., httpx.Response]) -> None:
+def test_a_form_takes_only_its_own_key_type_and_size(send: Callable[..., httpx.Response]) -> None:
     form = form_of(send, 1_000)
     assert upload(form, b"x" * 1_001) in (400, 403)
     assert upload(form, b"") in (400, 403)
@@ -76,7 +76,7 @@ def test_a_form_takes_its_own_key_type_and_size_alone(send: Callable[..., httpx.
     assert upload(form, b"x" * 1_000) == 204
 
 
-def test_the_copy_that_a_message_names_is_not_overwritten(
+def test_an_upload_does_not_overwrite_the_copy_that_a_message_names(
     stack: Stack, booking: str, send: Callable[..., httpx.Response]
 ) -> None:
     form = form_of(send, 1_000)
@@ -89,7 +89,9 @@ def test_the_copy_that_a_message_names_is_not_overwritten(
     assert httpx.get(address(stack, booking, id).json()["url"]).content == b"first"
 
 
-def test_what_was_not_uploaded_here_is_refused(stack: Stack, booking: str, send: Callable[..., httpx.Response]) -> None:
+def test_an_attachment_that_was_not_uploaded_in_this_booking_is_refused(
+    stack: Stack, booking: str, send: Callable[..., httpx.Response]
+) -> None:
     form = form_of(send)
     metadata = {"attachment": {"id": form["attachment"]["id"]}}
     assert send(message="", metadata=metadata).status_code == 400

@@ -54,5 +54,5 @@ def test_the_lines_of_the_protocols_page_work_as_pasted(aws: str, stack: Stack, 
     assert json.loads(told["FilterPolicy"]) == {"type": ["call.ringing", "message.undelivered"]}
 
 
-def test_there_are_such_lines() -> None:
+def test_the_protocols_page_has_lines_to_paste() -> None:
     assert len(blocks()) == 2

@@ -242,7 +242,7 @@ def test_a_cut_ends_a_connected_call_after_thirty_seconds(waiting: Waiting) -> N
     ride.check_one_end("connection_lost")
 
 
-def test_who_came_back_left_again_and_came_back_goes_on_talking(waiting: Waiting) -> None:
+def test_a_side_that_came_back_twice_goes_on_talking(waiting: Waiting) -> None:
     ride, passenger, back, lost_by = waiting.returning
     back()
     with pytest.raises(TimeoutError):

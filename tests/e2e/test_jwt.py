@@ -95,7 +95,7 @@ def test_a_token_allows_nothing_else(jwt_stack: Stack, mint: Mint) -> None:
     assert [each["message"] for each in page["messages"]] == ["Not for thieves"]
 
 
-def test_nobody_connects_without_a_token_of_theirs(jwt_stack: Stack, mint: Mint) -> None:
+def test_only_a_valid_token_of_the_role_connects(jwt_stack: Stack, mint: Mint) -> None:
     good = mint("ride-d", "driver")
     claims = jwt.decode(good, options={"verify_signature": False})
     header, payload, signature = good.split(".")
@@ -135,7 +135,7 @@ def test_a_token_that_expires_while_connected_is_refused_and_hears_nothing_more(
         assert (refused.status_code, refused.json()["error"]["code"]) == (401, "token_expired")
 
 
-def test_a_rotated_secret_and_the_one_before_it_are_both_good(
+def test_tokens_of_the_rotated_secret_and_of_the_one_before_are_both_valid(
     jwt_run: tuple[Run, Stack], mint: Mint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, stack = jwt_run

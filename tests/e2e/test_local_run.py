@@ -54,7 +54,9 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Stopped:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
-def test_told_to_stop_it_saves_and_the_next_start_deploys_nothing(stopped: Stopped, number: signal.Signals) -> None:
+def test_after_a_stop_the_state_is_saved_and_the_next_start_deploys_nothing(
+    stopped: Stopped, number: signal.Signals
+) -> None:
     with running(stopped.home) as (run, stack):
         assert "unchanged since the last time" in run.said()
         assert texts(stack) == stopped.kept
@@ -65,7 +67,7 @@ def test_told_to_stop_it_saves_and_the_next_start_deploys_nothing(stopped: Stopp
     assert Stack.read(stopped.home) is None
 
 
-def test_killed_it_loses_nothing_either(stopped: Stopped) -> None:
+def test_after_a_kill_of_make_run_nothing_is_lost(stopped: Stopped) -> None:
     with running(stopped.home) as (run, stack):
         send(stack, "before the kill")
         stopped.kept.append("before the kill")
@@ -85,7 +87,7 @@ def test_a_second_one_in_the_same_folder_is_refused(local_run: tuple[Run, Stack]
     assert Stack.read(run.home) == stack
 
 
-def test_it_runs_beside_another_and_takes_the_next_port_when_its_own_is_taken(stack: Stack, stopped: Stopped) -> None:
+def test_a_second_stack_in_another_folder_takes_the_next_free_port(stack: Stack, stopped: Stopped) -> None:
     taken = listen(0)
     port = taken[0].getsockname()[1]
     try:

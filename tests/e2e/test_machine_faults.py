@@ -114,7 +114,7 @@ def saved(home: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_killed_under_load_it_loses_what_came_since_the_start_says_so_and_keeps_the_rest(
+def test_an_embedded_aws_killed_under_load_loses_only_what_came_since_the_start_and_says_so(
     home: Path, saved: list[str], seed: int
 ) -> None:
     with running(home) as (run, stack):
@@ -150,7 +150,7 @@ def test_an_embedded_aws_that_hangs_for_ten_seconds_delays_messages_and_loses_no
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Linux alone limits another process")
-def test_without_descriptors_new_connections_wait_which_is_said_and_then_are_served(
+def test_without_free_descriptors_new_connections_wait_with_a_notice_and_are_served_later(
     home: Path, saved: list[str]
 ) -> None:
     with running(home) as (run, stack):
@@ -170,7 +170,7 @@ def test_without_descriptors_new_connections_wait_which_is_said_and_then_are_ser
         assert run.stop() == 0
 
 
-def test_killed_while_it_deploys_for_the_first_time_the_next_start_is_as_good_as_the_first(tmp_path: Path) -> None:
+def test_after_a_kill_during_the_first_deploy_the_next_start_works(tmp_path: Path) -> None:
     run = start(tmp_path, "--port", "0")
     end = time.monotonic() + 240
     while "Deploy …" not in run.said():

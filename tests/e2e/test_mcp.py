@@ -56,7 +56,7 @@ def test_an_assistant_plays_both_sides_of_a_booking(stack: Stack) -> None:
     assist(stack, "mcp-1", story)
 
 
-def test_an_assistants_token_holds_for_its_booking_and_role(jwt_run: tuple[Run, Stack]) -> None:
+def test_an_assistants_token_is_valid_only_for_its_booking_and_role(jwt_run: tuple[Run, Stack]) -> None:
     run, stack = jwt_run
     wanted = Wanted.parse({"booking": "mcp-2", "role": "driver", "sub": "assistant", "ttl": 300})
 

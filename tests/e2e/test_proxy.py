@@ -134,7 +134,7 @@ def test_a_token_reaches_neither_the_backend_nor_a_log(up: Proxied) -> None:
     assert "Whispered" not in up.run.logged()
 
 
-def test_whom_the_token_or_the_backend_refuses_is_not_let_in(up: Proxied) -> None:
+def test_a_client_that_the_token_check_or_the_backend_refuses_cannot_connect(up: Proxied) -> None:
     own = up.token("mine", "driver")
     for status, query in (
         (403, f"booking_id=mine&token={up.token('theirs', 'driver')}"),
@@ -169,7 +169,7 @@ def test_a_backend_that_misbehaves_costs_an_error_frame(up: Proxied, how: str, c
         assert ask(client, action="y") == {"type": "echo", "of": {"action": "y"}}
 
 
-def test_what_is_no_frame_never_reaches_the_backend(up: Proxied) -> None:
+def test_a_text_that_is_no_frame_never_reaches_the_backend(up: Proxied) -> None:
     with up.client("no-frame", "driver") as client:
         for frame in ("[]", "{", "null", '{"a":"\\ud800"}', b'{"action":"x"}'):
             client.send(frame)

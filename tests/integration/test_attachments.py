@@ -101,7 +101,7 @@ def test_a_retry_finds_the_original_although_the_upload_is_gone(world: World, bu
         ({"message": ""}, (400, "invalid_request")),
     ],
 )
-def test_what_cannot_be_is_refused(
+def test_a_wrong_attachment_request_is_refused(
     world: World, bucket: Any, fields: dict[str, Any], expected: tuple[int, str]
 ) -> None:
     status, answer = ask(world, **fields)
@@ -128,11 +128,11 @@ def test_a_redaction_deletes_the_object_and_its_address_is_404(world: World, buc
 
 
 @pytest.mark.parametrize("id", ["", "nonsense", "0" * 32, "0" * 65, "../" + "0" * 29])
-def test_an_address_of_nothing_is_404(world: World, bucket: Any, id: str) -> None:
+def test_the_address_of_a_missing_attachment_is_404(world: World, bucket: Any, id: str) -> None:
     assert address(world, id)[0] == 404
 
 
-def test_where_attachments_are_off_everything_is_404(world: World) -> None:
+def test_without_a_bucket_every_attachment_request_is_404(world: World) -> None:
     assert ask(world, attach={"content_type": "image/png", "bytes": 5})[0] == 404
     assert attached(world, "0" * 32)[0] == 404
     assert address(world, "0" * 32)[0] == 404

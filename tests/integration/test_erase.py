@@ -120,7 +120,7 @@ def test_a_dry_run_counts_and_erases_nothing(
     assert "YES=1" in printed
 
 
-def test_an_erased_booking_is_as_if_it_had_never_been(
+def test_after_the_erasure_nothing_of_the_booking_is_stored(
     world: World, run: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     ride(world)
@@ -165,7 +165,7 @@ def test_its_attachments_go_and_those_of_others_stay(
     assert [it["Key"] for it in files.list_objects_v2(Bucket=BUCKET)["Contents"]] == sorted(others)
 
 
-def test_a_booking_in_use_is_erased_by_force_alone(world: World, run: Callable[..., None]) -> None:
+def test_a_booking_in_use_is_erased_only_with_force(world: World, run: Callable[..., None]) -> None:
     ride(world)
     world.connect("d1", "driver")
     before = left(world)
@@ -214,7 +214,7 @@ def test_it_goes_through_every_page_and_never_scans(world: World) -> None:
     assert set(client.requests) == {"GetItem", "Query", "BatchWriteItem", "DeleteItem"}
 
 
-def test_what_dynamodb_leaves_unprocessed_is_sent_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_that_dynamodb_leaves_unprocessed_are_sent_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr("clients.erase.time.sleep", pauses.append)
     for _ in range(10):
@@ -232,7 +232,7 @@ def test_what_dynamodb_leaves_unprocessed_is_sent_again(world: World, monkeypatc
     assert not left(world).total()
 
 
-def test_it_gives_up_where_nothing_goes_and_can_be_run_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_gives_up_if_nothing_is_deleted_and_can_be_run_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clients.erase.time.sleep", lambda _: None)
     ride(world)
     with pytest.raises(Refusal, match="Run it again"):
@@ -286,7 +286,7 @@ def test_a_history_that_began_anew_under_the_same_seq_is_not_left_without_its_he
     assert not left(world).total()
 
 
-def test_it_gives_up_where_somebody_goes_on_writing(world: World) -> None:
+def test_it_gives_up_if_somebody_goes_on_writing(world: World) -> None:
     ride(world)
 
     def write(client: Any, requests: dict[str, Any]) -> Any:
@@ -299,7 +299,7 @@ def test_it_gives_up_where_somebody_goes_on_writing(world: World) -> None:
     assert seqs == [history(world)["head_seq"]]
 
 
-def test_a_missing_booking_code_is_said_so(run: Callable[..., None]) -> None:
+def test_a_missing_booking_code_is_reported(run: Callable[..., None]) -> None:
     with pytest.raises(SystemExit, match=r"^BOOKING is missing\nUsage"):
         run(BOOKING="")
 
@@ -310,11 +310,11 @@ def test_an_invalid_booking_code_is_refused(world: World, run: Callable[..., Non
         run(BOOKING=booking)
 
 
-def test_a_local_stack_that_does_not_run_is_said_so(run: Callable[..., None]) -> None:
+def test_a_local_stack_that_is_not_running_is_reported(run: Callable[..., None]) -> None:
     with pytest.raises(SystemExit, match="make run"):
         run(ENV="local")
 
 
-def test_a_table_that_is_not_there_is_said(run: Callable[..., None]) -> None:
+def test_a_missing_table_is_reported(run: Callable[..., None]) -> None:
     with pytest.raises(SystemExit, match="database is not available"):
         run(ENV="staging")

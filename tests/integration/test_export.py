@@ -76,7 +76,7 @@ def test_every_message_call_and_redaction_is_in_both_files(world: World, tmp_pat
     assert "ringing" in page
 
 
-def test_what_people_wrote_is_text_on_the_page_and_one_line_in_the_other_file(world: World, tmp_path: Path) -> None:
+def test_texts_are_escaped_on_the_page_and_stay_on_one_line_of_json(world: World, tmp_path: Path) -> None:
     say(world, HOSTILE.replace("\ud83d", ""))
     read = exported(world)
     read.messages[0]["message"] = HOSTILE
@@ -86,19 +86,19 @@ def test_what_people_wrote_is_text_on_the_page_and_one_line_in_the_other_file(wo
     assert len(lines_file.read_text().splitlines()) == 2
 
 
-def test_the_files_are_for_their_owner_alone(world: World, tmp_path: Path) -> None:
+def test_only_the_owner_may_read_the_files(world: World, tmp_path: Path) -> None:
     say(world, "Hello")
     for path in export.write(exported(world), tmp_path / "exports"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "exports").stat().st_mode) == 0o700
 
 
-def test_what_the_api_refuses_is_said(world: World) -> None:
+def test_the_reason_of_a_refusal_is_shown(world: World) -> None:
     with pytest.raises(Failed, match="invalid_request"):
         exported(world, "a.b")
 
 
-def test_photos_are_files_beside_it_and_what_is_gone_stops_nothing(
+def test_photos_are_files_of_their_own_and_a_missing_one_stops_nothing(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []

@@ -73,7 +73,7 @@ def test_a_message_whose_connections_could_not_be_looked_up_is_a_failure(
     assert ("Failures", 1) in counted(capsys)
 
 
-def test_what_the_client_did_wrong_is_no_failure(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_clients_mistake_does_not_count_as_a_failure(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.connect("d1", "driver")
     (error,) = world.socket(websocket, "d1", {"action": "typing", "on": "perhaps"})
     assert error["error"]["code"] == "invalid_request"

@@ -174,7 +174,7 @@ def test_a_direct_limit_is_a_whole_number(world: World, limit: Any) -> None:
     assert (answer["statusCode"], answer["body"]["error"]["details"]) == (400, {"field": "limit"})
 
 
-def test_a_query_that_comes_in_lists_alone_is_read(world: World) -> None:
+def test_a_query_that_comes_only_as_lists_is_read(world: World) -> None:
     write(3)
     query = {"booking_code": ["test"], "limit": ["1"]}
     event = {"httpMethod": "GET", "resource": PATH, "multiValueQueryStringParameters": query}
@@ -202,7 +202,7 @@ def test_a_missing_booking_code_is_named(world: World) -> None:
     assert (status, body["error"]["details"]) == (400, {"field": "booking_code"})
 
 
-def test_a_cursor_is_worth_nothing_on_another_booking(world: World) -> None:
+def test_a_cursor_of_another_booking_is_refused_by_rest(world: World) -> None:
     write(5)
     cursor = get(world, limit="2")["next_cursor"]
     status, body, _ = world.rest(handler, "GET", PATH, query={"booking_code": "other", "cursor": cursor})
@@ -255,7 +255,7 @@ def test_a_client_that_was_cut_while_120_messages_came_gets_all_of_them_in_frame
     assert ["receipts" in each for each in frames] == [False] * (len(frames) - 1) + [True]
 
 
-def test_a_client_that_has_everything_gets_nothing_but_the_state(world: World) -> None:
+def test_a_client_that_has_everything_gets_only_the_standing(world: World) -> None:
     world.connect("d1", "driver")
     written = write(3)
     (only,) = sync(world, written[-1].timestamp)

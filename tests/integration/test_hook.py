@@ -76,7 +76,7 @@ def test_the_function_is_invoked_once_with_the_message(world: World, lambdas: Pe
     }
 
 
-def test_what_it_replaces_is_what_everybody_gets(world: World, lambdas: Peer, say: Say) -> None:
+def test_everybody_gets_the_text_that_the_hook_gave(world: World, lambdas: Peer, say: Say) -> None:
     lambdas.answers[ASKED] = [returned({"action": "replace", "message": "Bye 🥐", "metadata": {"b": 2}})]
     world.connect("p1", "passenger")
     status, sent = say("Hello", client_message_id="m1")
@@ -89,7 +89,7 @@ def test_what_it_replaces_is_what_everybody_gets(world: World, lambdas: Peer, sa
     assert len(lambdas.asked) == 1
 
 
-def test_what_it_denies_is_refused_by_every_door(world: World, lambdas: Peer, say: Say) -> None:
+def test_a_message_that_the_hook_denies_is_refused_at_every_door(world: World, lambdas: Peer, say: Say) -> None:
     lambdas.answers[ASKED] = [returned({"action": "deny", "reason": "Please stay friendly."})]
     world.connect("d1", "driver")
     world.connect("p1", "passenger")
@@ -104,7 +104,7 @@ def test_what_it_denies_is_refused_by_every_door(world: World, lambdas: Peer, sa
     assert (world.rows("messages"), world.gateway.frames["p1"]) == ([], [])
 
 
-def test_the_system_and_receipts_ask_nobody(world: World, lambdas: Peer, say: Say) -> None:
+def test_the_hook_is_not_asked_about_system_messages_and_receipts(world: World, lambdas: Peer, say: Say) -> None:
     lambdas.answers[ASKED] = [returned({"action": "deny"})]
     assert say(sender="system")[0] == 201
     body = {"booking_code": "test", "sender": "driver", "read": 1}
@@ -140,7 +140,7 @@ WRONG: dict[str, Callable[[Peer], Answer]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
-def test_its_failures_cost_what_the_policy_says_and_nothing_else(
+def test_a_failing_hook_has_only_the_effect_that_the_policy_says(
     world: World,
     lambdas: Peer,
     say: Say,
@@ -165,7 +165,9 @@ def test_its_failures_cost_what_the_policy_says_and_nothing_else(
     assert "rivately" not in capsys.readouterr().out
 
 
-def test_where_nobody_listens_the_policy_counts(world: World, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_the_hook_cannot_be_reached_the_policy_decides(
+    world: World, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", f"http://127.0.0.1:{port}")
@@ -176,7 +178,7 @@ def test_where_nobody_listens_the_policy_counts(world: World, say: Say, monkeypa
     assert say()[0] == 201
 
 
-def test_connecting_and_answering_have_one_time_out(world: World, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_time_out_covers_connecting_and_answering(world: World, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MESSAGE_HOOK_ARN", ARN)
     monkeypatch.setenv("MESSAGE_HOOK_TIMEOUT_MS", "200")
     made: list[dict[str, Any]] = []

@@ -46,7 +46,7 @@ def join(world: World, connection_id: str = "d1", sender: str = "driver") -> Non
     assert answer["statusCode"] == 200
 
 
-def test_the_lag_is_there(world: World, lagging: DynamoDb) -> None:
+def test_this_world_really_lags(world: World, lagging: DynamoDb) -> None:
     world.connect("d1", "driver")
     table = tables.NAMES["connections"]
     key = {"connection_id": {"S": "d1"}}
@@ -87,7 +87,7 @@ def test_a_retry_right_after_its_first_try_is_a_repeat(world: World, lagging: Dy
     assert (again["duplicate"], again["message"]) == (True, first["message"])
 
 
-def test_what_was_just_redacted_is_nowhere(world: World, lagging: DynamoDb) -> None:
+def test_a_redacted_text_is_not_read_anywhere_after_the_answer(world: World, lagging: DynamoDb) -> None:
     message = say(world, "a secret", "m1")["message"]
     body = {**BOOKING, "sender": "driver", "redact": message["timestamp"]}
     assert world.rest(send_message, "POST", "/api/v1/send_message", body)[0] == 201
@@ -107,7 +107,7 @@ def test_an_order_holds_from_the_moment_it_is_answered(world: World, lagging: Dy
     assert error["error"]["code"] == "muted"
 
 
-def test_a_call_is_at_every_door_what_the_last_answer_said(world: World, lagging: DynamoDb) -> None:
+def test_every_door_shows_a_call_as_the_last_answer_said(world: World, lagging: DynamoDb) -> None:
     join(world)
 
     def seen() -> Any:

@@ -236,7 +236,7 @@ def test_a_database_that_hiccups_is_asked_again(world: World, monkeypatch: pytes
 # --- Signals ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_signal_goes_to_the_other_side_alone(world: World) -> None:
+def test_a_signal_goes_only_to_the_other_side(world: World) -> None:
     for name, sender in (("d1", "driver"), ("d2", "driver"), ("p1", "passenger"), ("p2", "passenger")):
         world.connect(name, sender)
     call_id = over_socket(world, "d1", "initiate")["call"]["call_id"]
@@ -290,7 +290,7 @@ def turn(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     return world
 
 
-def test_who_is_about_to_talk_gets_credentials_for_turn(turn: World, log: io.StringIO) -> None:
+def test_both_sides_get_turn_credentials_before_they_talk(turn: World, log: io.StringIO) -> None:
     turn.connect("p1", "passenger")
     servers = act(turn, "driver", "initiate")[1]["ice_servers"]
     assert servers[0] == {"urls": "stun:stun.example.com"}
@@ -316,7 +316,7 @@ def test_without_the_secret_no_call_begins_but_any_ends(turn: World, monkeypatch
     assert done(turn, "driver", "end", call["call_id"])["end_reason"] == "cancelled"
 
 
-def test_a_parameter_that_is_no_list_of_servers_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_malformed_list_of_servers_is_named_as_the_reason(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ICE_SERVERS", '[{"urls": "http://turn"}]')
     status, body = act(world, "driver", "initiate")
     assert (status, body["error"]["code"]) == (500, "internal")
@@ -483,9 +483,7 @@ def test_a_ring_ends_by_its_timer_and_everybody_hears_of_it(world: World, later:
         assert message["message"]["message"] == "Missed call"
 
 
-def test_what_readers_see_before_the_end_is_stored_is_what_is_stored(
-    world: World, later: Callable[[float], None]
-) -> None:
+def test_an_overdue_call_is_shown_as_its_end_will_be_stored(world: World, later: Callable[[float], None]) -> None:
     world.connect("p1", "passenger")
     done(world, "driver", "initiate")
     (timer,) = world.queued()
@@ -528,7 +526,7 @@ def test_an_initiate_whose_answer_was_lost_rings_once_even_if_it_was_declined_me
     assert act(world, "driver", "initiate", client_call_id="é")[0] == 400
 
 
-def test_who_missed_the_answer_to_his_initiate_gets_it_after_a_quick_accept(world: World) -> None:
+def test_a_repeated_initiate_is_answered_even_after_a_quick_accept(world: World) -> None:
     call = done(world, "driver", "initiate", client_call_id="mine")
     done(world, "passenger", "accept", call["call_id"])
     status, again = act(world, "driver", "initiate", client_call_id="mine")
@@ -564,7 +562,7 @@ def test_the_log_stores_the_end_of_an_overdue_call(world: World, later: Callable
     assert len(world.rows("messages")) == 2
 
 
-def test_bad_timers_come_again_and_keep_no_good_one_from_its_work(world: World, later: Callable[[float], None]) -> None:
+def test_bad_timers_come_again_and_do_not_stop_good_ones(world: World, later: Callable[[float], None]) -> None:
     done(world, "driver", "initiate")
     (timer,) = world.queued()
     later(60)
@@ -625,7 +623,7 @@ def test_a_timer_that_meets_a_database_in_trouble_comes_again(
     assert world.rest(handler, "GET", "/api/v1/calls", query={"booking_code": "test"})[1]["calls"][0]["ended_at"]
 
 
-def test_a_disconnect_during_a_call_is_looked_after(world: World, later: Callable[[float], None]) -> None:
+def test_a_disconnect_during_a_call_ends_it_after_thirty_seconds(world: World, later: Callable[[float], None]) -> None:
     world.connect("d1", "driver")
     world.connect("p1", "passenger")
     call = talk(world)
@@ -642,7 +640,7 @@ def test_a_disconnect_during_a_call_is_looked_after(world: World, later: Callabl
     assert world.gateway.types("p1")[-1] == "message"
 
 
-def test_who_is_away_is_not_reached_and_keeps_its_side_in_the_call(
+def test_an_away_connection_is_not_reached_but_keeps_its_side_in_the_call(
     world: World, later: Callable[[float], None]
 ) -> None:
     world.connect("d1", "driver")

@@ -151,7 +151,7 @@ def test_no_text_forges_a_message_of_another(world: World) -> None:
     converse(functions(world), story)
 
 
-def test_it_serves_one_booking_unless_told_otherwise(world: World) -> None:
+def test_it_serves_only_its_booking_by_default(world: World) -> None:
     async def one(client: Client) -> None:
         said = await refused(client, "get_message", booking_code="another")
         assert said == "forbidden: This server is for booking test alone"
@@ -219,14 +219,14 @@ def test_the_wait_is_passed_on() -> None:
         lambda _: httpx.Response(500, json=[]),
     ],
 )
-def test_an_answer_that_is_not_the_apis_is_no_crash(answer: Answer) -> None:
+def test_an_answer_that_is_not_the_apis_is_reported(answer: Answer) -> None:
     async def story(client: Client) -> None:
         assert "The API" in await refused(client, "list_calls")
 
     converse(answer, story)
 
 
-def test_a_silent_api_is_no_crash() -> None:
+def test_an_api_that_does_not_answer_is_reported() -> None:
     def answer(_: httpx.Request) -> httpx.Response:
         raise httpx.ReadTimeout("")
 

@@ -84,14 +84,14 @@ def test_every_stored_message_is_an_event_with_its_type_for_filters(world: World
     assert subscriber.letters() == []
 
 
-def test_ids_alone_hold_no_text(world: World, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_ids_an_event_has_no_text(world: World, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MESSAGE_EVENTS", "ids")
     brought(say("Privately", sender_id="d-1", metadata={"a": "Privately"}))
     (event,) = subscriber.heard()
     assert not {"message", "metadata", "sender_id"} & event.keys()
 
 
-def test_what_was_redacted_before_it_was_told_has_no_text(world: World, subscriber: Subscriber) -> None:
+def test_a_message_that_is_redacted_before_its_event_has_no_text_in_it(world: World, subscriber: Subscriber) -> None:
     item = say("Privately")
     redacted = {**item, "message": {"S": ""}, "redacted_at": {"S": "2026-03-01T10:00:00.000000Z"}}
     world.dynamodb.put_item(TableName=tables.NAMES["messages"], Item=redacted)
@@ -126,7 +126,7 @@ def test_a_message_that_the_topic_never_takes_leaves_its_ids(world: World, subsc
     ("code", "status"),
     [("Throttled", 429), ("InternalError", 500), ("AuthorizationError", 403), ("NotFound", 404), ("KMSDisabled", 400)],
 )
-def test_while_the_topic_does_not_take_any_the_batch_comes_again(
+def test_while_the_topic_fails_the_batch_comes_again(
     world: World,
     subscriber: Subscriber,
     monkeypatch: pytest.MonkeyPatch,

@@ -115,7 +115,7 @@ def undelivered() -> dict[str, Any]:
     return event("message.undelivered", event_id="m-undelivered-passenger", message_id="m", seq=7, sender="driver")
 
 
-def test_a_ringing_call_wakes_every_phone_of_the_callee_and_carries_ids_alone(world: World) -> None:
+def test_a_ringing_call_wakes_every_phone_of_the_callee_with_ids_only(world: World) -> None:
     rings = ringing()
     world.hears(rings)
     ((path, headers, body),) = world.fcm.got
@@ -144,7 +144,7 @@ def test_an_undelivered_message_notifies_without_its_text(world: World) -> None:
 
 
 @pytest.mark.parametrize("make", [ringing, undelivered])
-def test_the_sample_is_tried_with_events_as_they_are_published(make: Callable[[], dict[str, Any]]) -> None:
+def test_the_events_of_these_tests_match_the_documents(make: Callable[[], dict[str, Any]]) -> None:
     schema = {ringing: "CallRinging", undelivered: "MessageUndelivered"}[make]
     check(asyncapi(), ref(schema), make())
 
@@ -172,12 +172,12 @@ def test_a_device_without_the_app_is_forgotten(world: World, status: int) -> Non
     assert world.owned.devices["passenger"] == [IPHONE]
 
 
-def test_a_ring_that_is_over_rings_nowhere(world: World) -> None:
+def test_a_ring_that_is_over_is_not_sent(world: World) -> None:
     world.hears(ringing(seconds=-1))
     assert (world.fcm.got, world.apns.got) == ([], [])
 
 
-def test_only_the_side_that_it_is_for_is_notified_and_other_events_pass(world: World) -> None:
+def test_only_the_events_side_is_notified_and_other_events_are_ignored(world: World) -> None:
     world.hears({**undelivered(), "to": "driver"}, event("call.ended", event_id="e"), event("booking.closed"))
     assert (world.fcm.got, world.apns.got) == ([], [])
 

@@ -111,7 +111,9 @@ def test_a_client_that_syncs_from_before_hears_of_the_redaction(world: World) ->
         ({"sender": "agent"}, (403, "forbidden")),
     ],
 )
-def test_what_cannot_be_redacted_is_said(world: World, fields: dict[str, Any], expected: tuple[int, str]) -> None:
+def test_a_redaction_that_is_not_allowed_is_refused_with_the_reason(
+    world: World, fields: dict[str, Any], expected: tuple[int, str]
+) -> None:
     original = send(world)
     body = {"booking_code": "test", "sender": "driver", "redact": original["timestamp"], **fields}
     status, answer, _ = world.rest(handler, "POST", SEND, body)
@@ -119,7 +121,7 @@ def test_what_cannot_be_redacted_is_said(world: World, fields: dict[str, Any], e
     assert page(world)["messages"] == [original]
 
 
-def test_nobody_can_say_himself_that_a_message_was_redacted(world: World) -> None:
+def test_nobody_can_forge_the_notice_of_a_redaction(world: World) -> None:
     fake = {"event": "message_redacted", "seq": 1, "timestamp": "2026-01-01T00:00:00.000000Z", "by": "driver"}
     body = {"booking_code": "test", "message": "x", "sender": "system", "message_type": "system", "metadata": fake}
     status, answer, _ = world.rest(handler, "POST", SEND, body)

@@ -120,7 +120,7 @@ def test_every_operation_makes_the_requests_that_it_is_said_to_make(
     assert found == REQUESTS
 
 
-def test_what_is_switched_on_makes_the_requests_that_it_is_said_to_make(
+def test_every_feature_makes_the_requests_that_it_is_said_to_make(
     world: World, counted: Callable[[Callable[[], Any]], dict[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.connect("d1", "driver")

@@ -94,7 +94,7 @@ def test_the_row_of_a_gone_connection_is_deleted_and_the_others_get_the_frame(wo
     assert world.gateway.types("c2") == world.gateway.types("c3") == ["message"]
 
 
-def test_a_gone_receiver_never_costs_the_sender_its_row(world: World) -> None:
+def test_a_gone_receiver_does_not_delete_the_senders_row(world: World) -> None:
     world.connect("d1", "driver")
     world.connect("p1", "passenger")
     world.gateway.misbehave["p1"] = lambda: 410
@@ -346,7 +346,7 @@ def test_a_bad_field_is_named(world: World, change: dict[str, Any], field: str) 
         '{"booking_code":"test","sender":"driver","message":"x","metadata":{"a":1e999}}',
     ],
 )
-def test_what_is_no_json_object_or_no_text_is_refused(world: World, raw: str) -> None:
+def test_a_body_that_is_no_json_object_or_has_an_invalid_text_is_refused(world: World, raw: str) -> None:
     assert code(world.rest(handler, "POST", PATH, raw=raw)) == (400, "invalid_request")
     assert stored(world) == []
 
@@ -361,7 +361,7 @@ def test_what_is_no_json_object_or_no_text_is_refused(world: World, raw: str) ->
         ('{"booking_code":"test","sender":"driver","message":"x","?":1}', "body"),
     ],
 )
-def test_text_that_could_not_be_given_back_is_refused_by_its_field(
+def test_a_text_that_cannot_be_returned_unchanged_is_refused_with_its_field(
     world: World, raw: str, field: str, odd: str
 ) -> None:
     status, body, _ = world.rest(handler, "POST", PATH, raw=raw.replace("?", odd))
@@ -531,14 +531,14 @@ def test_an_id_that_is_not_to_be_read_is_null(world: World, raw: str) -> None:
     assert (error["type"], error["id"]) == ("error", None)
 
 
-def test_an_error_about_a_name_that_fills_a_frame_fits_a_frame(world: World) -> None:
+def test_an_error_about_a_very_long_field_name_fits_into_a_frame(world: World) -> None:
     world.connect("d1", "driver")
     (error,) = world.socket(handler, "d1", raw='{"action":"message","' + "a" * 32_000 + '":"\\u0000"}')
     assert error["error"]["details"] == {"field": "body"}
     assert len(world.gateway.bodies["d1"][-1]) < 1_000
 
 
-def test_null_is_the_same_as_nothing_for_whatever_is_optional(world: World) -> None:
+def test_null_means_the_same_as_a_missing_optional_field(world: World) -> None:
     nulls = dict.fromkeys(("message_type", "client_message_id", "metadata", "sender_id", "delivered", "read"))
     assert post(world, nulls)[1]["message"]["message_type"] == "text"
     world.connect("d1", "driver")

@@ -159,7 +159,7 @@ def test_the_first_request_finds_clients_secret_and_modules_ready(function: str,
     assert not {name for name in started.modules if name.partition(".")[0] in ("jwt", "botocore", "navietakie")}
 
 
-def test_a_secret_that_is_not_to_be_had_at_the_start_is_asked_for_by_the_first_request(aws: Aws) -> None:
+def test_if_the_secret_fails_at_the_start_the_first_request_asks_for_it(aws: Aws) -> None:
     aws.down = True
     started = start(aws, "send_message", first_request("send_message"))
     assert set(started.asked_before) == {"AWSCURRENT"}
@@ -180,7 +180,7 @@ def test_a_snapshot_holds_no_secret(aws: Aws) -> None:
     assert (started.status, started.clients) == (201, [])
 
 
-def test_elsewhere_than_on_lambda_nothing_is_made_or_asked_for(aws: Aws) -> None:
+def test_outside_lambda_a_start_makes_and_asks_nothing(aws: Aws) -> None:
     started = start(aws, "send_message", first_request("send_message"), "")
     assert started.asked_before == []
     assert started.status == 201

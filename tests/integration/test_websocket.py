@@ -74,7 +74,7 @@ def test_a_connect_without_its_parameters_is_refused(world: World, query: dict[s
     assert world.rows("connections") == []
 
 
-def test_what_keeps_everybody_out_is_named_in_the_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_that_keeps_everybody_out_is_named_in_the_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     log = io.StringIO()
     monkeypatch.setattr(logger.registered_handler, "stream", log)
     monkeypatch.delenv("CONNECTIONS_TABLE")
@@ -185,7 +185,7 @@ def test_presence_is_told_only_where_it_changes(world: World) -> None:
     assert [frame["online"] for frame in world.gateway.frames["d1"]] == [False, True]
 
 
-def test_the_later_word_counts_however_they_arrive(world: World) -> None:
+def test_of_two_away_frames_the_later_sent_counts_in_any_order_of_arrival(world: World) -> None:
     world.connect("d1", "driver")
     world.connect("p1", "passenger")
     away(world, "p1", False, sent_at=2_000)
@@ -211,7 +211,7 @@ def test_away_says_yes_or_no(world: World, fields: Any) -> None:
     assert (error["error"]["code"], error["error"]["details"]) == ("invalid_request", {"field": "on"})
 
 
-def test_a_ping_is_answered_with_how_things_stand(world: World) -> None:
+def test_a_ping_is_answered_with_the_standing(world: World) -> None:
     world.connect("d1", "driver")
     write(4)
     messages().move_receipt("test", "passenger", "delivered", 3)
@@ -236,7 +236,7 @@ def test_a_ping_is_answered_with_how_things_stand(world: World) -> None:
         ('"ping"', "body"),
     ],
 )
-def test_everything_else_gets_an_error(world: World, raw: str, field: str) -> None:
+def test_an_unknown_action_or_a_malformed_frame_gets_an_error(world: World, raw: str, field: str) -> None:
     world.connect("d1", "driver")
     (error,) = world.socket(handler, "d1", raw=raw)
     assert (error["type"], error["error"]["code"]) == ("error", "invalid_request")
@@ -245,7 +245,7 @@ def test_everything_else_gets_an_error(world: World, raw: str, field: str) -> No
 
 
 @pytest.mark.parametrize("action", ["$connect", "$disconnect", "$default"])
-def test_a_frame_is_no_coming_or_going_whatever_its_action(world: World, action: str) -> None:
+def test_a_frame_with_the_action_connect_or_disconnect_is_only_a_frame(world: World, action: str) -> None:
     world.connect("d1", "driver")
     (error,) = world.socket(handler, "d1", {"action": action, "id": "1"})
     assert (error["id"], error["error"]["details"]) == ("1", {"field": "action"})

@@ -134,7 +134,7 @@ def test_chat_shows_each_message_once_and_other_frames_in_a_line(capsys: pytest.
     ]
 
 
-def test_what_others_wrote_commands_no_terminal_and_looks_like_no_line_of_anothers(
+def test_a_message_can_neither_control_the_terminal_nor_imitate_another_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     chatting.say("passenger: x\x1b[2J\x9b31m\r\x07\u202egnihton\ud83d")
@@ -145,13 +145,13 @@ def test_what_others_wrote_commands_no_terminal_and_looks_like_no_line_of_anothe
     assert lines[1:] == [chatting.INDENT + it for it in ("", "3. system: gone", " system: gone", "system: gone")]
 
 
-def test_what_others_wrote_is_shown_as_they_wrote_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_harmless_message_is_shown_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
     family, persian, french = "👨\u200d👩\u200d👧 🏴\U000e0067\U000e007f ❤\ufe0f", "می\u200cخواهم", "Où\u00a0?"
     chatting.say(f"{family} {persian} {french}")
     assert capsys.readouterr().out == f"{family} {persian} {french}\n"
 
 
-def test_what_has_no_text_is_told_by_what_it_is() -> None:
+def test_a_message_without_text_is_shown_by_its_type() -> None:
     assert chatting.content_of({**MESSAGE, "message": "", "redacted_at": "2026-11-22T07:46:53.469476Z"}) == "(removed)"
     assert chatting.content_of({**MESSAGE, "message": "", "message_type": "image"}) == "(image)"
 
@@ -175,7 +175,7 @@ def test_chat_sends_each_line_of_a_pipe_or_file_in_order_and_leaves_at_its_end(
     assert texts == ["caf\ufffd", "one", "last"]
 
 
-def test_what_is_typed_at_a_terminal_is_sent_and_ctrl_d_leaves() -> None:
+def test_typed_lines_are_sent_and_ctrl_d_leaves() -> None:
     got: list[Any] = []
 
     async def run() -> None:
@@ -200,7 +200,7 @@ def test_chat_refuses_a_line_that_is_too_long_and_sends_the_next(capsys: pytest.
     assert "Not sent: 100,036 bytes as a frame, 32,768 are the most" in capsys.readouterr().out
 
 
-def test_chat_ends_by_what_ends_its_sending(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_while_sending_ends_chat(monkeypatch: pytest.MonkeyPatch) -> None:
     async def failing(*_: Any) -> None:
         raise ValueError("odd")
 
@@ -255,7 +255,7 @@ def test_the_smoke_test_says_what_api_gateway_said() -> None:
     ],
     ids=["chat", "config", "smoke", "erase", "mcp", "order", "token"],
 )
-def test_an_environment_that_there_is_not_is_refused_before_anybody_is_asked(
+def test_an_unknown_environment_is_refused_before_any_request(
     main: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENV", "stagin")
@@ -332,7 +332,7 @@ def test_every_command_has_help(
     assert says in capsys.readouterr().out
 
 
-def test_an_option_goes_before_the_variable_that_make_hands_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_option_wins_over_the_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     command = Command("erase", "Erases", (BOOKING, YES))
     for name in ("ENV", "YES"):
         monkeypatch.delenv(name, raising=False)

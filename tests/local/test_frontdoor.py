@@ -351,7 +351,7 @@ def test_files_are_served_and_nothing_beside_them(tmp_path: Path) -> None:
     run(scenario())
 
 
-def test_a_taken_port_makes_it_the_next() -> None:
+def test_if_the_port_is_taken_the_next_one_is_used() -> None:
     taken = listen(0)
     port = taken[0].getsockname()[1]
     following = listen(port)
@@ -376,7 +376,7 @@ async def raw(address: str, *lines: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("path", ["/", "/api/v1/get_message", "/ws", "/photos/kept/a"])
-def test_it_answers_to_this_machines_own_names_alone(tmp_path: Path, path: str) -> None:
+def test_it_answers_only_to_this_machines_own_names(tmp_path: Path, path: str) -> None:
     async def scenario() -> None:
         async with opened(tmp_path) as (upstream, address, _):
             port = port_of(address)
@@ -555,7 +555,7 @@ def test_it_sends_its_key_to_the_embedded_aws_and_a_client_cannot(tmp_path: Path
     run(scenario())
 
 
-def test_s3_is_opened_for_forms_and_for_what_is_kept_alone(tmp_path: Path) -> None:
+def test_s3_is_open_only_for_forms_and_kept_objects(tmp_path: Path) -> None:
     async def photo(request: web.Request) -> web.Response:
         return web.Response(body=b"photo", headers={"access-control-allow-origin": "*", "content-type": "image/png"})
 

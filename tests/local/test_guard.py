@@ -96,7 +96,7 @@ def signed(
         ("PUT", "/bucket/a%20key/../with%C3%BC/~dots?x-id=PutObject", "s3"),
     ],
 )
-def test_what_is_signed_reaches_the_emulator_as_it_was(by: Credentials, method: str, path: str, service: str) -> None:
+def test_a_signed_request_reaches_the_emulator_unchanged(by: Credentials, method: str, path: str, service: str) -> None:
     body = b'{"a": "\xc3\xbc"}'
     headers = signed(
         method, ENDPOINT + path, body, by, service, {"content-type": "text/plain;  a=b", "x-amz-meta": "ü"}
@@ -107,7 +107,7 @@ def test_what_is_signed_reaches_the_emulator_as_it_was(by: Credentials, method: 
     assert seen["raw_path"].decode() == path.partition("?")[0]
 
 
-def test_a_container_comes_by_another_name() -> None:
+def test_a_container_may_use_dockers_name_for_this_machine() -> None:
     url = "http://host.docker.internal:20316/"
     status, seen, _ = asked("POST", url, signed("POST", url, b"{}"), b"{}")
     assert status == 200
@@ -131,13 +131,13 @@ OTHER_KEYS = [
 
 
 @pytest.mark.parametrize("by", OTHER_KEYS, ids=range(len(OTHER_KEYS)))
-def test_another_key_opens_nothing(by: Credentials) -> None:
+def test_a_request_signed_with_another_key_is_refused(by: Credentials) -> None:
     for service in ("dynamodb", "s3", "sts"):
         headers = signed("POST", f"{ENDPOINT}/", b"{}", by, service)
         assert asked("POST", f"{ENDPOINT}/", headers, b"{}")[:2] == (403, None)
 
 
-def test_what_was_signed_for_one_request_is_no_use_for_another() -> None:
+def test_a_signature_is_valid_for_its_own_request_only() -> None:
     url = f"{ENDPOINT}/path?a=1"
     headers = signed("POST", url, b"{}", headers={"x-amz-target": "DynamoDB.GetItem"})
     assert asked("POST", url, headers, b"{}")[0] == 200
@@ -161,7 +161,9 @@ def test_a_signature_that_does_not_cover_the_host_is_refused() -> None:
 
 
 @pytest.mark.parametrize("minutes", [-16, 16])
-def test_a_signature_of_another_time_is_over(minutes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signature_that_has_expired_or_is_from_the_future_is_refused(
+    minutes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     headers = signed("POST", f"{ENDPOINT}/", b"{}")
 
     class Clock(datetime):
@@ -200,7 +202,7 @@ def test_a_signature_of_another_time_is_over(minutes: int, monkeypatch: pytest.M
         "/?AWSAccessKeyId=test&Signature=abc",
     ],
 )
-def test_who_signs_nothing_is_refused_whatever_is_asked(path: str, forged: Headers) -> None:
+def test_an_unsigned_request_is_refused_at_every_path(path: str, forged: Headers) -> None:
     for method in ("GET", "POST", "OPTIONS", "PUT", "HEAD"):
         assert asked(method, ENDPOINT + path, forged)[:2] == (403, None)
     assert asked("GET", ENDPOINT + path, forged, kind="websocket")[:2] == (403, None)
@@ -223,7 +225,7 @@ def test_a_browser_is_refused_even_with_the_key(odd: Headers) -> None:
     assert asked("POST", f"{ENDPOINT}/", {**headers, **odd}, b"{}")[:2] == (403, None)
 
 
-def test_no_page_is_given_leave_to_read_an_answer() -> None:
+def test_no_answer_has_cors_headers_that_let_a_page_read_it() -> None:
     answer = ((b"Access-Control-Allow-Origin", b"*"), (b"access-control-expose-headers", b"*"), (b"etag", b"1"))
     headers = signed("POST", f"{ENDPOINT}/", b"{}")
     assert asked("POST", f"{ENDPOINT}/", headers, b"{}", answer=answer)[2] == {"etag": "1"}

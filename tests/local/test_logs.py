@@ -13,7 +13,7 @@ from local import logs
 from local.stack import ROOT, Stack
 
 
-def test_a_structured_line_is_shown_as_its_message_and_what_else_it_says() -> None:
+def test_a_structured_line_is_shown_with_its_message_and_other_fields() -> None:
     line = {"level": "INFO", "message": "served", "service": "navietakie-send-message", "seq": 3, "detail": None}
     assert logs.readable(json.dumps(line)) == "INFO    served seq=3"
 
@@ -65,7 +65,7 @@ def test_the_lines_of_a_new_start_are_shown_too(tmp_path: Path) -> None:
     assert asyncio.run(last_line()).endswith(" get-message  new")
 
 
-def test_who_waits_for_a_stack_to_start_is_told_so(
+def test_make_logs_says_that_it_waits_for_a_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Stack, "read", lambda: None)

@@ -30,7 +30,7 @@ def test_any_parameter_of_the_template_can_be_given_as_a_deploy_takes_it(tmp_pat
     }
 
 
-def test_the_files_of_the_deployed_environments_say_nothing_else_than_they_do_there() -> None:
+def test_the_files_of_deployed_environments_mean_the_same_locally() -> None:
     for name in ("staging", "production"):
         with pytest.raises(SystemExit, match="Environment cannot be given"):
             parameters.read(str(ROOT / f"deploy/{name}.yaml"))
@@ -59,7 +59,7 @@ def test_a_file_that_is_not_there_is_named() -> None:
     assert parameters.read("") == {}
 
 
-def test_make_s_variables_go_before_the_file_and_the_file_before_the_defaults(tmp_path: Path) -> None:
+def test_makes_variables_win_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
     file = given(tmp_path, "AuthMode: jwt\nRetentionDays: 7\nBackendUrl: http://a")
     assert parameters.local(file, "", "") | {"AuthMode": "jwt", "BackendUrl": "http://a"} == parameters.local(
         file, "", ""
@@ -68,14 +68,14 @@ def test_make_s_variables_go_before_the_file_and_the_file_before_the_defaults(tm
     assert (mixed["AuthMode"], mixed["BackendUrl"], mixed["RetentionDays"]) == ("none", "http://b", "7")
 
 
-def test_what_is_not_given_any_more_has_its_default_again() -> None:
+def test_a_parameter_that_is_no_longer_given_has_its_default_again() -> None:
     alone = parameters.local({}, "", "")
     assert alone["RetentionDays"] == "90"
     assert alone["BackendUrl"] == ""
     assert (alone["Environment"], alone["AuthMode"], alone["AllowedOrigins"]) == ("local", "none", "*")
 
 
-def test_the_pages_that_may_call_are_those_that_are_named() -> None:
+def test_only_pages_that_are_named_may_call() -> None:
     assert parameters.origins({"AllowedOrigins": "https://a.example,https://b.example"}) == [
         "https://a.example",
         "https://b.example",

@@ -218,12 +218,12 @@ def test_a_process_of_a_function_that_was_not_there_at_first_is_a_cold_start() -
     assert samples.totals()["functions"]["rss"] == [(0, 2 * MB), (1, 3 * MB), (2, 2 * MB)]
 
 
-def test_growth_leaves_the_warming_up_out() -> None:
+def test_growth_ignores_the_warm_up() -> None:
     assert growth([(at, value) for at, value in enumerate([9, 9, 1, 3, 5, 5, 5, 5, 4, 8])]) == (2, 6)
     assert growth([(0, 1)]) is None
 
 
-def test_what_the_processes_held_is_drawn_and_told(tmp_path: Path) -> None:
+def test_the_report_draws_what_the_processes_held(tmp_path: Path) -> None:
     samples = Samples()
     for at in range(10):
         samples.take(

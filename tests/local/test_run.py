@@ -43,7 +43,7 @@ def test_a_port_that_may_not_be_opened_is_refused_before_the_start(monkeypatch: 
         run.port_number("80")
 
 
-def test_what_the_template_takes_is_taken() -> None:
+def test_a_setting_that_the_template_accepts_is_accepted() -> None:
     for url in ("", "http://127.0.0.1:9000", "https://backend.example.com/rides/"):
         assert run.backend_url(url) == url
     assert [run.auth_mode(each) for each in ("", "none", "jwt")] == ["", "none", "jwt"]

@@ -11,7 +11,7 @@ from local.frontdoor import listen, listener
 from local.sam_local import gate
 
 
-def test_what_comes_at_the_bridge_arrives_as_it_was_sent_as_long_as_the_gate_is_open() -> None:
+def test_the_open_gate_passes_requests_on_unchanged() -> None:
     asked: list[tuple[str, str, bytes]] = []
 
     async def upstream(request: web.Request) -> web.Response:

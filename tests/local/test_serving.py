@@ -132,7 +132,7 @@ def test_a_rush_of_requests_waits_for_a_few_environments(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("served")
-def test_a_rush_of_frames_does_too_and_no_frame_waits_while_an_environment_is_free(tmp_path: Path) -> None:
+def test_a_rush_of_frames_waits_too_but_no_frame_waits_while_an_environment_is_free(tmp_path: Path) -> None:
     address = socket_api(Access.read(tmp_path), SLOW)
     with ExitStack() as opened:
         sockets = [
@@ -145,7 +145,7 @@ def test_a_rush_of_frames_does_too_and_no_frame_waits_while_an_environment_is_fr
     assert 1 < len(answered_by) <= ENVIRONMENTS
 
 
-def test_who_signs_nothing_is_refused_and_no_server_is_named(served: tuple[int, Path]) -> None:
+def test_an_unsigned_request_is_refused_without_a_server_header(served: tuple[int, Path]) -> None:
     port, _ = served
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     headers = {"x-amz-target": "DynamoDB_20120810.ListTables", "content-type": "application/x-amz-json-1.0"}
@@ -176,7 +176,7 @@ def test_a_taken_port_is_named_as_the_reason(tmp_path: Path) -> None:
     assert TAKEN in (tmp_path / "log").read_text()
 
 
-def test_one_alone_holds_the_state_of_a_folder_as_long_as_it_lives(served: tuple[int, Path], tmp_path: Path) -> None:
+def test_only_one_process_at_a_time_holds_the_state_of_a_folder(served: tuple[int, Path], tmp_path: Path) -> None:
     port, _ = served
     lock = tmp_path / "lock"
     holder = json.loads(lock.read_text())
@@ -244,7 +244,7 @@ def test_a_state_that_cannot_be_saved_leaves_the_last_one_whole_and_says_so(tmp_
 
 
 @pytest.mark.parametrize("left", ["half of it", "nothing", "all of it"])
-def test_a_save_that_was_killed_is_as_if_it_had_never_begun(tmp_path: Path, left: str) -> None:
+def test_a_killed_save_leaves_the_last_state(tmp_path: Path, left: str) -> None:
     with persistent(tmp_path) as access:
         keep(access, "first")
     state = tmp_path / "state" / "services"

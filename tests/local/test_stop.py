@@ -22,7 +22,7 @@ signal.pause()
 
 
 @pytest.mark.parametrize("left", [["run.lock"], ["run.lock", LOCK], [LOCK]], ids=", ".join)
-def test_whoever_holds_a_lock_of_the_folder_is_ended(
+def test_every_process_that_holds_a_lock_of_the_folder_is_ended(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], left: list[str]
 ) -> None:
     for lock in ("run.lock", LOCK):  # as earlier runs leave them
@@ -43,8 +43,6 @@ def test_whoever_holds_a_lock_of_the_folder_is_ended(
     assert capsys.readouterr().out == "Nothing runs here\n"
 
 
-def test_where_nothing_has_ever_run_there_is_nothing_to_stop(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_in_a_new_folder_there_is_nothing_to_stop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stop.main(tmp_path)
     assert capsys.readouterr().out == "Nothing runs here\n"

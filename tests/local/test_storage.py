@@ -104,7 +104,7 @@ def run(test: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(test, 120))
 
 
-def test_what_a_function_signs_passes_the_front_door_and_nothing_else_does(tmp_path: Path) -> None:
+def test_only_urls_and_forms_signed_by_a_function_pass_the_front_door(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with opened(tmp_path) as storage:
             signed = await storage.signed()
@@ -175,7 +175,7 @@ def test_a_functions_credentials_are_its_roles_and_cannot_be_guessed(tmp_path: P
     run(scenario())
 
 
-def test_who_knows_the_names_of_function_and_role_knows_no_credentials(tmp_path: Path) -> None:
+def test_credentials_do_not_follow_from_the_names_of_function_and_role(tmp_path: Path) -> None:
     """The embedded AWS itself makes a function's credentials out of them."""
 
     async def scenario() -> None:

@@ -53,7 +53,7 @@ def test_the_documents_are_those_that_the_models_make(path: Path) -> None:
     assert path.read_text() == texts()[path], "run `make docs`"
 
 
-def test_what_the_documents_describe_is_what_the_functions_make() -> None:
+def test_the_documents_describe_the_types_that_the_functions_make() -> None:
     frames = sockets.PUSHED | sockets.ANSWERS | sockets.GATEWAY
     described = {*rest.ANSWERS, *frames.values(), *sockets.EVENTS.values(), *sockets.MESSAGE_EVENTS.values()}
     retold = {kind for kind in described if kind.__module__.startswith("docs.")}
@@ -73,7 +73,7 @@ def test_every_reference_points_to_something(document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("document", [openapi(), asyncapi()], ids=["openapi", "asyncapi"])
-def test_every_component_is_used_and_every_schema_is_one(document: dict[str, Any]) -> None:
+def test_every_component_is_used_and_every_schema_is_a_component(document: dict[str, Any]) -> None:
     used = {it["$ref"] for it in inside(document) if isinstance(it.get("$ref"), str)}
     for kind in ("schemas", "responses", "headers", "messages"):
         assert {f"#/components/{kind}/{name}" for name in document["components"].get(kind, {})} <= used
@@ -156,7 +156,7 @@ def test_requests_say_what_the_models_check() -> None:
     assert document["required"] == ["message", "booking_code"]
 
 
-def test_a_channels_operations_use_its_messages_alone() -> None:
+def test_an_operation_uses_only_messages_of_its_channel() -> None:
     document = asyncapi()
     for operation in document["operations"].values():
         for side in (operation, operation.get("reply")):

@@ -93,7 +93,7 @@ def test_a_cold_start_imports_these_packages_and_no_others(function: str) -> Non
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_of_powertools_a_cold_start_imports_logger_and_metrics(function: str) -> None:
+def test_a_cold_start_imports_only_logger_and_metrics_of_powertools(function: str) -> None:
     parts = {module.split(".")[1] for module in within(imported(function), "aws_lambda_powertools") if "." in module}
     assert parts <= POWERTOOLS
     utilities = within(imported(function), "aws_lambda_powertools.utilities")

@@ -66,7 +66,7 @@ def test_a_folder_imports_no_folder_above_it(folder: str, above: tuple[str, ...]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name)
-def test_boto3_and_botocore_are_imported_under_aws_alone(path: Path) -> None:
+def test_only_aws_imports_boto3_and_botocore(path: Path) -> None:
     assert path.is_relative_to(LAYER / "aws") or not packages(path) & {"boto3", "botocore"}
 
 
@@ -78,7 +78,7 @@ def test_there_is_one_way_of_http_and_it_is_under_wire(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(LAYER.rglob("*.py")), ids=name)
-def test_what_one_function_needs_alone_is_not_in_the_layer(path: Path) -> None:
+def test_code_that_only_one_function_uses_is_not_in_the_layer(path: Path) -> None:
     if path.name == "__init__.py":
         return
     module = ".".join(("navietakie", *path.relative_to(LAYER).with_suffix("").parts))
@@ -122,7 +122,7 @@ def test_every_handler_is_one_screen() -> None:
         assert len(lines) <= 150, function
 
 
-def test_nobody_reads_the_environment_but_the_settings() -> None:
+def test_only_the_settings_read_the_environment() -> None:
     for path in SOURCES:
         if path.name != "settings.py":
             assert not re.search(r"\bos\.(environ|getenv)", path.read_text()), path
@@ -130,7 +130,7 @@ def test_nobody_reads_the_environment_but_the_settings() -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "functions").rglob("*.py")), ids=name)
-def test_what_a_function_answers_sends_or_publishes_has_a_type_of_its_own(path: Path) -> None:
+def test_every_answer_frame_and_event_has_a_type_of_its_own(path: Path) -> None:
     returned = {
         node.name: ast.unparse(node.returns)
         for node in ast.walk(ast.parse(path.read_text()))

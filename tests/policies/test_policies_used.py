@@ -214,6 +214,6 @@ def test_the_recording_sees_which_function_asks() -> None:
     assert ("dynamodb:ConditionCheckItem", "messages") in recording.asked["make-call"]
 
 
-def test_the_layer_carries_the_operations_that_are_asked_for_and_no_others() -> None:
+def test_the_layer_has_exactly_the_operations_that_functions_use() -> None:
     trim = runpy.run_path(str(Path(__file__).parents[2] / "layers/shared/trim.py"))
     assert recording.operations == trim["OPERATIONS"]

@@ -47,7 +47,7 @@ TRICKS = [
 ]
 
 
-def test_a_booking_code_with_tricks_is_refused_by_every_door(stack: Stack, subtests: pytest.Subtests) -> None:
+def test_a_malicious_booking_code_is_refused_at_every_door(stack: Stack, subtests: pytest.Subtests) -> None:
     for booking_code in TRICKS:
         with subtests.test(booking_code=booking_code), stack.untouched():
             for route, fields in REQUESTS:
@@ -63,7 +63,7 @@ def test_a_booking_code_that_is_no_text_is_refused(stack: Stack) -> None:
                 assert stack.ask(route, {"booking_code": booking_code, **fields}, stack.token())[0] == 400
 
 
-def test_tricks_in_a_booking_code_write_no_line_of_log(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_malicious_booking_code_cannot_forge_a_log_line(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     log = io.StringIO()
     monkeypatch.setattr(logger.handlers[0], "stream", log)
     for trick in TRICKS:
@@ -128,7 +128,7 @@ def test_sizes_are_bytes_and_a_byte_too_many_is_too_large(stack: Stack, letter: 
     assert stack.ask(SEND, {}, stack.token(), raw)[0] == 201
 
 
-def test_a_cursor_of_another_booking_is_worth_nothing(stack: Stack) -> None:
+def test_a_cursor_of_another_booking_is_refused_at_every_door(stack: Stack) -> None:
     for booking_code in ("mine", "theirs"):
         token = stack.token(booking_code=booking_code)
         for _ in range(2):
@@ -222,7 +222,7 @@ def test_a_foreign_origin_may_neither_connect_nor_read(stack: Stack, subtests: p
             assert headers["Vary"] == "Origin"
 
 
-def test_a_star_means_every_origin_on_a_laptop_alone(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_star_means_every_origin_only_on_a_laptop(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOWED_ORIGINS", "*")
     with stack.untouched():
         assert stack.connect({"booking_code": "mine", "token": stack.token()}, Origin="https://evil.example") == 403

@@ -31,7 +31,7 @@ def exhaust(stack: Stack, booking_code: str = "mine", role: str = "driver", left
 
 
 @pytest.mark.parametrize("frame", FRAMES, ids=lambda frame: frame["action"])
-def test_who_asks_for_too_much_by_frames_is_told_to_wait(stack: Stack, frame: dict[str, Any]) -> None:
+def test_too_many_frames_get_an_error_with_a_wait(stack: Stack, frame: dict[str, Any]) -> None:
     exhaust(stack)
     with stack.untouched():
         (told,) = stack.say("d1", {**frame, "id": "1"})
@@ -50,7 +50,7 @@ def test_who_asks_for_too_much_by_frames_is_told_to_wait(stack: Stack, frame: di
         ("GET /api/v1/calls", {}),
     ],
 )
-def test_who_asks_for_too_much_by_rest_gets_429(stack: Stack, route: str, fields: dict[str, Any]) -> None:
+def test_too_many_requests_by_rest_get_429(stack: Stack, route: str, fields: dict[str, Any]) -> None:
     exhaust(stack)
     with stack.untouched():
         status, body = stack.ask(route, {"booking_code": "mine", **fields}, stack.token())
@@ -64,7 +64,7 @@ def test_too_many_handshakes_get_429(stack: Stack) -> None:
         assert stack.connect({"booking_code": "mine", "token": stack.token()}) == 429
 
 
-def test_the_other_side_another_ride_and_the_company_go_on(stack: Stack) -> None:
+def test_a_damped_side_does_not_affect_the_other_side_other_rides_or_the_company(stack: Stack) -> None:
     exhaust(stack)
     (told,) = stack.say("p1", {"action": "ping"})
     assert told["type"] == "pong"
@@ -88,7 +88,7 @@ def test_frames_that_nobody_can_read_cost_as_well(stack: Stack) -> None:
     assert codes == ["invalid_request", "rate_limited"]
 
 
-def test_messages_have_a_limit_of_their_own_and_take_nothing_while_they_are_stored(stack: Stack) -> None:
+def test_messages_have_their_own_limit_and_stored_ones_cost_the_damper_nothing(stack: Stack) -> None:
     exhaust(stack, left=1)
     hello: dict[str, Any] = {"action": "message", "message": "Hello"}
     told = [stack.say("d1", frame)[-1] for frame in (hello, hello, hello | {"message": ""}, hello)]

@@ -41,14 +41,14 @@ class Proxy:
         return len(self.backend.events)
 
 
-def test_what_was_signed_is_taken_under_the_current_and_the_previous_secret() -> None:
+def test_a_signature_by_the_current_or_the_previous_secret_is_accepted() -> None:
     proxy = Proxy()
     assert proxy.sends() == 204
     assert proxy.sends(secret=PREVIOUS, event_id="e2") == 204
     assert proxy.taken == 2
 
 
-def test_another_secret_is_turned_away() -> None:
+def test_a_signature_by_another_secret_is_refused() -> None:
     proxy = Proxy()
     for secret in ("another-" * 8, "", CURRENT[:-1]):
         assert proxy.sends(secret=secret) == 401
@@ -71,7 +71,7 @@ def test_another_secret_is_turned_away() -> None:
     ],
     ids=str,
 )
-def test_a_signature_fits_nothing_else(change: dict[str, Any]) -> None:
+def test_a_signature_is_valid_only_for_its_own_request(change: dict[str, Any]) -> None:
     proxy = Proxy()
     assert proxy.sends(**change) == 401
     assert proxy.taken == 0
@@ -92,7 +92,7 @@ def test_a_replay_within_five_minutes_is_answered_and_not_acted_on() -> None:
     assert proxy.taken == 1
 
 
-def test_a_retry_of_what_the_backend_could_not_take_is_acted_on() -> None:
+def test_a_retry_after_a_failure_of_the_backend_is_acted_on() -> None:
     proxy = Proxy()
     proxy.backend.behaviour = "503"
     assert proxy.sends() == 503

@@ -93,7 +93,7 @@ def test_a_bad_token_opens_no_door(stack: Stack, subtests: pytest.Subtests) -> N
             assert stack.connect({**query, "token": token}) == 401
 
 
-def test_a_good_token_opens_them(stack: Stack) -> None:
+def test_a_good_token_opens_every_door(stack: Stack) -> None:
     for route, fields in REQUESTS:
         if fields != {"delivered": 1} and fields != {"read": 1}:
             expected = (404,) if (route, fields) in ABSENT else (200, 201)
@@ -141,7 +141,7 @@ def test_a_token_gives_no_other_name(stack: Stack) -> None:
     assert row["sender_id"]["S"] == "driver-7"
 
 
-def test_a_connection_speaks_for_itself_alone(stack: Stack) -> None:
+def test_a_connection_acts_only_as_its_own_booking_and_role(stack: Stack) -> None:
     with stack.untouched():
         for frame in FRAMES:
             for lie in ({"booking_code": "theirs"}, {"sender": "passenger"}, {"sender": "system"}, {"sender": ""}):
@@ -201,7 +201,7 @@ def test_a_rotation_keeps_the_tokens_of_the_last_secret(stack: Stack) -> None:
     assert stack.ask("GET /api/v1/get_message", asked, old)[0] == 401
 
 
-def test_a_secret_that_is_not_to_be_had_opens_nothing_and_says_when_to_come_back(
+def test_without_the_secret_every_request_is_unavailable_with_a_wait(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOKEN_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:123456789012:secret:nobody")
@@ -212,7 +212,7 @@ def test_a_secret_that_is_not_to_be_had_opens_nothing_and_says_when_to_come_back
         assert stack.connect({"booking_code": "mine", "token": stack.token()}) == 503
 
 
-def test_a_token_that_would_be_good_for_more_than_ten_years_opens_nothing(stack: Stack) -> None:
+def test_a_token_valid_for_more_than_ten_years_is_refused(stack: Stack) -> None:
     now = int(time.time())
     for exp in (2**53, (now + 3600) * 1_000, now + 3_654 * 86_400):
         token = stack.token(exp=exp)
@@ -314,7 +314,7 @@ def test_the_log_knows_a_person_by_role_and_by_a_hash_that_the_token_secret_keys
         ({"nbf": 4_102_444_800}, "not_yet"),
     ],
 )
-def test_the_log_says_why_a_token_was_refused_and_holds_none(
+def test_the_log_says_why_a_token_was_refused_but_has_no_token(
     stack: Stack,
     log: io.StringIO,
     capsys: pytest.CaptureFixture[str],

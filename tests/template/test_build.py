@@ -108,7 +108,7 @@ def assert_compiled(folder: Path, prefix: str) -> None:
         assert code.co_filename == f"{prefix}{source.relative_to(folder)}"
 
 
-def test_a_function_holds_its_own_package_alone(function: tuple[str, Path]) -> None:
+def test_a_function_holds_only_its_own_package(function: tuple[str, Path]) -> None:
     package, folder = function
     assert [entry.name for entry in folder.iterdir()] == [package]
     built = {file.relative_to(folder) for file in folder.rglob("*.py")}
@@ -128,7 +128,7 @@ def test_the_layer_is_at_most_12_mb(layer: Path, tmp_path: Path) -> None:
     assert (tmp_path / "layer.zip").stat().st_size <= 12_000_000
 
 
-def test_the_trimmed_layer_has_all_that_a_function_needs(host_layer: Path, function: tuple[str, Path]) -> None:
+def test_the_trimmed_layer_has_everything_that_a_function_needs(host_layer: Path, function: tuple[str, Path]) -> None:
     package, folder = function
     code = f"""
 import importlib, pkgutil, sys

@@ -93,7 +93,7 @@ def test_the_boundary_leaves_every_function_what_its_role_grants(name: str, para
             assert all(allows(boundary, action, resource) for action in statement["Action"]), statement
 
 
-def test_the_boundary_leaves_their_keys_to_the_services_that_encrypt_and_to_them_alone() -> None:
+def test_the_boundary_allows_keys_only_through_the_services_that_encrypt() -> None:
     boundary = role().properties("Boundary")
     (keys,) = (each for each in boundary["PolicyDocument"]["Statement"] if "kms:Decrypt" in each["Action"])
     assert keys["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
@@ -101,7 +101,7 @@ def test_the_boundary_leaves_their_keys_to_the_services_that_encrypt_and_to_them
     assert set(keys["Condition"]["StringEquals"]["kms:ViaService"]) == services
 
 
-def test_the_boundary_allows_nothing_that_makes_power() -> None:
+def test_the_boundary_allows_nothing_that_grants_rights() -> None:
     statements = role().properties("Boundary")["PolicyDocument"]["Statement"]
     assert [each["Resource"] for each in statements if "lambda:InvokeFunction" in each["Action"]] == [HOOK]
     harmless = {
@@ -327,7 +327,7 @@ def test_the_deploying_role_has_all_that_cloudformation_asks_for_but_what_is_lef
     assert missing == set[str]().union(*LEFT_OUT.values())
 
 
-def test_the_deploying_role_touches_the_code_of_its_own_environment_alone() -> None:
+def test_the_deploying_role_touches_only_the_code_of_its_own_environment() -> None:
     """From a bucket that staging shared, its pipeline could change what production deploys."""
     buckets = {
         resource
@@ -404,7 +404,7 @@ def test_the_pipeline_deploys_what_was_tested_and_holds_no_key() -> None:
     assert protected.endswith("--enable-termination-protection --stack-name navietakie-production")
 
 
-def test_what_others_wrote_is_in_the_pipeline_by_its_commit() -> None:
+def test_actions_of_others_are_pinned_to_a_commit() -> None:
     text = (ROOT / ".github" / "workflows" / "deploy.yml").read_text()
     used = re.findall(r"uses: (.*)", text)
     assert len(used) >= 5
@@ -428,7 +428,7 @@ def test_policies_fit_into_what_iam_takes() -> None:
         assert len(text) <= 6_144
 
 
-def test_cfn_lint_has_nothing_to_say_of_the_role() -> None:
+def test_cfn_lint_finds_nothing_in_the_role() -> None:
     lint = [str(ROOT / ".venv" / "bin" / "cfn-lint"), "--", str(ROOT / "deploy" / "role.yaml")]
     done = subprocess.run(lint, capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("", 0)

@@ -109,7 +109,7 @@ def test_no_update_can_replace_a_table() -> None:
 
 
 @pytest.mark.parametrize(("parameters", "protected"), [(LOCAL, False), (STAGING, False), (PRODUCTION, True)])
-def test_tables_forget_are_encrypted_cost_by_use_and_are_kept_safe_in_production(
+def test_tables_have_a_ttl_encryption_on_demand_billing_and_protection_in_production(
     parameters: dict[str, str], protected: bool
 ) -> None:
     stack = Stack(**parameters)
@@ -316,12 +316,12 @@ def added(stack: Stack) -> dict[str, dict[str, set[str]]]:
     return found
 
 
-def test_every_function_may_post_to_connections_and_close_them_at_its_own_stage_alone() -> None:
+def test_every_function_may_post_to_and_close_connections_only_at_its_own_stage() -> None:
     for name, allowed in plain().items():
         assert {resource for resource in allowed if ":execute-api:" in resource} == {POST, CLOSE}, name
 
 
-def test_lambda_may_fetch_timers_for_make_call_alone() -> None:
+def test_only_make_call_may_fetch_timers() -> None:
     allowed = plain()
     assert allowed["make-call"]["<CallTimerQueue.Arn>"] >= FETCHING["<CallTimerQueue.Arn>"]
     others = {action for name in FUNCTIONS if name != "make-call" for each in allowed[name].values() for action in each}
@@ -373,7 +373,7 @@ def test_only_send_message_reads_the_stream_and_publishes_to_the_topic_of_messag
 
 
 @pytest.mark.parametrize("parameters", STACKS)
-def test_no_role_allows_a_wildcard_where_a_name_will_do(parameters: dict[str, str]) -> None:
+def test_no_role_allows_a_wildcard_where_a_name_is_possible(parameters: dict[str, str]) -> None:
     """Connections come and go, so their ids are open; X-Ray and EC2's describing know no resources."""
     stack = Stack(**parameters)
     for name in FUNCTIONS:
@@ -386,7 +386,7 @@ def test_no_role_allows_a_wildcard_where_a_name_will_do(parameters: dict[str, st
 
 
 @pytest.mark.parametrize("parameters", STACKS)
-def test_each_role_is_lambdas_alone_and_one_functions_alone(parameters: dict[str, str]) -> None:
+def test_only_lambda_may_assume_a_role_and_each_function_has_its_own(parameters: dict[str, str]) -> None:
     stack = Stack(**parameters)
     roles = [stack.properties(stack.named(name))["Role"] for name in FUNCTIONS]
     assert len(set(roles)) == len(FUNCTIONS)
@@ -581,7 +581,7 @@ def test_the_shortest_timeout_leaves_time_to_say_that_the_database_is_away(monke
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_new_release_alone_publishes_a_new_version(name: str) -> None:
+def test_only_a_new_release_publishes_a_new_version(name: str) -> None:
     """A version keeps its variables. Lambda publishes none where the function has not changed, so it has to."""
     stack = Stack(**STAGING, Release="r-42")
     logical_id = stack.named(name)
@@ -675,7 +675,7 @@ def test_queues_and_topic_are_encrypted_and_refuse_plain_http() -> None:
     assert all(queue["SqsManagedSseEnabled"] is True for queue in stack.of_type("AWS::SQS::Queue").values())
 
 
-def test_message_events_come_from_the_table_in_their_order_and_none_is_dropped_without_a_word() -> None:
+def test_message_events_come_in_order_and_none_is_dropped_silently() -> None:
     stack = Stack(**EVENTED)
     assert stack.properties("MessagesTable")["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
     mapping = stack.properties("MessageEventsSource")
@@ -706,7 +706,7 @@ def test_nobody_pays_for_message_events_unless_asked(parameters: dict[str, str])
 
 
 @pytest.mark.parametrize("parameters", [STAGING, PRODUCTION])
-def test_attachments_are_private_encrypted_kept_safe_and_forgotten_in_time(parameters: dict[str, str]) -> None:
+def test_attachments_are_private_encrypted_protected_and_expire(parameters: dict[str, str]) -> None:
     stack = Stack(**parameters, RetentionDays="30")
     bucket = stack.properties("AttachmentsBucket")
     assert "BucketName" not in bucket, "names of buckets are the whole world's"
@@ -750,7 +750,7 @@ def test_a_web_acl_guards_the_rest_stage_where_there_is_one() -> None:
     assert "RestWebAcl" not in Stack(**STAGING).resources
 
 
-def test_every_function_logs_into_its_own_group_which_forgets() -> None:
+def test_every_function_logs_into_its_own_group_which_expires() -> None:
     stack = Stack(**STAGING, LogRetentionDays="30")
     for name in FUNCTIONS:
         group = stack.properties(stack.named(name))["LoggingConfig"]["LogGroup"].strip("<>")
@@ -811,7 +811,7 @@ def test_alarms_watch_every_function_both_apis_the_timers_and_the_tables() -> No
             assert alarm["ExtendedStatistic"] == "p95"
 
 
-def test_what_a_function_counts_is_what_its_alarms_watch() -> None:
+def test_the_alarms_watch_the_metrics_that_functions_count() -> None:
     """By namespace and dimensions: a metric with others is another metric, of which an alarm never hears."""
     name = "navietakie-websocket-staging"
     stack = Stack(**PROXY)
@@ -878,7 +878,7 @@ def test_in_proxy_mode_the_backends_failures_are_watched_for_every_reason() -> N
     assert "BackendAlarm" not in Stack(**PRODUCTION).resources
 
 
-def test_alarms_reach_the_one_who_asked_for_them() -> None:
+def test_alarms_go_to_the_address_in_the_parameter() -> None:
     (subscription,) = Stack(**PRODUCTION).of_type("AWS::SNS::Subscription").values()
     assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "ops@example.com")
     assert subscription["TopicArn"] == "<AlarmTopic>"
@@ -977,7 +977,7 @@ def test_both_apis_take_ipv6_and_rest_nothing_older_than_tls_1_2() -> None:
     assert stack.properties("RestDomain")["SecurityPolicy"] == named["SecurityPolicy"] == "TLS_1_2"
 
 
-def test_the_embedded_aws_is_spared_what_it_refuses() -> None:
+def test_locally_the_template_leaves_out_what_the_embedded_aws_refuses() -> None:
     kinds = {each["Type"] for each in Stack(**LOCAL).resources.values()}
     assert not kinds & {
         "AWS::CloudWatch::Alarm",
@@ -1006,7 +1006,7 @@ def test_own_domains_lead_to_both_apis() -> None:
     assert not Stack(**PRODUCTION).of_type("AWS::ApiGateway::DomainName")
 
 
-def test_outputs_tell_tools_all_they_need() -> None:
+def test_the_outputs_have_everything_that_tools_need() -> None:
     everywhere = {
         *("RestApiUrl", "WebSocketUrl", "ConnectionsUrl", "RestApiId", "WebSocketApiId", "Environment", "AuthMode"),
         *("MessagesTable", "ConnectionsTable", "CallsTable", "CallTimerQueueUrl", "CallTimerDeadLetterQueueUrl"),
@@ -1018,7 +1018,7 @@ def test_outputs_tell_tools_all_they_need() -> None:
     assert set(Stack(**EVENTED).outputs) == everywhere | {"AlarmTopicArn"} | told
 
 
-def test_cfn_lint_has_nothing_to_say() -> None:
+def test_cfn_lint_finds_nothing() -> None:
     lint = [str(ROOT / ".venv" / "bin" / "cfn-lint"), "--include-checks", "W", "--", str(ROOT / "template.yaml")]
     done = subprocess.run(lint, capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("", 0)

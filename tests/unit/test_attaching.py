@@ -62,7 +62,7 @@ def test_ids_are_never_given_twice() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"content_type": "text/html"}, {"bytes": 0}, {"bytes": "9"}, {"content_type": None}])
-def test_other_types_and_no_bytes_are_invalid(wrong: dict[str, Any]) -> None:
+def test_another_media_type_or_an_empty_file_is_invalid(wrong: dict[str, Any]) -> None:
     fields = {"attach": {"content_type": "image/png", "bytes": 5, **wrong}}
     assert refused(fields, of=Attach.parse) == "invalid_request"
 
@@ -72,13 +72,13 @@ def test_more_than_the_most_is_too_large() -> None:
     assert refused(FakeAttachments(), of=form, size=MOST + 1) == "too_large"
 
 
-def test_where_attachments_are_off_there_are_none() -> None:
+def test_without_a_bucket_there_are_no_attachments() -> None:
     assert refused(None, of=form) == "not_found"
     query = AttachmentQuery.parse({"id": ID})
     assert refused(None, "test", query, of=address, now=NOW, retention_days=90) == "not_found"
 
 
-def test_a_revoked_token_is_refused_even_where_attachments_are_off() -> None:
+def test_a_revoked_token_is_refused_even_without_a_bucket() -> None:
     store = FakeMessages()
     send(store, "An order", party=SYSTEM, message_type="system", metadata={"event": "tokens_revoked", "side": "driver"})
     revoked, other = Party("test", "driver", None, iat=0), Party("test", "passenger", None, iat=0)
@@ -134,7 +134,7 @@ def test_later_messages_use_the_copy_that_the_first_one_made() -> None:
         (("test", "driver", "image/jpeg", 0), DRIVER),
     ],
 )
-def test_what_was_not_uploaded_here_by_this_sender_is_refused(uploaded: Any, by: Party) -> None:
+def test_an_upload_of_another_booking_or_sender_is_refused(uploaded: Any, by: Party) -> None:
     bucket = FakeAttachments()
     if uploaded is not None:
         booking_code, sender, *how = uploaded
@@ -143,7 +143,7 @@ def test_what_was_not_uploaded_here_by_this_sender_is_refused(uploaded: Any, by:
     assert bucket.kept("test", ID) is None
 
 
-def test_what_somebody_else_has_sent_cannot_be_sent_as_ones_own() -> None:
+def test_an_attachment_that_another_sender_has_sent_is_refused() -> None:
     bucket = FakeAttachments()
     bucket.upload("test", "driver", ID)
     completed(bucket)
@@ -156,7 +156,7 @@ def test_a_malformed_id_is_refused_before_anything_is_read(id: Any) -> None:
     assert refused({"message": "", "metadata": metadata}, of=NewMessage.parse) == "invalid_request"
 
 
-def test_a_message_says_something_or_brings_an_attachment() -> None:
+def test_a_message_needs_a_text_or_an_attachment() -> None:
     assert refused({"message": ""}, of=NewMessage.parse) == "invalid_request"
     assert refused({"message": "", "metadata": {"attachment": None}}, of=NewMessage.parse) == "invalid_request"
     assert NewMessage.parse({"message": "", "metadata": {"attachment": {"id": ID}}}).attachment_id == ID
@@ -180,7 +180,7 @@ def test_only_kept_attachments_have_an_address() -> None:
     assert refused(bucket, "test", query, of=address, **later) == "not_found"
 
 
-def test_what_is_forgotten_is_gone_for_every_message_that_names_it() -> None:
+def test_a_forgotten_attachment_is_gone_for_every_message_that_names_it() -> None:
     bucket = FakeAttachments()
     bucket.upload("test", "driver", ID)
     metadata = completed(bucket).metadata

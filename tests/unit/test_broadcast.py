@@ -85,7 +85,7 @@ def test_everyone_in_the_booking_gets_the_frame() -> None:
     assert (outcomes.reached("driver"), outcomes.reached("passenger")) == (1, 2)
 
 
-def test_only_the_rows_that_are_gone_are_deleted() -> None:
+def test_only_rows_of_gone_connections_are_deleted() -> None:
     gateway = Gateway({"a": "gone", "c": "failed"})
     rows = Rows([connection("a", "driver"), connection("b"), connection("c")])
     outcomes = Broadcast(rows, gateway).to_booking("ride-1", FRAME, NOW)
@@ -120,7 +120,7 @@ def test_after_the_deadline_nobody_is_looked_up_and_the_answer_is_posted_all_the
     assert gateway.posted == [[("asking", b'{"ack":1}')]]
 
 
-def test_an_answer_takes_the_place_of_the_frame_and_is_not_counted() -> None:
+def test_the_senders_answer_replaces_the_frame_and_does_not_count() -> None:
     asking, other = connection("asking", "driver"), connection("other")
     gateway = Gateway({"asking": "gone"})
     rows = Rows([asking, other])
@@ -131,7 +131,7 @@ def test_an_answer_takes_the_place_of_the_frame_and_is_not_counted() -> None:
     assert rows.removed == ["asking"]
 
 
-def test_a_frame_behind_goes_to_all_in_the_same_batch_and_is_not_part_of_the_delivery() -> None:
+def test_a_second_frame_goes_out_in_the_same_batch_and_does_not_count_in_the_delivery() -> None:
     gateway = Gateway({"b": "gone"})
     rows = Rows([connection("a", "driver"), connection("b")])
     delivery = Broadcast(rows, gateway).to_booking("ride-1", b"call", NOW, to=all_but("a"), behind=FRAME)
@@ -141,7 +141,7 @@ def test_a_frame_behind_goes_to_all_in_the_same_batch_and_is_not_part_of_the_del
     assert (rows.looks, rows.removed) == (1, ["b"])
 
 
-def test_whom_the_sender_excludes_gets_nothing() -> None:
+def test_an_excluded_connection_gets_nothing() -> None:
     gateway = Gateway()
     rows = Rows([connection("a"), connection("b")])
     Broadcast(rows, gateway).to_booking("ride-1", FRAME, NOW, to=all_but("a"))

@@ -35,7 +35,7 @@ def test_four_hundred_units_may_come_at_once_and_five_a_second_after() -> None:
         budget.take("ping", {}, "test", "driver", NOW + instants.SECOND)
 
 
-def test_the_wait_that_is_told_is_long_enough_for_what_was_asked() -> None:
+def test_a_request_after_the_told_wait_is_admitted() -> None:
     budget = Budget({"sync": 8})
     spend_all(budget)
     with pytest.raises(Refusal) as refused:
@@ -67,13 +67,13 @@ def test_a_refused_request_takes_nothing_from_the_next() -> None:
     assert budget.take("sync", {}, "test", "driver", NOW + 1_600 * 1_000) == 8
 
 
-def test_fields_may_tell_the_cost_and_what_is_not_named_costs_one() -> None:
+def test_the_cost_may_depend_on_a_field_and_is_one_by_default() -> None:
     budget = Budget({"post": made})
     assert budget.take("post", {"units": 5}, "test", "driver", NOW) == 5
     assert budget.take("nonsense", {}, "test", "driver", NOW) == 1
 
 
-def test_what_is_free_costs_a_unit_where_it_is_refused() -> None:
+def test_a_free_request_costs_a_unit_if_it_is_refused() -> None:
     budget = Budget({"message": 0, "sync": 8})
     for _ in range(UNITS_AT_ONCE + 1):
         with budget.taken("message", {}, "test", "driver", NOW):

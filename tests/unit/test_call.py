@@ -64,7 +64,7 @@ def test_the_table_has_every_end_reason_and_no_way_out_of_ended() -> None:
 
 
 @pytest.mark.parametrize(("state", "event", "part"), [pair for pair in PAIRS if pair in TABLE])
-def test_what_is_in_the_table_happens(state: State, event: CallEvent, part: Part) -> None:
+def test_every_transition_in_the_table_happens(state: State, event: CallEvent, part: Part) -> None:
     before = in_state(state)
     after = moved(before, act_of(event, part), NOW + 3 * SECOND)
     assert (after.state, after.end_reason) == TABLE[state, event, part]
@@ -79,7 +79,7 @@ def test_what_is_in_the_table_happens(state: State, event: CallEvent, part: Part
 
 
 @pytest.mark.parametrize(("state", "event", "part"), [pair for pair in PAIRS if pair not in TABLE])
-def test_what_is_not_in_the_table_is_refused_with_the_call_as_it_stands(
+def test_a_transition_that_is_not_in_the_table_is_refused_with_the_current_call(
     state: State, event: CallEvent, part: Part
 ) -> None:
     before = in_state(state)
@@ -110,7 +110,7 @@ def test_a_call_begins_ringing() -> None:
     }
 
 
-def test_the_id_tells_when_the_call_began() -> None:
+def test_the_id_of_a_call_contains_its_begin() -> None:
     assert instants.to_text(started_at(ring().call_id)) == ring().timestamp
 
 
@@ -151,7 +151,7 @@ def test_a_repeat_by_side_and_device_changes_nothing_and_another_device_is_refus
             moved(call, again, NOW + 10 * SECOND)
 
 
-def test_only_what_led_to_the_present_state_counts_as_a_repeat() -> None:
+def test_only_the_act_that_led_to_the_present_state_may_be_repeated() -> None:
     connected = in_state("connected")
     with pytest.raises(Refusal) as refused:
         moved(connected, Act("initiate", "driver", "phone"), NOW + 2 * SECOND)
@@ -170,7 +170,7 @@ def test_a_ring_may_be_answered_until_two_seconds_after_its_end_is_shown() -> No
     assert seen.ended_at == call.rings_until
 
 
-def test_four_hours_of_talk_are_the_most() -> None:
+def test_a_call_ends_after_four_hours_of_talk() -> None:
     call = in_state("connected")
     assert as_seen(call, NOW + SECOND + LONGEST - 1) == call
     seen = as_seen(call, NOW + SECOND + LONGEST)
@@ -182,7 +182,7 @@ def test_four_hours_of_talk_are_the_most() -> None:
 
 
 @pytest.mark.parametrize("state", ["ringing", "connected"])
-def test_a_call_whose_time_is_up_ends_the_same_whoever_finds_out_and_when(state: State) -> None:
+def test_an_overdue_call_ends_in_the_same_way_whoever_notices_it(state: State) -> None:
     call = in_state(state)
     due = due_at(call) or 0
     assert timed_out(call, due) == timed_out(call, due + 86_400 * SECOND) == as_seen(call, due)

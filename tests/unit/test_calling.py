@@ -246,7 +246,7 @@ def test_a_call_that_is_not_answered_is_in_the_history_too(side: str, action: st
     assert [message.message for message in world.history()] == [text]
 
 
-def test_the_message_comes_behind_what_was_said(world: World) -> None:
+def test_the_message_of_a_call_comes_after_earlier_messages(world: World) -> None:
     world.say("Hello")
     world.act("driver", "end", world.ring())
     assert [message.seq for message in world.history()] == [1, 2]
@@ -254,7 +254,7 @@ def test_the_message_comes_behind_what_was_said(world: World) -> None:
     assert [message.message for message in world.history()] == ["Hello", "Missed call", "Bye"]
 
 
-def test_who_calls_while_the_other_rings_is_connected_with_him(world: World) -> None:
+def test_two_sides_that_call_each_other_are_connected(world: World) -> None:
     ringing = world.ring("driver")
     connected = world.ring("passenger", "tablet")
     assert (connected.call_id, connected.state, connected.answered_by) == (ringing.call_id, "connected", "tablet")
@@ -316,7 +316,7 @@ def test_an_initiate_repeated_under_its_name_begins_no_second_call(world: World)
     assert (another.state, another.call_id != ended.call_id) == ("ringing", True)
 
 
-def test_who_called_at_once_with_the_other_repeats_his_initiate_as_safely(world: World) -> None:
+def test_after_two_crossing_calls_both_initiates_may_be_repeated(world: World) -> None:
     world.ring("driver", client_call_id="one")
     connected = world.ring("passenger", "tablet", "two")
     ended = world.act("driver", "end", connected)
@@ -324,7 +324,7 @@ def test_who_called_at_once_with_the_other_repeats_his_initiate_as_safely(world:
     world.check_log("completed")
 
 
-def test_the_name_of_the_other_sides_initiate_is_no_repeat(world: World) -> None:
+def test_a_client_call_id_of_the_other_side_is_no_repeat(world: World) -> None:
     first = world.ring("driver", client_call_id="same")
     world.act("passenger", "reject", first)
     assert world.ring("passenger", client_call_id="same").call_id != first.call_id
@@ -401,7 +401,7 @@ def test_an_accept_in_the_last_moment_counts(world: World) -> None:
 
 
 @pytest.mark.parametrize("late", [2, 5, 3_600])
-def test_a_lost_timer_is_made_up_for_by_whoever_looks(late: int) -> None:
+def test_if_a_timer_is_lost_the_next_look_ends_the_call(late: int) -> None:
     world = World()
     ringing = world.ring()
     world.waiting.clear()
@@ -411,7 +411,7 @@ def test_a_lost_timer_is_made_up_for_by_whoever_looks(late: int) -> None:
     world.check_log("no_answer")
 
 
-def test_the_answer_of_one_who_rings_never_guesses_how_it_ended(world: World) -> None:
+def test_the_answer_to_an_initiate_never_guesses_how_the_call_ended(world: World) -> None:
     def slow(call: Call, now: int, *_: Any, **__: Any) -> int:
         world.now += 60 * SECOND  # meanwhile the other side may have declined
         return 1
@@ -443,7 +443,7 @@ def test_an_early_timer_queues_the_rest(world: World) -> None:
     world.check_log("no_answer")
 
 
-def test_a_timer_that_comes_again_tells_of_the_end_that_nobody_may_have_heard_of() -> None:
+def test_a_repeated_timer_broadcasts_the_end_again() -> None:
     world = World()
     call = world.ring()
     world.now += 60 * SECOND
@@ -460,7 +460,7 @@ def test_a_timer_that_comes_again_tells_of_the_end_that_nobody_may_have_heard_of
     world.check_log("no_answer")
 
 
-def test_a_timer_that_comes_again_tells_nothing_of_what_a_party_did() -> None:
+def test_a_repeated_timer_does_not_broadcast_an_end_that_a_side_caused() -> None:
     world = World()
     call = world.ring()
     world.act("passenger", "reject", call)
@@ -539,7 +539,7 @@ def test_a_side_that_stays_away_for_thirty_seconds_ends_the_call(world: World) -
     world.check_log("connection_lost")
 
 
-def test_what_is_counted_is_talk(world: World) -> None:
+def test_the_duration_counts_only_the_time_until_a_side_left(world: World) -> None:
     connected_over_sockets(world)
     world.passes(2)
     world.goes("driver")
@@ -549,7 +549,7 @@ def test_what_is_counted_is_talk(world: World) -> None:
     assert [message.message for message in world.history()] == ["Call ended, 0:02"]
 
 
-def test_of_two_sides_that_are_gone_the_first_to_leave_ended_the_talk(world: World) -> None:
+def test_if_both_sides_left_the_first_leaving_ended_the_talk(world: World) -> None:
     connected_over_sockets(world)
     world.passes(5)
     world.goes("passenger")
@@ -624,7 +624,7 @@ def test_the_last_leaving_counts(world: World) -> None:
     world.check_log("connection_lost")
 
 
-def test_a_leaving_that_is_reported_late_does_not_end_what_a_newer_one_would_not(world: World) -> None:
+def test_an_old_leaving_that_arrives_late_does_not_end_the_call(world: World) -> None:
     call = connected_over_sockets(world)
     world.passes(60)
     world.goes("driver")
@@ -712,7 +712,7 @@ def test_no_call_begins_or_is_accepted_in_a_closed_booking(world: World) -> None
     world.check_log("cancelled")
 
 
-def test_whatever_stands_in_the_way_of_a_call_the_close_is_what_is_told() -> None:
+def test_a_call_or_an_accept_in_a_closed_booking_gets_booking_closed_whatever_else_is_wrong() -> None:
     world = World()
     call = world.talk()
     world.close()
@@ -744,7 +744,7 @@ def test_closing_ends_a_live_call(world: World, talks: bool) -> None:
     assert world.waiting == []
 
 
-def test_a_close_that_never_comes_is_waited_for_half_a_minute(world: World) -> None:
+def test_the_timers_look_for_half_a_minute_for_a_close_that_never_comes(world: World) -> None:
     world.talk()
     world.waiting.clear()
     world.queue("order", "test", 0, event="booking_closed", look=0)
@@ -764,7 +764,7 @@ def test_closing_does_nothing_without_a_live_call(world: World) -> None:
     assert (world.told, world.waiting) == ([], [])
 
 
-def test_a_timer_of_no_kind_has_to_be_looked_into(world: World) -> None:
+def test_a_timer_of_an_unknown_kind_fails(world: World) -> None:
     for timer in ({}, {"kind": "tea"}, {"kind": "ring"}, {"kind": "left", "booking_code": "test", "call_id": "0" * 32}):
         refused("invalid_request", lambda timer=timer: world.timing.on(timer, world.deadline()))
 
@@ -969,7 +969,7 @@ def test_a_side_begins_six_calls_a_minute_and_three_at_once_and_the_other_has_it
         world.ring()
 
 
-def test_repeats_and_answers_are_no_new_calls_but_are_told_no_more_often(world: World) -> None:
+def test_repeats_and_answers_do_not_count_as_calls_but_their_broadcasts_are_limited(world: World) -> None:
     world.calling = replace(world.calling, call_rate=RateLimit(6 / 60, 3, "calls"))
     ringing = [world.ring(client_call_id="one") for _ in range(10)]
     assert {call.call_id for call in ringing} == {ringing[0].call_id}
@@ -977,7 +977,7 @@ def test_repeats_and_answers_are_no_new_calls_but_are_told_no_more_often(world: 
     assert world.ring("passenger").state == "connected"
 
 
-def test_too_many_calls_in_a_closed_booking_are_told_that_it_is_closed(world: World) -> None:
+def test_too_many_calls_in_a_closed_booking_get_booking_closed(world: World) -> None:
     world.calling = replace(world.calling, call_rate=RateLimit(6 / 60, 1, "calls"))
     world.act("driver", "end", world.ring())
     world.close()
@@ -1070,7 +1070,7 @@ def test_the_revoked_connections_of_a_side_are_cut_and_no_others() -> None:
     assert sorted(world.cut) == ["old", "opening"]
 
 
-def test_a_look_that_fails_is_made_up_by_the_next() -> None:
+def test_if_a_look_fails_the_next_one_does_its_work() -> None:
     world = World()
     world.comes("driver", "old")
     order(world, event="tokens_revoked", side="driver")

@@ -90,7 +90,7 @@ def test_a_container_whose_clock_runs_ahead_locks_nobody_out() -> None:
     assert refused.value.retry_after_ms == 200
 
 
-def test_small_differences_of_clocks_do_not_open_the_limit() -> None:
+def test_small_differences_of_clocks_do_not_weaken_the_limit() -> None:
     head = Head()
     for _ in range(20):
         head = say(head, NOW + CLOCK_SKEW // 2)
@@ -114,12 +114,12 @@ def test_a_text_message_cannot_close_a_booking() -> None:
     assert say(Head(), NOW, sender="driver", metadata={"event": "booking_closed"}).closed_at is None
 
 
-def test_who_has_read_a_message_has_got_it() -> None:
+def test_a_read_receipt_also_counts_as_delivered() -> None:
     head = Head(seq=9, receipt_seqs={"driver_read": 7, "driver_delivered": 3, "passenger_delivered": 2})
     assert head.receipts == {"driver": {"delivered": 7, "read": 7}, "passenger": {"delivered": 2, "read": 0}}
 
 
-def test_what_costs_more_waits_longer_and_what_costs_nothing_needs_room_for_one() -> None:
+def test_a_dearer_request_waits_longer_and_a_free_one_needs_room_for_one_unit() -> None:
     limit = RateLimit(1, 10)
     allowance = limit.admit(0, NOW, cost=9)
     assert allowance == NOW + 9 * instants.SECOND

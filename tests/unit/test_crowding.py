@@ -19,7 +19,7 @@ def ids(connections: list[Connection]) -> list[str]:
     return [each.connection_id for each in connections]
 
 
-def test_as_many_as_there_may_be_stay() -> None:
+def test_within_the_limit_all_connections_stay() -> None:
     assert surplus(connection(10), [connection(number) for number in range(9)], 10) == []
 
 
@@ -28,7 +28,7 @@ def test_the_oldest_go_first() -> None:
     assert ids(surplus(connection(10), present, 3)) == ["c1", "c3"]
 
 
-def test_one_whose_device_has_a_newer_connection_goes_before_an_older_one() -> None:
+def test_a_connection_whose_device_has_a_newer_one_goes_before_an_older_connection() -> None:
     present = [connection(1), connection(2, device_id="phone"), connection(3, device_id="watch")]
     assert ids(surplus(connection(4, device_id="phone"), present, 3)) == ["c2"]
     assert ids(surplus(connection(4, device_id="tablet"), present, 3)) == ["c1"]
@@ -50,6 +50,6 @@ def test_without_tokens_a_side_is_one_person_whatever_it_calls_itself() -> None:
     assert ids(surplus(connection(3, sender_id="c", token_exp=None), present, 2)) == ["c1"]
 
 
-def test_the_index_may_show_the_new_one_already() -> None:
+def test_it_does_not_matter_if_the_index_already_shows_the_new_connection() -> None:
     new = connection(3)
     assert ids(surplus(new, [connection(1), connection(2), new], 2)) == ["c1"]

@@ -28,7 +28,7 @@ def test_a_cursor_is_refused_for_another_booking(one: str, other: str) -> None:
 
 
 @given(st.text(max_size=64))
-def test_anything_else_is_refused(text: str) -> None:
+def test_a_text_that_is_no_cursor_is_refused(text: str) -> None:
     with pytest.raises(Refusal) as refused:
         cursors.decode("test", text)
     assert refused.value.code == "invalid_request"

@@ -155,7 +155,7 @@ def test_a_body_that_is_cut_off_is_not_whole(framing: bytes) -> None:
         b"Transfer-Encoding: gzip, chunked",
     ],
 )
-def test_a_body_of_no_clear_length_is_not_read(framing: bytes) -> None:
+def test_a_body_of_unclear_length_is_not_read(framing: bytes) -> None:
     read = fed(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n1\r\n")
     assert read == (HttpResponse(200, framing + b"\r\n", b"", False), False)
 
@@ -172,7 +172,7 @@ def test_a_body_that_never_ends_is_not_read_for_ever(framing: bytes) -> None:
 
 
 @pytest.mark.parametrize("chunk", [b"x\r\n", b"-1\r\n", b"\r\n", b"0x1\r\n", b"fffffffff\r\n", b"1\r\naaa"])
-def test_what_are_no_chunks_is_an_error(chunk: bytes) -> None:
+def test_malformed_chunks_are_an_error(chunk: bytes) -> None:
     with pytest.raises(OSError, match="not an HTTP answer"):
         fed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk)
 
@@ -184,7 +184,7 @@ def test_some_statuses_have_no_body(status: int) -> None:
 
 
 @given(st.binary(max_size=200), st.booleans())
-def test_noise_is_an_answer_or_an_error_and_nothing_else(noise: bytes, ended: bool) -> None:
+def test_random_bytes_are_an_answer_or_an_error(noise: bytes, ended: bool) -> None:
     for content in (noise, b"HTTP/1.1 200 OK\r\n" + noise + b"\r\n\r\n"):
         try:
             read = fed(content, ended=ended)

@@ -58,7 +58,7 @@ def test_frames_are_unescaped_utf_8_without_spaces() -> None:
     assert frames.encode({"a": "ü🚕", "b": 1}) == '{"a":"ü🚕","b":1}'.encode()
 
 
-def test_models_are_written_as_their_fields_and_nothing_else_that_is_no_json() -> None:
+def test_models_are_written_as_json_and_other_objects_are_refused() -> None:
     assert json.loads(frames.encode({"message": message("Hello")}))["message"] == message("Hello").model_dump()
     with pytest.raises(TypeError, match="object is not JSON"):
         frames.encode({"message": object()})

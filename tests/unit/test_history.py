@@ -113,7 +113,7 @@ def test_a_page_is_filled_past_what_has_expired_and_was_not_swept_yet() -> None:
     assert store.asked_for == [21, None]
 
 
-def test_reading_ends_with_the_time_it_has() -> None:
+def test_reading_ends_at_the_deadline() -> None:
     store = filled(300, expired=250)
     body = read(store, order="asc", limit=20, seconds=-1)
     assert body["messages"] == []
@@ -139,7 +139,7 @@ def test_pages_cover_the_history_once_whatever_their_size(order: str, limit: int
             assert found == sorted(expected, reverse=order == "desc")
 
 
-def test_the_cache_holds_past_pages_alone_and_is_bounded() -> None:
+def test_the_cache_holds_only_past_pages_and_is_bounded() -> None:
     store, cache = filled(300), PageCache(capacity=30_000)
     read(store, cache, limit=100)
     assert cache.pages == 0
@@ -158,7 +158,7 @@ def test_a_page_from_the_cache_is_the_page_that_was_read() -> None:
     assert (read(store, cache, limit=10, order="asc"), len(store.asked_for)) == (once, 1)
 
 
-def test_the_cache_holds_no_more_than_it_may_whatever_the_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_metadata_does_not_exceed_the_caches_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     capacity = 500_000
     store, cache = filled(300), PageCache(capacity)
     many = {f"{number:x}": list[Any]() for number in range(450)}  # parsed it takes fourteen times as much

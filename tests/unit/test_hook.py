@@ -40,7 +40,7 @@ def asked(answer: Any, on_failure: Any = "deny", new: NewMessage = NEW) -> NewMe
     return Hook(invoke, on_failure).screened(message(new), new)
 
 
-def test_it_is_asked_with_ids_and_content_and_nothing_else() -> None:
+def test_the_hook_gets_ids_and_content_and_nothing_else() -> None:
     assert json.loads(payload(message())) == {
         "booking_code": "test",
         "sender": "driver",
@@ -131,7 +131,7 @@ NONSENSE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("answer", NONSENSE.values(), ids=NONSENSE.keys())
-def test_nonsense_costs_what_the_policy_says(answer: Any) -> None:
+def test_an_answer_without_sense_counts_as_a_failure(answer: Any) -> None:
     assert asked(answer, "allow") is NEW
     with pytest.raises(Refusal) as refused:
         asked(answer, "deny")
@@ -179,7 +179,7 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Hook]:
     return configured
 
 
-def test_failing_denies_unless_told_otherwise(configure: Callable[..., Hook]) -> None:
+def test_a_failing_hook_denies_by_default(configure: Callable[..., Hook]) -> None:
     arn = "arn:aws:lambda:eu-central-1:000000000000:function:hook"
     assert configure(ARN=arn).on_failure == "deny"
     assert configure(ARN=arn, ON_FAILURE="allow").on_failure == "allow"

@@ -47,7 +47,7 @@ def test_turn_servers_get_credentials_for_the_longest_call_in_coturns_form() -> 
         '[{"urls": "turn:a", "credential": 5}]',
     ],
 )
-def test_what_is_no_list_of_servers_is_named_without_its_contents(text: str) -> None:
+def test_a_malformed_list_of_servers_is_reported_without_its_contents(text: str) -> None:
     with pytest.raises(Refusal) as refused:
         parse(text)
     assert refused.value.code == "internal"
@@ -55,7 +55,7 @@ def test_what_is_no_list_of_servers_is_named_without_its_contents(text: str) -> 
     assert "example.com" not in refused.value.message
 
 
-def test_relay_alone_needs_a_turn_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_policy_relay_needs_a_turn_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ICE_TRANSPORT_POLICY", "relay")
     monkeypatch.setenv("ICE_SERVERS", json.dumps([STUN]))
     with pytest.raises(Refusal) as refused:
@@ -66,8 +66,6 @@ def test_relay_alone_needs_a_turn_server(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(("configured", "policy"), [("", "all"), ("all", "all"), ("relay", "relay"), ("none", "relay")])
-def test_a_policy_that_is_not_known_hides_the_most(
-    monkeypatch: pytest.MonkeyPatch, configured: str, policy: str
-) -> None:
+def test_an_unknown_policy_counts_as_relay(monkeypatch: pytest.MonkeyPatch, configured: str, policy: str) -> None:
     monkeypatch.setenv("ICE_TRANSPORT_POLICY", configured)
     assert ice.policy() == policy

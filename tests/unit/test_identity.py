@@ -207,7 +207,7 @@ def test_a_token_with_an_extension_nobody_knows_is_refused() -> None:
     ],
     ids=lambda text: ascii(text[:8]),
 )
-def test_what_is_no_token_is_refused(given: str) -> None:
+def test_a_text_that_is_no_token_is_refused(given: str) -> None:
     assert refusal(given) == "unauthorized"
 
 
@@ -266,7 +266,7 @@ def test_failed_signatures_ask_once_a_minute_even_while_nobody_answers() -> None
     assert len(vault.fetched) == asked + 1
 
 
-def test_the_previous_secret_is_fetched_for_those_alone_whom_the_current_one_does_not_fit() -> None:
+def test_the_previous_secret_is_fetched_only_if_the_current_one_does_not_fit() -> None:
     vault = Vault(previous=PREVIOUS)
     for _ in range(3):
         verify(token(CURRENT), vault.secret)
@@ -276,7 +276,7 @@ def test_the_previous_secret_is_fetched_for_those_alone_whom_the_current_one_doe
     assert vault.fetched == ["AWSCURRENT", "AWSPREVIOUS"]
 
 
-def test_where_the_previous_secret_is_not_to_be_had_nobody_can_tell_whose_token_it_is() -> None:
+def test_while_the_previous_secret_cannot_be_fetched_an_unknown_signature_is_unavailable() -> None:
     vault = Vault(previous=PREVIOUS)
     verify(token(), vault.secret)
     vault.down, vault.takes = True, 7.0
@@ -299,7 +299,7 @@ def test_a_previous_secret_that_was_replaced_is_worthless_after_a_quarter_of_an_
     assert verify(token(CURRENT), vault.secret).sub == "driver-7"
 
 
-def test_what_fails_for_another_reason_fetches_nothing() -> None:
+def test_a_token_that_is_refused_for_another_reason_fetches_nothing() -> None:
     vault = Vault()
     verify(token(), vault.secret)
     vault.now += secrets.REFETCH_SECONDS
@@ -318,7 +318,7 @@ def test_a_secret_rotated_away_twice_is_worthless_after_a_quarter_of_an_hour() -
     assert refusal(token(CURRENT), vault) == "unauthorized"
 
 
-def test_a_known_secret_survives_an_outage_of_its_keeper() -> None:
+def test_a_known_secret_stays_in_use_while_secrets_manager_is_down() -> None:
     vault = Vault()
     verify(token(), vault.secret)
     vault.down = True
@@ -326,7 +326,7 @@ def test_a_known_secret_survives_an_outage_of_its_keeper() -> None:
     assert verify(token(), vault.secret).sub == "driver-7"
 
 
-def test_an_unknown_secret_is_unavailable_until_its_keeper_answers() -> None:
+def test_an_unknown_secret_is_unavailable_until_secrets_manager_answers() -> None:
     vault = Vault()
     vault.down = True
     with pytest.raises(Refusal) as refused:
@@ -376,7 +376,7 @@ def test_a_token_that_is_remembered_is_not_valid_before_its_time(monkeypatch: py
     assert verify(given, vault.secret).sub == "driver-7"
 
 
-def test_a_token_that_is_remembered_is_worthless_with_its_secret() -> None:
+def test_a_remembered_token_is_refused_once_its_secret_is_worthless() -> None:
     vault, given = Vault(), token()
     verify(given, vault.secret)
     vault.rotate("second-1" * 8)
@@ -399,7 +399,7 @@ def test_the_log_names_a_person_by_the_current_secret() -> None:
     assert verify(given, vault.secret).who != before == verify(given, Vault().secret).who
 
 
-def test_so_many_tokens_are_remembered_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_remembered_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identity, "TOKENS_KEPT", 2)
     vault, (first, second, third) = Vault(), [token(sub=name) for name in ("first", "second", "third")]
     for each in (first, second, first, third):
@@ -430,7 +430,7 @@ def tokens_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("tokens_asked_for")
-def test_rest_takes_a_bearer_token_in_the_header_alone() -> None:
+def test_rest_takes_a_bearer_token_only_in_the_header() -> None:
     given = token()
     for scheme in ("Bearer", "bearer", "BEARER"):
         assert identity.of_rest({"authorization": f"{scheme} {given}"}) is not None
@@ -468,7 +468,9 @@ def test_a_browser_gets_its_subprotocol_back_and_never_its_token() -> None:
 
 
 @pytest.mark.parametrize("environment", ["staging", "production", "Local"])
-def test_no_setting_opens_a_deployed_environment(environment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_setting_switches_tokens_off_in_a_deployed_environment(
+    environment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ENVIRONMENT", environment)
     monkeypatch.setenv("AUTH_MODE", "none")
     assert settings.auth_mode() == "jwt"
@@ -476,7 +478,7 @@ def test_no_setting_opens_a_deployed_environment(environment: str, monkeypatch: 
         identity.of_rest({})
 
 
-def test_without_an_environment_nobody_gets_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_setting_environment_every_request_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ENVIRONMENT", raising=False)
     monkeypatch.setenv("AUTH_MODE", "none")
     with pytest.raises(Refusal, match="ENVIRONMENT is not set"):
@@ -484,7 +486,7 @@ def test_without_an_environment_nobody_gets_in(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(("mode", "asked_for"), [("none", False), ("", False), ("jwt", True), ("None", True)])
-def test_a_laptop_asks_for_tokens_when_told_to(mode: str, asked_for: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_local_stack_can_require_tokens(mode: str, asked_for: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENVIRONMENT", "local")
     monkeypatch.setenv("AUTH_MODE", mode)
     assert (settings.auth_mode() != "none") is asked_for

@@ -35,7 +35,7 @@ def test_a_timestamp_is_normalized(text: str, normal: str) -> None:
         "2026-01-31T08:00:00,5Z",
     ],
 )
-def test_what_is_no_timestamp_of_ours_is_a_value_error(text: str) -> None:
+def test_a_text_that_is_no_timestamp_of_ours_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         instants.normalized(text)
 
@@ -48,7 +48,7 @@ def test_the_text_names_the_instant(instant: int) -> None:
 @pytest.mark.parametrize(
     "text", ["2026-01-31T08:00:00Z", "2026-01-31T08:00:00.000000+00:00", "２026-01-31T08:00:00.000000Z"]
 )
-def test_text_that_is_written_otherwise_is_refused(text: str) -> None:
+def test_a_timestamp_in_another_format_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="looks like"):
         instants.from_text(text)
 

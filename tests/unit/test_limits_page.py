@@ -21,7 +21,7 @@ PAGE = (Path(__file__).parents[2] / "docs/security.md").read_text()
 KB, MB = 1024, 1024 * 1024
 
 
-def test_every_number_in_the_table_of_limits_is_the_one_that_holds() -> None:
+def test_every_number_in_the_table_of_limits_is_that_of_the_code() -> None:
     assert (QUERY_BYTES, FRAME_BYTES, CONTENT_BYTES, BODY_BYTES, METADATA_BYTES) == (
         MB,
         32 * KB,

@@ -185,19 +185,19 @@ def expected(marked: str) -> tuple[str, str]:
     return text, re.sub("‹([^›]*)›", lambda found: MASK * len(found[1]), marked)
 
 
-def test_the_table_is_long_enough() -> None:
+def test_the_table_has_enough_rows() -> None:
     assert len(MASKED) + len(STAYS) >= 80
 
 
 @pytest.mark.parametrize("marked", MASKED.values(), ids=MASKED.keys())
-def test_is_masked(marked: str) -> None:
+def test_a_contact_is_masked(marked: str) -> None:
     text, stored = expected(marked)
     assert "‹" in marked
     assert masked(text, BOOKING) == stored
 
 
 @pytest.mark.parametrize("text", STAYS.values(), ids=STAYS.keys())
-def test_stays(text: str) -> None:
+def test_a_text_without_contacts_stays_as_it_is(text: str) -> None:
     assert masked(text, BOOKING) == text
 
 
@@ -280,7 +280,7 @@ def steps(text: str) -> int:
 
 
 @pytest.mark.parametrize("piece", HOSTILE, ids=repr)
-def test_twice_the_text_takes_twice_the_steps(piece: str) -> None:
+def test_masking_takes_time_in_proportion_to_the_length(piece: str) -> None:
     one, two = steps(piece * 600), steps(piece * 1_200)
     assert two <= 2.2 * one + 50
 

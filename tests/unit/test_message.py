@@ -65,7 +65,7 @@ def test_a_whole_number_that_some_clients_would_misread_is_refused(number: int, 
     assert (refused.value.code, refused.value.details) == ("invalid_request", {"field": "data"})
 
 
-def test_a_signal_that_is_but_a_number_is_held_to_it_too() -> None:
+def test_a_signal_that_is_only_a_number_has_the_same_limit() -> None:
     with pytest.raises(Refusal):
         NewSignal.parse({"call_id": CALL_ID, "data": 2**53})
     assert NewSignal.parse({"call_id": CALL_ID, "data": [1, True, None, "9" * 400]}).data[0] == 1

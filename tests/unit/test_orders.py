@@ -27,7 +27,7 @@ def test_an_order_says_what_is_ordered_and_whom_it_concerns() -> None:
 
 
 @pytest.mark.parametrize("event", ["ride_started", "", 1, None, ["side_muted"], {"a": 1}])
-def test_what_is_not_known_is_a_plain_message(event: object) -> None:
+def test_an_unknown_event_is_a_plain_message(event: object) -> None:
     assert order(event=event) is None
     assert order_in(NewMessage(message="-", message_type="system")) is None
 
@@ -51,7 +51,7 @@ def test_closing_twice_keeps_the_first_time_and_opening_forgets_it() -> None:
     assert Order("booking_opened").applied(closed, "later") == Rights()
 
 
-def test_a_muted_side_is_heard_again_once_it_is_unmuted() -> None:
+def test_a_muted_side_may_write_again_after_unmuting() -> None:
     muted = Order("side_muted", "passenger").applied(Order("side_muted", "driver").applied(Rights(), AT), AT)
     assert muted.booking["muted"] == ["driver", "passenger"]
     unmuted = Order("side_unmuted", "driver").applied(muted, AT)
@@ -63,7 +63,7 @@ def test_a_muted_side_is_heard_again_once_it_is_unmuted() -> None:
         muted.check_writing(sender)
 
 
-def test_a_close_is_told_before_a_mute_and_stops_everybody_but_the_company() -> None:
+def test_if_closed_and_muted_the_error_is_booking_closed_and_only_the_company_writes() -> None:
     rights = Rights(closed_at=AT, muted={"driver": AT})
     for sender in ("driver", "passenger", "agent"):
         with pytest.raises(Refusal) as caught:
@@ -84,7 +84,7 @@ def test_a_close_is_told_before_a_mute_and_stops_everybody_but_the_company() -> 
         (2**53, False),
     ],
 )
-def test_what_was_issued_up_to_five_seconds_after_the_orders_second_is_revoked(iat: int | None, revoked: bool) -> None:
+def test_tokens_issued_up_to_five_seconds_after_the_order_are_revoked_too(iat: int | None, revoked: bool) -> None:
     rights = Order("tokens_revoked", "driver").applied(Rights(), AT)
     assert rights.revokes("driver", iat) == revoked
     assert not rights.revokes("passenger", iat)
@@ -98,7 +98,7 @@ def test_the_last_revocation_counts() -> None:
     assert not rights.revokes("driver", SECOND + 86_400)
 
 
-def test_what_ends_or_cuts_something_is_told_apart() -> None:
+def test_orders_that_end_calls_or_close_connections_are_told_apart_from_others() -> None:
     assert {event for event in ("booking_closed", "booking_opened") if Order(event).cuts} == {"booking_closed"}
     assert Order("tokens_revoked", "driver").cuts
     assert not Order("side_muted", "driver").cuts

@@ -115,7 +115,7 @@ def test_a_connection_that_is_gone_is_asked_once(server: Peer) -> None:
     assert [asked.connection_id for asked in server.asked].count("a") == 1
 
 
-def test_what_comes_behind_a_post_that_fails_is_posted_all_the_same(server: Peer) -> None:
+def test_a_failed_post_does_not_stop_the_next_one_to_the_same_connection(server: Peer) -> None:
     server.answers["a"] = [answer(403), answer(200)]
     assert api(server).post([("a", b"1"), ("a", b"2")]) == ["failed", "delivered"]
 
@@ -138,7 +138,7 @@ def test_the_usual_port_is_not_in_the_host_header(monkeypatch: pytest.MonkeyPatc
     assert signed == 3 * ["x.example.org"]
 
 
-def test_nothing_to_post_asks_for_nothing() -> None:
+def test_without_posts_no_keys_are_asked_for() -> None:
     def no_keys() -> Keys:
         raise AssertionError
 
@@ -223,7 +223,7 @@ def test_a_refused_request_is_logged_without_its_body(server: Peer, monkeypatch:
     assert "IQoJ" not in log.getvalue()
 
 
-def test_nobody_there_fails_and_raises_nothing() -> None:
+def test_without_a_server_posts_fail_and_nothing_is_raised() -> None:
     with socket.socket() as unheard:  # bound, and not listening
         unheard.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{unheard.getsockname()[1]}"
@@ -283,7 +283,7 @@ def test_an_address_that_never_answers_is_tried_last_from_then_on(monkeypatch: p
 
 
 @pytest.mark.usefixtures("impatient")
-def test_one_that_hangs_delays_nobody(server: Peer) -> None:
+def test_one_hanging_receiver_delays_no_other(server: Peer) -> None:
     arrived = threading.Event()
 
     def last(asked: Asked) -> Sequence[bytes]:
@@ -300,7 +300,7 @@ def test_one_that_hangs_delays_nobody(server: Peer) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_many_that_hang_delay_nobody(server: Peer) -> None:
+def test_many_hanging_receivers_delay_no_other(server: Peer) -> None:
     hanging = [f"c{number}" for number in range(0, 80, 2)]
     server.answers |= {connection_id: [server.hang] for connection_id in hanging}
     assert api(server).post(many(80)) == ["failed", "delivered"] * 40
@@ -401,7 +401,7 @@ def test_a_connection_is_used_again(server: Peer, monkeypatch: pytest.MonkeyPatc
         answer(200, b"x" * 70_000),
     ],
 )
-def test_a_connection_of_which_that_is_not_certain_is_not_used_again(
+def test_an_http_connection_in_an_uncertain_state_is_not_used_again(
     server: Peer, monkeypatch: pytest.MonkeyPatch, given: Any
 ) -> None:
     assert not kept_after(server, monkeypatch, given)
@@ -503,7 +503,7 @@ def test_tls_connections_that_were_closed_while_idle_fail_nobody() -> None:
 @pytest.mark.parametrize(
     ("shown", "trusted"), [("localhost", "elsewhere.example"), ("elsewhere.example", "elsewhere.example")]
 )
-def test_a_certificate_that_is_not_trusted_or_anothers_is_sent_nothing(shown: str, trusted: str) -> None:
+def test_a_server_with_an_untrusted_or_foreign_certificate_is_sent_nothing(shown: str, trusted: str) -> None:
     with peer(server_tls(shown)) as server:
         assert api(server, client_tls(trusted), "localhost").post(posts("a")) == ["failed"]
         assert server.asked == []

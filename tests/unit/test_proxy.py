@@ -264,7 +264,7 @@ def test_a_frame_reaches_the_backend_byte_for_byte(client: Client, against: Call
 
 
 @pytest.mark.parametrize("action", ["$connect", "$disconnect"])
-def test_a_frame_is_no_coming_or_going_whatever_its_action(
+def test_a_frame_with_the_action_connect_or_disconnect_is_only_a_frame(
     client: Client, against: Callable[..., Scripted], action: str
 ) -> None:
     backend = against(says(204))
@@ -307,7 +307,7 @@ def test_the_signature_is_the_one_that_is_documented() -> None:
     )
 
 
-def test_a_register_tells_who_comes_and_where_to_answer(client: Client, against: Callable[..., Scripted]) -> None:
+def test_a_register_says_who_connects_and_where_to_answer(client: Client, against: Callable[..., Scripted]) -> None:
     backend = against(says(200, b"whatever"))
     query = {"booking_id": "ride-1", "sender": "driver", "type": "app", "token": "the backend's own", "x": "ä"}
     assert client.connects(query)["statusCode"] == 200
@@ -330,7 +330,7 @@ def test_a_disconnect_names_the_connection(client: Client, against: Callable[...
     )
 
 
-def test_the_path_of_the_url_comes_first_and_is_signed(
+def test_the_backend_urls_path_is_kept_and_signed(
     client: Client, against: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = against(says(204))
@@ -411,7 +411,7 @@ def test_with_tokens_the_claims_take_the_tokens_place(
         ({"token": _token(), "booking_code": "../ride-1"}, 400),
     ],
 )
-def test_whom_a_token_does_not_let_in_the_backend_never_hears_of(
+def test_a_client_with_a_wrong_token_never_reaches_the_backend(
     query: dict[str, str],
     status: int,
     client: Client,
@@ -528,7 +528,7 @@ def test_a_backend_that_is_late_is_an_error_frame_in_time(
     ],
     ids=lambda text: text[:12],
 )
-def test_what_is_no_frame_never_reaches_the_backend(
+def test_a_text_that_is_no_frame_never_reaches_the_backend(
     text: str, code: str, client: Client, against: Callable[..., Scripted]
 ) -> None:
     backend = against(says(204))
@@ -563,7 +563,7 @@ def test_a_503_is_tried_no_more_than_twice(client: Client, against: Callable[...
 
 
 @pytest.mark.parametrize("behave", [says(500), says(502), says(504), says(429), says(307), dies, dies_midway])
-def test_what_the_backend_may_have_taken_is_sent_once(
+def test_a_frame_that_the_backend_may_have_taken_is_not_sent_again(
     behave: Behave, client: Client, against: Callable[..., Scripted]
 ) -> None:
     backend = against(behave)
@@ -583,7 +583,7 @@ def test_a_refused_connection_is_tried_again(client: Client, monkeypatch: pytest
 
 
 @pytest.mark.usefixtures("impatient")
-def test_trying_again_ends_with_the_clients_patience(
+def test_tries_end_when_the_client_no_longer_waits(
     client: Client, against: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = against(says(503))
@@ -647,7 +647,7 @@ def test_redirects_are_not_followed(client: Client, against: Callable[..., Scrip
         "http://backend.example",
     ],
 )
-def test_only_an_https_url_is_a_backends(url: str) -> None:
+def test_only_an_https_url_is_accepted_for_the_backend(url: str) -> None:
     with pytest.raises(Refusal, match="BACKEND_URL") as refused:
         Backend.parse(url, private=False)
     assert "secret" not in refused.value.message
@@ -728,13 +728,15 @@ def test_https_is_verified(
 
 
 @pytest.mark.parametrize("body", [b"NaN", b'{"a":NaN}', b"[-Infinity]"])
-def test_what_json_does_not_know_is_no_frame(client: Client, against: Callable[..., Scripted], body: bytes) -> None:
+def test_a_number_that_json_does_not_have_is_no_frame(
+    client: Client, against: Callable[..., Scripted], body: bytes
+) -> None:
     against(says(200, body))
     client.says("{}")
     assert client.errors == ["internal"]
 
 
-def test_nothing_that_passes_is_in_a_log(
+def test_no_frame_and_no_answer_is_in_a_log(
     client: Client,
     against: Callable[..., Scripted],
     capsys: pytest.CaptureFixture[str],

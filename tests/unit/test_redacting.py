@@ -40,7 +40,7 @@ def now_of(store: FakeMessages, message: Message) -> Message:
     return found
 
 
-def test_the_content_goes_and_everything_else_stays() -> None:
+def test_a_redaction_removes_the_content_and_nothing_else() -> None:
     store = FakeMessages()
     original = said(store, metadata={"location": {"lat": 1.0, "lng": 2.0}}, client_message_id="a")
     notice = redact(store, original.timestamp).message
@@ -127,7 +127,7 @@ def test_nobody_but_system_redacts_what_somebody_else_sent(by: Party) -> None:
     assert redact(store, original.timestamp, SYSTEM).message.metadata["by"] == "system"  # type: ignore[index]
 
 
-def test_where_one_of_both_has_no_name_the_role_is_enough() -> None:
+def test_a_message_without_a_sender_id_may_be_redacted_by_its_role() -> None:
     store = FakeMessages()
     original = said(store)
     assert original.sender_id is None
@@ -146,7 +146,7 @@ def test_orders_and_notices_stay_on_the_record(event: str) -> None:
         assert refused.value.code == "forbidden"
 
 
-def test_what_is_not_there_or_has_expired_is_not_found() -> None:
+def test_a_missing_or_expired_message_is_not_found() -> None:
     store = FakeMessages()
     original = said(store)
     for timestamp, now in ((instants.to_text(NOW - 1), NOW), (original.timestamp, NOW + 91 * instants.DAY)):
@@ -193,7 +193,7 @@ def test_whoever_loses_the_race_for_the_head_tries_again(between: Any) -> None:
     assert [message.seq for message in history] == list(range(1, len(history) + 1))
 
 
-def test_the_head_that_came_with_a_lost_race_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_race_brings_the_new_head_which_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Raced(lambda store: send(store, "quicker"))
     original = said(store)
     reads: list[str] = []

@@ -47,6 +47,6 @@ def test_every_answer_lets_a_page_of_the_company_read_it_and_nobody_keep_it(
     )
 
 
-def test_who_has_to_wait_is_told_how_long() -> None:
+def test_a_refusal_with_a_wait_has_retry_after() -> None:
     answer = answered("POST /b")
     assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (429, "2")

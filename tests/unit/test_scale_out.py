@@ -43,7 +43,7 @@ def test_clients_come_back_within_the_time_that_the_client_takes() -> None:
     assert [float(cap[1]) / 2_000, float(cap[1]) / 1_000] == list(scale_out.BACKOFF_SECONDS)
 
 
-def test_what_a_proof_has_counted_is_taken_for_a_ride(tmp_path: Path) -> None:
+def test_the_operations_of_a_proof_may_replace_the_ride(tmp_path: Path) -> None:
     proof = {"rides_judged": 10, "operations": {"ping": 300, "message by WebSocket": 50, "something else": 7}}
     path = tmp_path / "proof.json"
     path.write_text(json.dumps(proof))
@@ -52,6 +52,6 @@ def test_what_a_proof_has_counted_is_taken_for_a_ride(tmp_path: Path) -> None:
     assert set(ride) <= set(REQUESTS)
 
 
-def test_more_frames_end_sooner() -> None:
+def test_more_frames_per_ride_use_up_a_quota_sooner() -> None:
     chatty = {**RIDE, "typing": 10 * RIDE["typing"]}
     assert scale_out.quotas(chatty)[0].rides < scale_out.quotas(RIDE)[0].rides

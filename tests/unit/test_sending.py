@@ -200,7 +200,7 @@ def test_a_message_that_no_frame_could_carry_is_too_large() -> None:
     assert send(store, "🚕" * 5_000).message.message == "🚕" * 5_000
 
 
-def test_a_store_that_could_not_be_answered_in_time_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_could_not_be_answered_in_time_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic
 
     class Slow(FakeMessages):
@@ -255,7 +255,7 @@ def test_the_hook_sees_the_masked_text_and_has_the_last_word() -> None:
     assert sent.message.message == "from the hook"
 
 
-def test_a_repeat_is_what_the_client_sent_before_and_nobody_is_asked_again() -> None:
+def test_a_repeat_is_recognized_by_what_the_client_sent_and_the_hook_is_not_asked_again() -> None:
     store, hook = FakeMessages(), Hook("from the hook")
     first = send(store, "hi", mask=shout, hook=hook, client_message_id="a")
     again = send(store, "hi", mask=shout, hook=Hook(refusal=DENIED), client_message_id="a")
@@ -266,7 +266,7 @@ def test_a_repeat_is_what_the_client_sent_before_and_nobody_is_asked_again() -> 
     assert len(hook.asked) == 1
 
 
-def test_what_the_hook_refuses_is_not_stored() -> None:
+def test_a_message_that_the_hook_denies_is_not_stored() -> None:
     store, hook = FakeMessages(), Hook(refusal=DENIED)
     for _ in range(2):
         with pytest.raises(Refusal) as refused:
@@ -277,7 +277,7 @@ def test_what_the_hook_refuses_is_not_stored() -> None:
     assert len(hook.asked) == 2
 
 
-def test_messages_of_the_system_are_not_asked_about() -> None:
+def test_the_hook_is_not_asked_about_messages_of_the_system() -> None:
     store = FakeMessages()
     send(store, party=Party("test", "system", None), hook=Hook(refusal=DENIED))
     closed = {"message_type": "system", "metadata": {"event": "booking_closed"}}
@@ -311,7 +311,7 @@ def test_a_booking_that_closes_while_the_hook_thinks_refuses_the_message() -> No
     assert len(history(store)) == 1
 
 
-def test_what_is_refused_anyway_is_not_asked_about() -> None:
+def test_the_hook_is_not_asked_about_a_message_that_is_refused_anyway() -> None:
     store, hook = FakeMessages(), Hook()
     send(store, rate_limit=RateLimit(1, 1))
     with pytest.raises(Refusal) as refused:

@@ -41,7 +41,7 @@ def read(database: Database, seconds: float = 5.0) -> Any:
     return standing(request, Calls(client, "calls", Messages(client, "messages")), Connections(client, "connections"))
 
 
-def test_both_frames_tell_who_is_present_how_far_the_sides_have_read_and_whether_the_booking_is_open() -> None:
+def test_pong_and_sync_tell_presence_receipts_and_whether_the_booking_is_open() -> None:
     found = read(Database((HEAD | {"passenger_read": {"N": "5"}}, {})))
     assert (found.head.seq, found.call) == (7, None)
     assert found.told(DRIVER, NOW) == {
@@ -51,12 +51,12 @@ def test_both_frames_tell_who_is_present_how_far_the_sides_have_read_and_whether
     }
 
 
-def test_what_dynamodb_did_not_get_to_is_read_again() -> None:
+def test_keys_that_dynamodb_left_out_are_read_again() -> None:
     database = Database((HEAD, LEFT), (HEAD | {"seq": {"N": "8"}}, {}))
     assert read(database).head.seq == 8
 
 
-def test_what_dynamodb_does_not_get_to_in_time_is_unavailable() -> None:
+def test_keys_that_dynamodb_leaves_out_until_the_deadline_are_unavailable() -> None:
     with pytest.raises(Refusal) as refused:
         read(Database(*[(HEAD, LEFT)] * 1_000), seconds=0.05)
     assert refused.value.code == "unavailable"

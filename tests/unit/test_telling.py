@@ -116,7 +116,7 @@ def test_a_redaction_is_an_event_of_its_own(world: World) -> None:
     assert world.published == [{**told, "message": "", "metadata": None, "sender_id": "driver-1"}]
 
 
-def test_what_was_redacted_since_is_told_without_its_text(world: World) -> None:
+def test_a_message_that_was_redacted_meanwhile_is_published_without_its_text(world: World) -> None:
     world.keep(redacted())
     world.tell(change(item()), change(redacted(), "MODIFY"), full=True)
     assert [event["type"] for event in world.published] == ["message.stored", "message.redacted"]
@@ -125,14 +125,14 @@ def test_what_was_redacted_since_is_told_without_its_text(world: World) -> None:
 
 
 @pytest.mark.parametrize("gone", [True, False], ids=["erased", "expired"])
-def test_what_is_gone_since_is_told_without_content(world: World, gone: bool) -> None:
+def test_a_message_that_is_gone_meanwhile_is_published_without_content(world: World, gone: bool) -> None:
     if not gone:
         world.keep(item() | {"expires_at": {"N": str(instants.to_seconds(NOW))}})
     world.tell(change(item()), full=True)
     assert world.published == [{**IDS, "message": "", "metadata": None, "sender_id": None}]
 
 
-def test_the_head_the_markers_and_what_expires_are_no_events(world: World) -> None:
+def test_heads_markers_and_expired_items_are_no_events(world: World) -> None:
     head = {"booking_code": {"S": "test"}, "timestamp": {"S": "#head"}, "seq": {"N": "1"}}
     removed = change(item(), "REMOVE")
     del removed["dynamodb"]["NewImage"]
@@ -158,7 +158,7 @@ def test_a_broken_record_leaves_its_ids_and_the_next_ones_go_on(world: World, im
 
 
 @pytest.mark.parametrize("record", [{}, None, {"Keys": None}, {"Keys": {"timestamp": None}}, {"Keys": {}}])
-def test_a_record_without_anything_leaves_what_there_is(world: World, record: Any) -> None:
+def test_an_empty_record_leaves_what_it_has_and_the_next_one_goes_on(world: World, record: Any) -> None:
     world.tell({"eventSource": "aws:dynamodb", "dynamodb": record}, change(item()))
     assert len(world.published) == len(world.letters) == 1
 
@@ -172,7 +172,7 @@ def test_an_item_that_cannot_be_read_any_more_leaves_its_ids(world: World) -> No
     assert "privately" not in json.dumps(letter)
 
 
-def test_what_the_topic_will_never_take_leaves_its_ids(world: World) -> None:
+def test_a_message_that_the_topic_refuses_for_good_leaves_its_ids(world: World) -> None:
     world.refused = {"id-1-stored": "InvalidParameter"}
     world.keep(item(1), item(2))
     world.tell(change(item(1)), change(item(2)), full=True)
@@ -182,7 +182,7 @@ def test_what_the_topic_will_never_take_leaves_its_ids(world: World) -> None:
 
 
 @pytest.mark.parametrize("gone", ["topic_is_gone", "queue_is_gone", "table_is_gone"])
-def test_what_does_not_answer_brings_the_whole_batch_again(world: World, gone: str) -> None:
+def test_if_topic_queue_or_table_does_not_answer_the_whole_batch_comes_again(world: World, gone: str) -> None:
     setattr(world, gone, True)
     world.keep(item(1))
     batch = [change(item(1)), change(BROKEN["no seq"])]
@@ -197,7 +197,7 @@ def test_what_does_not_answer_brings_the_whole_batch_again(world: World, gone: s
     assert len(world.letters) == 1
 
 
-def test_a_table_that_gives_out_a_part_is_asked_again(world: World) -> None:
+def test_a_table_that_returns_a_part_of_the_items_is_asked_again(world: World) -> None:
     world.at_once = 2
     world.keep(*map(item, range(5)))
     world.tell(*[change(item(seq)) for seq in range(5)], full=True)

@@ -49,7 +49,7 @@ def client(service: str, region: str, data: Path = WHOLE) -> Any:
 
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("region", REGIONS)
-def test_a_client_asks_the_same_endpoint(trimmed: Path, service: str, region: str) -> None:
+def test_a_trimmed_client_asks_the_same_endpoint(trimmed: Path, service: str, region: str) -> None:
     assert client(service, region, trimmed).meta.endpoint_url == client(service, region).meta.endpoint_url
 
 

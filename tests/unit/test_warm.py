@@ -22,7 +22,7 @@ def starting(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
 
 
 @pytest.mark.usefixtures("starting")
-def test_what_fails_while_a_container_starts_leaves_the_rest_to_its_first_use() -> None:
+def test_a_failure_during_the_start_leaves_the_rest_to_the_first_use() -> None:
     made: list[str] = []
 
     def fails() -> None:
@@ -34,13 +34,13 @@ def test_what_fails_while_a_container_starts_leaves_the_rest_to_its_first_use() 
 
 
 @pytest.mark.usefixtures("starting")
-def test_what_is_there_after_the_start_is_not_collected_and_the_rest_is() -> None:
+def test_objects_of_the_start_are_not_collected_and_later_ones_are() -> None:
     warm.ready()
     assert gc.isenabled()
     assert gc.get_freeze_count() > 0
 
 
-def test_who_imports_a_function_elsewhere_makes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_importing_a_function_outside_lambda_makes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_LAMBDA_INITIALIZATION_TYPE", raising=False)
     made: list[str] = []
     warm.ready(lambda: made.append("made"))
