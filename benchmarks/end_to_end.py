@@ -21,7 +21,7 @@ from benchmarks.report import Bars, Goal, Report, progress
 from local.guard import FRONT_DOOR
 from local.stack import Stack
 from navietakie.wire.connections_api import ConnectionsApi
-from navietakie.wire.sigv4 import Keys
+from navietakie.wire.sigv4 import SigningKeys
 from tests.running import start
 
 OURS: Final = "NavieTakie"
@@ -209,7 +209,7 @@ def requests_alone(stack: Stack, sockets: Url, booking: str, running: ExitStack,
     listener = Listener(sockets, booking, running)
     client: Any = boto3.client("dynamodb", **root(stack))
     messages, connections = (f"navietakie-{name}-local" for name in ("messages", "connections"))
-    keys = Keys(stack.access.key_id, stack.access.secret)
+    keys = SigningKeys(stack.access.key_id, stack.access.secret)
     api = ConnectionsApi(f"http://{sockets.host}{sockets.path}", stack.region, lambda: keys)
 
     def once() -> float:

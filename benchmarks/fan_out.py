@@ -17,11 +17,11 @@ from botocore.config import Config
 from benchmarks.gateway import gateway, pin
 from benchmarks.report import Bars, Goal, Report, progress
 from navietakie.wire.connections_api import ConnectionsApi
-from navietakie.wire.sigv4 import Keys
+from navietakie.wire.sigv4 import SigningKeys
 from tests.fakes.peer import client_tls
 
 SIZES = (2, 10, 100, 1_000)
-KEYS = Keys("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "IQoJb3JpZ2luX2VjE" * 40)
+KEYS = SigningKeys("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "IQoJb3JpZ2luX2VjE" * 40)
 FRAME = b'{"v":1,"type":"message","booking_code":"ride-1","message":{"message":"' + b"x" * 200 + b'"}}'
 OURS, SEQUENTIAL, THREADED, BARE, TLS = (
     "NavieTakie",

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, cast, get_args
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
-from make_call.calling import Asked
+from make_call.calling import RequestedAction
 from make_call.ice import Policy
 from navietakie.domain.call import Action, EndReason, State
 from navietakie.domain.conversation import ReceiptKind
@@ -192,7 +192,7 @@ RULES: Final[Mapping[str, Schema]] = {
 
 NAMED: Final[Mapping[str, tuple[Any, str]]] = {
     "AskedAction": (
-        Asked,
+        RequestedAction,
         "What a side may ask for: to change the call, to get ICE servers, or to report how the call was.",
     ),
     "CallAction": (Action, "What changes a call."),

@@ -65,7 +65,7 @@ def on_sync(request: SocketRequest) -> None:
     own, now, broadcast = request.connection, request.now, request.broadcast()
     after = SyncRequest.parse(request.fields).after
     found = standing(request, calls(), connections())
-    state: SyncState = {"call": found.call, **found.told(own, now)}
+    state: SyncState = {"call": found.call, **found.fields_for(own, now)}
     sync = Sync(messages(), request.addressed())
     sent = 0
     for frame in sync.frames(own.booking_code, after, state, found.head, now=now, deadline=request.deadline):

@@ -1,13 +1,13 @@
 """Reading an attachment: an address that works for some minutes, for whoever may read the booking."""
 
-from typing import TYPE_CHECKING, Final, Protocol, TypedDict, cast
+from typing import TYPE_CHECKING, Final, TypedDict, cast
 
 from navietakie.domain import instants
 from navietakie.domain.errors import Refusal
 from navietakie.domain.message import ATTACHMENT_ID, ContentType, Fields
 
 if TYPE_CHECKING:
-    from navietakie.aws.attachments import StoredObject
+    from navietakie.aws.attachments import AttachmentStore
 
 URL_SECONDS: Final = 900
 """How long an address works."""
@@ -33,28 +33,20 @@ class AttachmentAddress(TypedDict):
     expires_at: str
 
 
-class Kept(Protocol):
-    """Where attachments are kept: `aws.attachments.Attachments`."""
-
-    def kept(self, booking_code: str, id: str) -> "StoredObject | None": ...
-
-    def url(self, booking_code: str, id: str, *, seconds: int) -> str: ...
-
-
 def address(
-    bucket: Kept | None, booking_code: str, query: AttachmentQuery, *, now: int, retention_days: int
+    store: "AttachmentStore | None", booking_code: str, query: AttachmentQuery, *, now: int, retention_days: int
 ) -> AttachmentAddress:
     """The answer of `GET /api/v1/attachment`.
 
     Raises `not_found` for whatever is not there: unknown, of another booking, redacted, past its retention, or all
     where attachments are switched off.
     """
-    found = bucket.kept(booking_code, query.id) if bucket is not None and query.well_formed else None
+    found = store.kept(booking_code, query.id) if store is not None and query.well_formed else None
     seconds = instants.to_seconds(now)
-    if bucket is None or found is None or instants.expiry(found.stored_at * instants.SECOND, retention_days) <= seconds:
+    if store is None or found is None or instants.expiry(found.stored_at * instants.SECOND, retention_days) <= seconds:
         raise Refusal("not_found", "There is no such attachment")
     return {
-        "url": bucket.url(booking_code, query.id, seconds=URL_SECONDS),
+        "url": store.url(booking_code, query.id, seconds=URL_SECONDS),
         "content_type": cast(ContentType, found.content_type),  # nothing else is kept
         "bytes": found.size,
         "expires_at": instants.to_text((seconds + URL_SECONDS) * instants.SECOND),

@@ -5,11 +5,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, Protocol, TypedDict
+from typing import Annotated, Any, Final, Literal, TypedDict
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from navietakie.aws.tables.messages import Page
+from navietakie.aws.tables.messages import MessageStore, Page
 from navietakie.domain import cursors, instants
 from navietakie.domain.conversation import Head, Receipts
 from navietakie.domain.message import Fields, Limit, Message, MessageType, Sender
@@ -51,30 +51,9 @@ class HistoryPage(TypedDict):
     booking: BookingState
 
 
-class Store(Protocol):
-    """Where messages are kept: `tables.messages.Messages`."""
-
-    def head(self, booking_code: str) -> Head: ...
-
-    def page(
-        self,
-        booking_code: str,
-        *,
-        now: int,
-        ascending: bool,
-        limit: int | None,
-        most: int | None = None,
-        after: str | None = None,
-        through: str | None = None,
-        before: str | None = None,
-        senders: frozenset[str] = frozenset(),
-        types: frozenset[str] = frozenset(),
-    ) -> Page: ...
-
-
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Which page it is: two pages with an equal place are the same."""
+class PageKey:
+    """Which page it is: two pages with equal keys are the same."""
 
     booking_code: str
     epoch: str | None
@@ -96,45 +75,45 @@ class PageCache:
     def __init__(self, capacity: int = CACHED_BYTES) -> None:
         self._capacity = capacity
         self._used = 0
-        self._pages: OrderedDict[Place, tuple[bytes, str | None, int | None]] = OrderedDict()
+        self._pages: OrderedDict[PageKey, tuple[bytes, str | None, int | None]] = OrderedDict()
 
     @property
     def pages(self) -> int:
         """How many pages are kept."""
         return len(self._pages)
 
-    def get(self, place: Place, now: int) -> Page | None:
+    def get(self, key: PageKey, now: int) -> Page | None:
         """The page, unless a message on it has expired."""
-        kept = self._pages.get(place)
+        kept = self._pages.get(key)
         if kept is None:
             return None
         text, position, first_expiry = kept
         if first_expiry is not None and first_expiry <= instants.to_seconds(now):
-            self._drop(place)
+            self._drop(key)
             return None
-        self._pages.move_to_end(place)
+        self._pages.move_to_end(key)
         return Page([Message.model_construct(**fields) for fields in json.loads(text)], position, first_expiry)
 
-    def put(self, place: Place, page: Page) -> None:
+    def put(self, key: PageKey, page: Page) -> None:
         """Keeps a page. The pages that nobody has asked for the longest make room."""
-        if place in self._pages:
-            self._drop(place)
+        if key in self._pages:
+            self._drop(key)
         messages = [message.model_dump() for message in page.messages]
         text = json.dumps(messages, ensure_ascii=False, separators=(",", ":")).encode()
-        self._pages[place] = (text, page.position, page.first_expiry)
+        self._pages[key] = (text, page.position, page.first_expiry)
         self._used += len(text) + BYTES_AROUND
         while self._used > self._capacity:
             self._drop(next(iter(self._pages)))
 
-    def _drop(self, place: Place) -> None:
-        self._used -= len(self._pages.pop(place)[0]) + BYTES_AROUND
+    def _drop(self, key: PageKey) -> None:
+        self._used -= len(self._pages.pop(key)[0]) + BYTES_AROUND
 
 
 @dataclass(frozen=True, slots=True)
 class History:
     """Reads pages from `store`, and past ones from `cache` if it has them."""
 
-    store: Store
+    store: MessageStore
     cache: PageCache
 
     def page(
@@ -163,13 +142,13 @@ class History:
         if head.seq:
             ascending = query.order == "asc"
             senders, types = frozenset[str](query.sender), frozenset[str](query.message_type)
-            place = Place(
+            key = PageKey(
                 booking_code, head.epoch, head.redactions, ascending, query.limit, after, before, senders, types
             )
-            cached = self.cache.get(place, now)
-            page = cached or self._read(place, now, deadline)
-            if cached is None and _is_past(page, place, head):
-                self.cache.put(place, page)
+            cached = self.cache.get(key, now)
+            page = cached or self._read(key, now, deadline)
+            if cached is None and _is_past(page, key, head):
+                self.cache.put(key, page)
         return {
             "messages": page.messages,
             "next_cursor": cursors.encode(booking_code, page.position) if page.position else None,
@@ -179,49 +158,49 @@ class History:
             "booking": head.rights.booking,
         }
 
-    def _read(self, place: Place, now: int, deadline: float) -> Page:
-        """The page at `place`, by reading at most 1 MB, which is what one Query reads.
+    def _read(self, key: PageKey, now: int, deadline: float) -> Page:
+        """The page at `key`, by reading at most 1 MB, which is what one Query reads.
 
         A second Query follows only if a small first one found expired items that DynamoDB has not deleted yet.
         """
-        filtered = bool(place.senders or place.types)
-        page = self._query(place, now, None if filtered else place.limit + 1, place.after, place.before)
+        filtered = bool(key.senders or key.types)
+        page = self._query(key, now, None if filtered else key.limit + 1, key.after, key.before)
         found, position, expiry = page.messages, page.position, page.first_expiry
-        short = position is not None and len(found) < place.limit
+        short = position is not None and len(found) < key.limit
         if short and not page.cut and time.monotonic() < deadline:
-            after, before = (position, place.before) if place.ascending else (place.after, position)
-            more = self._query(place, now, None, after, before)
+            after, before = (position, key.before) if key.ascending else (key.after, position)
+            more = self._query(key, now, None, after, before)
             found, position = [*found, *more.messages], more.position
             expiry = min((each for each in (expiry, more.first_expiry) if each is not None), default=None)
-        if len(found) > place.limit:
-            found = found[: place.limit]
+        if len(found) > key.limit:
+            found = found[: key.limit]
             position = found[-1].timestamp
         return Page(found, position, expiry)
 
-    def _query(self, place: Place, now: int, limit: int | None, after: str | None, before: str | None) -> Page:
+    def _query(self, key: PageKey, now: int, limit: int | None, after: str | None, before: str | None) -> Page:
         return self.store.page(
-            place.booking_code,
+            key.booking_code,
             now=now,
-            ascending=place.ascending,
+            ascending=key.ascending,
             limit=limit,
-            most=place.limit + 1,
+            most=key.limit + 1,
             after=after,
             before=before,
-            senders=place.senders,
-            types=place.types,
+            senders=key.senders,
+            types=key.types,
         )
 
 
-def _is_past(page: Page, place: Place, head: Head) -> bool:
+def _is_past(page: Page, key: PageKey, head: Head) -> bool:
     """Whether no later message can change this page."""
-    if len(page.messages) < place.limit:
+    if len(page.messages) < key.limit:
         return False
-    if place.ascending:
+    if key.ascending:
         return page.position is not None
-    return place.before is not None and place.before <= head.timestamp
+    return key.before is not None and key.before <= head.timestamp
 
 
-def newest(store: Store, booking_code: str, head: Head, now: int, limit: int) -> list[Message]:
+def newest(store: MessageStore, booking_code: str, head: Head, now: int, limit: int) -> list[Message]:
     """The last messages up to `head`, the oldest first."""
     page = store.page(booking_code, now=now, ascending=False, limit=limit, through=head.timestamp)
     return page.messages[::-1]

@@ -5,15 +5,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NotRequired
 
-from get_message.history import Store, Timestamp, newest
+from get_message.history import Timestamp, newest
 from navietakie.aws.tables.connections import Presence
-from navietakie.aws.tables.messages import QUERY_BYTES
+from navietakie.aws.tables.messages import QUERY_BYTES, MessageStore
 from navietakie.domain.call import Call
 from navietakie.domain.conversation import Head, Receipts
 from navietakie.domain.frames import CONTENT_BYTES, FRAME_BYTES, Addressed, Reply, encode, pack
 from navietakie.domain.message import Fields, Message
 from navietakie.domain.orders import BookingState
-from navietakie.doors.standing import Told
+from navietakie.doors.standing import StandingFields
 
 FIRST_PAGE: Final = 50
 FRAMES: Final = 8
@@ -22,7 +22,7 @@ STEP: Final = (QUERY_BYTES - FRAMES * FRAME_BYTES) // CONTENT_BYTES
 """How many messages are read at once: so one sync reads 1 MB at most, even if those that do not fit are the longest."""
 
 
-Place = tuple[int, str | None]
+Position = tuple[int, str | None]
 """A message's number and its timestamp; 0 and None before the first."""
 
 
@@ -32,7 +32,7 @@ class SyncRequest(Fields):
     after: Timestamp | None = None
 
 
-class SyncState(Told):
+class SyncState(StandingFields):
     """The state of the booking."""
 
     call: Call | None
@@ -59,7 +59,7 @@ class SyncPart(Reply):
 class Sync:
     """The frames that answer one `sync`. `addressed` has the fields that make each one an answer."""
 
-    store: Store
+    store: MessageStore
     addressed: Addressed
 
     def frames(
@@ -92,7 +92,9 @@ class Sync:
             last = {**self._frame(part, [], goes, head, has_more=False), **state}
         yield last
 
-    def _frame(self, part: int, messages: Sequence[Message], through: Place, head: Head, *, has_more: bool) -> SyncPart:
+    def _frame(
+        self, part: int, messages: Sequence[Message], through: Position, head: Head, *, has_more: bool
+    ) -> SyncPart:
         seq, timestamp = through
         return {
             "v": 1,
@@ -123,9 +125,9 @@ class Sync:
             after = page.position
 
 
-def _last(messages: Sequence[Message]) -> Place:
+def _last(messages: Sequence[Message]) -> Position:
     return messages[-1].seq, messages[-1].timestamp
 
 
-def _end(head: Head) -> Place:
+def _end(head: Head) -> Position:
     return head.seq, head.timestamp or None

@@ -54,7 +54,7 @@ class SignalPushed(Pushed):
     data: Any
 
 
-class OfCall(TypedDict):
+class CallEventFields(TypedDict):
     """What the events about a call have."""
 
     event_id: str
@@ -65,7 +65,7 @@ class OfCall(TypedDict):
     callee: Side
 
 
-class CallRinging(Published, OfCall):
+class CallRinging(Published, CallEventFields):
     """A call rings: a push service can wake the callee's app."""
 
     type: Literal["call.ringing"]
@@ -73,7 +73,7 @@ class CallRinging(Published, OfCall):
     rings_until: str
 
 
-class CallEnded(Published, OfCall):
+class CallEnded(Published, CallEventFields):
     """A call has ended."""
 
     type: Literal["call.ended"]
@@ -109,11 +109,11 @@ class Announcing:
             call_frame(call, now),
             now,
             to=all_but(origin.connection_id if origin else None),
-            behind=message_frame(message) if message else None,
+            then=message_frame(message) if message else None,
             rights=rights,
         )
         self._note_gone(call, outcomes, now)
-        if (event := call_event(call, now)) is not None:
+        if (event := company_event(call, now)) is not None:
             publishing.publish(event)
         if call.end_reason is not None and not repeat:
             count_by("CallsEnded", "end_reason", call.end_reason)
@@ -147,9 +147,9 @@ class Announcing:
                 logger.warning("a side's leaving was not queued", extra={"call_id": call.call_id, "side": side})
 
 
-def call_event(call: Call, now: int) -> CallRinging | CallEnded | None:
+def company_event(call: Call, now: int) -> CallRinging | CallEnded | None:
     """What the company's other systems hear of a call; None while it is connected."""
-    of: OfCall = {
+    of: CallEventFields = {
         "event_id": f"{call.call_id}-{call.version}",
         "booking_code": call.booking_code,
         "timestamp": instants.to_text(now),

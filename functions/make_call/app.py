@@ -51,7 +51,7 @@ def handler(event: LambdaEvent, context: Any) -> Any:
 
 def post(request: Request) -> tuple[int, MadeCall]:
     """Does what a party asks of a call."""
-    return 200, done(request, request.party(), NewAct.parse(request.fields), REST_DEVICE, request.broadcast())
+    return 200, carry_out(request, request.party(), NewAct.parse(request.fields), REST_DEVICE, request.broadcast())
 
 
 def get(request: Request) -> tuple[int, CallLogPage]:
@@ -65,7 +65,7 @@ def on_call(request: SocketRequest) -> None:
     """Does what a connection asks of a call, and answers it with an `ack`."""
     own, broadcast = request.connection, request.broadcast()
     new = NewAct.parse({**request.fields, "action": SocketAct.parse(request.fields).call_action})
-    made = done(request, request.party, new, own.device_id or own.connection_id, broadcast, origin=own)
+    made = carry_out(request, request.party, new, own.device_id or own.connection_id, broadcast, origin=own)
     broadcast.to_connection(own, call_ack(request, made), request.now)
 
 
@@ -90,7 +90,7 @@ def calling(broadcast: Broadcast) -> Calling:
     return Calling(
         calls=calls(),
         history=messages(),
-        announcer=Announcing(broadcast, timers),
+        announcing=Announcing(broadcast, timers),
         timers=timers,
         clock=wall_clock,
         entropy=lambda: secrets.token_hex(9),
@@ -102,7 +102,7 @@ def calling(broadcast: Broadcast) -> Calling:
     )
 
 
-def done(
+def carry_out(
     request: Request | SocketRequest,
     party: Party,
     new: NewAct,
@@ -116,13 +116,13 @@ def done(
     if new.action == "report":
         service.rights(booking_code, side, party.iat)
         call = service.ended(booking_code, new.call_id or "", deadline)
-        reporting.record(call, side, new.report or Report())
+        reporting.log_report(call, side, new.report or Report())
         return {"call": call}
     # ICE servers come first: without them nothing is stored.
     talks = new.action in ("initiate", "accept", "ice")
     policy, servers = ice.policy(), ice.configured(booking_code, request.now) if talks else []
     if new.action == "ice":
-        call = service.open(booking_code, new.call_id or "", side, party.iat, deadline)
+        call = service.live_in_open_booking(booking_code, new.call_id or "", side, party.iat, deadline)
         return {"call": call, "ice_servers": servers, "ice_transport_policy": policy}
     acted = service.act(
         booking_code,
@@ -139,7 +139,7 @@ def done(
     logger.append_keys(call_id=call.call_id, call_state=call.state, call_version=call.version, reached=reached)
     return {
         "call": call,
-        "ice_servers": servers if acted.open else [],
+        "ice_servers": servers if acted.may_talk else [],
         "ice_transport_policy": policy,
         "reached": reached,
     }

@@ -14,8 +14,8 @@ Every change of a call goes through `Calling.advance`:
 If somebody was faster, the new call comes back with the failure (VersionConflict), and steps 2 to 5 are done on that
 one. If the head was changed or DynamoDB reports a conflict, it begins with step 1. It goes on until the deadline.
 
-Who advances calls: `act`, for what a side does; `look`, and what is built on it, for those who only read and so end an
-overdue call; timing.py, for timers, orders and lost sides.
+Three call `advance`: `act`, for what a side does; `latest`, for those who only read, and so end an overdue call; and
+timing.py, for timers, orders and lost sides.
 
 A repeat writes nothing. For a minute it is told to all again, because the first run may have died before it told
 anybody. Later only its sender gets an answer.
@@ -23,15 +23,16 @@ anybody. Later only its sender gets an answer.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Final, Literal, Protocol, Self, TypedDict
+from typing import Annotated, Final, Literal, Self, TypedDict
 
 from pydantic import Field, model_validator
 
+from make_call.announcing import Announcing
 from make_call.reporting import Report
-from navietakie.aws.tables.calls import LogPage, VersionConflict
+from navietakie.aws.tables.calls import CallStore, VersionConflict
 from navietakie.aws.tables.connections import Connection
 from navietakie.aws.tables.dynamo import Contended
-from navietakie.aws.tables.messages import HeadMoved
+from navietakie.aws.tables.messages import HeadMoved, MessageStore
 from navietakie.aws.timers import Timers
 from navietakie.broadcast import Gather
 from navietakie.domain import cursors, instants
@@ -60,56 +61,14 @@ _MAY_BE_CLOSED: Final = frozenset({"illegal_transition", "call_in_progress", "ra
 """Codes that become `booking_closed` if the booking is closed, because that is the better reason."""
 
 
-class CallStore(Protocol):
-    """Where calls are kept: `tables.calls.Calls`."""
-
-    def latest(self, booking_code: str) -> Call | None: ...
-
-    def logged(self, booking_code: str, call_id: str, now: int) -> Call | None: ...
-
-    def log(self, booking_code: str, *, now: int, limit: int, before: str | None = None) -> LogPage: ...
-
-    def open(self, before: Call | None, after: Call, iat: int | None = NO_TOKEN) -> None: ...
-
-    def end(
-        self, before: Call, after: Call, message: Message, *, head: Head, head_after: Head, expires_at: int
-    ) -> None: ...
-
-    def leave(self, booking_code: str, call_id: str, side: Side, left_at: int) -> Call | None: ...
-
-
-class History(Protocol):
-    """Where messages are kept: `tables.messages.Messages`."""
-
-    def head(self, booking_code: str) -> Head: ...
-
-    def message(self, booking_code: str, timestamp: str) -> Message | None: ...
-
-
-class Announcer(Protocol):
-    """Who tells of calls: `Announcing`."""
-
-    def tell(
-        self,
-        call: Call,
-        now: int,
-        message: Message | None = None,
-        *,
-        origin: Connection | None = None,
-        repeat: bool = False,
-        by: Side | None = None,
-        rights: Rights | None = None,
-    ) -> int: ...
-
-
-Asked = Action | Literal["ice", "report"]
+RequestedAction = Action | Literal["ice", "report"]
 """What a party may ask for: what changes the call; ICE servers for the live call; to note how a call was."""
 
 
 class NewAct(Fields):
     """What a party asks for."""
 
-    action: Asked
+    action: RequestedAction
     call_id: CallId | None = None
     client_call_id: ClientId | None = None
     device_id: Label | None = None
@@ -127,7 +86,7 @@ class NewAct(Fields):
 class SocketAct(Fields):
     """What a party asks for by WebSocket, where `action` is the frame's own."""
 
-    call_action: Asked
+    call_action: RequestedAction
 
 
 class LogQuery(Fields):
@@ -148,12 +107,12 @@ class CallLogPage(TypedDict):
 class Acted:
     """What came of an act: the call then, and how many present connections of the other side were told.
 
-    `open`: the call is live and its booking is not closed, so that its devices may talk.
+    `may_talk`: the call is live and its booking is not closed.
     """
 
     call: Call
     reached: int
-    open: bool
+    may_talk: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +129,8 @@ class Calling:
     """Makes calls, and ends each exactly once. `clock` in microseconds; `entropy` gives 18 new hexadecimal digits."""
 
     calls: CallStore
-    history: History
-    announcer: Announcer
+    history: MessageStore
+    announcing: Announcing
     timers: Callable[[], Timers]
     clock: Callable[[], int]
     entropy: Callable[[], str]
@@ -267,15 +226,15 @@ class Calling:
     ) -> int:
         """Tells of the last change again: the first run may have died. Returns how many of the other side got it."""
         message = self.history.message(call.booking_code, call.history) if call.history else None
-        return self.announcer.tell(call, self.clock(), message, origin=origin, repeat=True, by=by, rights=rights)
+        return self.announcing.tell(call, self.clock(), message, origin=origin, repeat=True, by=by, rights=rights)
 
-    def look(self, booking_code: str, deadline: float) -> Call | None:
+    def latest(self, booking_code: str, deadline: float) -> Call | None:
         """The latest call. If its time is up, it is ended and announced first."""
         return self.advance(booking_code, lambda latest, now: latest, deadline).call
 
     def live(self, booking_code: str, call_id: str, deadline: float) -> Call:
         """The live call with this id; raises `not_found`, or `illegal_transition` where it has ended."""
-        call = self.look(booking_code, deadline)
+        call = self.latest(booking_code, deadline)
         if call is None or call.call_id != call_id:
             raise self._not_the_latest(booking_code, call_id, self.clock())
         if call.state == "ended":
@@ -296,7 +255,7 @@ class Calling:
                 _explain(refusal, rights)
             raise
 
-    def open(self, booking_code: str, call_id: str, by: Side, iat: int | None, deadline: float) -> Call:
+    def live_in_open_booking(self, booking_code: str, call_id: str, by: Side, iat: int | None, deadline: float) -> Call:
         """The live call with this id in an open booking; raises as `live` does, `booking_closed` or `unauthorized`."""
         rights = self.rights(booking_code, by, iat)
         try:
@@ -310,7 +269,7 @@ class Calling:
 
     def ended(self, booking_code: str, call_id: str, deadline: float) -> Call:
         """The ended call with this id; raises `not_found`, or `illegal_transition` where it is live."""
-        latest = self.look(booking_code, deadline)
+        latest = self.latest(booking_code, deadline)
         if latest is None or latest.call_id != call_id:
             latest = self.calls.logged(booking_code, call_id, self.clock())
         if latest is None:
@@ -325,7 +284,7 @@ class Calling:
         shown: list[Call] = []
         before = cursors.decode(booking_code, query.cursor) if query.cursor else None
         if before is None:
-            latest = self.look(booking_code, deadline)
+            latest = self.latest(booking_code, deadline)
             if latest is not None and latest.state != "ended":
                 shown, before = [as_stored(latest, self.clock())], latest.timestamp
         page = self.calls.log(booking_code, now=self.clock(), limit=query.limit, before=before)
@@ -381,7 +340,7 @@ class Calling:
     ) -> Advanced[Call]:
         """Writes a change and tells of it. `head`: as it is known already."""
         written, message, rights = self._write(before, after, now, head, iat)
-        reached = self.announcer.tell(written, now, message, origin=origin, rights=rights)
+        reached = self.announcing.tell(written, now, message, origin=origin, rights=rights)
         return Advanced(written, written=True, reached=reached)
 
     def _write(
@@ -393,7 +352,7 @@ class Calling:
                 # First the timer: a call that nobody ends would be worse than a timer without its call.
                 self.timers().queue("ring", after.booking_code, seconds_left(after, now), call_id=after.call_id)
             self.gather(after.booking_code, now)
-            self.calls.open(before, after, iat)
+            self.calls.store_live(before, after, iat)
             return after, None, None
         head = head or self.history.head(after.booking_code)
         if after.act.by is not None:
@@ -411,7 +370,7 @@ class Calling:
         after = after.model_copy(update={"history": message.timestamp})
         expires_at = instants.expiry(now, self.retention_days)
         self.gather(after.booking_code, now)
-        self.calls.end(before, after, message, head=head, head_after=head_after, expires_at=expires_at)
+        self.calls.store_end(before, after, message, head=head, head_after=head_after, expires_at=expires_at)
         return after, message, head.rights
 
     def _not_the_latest(self, booking_code: str, call_id: str, now: int) -> Refusal:
@@ -430,13 +389,13 @@ def calling_side(sender: Sender) -> Side:
 def summary(call: Call) -> NewMessage:
     """The message that an ended call leaves in the history."""
     if call.answered_at is not None:
-        text = f"Call ended, {clock_face(call.duration_seconds)}"
+        text = f"Call ended, {duration_text(call.duration_seconds)}"
     else:
         text = "Call declined" if call.end_reason == "declined" else "Missed call"
     return NewMessage(message=text, message_type="call", metadata=call.model_dump())
 
 
-def clock_face(seconds: int) -> str:
+def duration_text(seconds: int) -> str:
     """A duration as people read it: 2:31, 1:02:31."""
     minutes, hours = seconds // 60 % 60, seconds // 3600
     return f"{hours}:{minutes:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"

@@ -51,7 +51,7 @@ def _without_nulls(fields: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def relays(server: IceServer) -> bool:
+def is_turn(server: IceServer) -> bool:
     """Whether it is a TURN server, which asks for credentials."""
     urls = [server["urls"]] if isinstance(server["urls"], str) else server["urls"]
     return any(url.startswith("turn") for url in urls)
@@ -68,7 +68,7 @@ def for_call(servers: Sequence[IceServer], secret: str | None, booking_code: str
     username = f"{instants.to_seconds(now + CREDENTIAL_LIFE)}:{booking_code}"
     credential = base64.b64encode(hmac.digest(secret.encode(), username.encode(), "sha1")).decode()
     return [
-        {"urls": server["urls"], "username": username, "credential": credential} if relays(server) else server
+        {"urls": server["urls"], "username": username, "credential": credential} if is_turn(server) else server
         for server in servers
     ]
 
@@ -79,7 +79,7 @@ def configured(booking_code: str, now: int) -> list[IceServer]:
     Raises `internal` where the devices may use a TURN server alone, and there is none.
     """
     servers = parse(settings.optional("ICE_SERVERS", "[]"))
-    relayed = any(map(relays, servers))
+    relayed = any(map(is_turn, servers))
     if policy() == "relay" and not relayed:
         raise Refusal("internal", "The function is not configured: ICE_TRANSPORT_POLICY relay needs a turn: URL")
     arn = settings.optional("TURN_SECRET_ARN")

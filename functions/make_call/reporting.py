@@ -28,7 +28,7 @@ class Report(Fields):
     seconds: Amount | None = None
 
 
-def record(call: Call, by: Side, report: Report) -> None:
+def log_report(call: Call, by: Side, report: Report) -> None:
     """Logs a report, and counts it by whether the call was relayed."""
     measured = report.model_dump(exclude_none=True)
     logger.info("a call was reported on", extra={"call_id": call.call_id, "side": by, "report": measured})

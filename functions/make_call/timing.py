@@ -4,14 +4,14 @@ A timer only asks for a check. So it may come late, early, twice or out of order
 """
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, Protocol
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
 from make_call.calling import Calling, seconds_left
-from navietakie.aws.tables.connections import Connection
+from navietakie.aws.tables.connections import ConnectionStore
 from navietakie.aws.tables.dynamo import Contended
 from navietakie.domain import instants
 from navietakie.domain.call import Act, Call, CallId, moved
@@ -20,9 +20,9 @@ from navietakie.domain.message import SIDES, BookingCode, Fields, Side
 from navietakie.domain.orders import Rights
 from navietakie.observability import logger
 from navietakie.retrying import tries
-from navietakie.wire.connections_api import Outcome
+from navietakie.wire.connections_api import Poster
 
-AWAY: Final = 30 * instants.SECOND
+LOST_AFTER: Final = 30 * instants.SECOND
 """How long a side may be without a connection."""
 LOOKS: Final = (1, 2, 4, 8, 15)
 """Seconds between the looks after an order. They are few: Lambda stops a chain of about 16, as an endless loop."""
@@ -52,27 +52,13 @@ class Ordered(Fields):
     look: Annotated[int, Field(ge=0, le=len(LOOKS))] = 0
 
 
-class Rows(Protocol):
-    """Where the connections of a booking are found: `tables.connections.Connections`."""
-
-    def of_booking(self, booking_code: str, now: int) -> list[Connection]: ...
-
-    def take_back(self, connection_id: str) -> None: ...
-
-
-class Closer(Protocol):
-    """What ends connections: `ConnectionsApi`."""
-
-    def close_all(self, connection_ids: Sequence[str]) -> list[Outcome]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Timing:
     """Acts on timers, on the tables, the queue and the clock of `calling`."""
 
     calling: Calling
-    rows: Rows
-    closer: Closer
+    connections: ConnectionStore
+    poster: Poster
 
     def on(self, timer: Mapping[str, Any], deadline: float, *, again: bool = False) -> None:
         """Acts on one timer. If it raises, the timer has to come again.
@@ -89,13 +75,13 @@ class Timing:
         else:
             raise invalid("kind", "is not known")
         if again:
-            call = self.calling.look(timer["booking_code"], deadline)
+            call = self.calling.latest(timer["booking_code"], deadline)
             if call is not None and call.state == "ended" and call.act.by is None:
                 self.calling.tell_again(call)
 
     def ring(self, timer: Ring, deadline: float) -> None:
         """Ends the call if nobody has answered it in its time."""
-        call = self.calling.look(timer.booking_code, deadline)
+        call = self.calling.latest(timer.booking_code, deadline)
         if call is not None and call.call_id == timer.call_id and call.state == "ringing":
             wait = seconds_left(call, self.calling.clock())
             self.calling.timers().queue("ring", timer.booking_code, wait, call_id=timer.call_id)
@@ -108,15 +94,15 @@ class Timing:
         """
         booking_code, side, now = timer.booking_code, timer.side, self.calling.clock()
         left_at = min(timer.left_at, now)  # another container's clock may be ahead
-        call = self._leave(timer, left_at, deadline)
+        call = self._note_left(timer, left_at, deadline)
         if call is None:
             return
         since = max(left_at, instants.from_text(call.answered_at) if call.answered_at else now)
-        if now < since + AWAY:
-            wait = -(-(since + AWAY - now) // instants.SECOND)
+        if now < since + LOST_AFTER:
+            wait = -(-(since + LOST_AFTER - now) // instants.SECOND)
             self.calling.timers().queue("left", booking_code, wait, call_id=timer.call_id, side=side, left_at=left_at)
             return
-        here = {connection.sender for connection in self.rows.of_booking(booking_code, now)}
+        here = {connection.sender for connection in self.connections.of_booking(booking_code, now)}
         if side in here:
             return
         talked_until = min(left for each, left in call.left_at.items() if each not in here)
@@ -148,18 +134,18 @@ class Timing:
         """Closes the connections whose tokens are revoked. If one is not open yet, its row is deleted."""
         if not rights.revoked:
             return
-        cut = [each for each in self.rows.of_booking(booking_code, self.calling.clock()) if each.revoked(rights)]
-        outcomes = self.closer.close_all([each.connection_id for each in cut])
+        cut = [each for each in self.connections.of_booking(booking_code, self.calling.clock()) if each.revoked(rights)]
+        outcomes = self.poster.close_all([each.connection_id for each in cut])
         for connection, outcome in zip(cut, outcomes, strict=True):
             if outcome == "gone":
-                self.rows.take_back(connection.connection_id)
+                self.connections.remove_refused(connection.connection_id)
         if cut:
             logger.info("revoked connections were closed", extra={"closed": len(cut), "gone": outcomes.count("gone")})
 
-    def _leave(self, timer: Left, left_at: int, deadline: float) -> Call | None:
+    def _note_left(self, timer: Left, left_at: int, deadline: float) -> Call | None:
         for _ in tries(deadline):
             with contextlib.suppress(Contended):
-                return self.calling.calls.leave(timer.booking_code, timer.call_id, timer.side, left_at)
+                return self.calling.calls.note_left(timer.booking_code, timer.call_id, timer.side, left_at)
         raise unavailable("The call")
 
     def _end(

@@ -17,7 +17,7 @@ from navietakie.doors.serve import serve
 from send_message.answers import SentMessage, attach_ack, message_ack, sent_message
 from send_message.attaching import Attach, AttachmentForm, NewAttachment
 from send_message.costs import budget
-from send_message.receipts import NewReceipt, SocketReceipt, StoredReceipt, receipt_frame, record
+from send_message.receipts import NewReceipt, SocketReceipt, StoredReceipt, receipt_frame, store_receipt
 from send_message.redacting import Redaction, SocketRedaction
 from send_message.reporting import report
 from send_message.sending import Sent
@@ -129,7 +129,7 @@ def receipt(
     """Stores a receipt, and tells all but `own`, unless it was known already; the head then."""
     booking_code, now, broadcast = party.booking_code, request.now, request.broadcast()
     gather = partial(broadcast.gather, booking_code, now)
-    head, moved = record(messages(), party, kind, seq, deadline=request.deadline, field=field, gather=gather)
+    head, moved = store_receipt(messages(), party, kind, seq, deadline=request.deadline, field=field, gather=gather)
     if moved:
         tell = receipt_frame(party, kind, seq, head, instants.to_text(now))
         broadcast.to_booking(booking_code, tell, now, to=all_but(own), rights=head.rights)

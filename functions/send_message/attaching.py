@@ -3,21 +3,22 @@
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Final, Protocol, TypedDict, get_args
+from typing import TYPE_CHECKING, Annotated, Final, TypedDict, get_args
 
 from pydantic import Field
 
 from navietakie.aws.tables.dynamo import Contended
+from navietakie.aws.tables.messages import MessageStore
 from navietakie.domain import instants
-from navietakie.domain.conversation import Head, admitted
+from navietakie.domain.conversation import admitted
 from navietakie.domain.errors import Refusal, invalid, unavailable
-from navietakie.domain.message import ContentType, Fields, Message, NewMessage, Sender
+from navietakie.domain.message import ContentType, Fields, Message, NewMessage
 from navietakie.domain.rate_limit import RateLimit
 from navietakie.doors.requests import Party
 from navietakie.retrying import tries
 
 if TYPE_CHECKING:
-    from navietakie.aws.attachments import Form, StoredObject
+    from navietakie.aws.attachments import AttachmentStore, StoredObject
 
 FORM_SECONDS: Final = 600
 """How long a form can be posted."""
@@ -61,42 +62,18 @@ class AttachmentForm(TypedDict):
     upload: Upload
 
 
-class Bucket(Protocol):
-    """Where attachments are kept: `aws.attachments.Attachments`."""
-
-    def form(
-        self, booking_code: str, sender: Sender, id: str, content_type: str, *, most_bytes: int, seconds: int
-    ) -> "Form": ...
-
-    def uploaded(self, booking_code: str, sender: Sender, id: str) -> "StoredObject | None": ...
-
-    def kept(self, booking_code: str, id: str) -> "StoredObject | None": ...
-
-    def keep(self, booking_code: str, sender: Sender, id: str, upload: "StoredObject") -> bool: ...
-
-    def delete(self, booking_code: str, sender: Sender, id: str) -> None: ...
-
-
-class Allowances(Protocol):
-    """Where the senders' allowances are kept: `tables.messages.Messages`."""
-
-    def head(self, booking_code: str) -> Head: ...
-
-    def move_allowance(self, booking_code: str, sender: Sender, *, before: int | None, after: int) -> bool: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Attaching:
-    """Gives out forms, and completes messages. `bucket` gives None where attachments are switched off."""
+    """Gives out forms, and completes messages. `store` gives None where attachments are switched off."""
 
-    bucket: Callable[[], Bucket | None]
+    store: "Callable[[], AttachmentStore | None]"
     most_bytes: int
 
     def form(
         self,
         party: Party,
         new: NewAttachment,
-        allowances: Allowances,
+        messages: MessageStore,
         rate_limit: RateLimit,
         *,
         now: int,
@@ -107,16 +84,16 @@ class Attaching:
         Raises `unauthorized`, `not_found` where attachments are switched off, `too_large`, `booking_closed`, `muted`,
         `rate_limited`, or `unavailable` where the head was busy until `deadline` (monotonic).
         """
-        bucket = self.bucket()
-        if bucket is None:  # which is no business of somebody whose token is revoked
-            allowances.head(party.booking_code).rights.check_token(party.sender, party.iat)
+        store = self.store()
+        if store is None:  # which is no business of somebody whose token is revoked
+            messages.head(party.booking_code).rights.check_token(party.sender, party.iat)
             raise _switched_off()
         if new.bytes > self.most_bytes:
             most = {"field": "attach.bytes", "max_bytes": self.most_bytes}
             raise Refusal("too_large", f"attach.bytes: more than {self.most_bytes} bytes", details=most)
-        self._admit(party, allowances, rate_limit, now, deadline)
+        self._admit(party, messages, rate_limit, now, deadline)
         id = uuid.uuid4().hex
-        upload = bucket.form(
+        upload = store.form(
             party.booking_code, party.sender, id, new.content_type, most_bytes=new.bytes, seconds=FORM_SECONDS
         )
         expires_at = instants.to_text(now + FORM_SECONDS * instants.SECOND)
@@ -131,34 +108,34 @@ class Attaching:
         """
         if (id := new.attachment_id) is None:
             return new
-        bucket = self.bucket()
-        if bucket is None:
+        store = self.store()
+        if store is None:
             raise _switched_off()
         for _ in range(TRIES):
-            found = bucket.kept(party.booking_code, id)
+            found = store.kept(party.booking_code, id)
             if found is not None:
                 if found.sender != party.sender:
                     break
                 return _with(new, id, found)
-            found = bucket.uploaded(party.booking_code, party.sender, id)
+            found = store.uploaded(party.booking_code, party.sender, id)
             if found is None or not self._allows(found):
                 break
-            if bucket.keep(party.booking_code, party.sender, id, found):
+            if store.keep(party.booking_code, party.sender, id, found):
                 return _with(new, id, found)
         raise invalid("metadata.attachment.id", "is no attachment that this sender has uploaded to this booking")
 
     def forget(self, message: Message) -> None:
         """Deletes the attachment of a message, for all messages that name it."""
         attachment = (message.metadata or {}).get("attachment")
-        if attachment and (bucket := self.bucket()) is not None:
-            bucket.delete(message.booking_code, message.sender, attachment["id"])
+        if attachment and (store := self.store()) is not None:
+            store.delete(message.booking_code, message.sender, attachment["id"])
 
     def _allows(self, found: "StoredObject") -> bool:
         return 1 <= found.size <= self.most_bytes and found.content_type in get_args(ContentType)
 
-    def _admit(self, party: Party, allowances: Allowances, rate_limit: RateLimit, now: int, deadline: float) -> None:
+    def _admit(self, party: Party, messages: MessageStore, rate_limit: RateLimit, now: int, deadline: float) -> None:
         for _ in tries(deadline):
-            head = allowances.head(party.booking_code)
+            head = messages.head(party.booking_code)
             head.rights.check_token(party.sender, party.iat)
             head.rights.check_writing(party.sender)
             before = head.allowances.get(party.sender)
@@ -166,7 +143,7 @@ class Attaching:
             if after is None or after == before:
                 return  # no limit
             try:
-                if allowances.move_allowance(party.booking_code, party.sender, before=before, after=after):
+                if messages.move_allowance(party.booking_code, party.sender, before=before, after=after):
                     return
             except Contended:
                 continue

@@ -23,7 +23,7 @@ from navietakie.domain.frames import encode, encode_content, message_frame
 from navietakie.domain.message import Message, NewMessage, compact
 from navietakie.domain.parsing import json_object, refuse_depth
 from navietakie.observability import count, logger
-from navietakie.warm import kept
+from navietakie.warm import cached
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -34,7 +34,7 @@ REASON_CHARACTERS: Final = 200
 """What is kept of a reason."""
 ANSWER_BYTES: Final = 256 * 1024
 """A longer answer is not read. The longest message with its metadata fits, even with every character escaped."""
-OWN: Final = ("event", "attachment")
+FIXED_FIELDS: Final = ("event", "attachment")
 """The fields of `metadata` that steer the booking or name an upload: they were checked before, and stay as they are."""
 TIMEOUT_MS: Final = 1_500
 
@@ -43,7 +43,7 @@ class NoAnswer(Exception):
     """The hook did not answer: it failed, took too long, or could not be reached."""
 
 
-class Nonsense(Exception):
+class BadAnswer(Exception):
     """An answer that is none of the three, or asks for what is not allowed. The text of this error has no content."""
 
 
@@ -65,7 +65,7 @@ class Hook:
             answer = parsed(self.invoke(payload(message)))
             outcome = str(answer.get("action"))[:8]
             return judged(answer, message, new)
-        except (NoAnswer, Nonsense) as failure:
+        except (NoAnswer, BadAnswer) as failure:
             outcome = "failed"
             logger.warning("the message hook failed: %s", failure, extra={"on_failure": self.on_failure})
             count("HookFailures")
@@ -84,24 +84,24 @@ def payload(message: Message) -> bytes:
 
 
 def parsed(answer: bytes) -> Mapping[str, Any]:
-    """The JSON object in an answer, within the limits of what clients may send; raises Nonsense."""
+    """The JSON object in an answer, within the limits of what clients may send; raises BadAnswer."""
     if len(answer) > ANSWER_BYTES:
-        raise Nonsense("its answer is too long")
+        raise BadAnswer("its answer is too long")
     try:
         value: Any = json.loads(answer)
         if not isinstance(value, dict):
-            raise Nonsense("its answer is no object")
+            raise BadAnswer("its answer is no object")
         refuse_depth(value)
         # Escapes may have made it longer than a body may be: unescaped it has to fit.
         return json_object(encode(cast(dict[str, Any], value)).decode())
     except Refusal as refusal:
-        raise Nonsense(f"its answer is refused: {refusal.code}") from None
+        raise BadAnswer(f"its answer is refused: {refusal.code}") from None
     except (ValueError, RecursionError):
-        raise Nonsense("its answer is no JSON") from None
+        raise BadAnswer("its answer is no JSON") from None
 
 
 def judged(answer: Mapping[str, Any], message: Message, new: NewMessage) -> NewMessage:
-    """What `answer` makes of a message; raises `refused_by_hook` or Nonsense."""
+    """What `answer` makes of a message; raises `refused_by_hook` or BadAnswer."""
     match answer.get("action"):
         case "allow":
             return new
@@ -114,7 +114,7 @@ def judged(answer: Mapping[str, Any], message: Message, new: NewMessage) -> NewM
             count("HookReplacements")
             return _replaced(answer, message, new)
         case _:
-            raise Nonsense("its action is none that there is")
+            raise BadAnswer("its action is none that there is")
 
 
 def _replaced(answer: Mapping[str, Any], message: Message, new: NewMessage) -> NewMessage:
@@ -123,16 +123,16 @@ def _replaced(answer: Mapping[str, Any], message: Message, new: NewMessage) -> N
     try:
         replaced = NewMessage.parse({**fields, **given})
         if _own(replaced.metadata) != _own(message.metadata):
-            raise Nonsense("its metadata has another event or attachment")
+            raise BadAnswer("its metadata has another event or attachment")
         stored = message.model_copy(update={"message": replaced.message, "metadata": replaced.metadata})
         encode_content(message_frame(stored), "message")
     except Refusal as refusal:
-        raise Nonsense(f"its replacement is refused: {refusal.code}") from None
+        raise BadAnswer(f"its replacement is refused: {refusal.code}") from None
     return replaced
 
 
 def _own(metadata: Mapping[str, Any] | None) -> bytes:
-    return compact({name: value for name, value in (metadata or {}).items() if name in OWN})
+    return compact({name: value for name, value in (metadata or {}).items() if name in FIXED_FIELDS})
 
 
 def configured() -> Hook:
@@ -141,11 +141,11 @@ def configured() -> Hook:
     if on_failure not in get_args(OnFailure):
         raise Refusal("internal", "The function is not configured: MESSAGE_HOOK_ON_FAILURE is neither deny nor allow")
     seconds = settings.number("MESSAGE_HOOK_TIMEOUT_MS", TIMEOUT_MS) / 1_000
-    return Hook(invoked(settings.required("MESSAGE_HOOK_ARN"), seconds), cast(OnFailure, on_failure))
+    return Hook(invoker(settings.required("MESSAGE_HOOK_ARN"), seconds), cast(OnFailure, on_failure))
 
 
-@kept
-def invoked(arn: str, seconds: float) -> Callable[[bytes], bytes]:
+@cached
+def invoker(arn: str, seconds: float) -> Callable[[bytes], bytes]:
     """What invokes the function `arn` with a payload, and answers with what it returns.
 
     It asks once, for `seconds` in all, and raises NoAnswer.
@@ -158,7 +158,7 @@ def invoked(arn: str, seconds: float) -> Callable[[bytes], bytes]:
         try:
             answer = client.invoke(FunctionName=arn, InvocationType="RequestResponse", Payload=payload)
             returned = answer["Payload"].read()
-        except clients.Failed as error:
+        except clients.AWS_ERRORS as error:
             raise NoAnswer(clients.error_name(error)) from error
         if "FunctionError" in answer:
             raise NoAnswer("it raised an error")

@@ -1,11 +1,12 @@
 """Receipts: how far a side has got and read the conversation."""
 
 from collections.abc import Callable
-from typing import Annotated, Literal, Protocol, Self, TypedDict
+from typing import Annotated, Literal, Self, TypedDict
 
 from pydantic import Field, model_validator
 
 from navietakie.aws.tables.dynamo import Contended
+from navietakie.aws.tables.messages import MessageStore
 from navietakie.domain.conversation import Head, ReceiptKind, Receipts
 from navietakie.domain.errors import Refusal, invalid, unavailable
 from navietakie.domain.frames import Pushed
@@ -61,16 +62,8 @@ class ReceiptPushed(Pushed):
     receipts: Receipts
 
 
-class ReceiptStore(Protocol):
-    """Where receipts are kept: `tables.messages.Messages`."""
-
-    def move_receipt(
-        self, booking_code: str, side: Side, kind: ReceiptKind, seq: int, iat: int | None
-    ) -> tuple[Head, bool]: ...
-
-
-def record(
-    marks: ReceiptStore,
+def store_receipt(
+    store: MessageStore,
     party: Party,
     kind: ReceiptKind,
     seq: int,
@@ -89,7 +82,7 @@ def record(
     for _ in tries(deadline):
         gather()
         try:
-            head, moved = marks.move_receipt(party.booking_code, side, kind, seq, party.iat)
+            head, moved = store.move_receipt(party.booking_code, side, kind, seq, party.iat)
         except Contended:
             continue
         if not moved:

@@ -8,19 +8,19 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from pydantic import AfterValidator
 
 from navietakie.aws.tables.dynamo import Contended
-from navietakie.aws.tables.messages import HeadMoved, Marker
+from navietakie.aws.tables.messages import HeadMoved, Marker, MessageStore
 from navietakie.broadcast import Gather
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head, admitted, append
 from navietakie.domain.errors import Refusal, unavailable
 from navietakie.domain.frames import encode, message_frame
 from navietakie.domain.message import Fields, Message, NewMessage, Sender
-from navietakie.domain.orders import REDACTED, Rights, says_what_happened
+from navietakie.domain.orders import REDACTED, Rights, is_on_record
 from navietakie.domain.rate_limit import NO_LIMIT, RateLimit
 from navietakie.doors.requests import Party
 from navietakie.retrying import tries
@@ -41,33 +41,11 @@ class SocketRedaction(Fields):
     timestamp: Timestamp
 
 
-class RedactableStore(Protocol):
-    """Where messages are kept: `tables.messages.Messages`."""
-
-    def head(self, booking_code: str) -> Head: ...
-
-    def message(self, booking_code: str, timestamp: str, *, now: int | None = None) -> Message | None: ...
-
-    def marker(self, booking_code: str, sender: Sender, client_message_id: str, now: int) -> Marker | None: ...
-
-    def redact(
-        self,
-        original: Message,
-        notice: Message,
-        *,
-        before: Head,
-        after: Head,
-        expires_at: int,
-        token: str,
-        marker: Marker | None = None,
-    ) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Redacting:
     """Redacts messages in `store`; a redaction counts as a message of its sender."""
 
-    store: RedactableStore
+    store: MessageStore
     rate_limit: RateLimit
     retention_days: int
     forget: Callable[[Message], None]
@@ -142,7 +120,7 @@ class Redacting:
 
 def check_redactable(party: Party, original: Message) -> None:
     """Raises `forbidden` where this party may not redact this message, or nobody may."""
-    if says_what_happened(original):
+    if is_on_record(original):
         raise Refusal("forbidden", "redact: calls, orders and notices of redactions stay on the record")
     others = None not in (party.sender_id, original.sender_id) and party.sender_id != original.sender_id
     if party.sender != "system" and (party.sender != original.sender or others):

@@ -12,7 +12,7 @@ from navietakie.observability import count, logger
 from send_message.sending import Sent
 
 
-class OfMessage(TypedDict):
+class MessageEventFields(TypedDict):
     """What the events about a message have."""
 
     booking_code: str
@@ -21,7 +21,7 @@ class OfMessage(TypedDict):
     seq: int
 
 
-class MessageUndelivered(Published, OfMessage):
+class MessageUndelivered(Published, MessageEventFields):
     """No present connection of a side that should read a message took it."""
 
     type: Literal["message.undelivered"]
@@ -29,7 +29,7 @@ class MessageUndelivered(Published, OfMessage):
     to: Side
 
 
-class BookingClosed(Published, OfMessage):
+class BookingClosed(Published, MessageEventFields):
     """A booking was closed."""
 
     type: Literal["booking.closed"]
@@ -74,7 +74,7 @@ def closed(message: Message, now: int) -> BookingClosed:
     }
 
 
-def _of(message: Message, now: int) -> OfMessage:
+def _of(message: Message, now: int) -> MessageEventFields:
     return {
         "booking_code": message.booking_code,
         "timestamp": instants.to_text(now),

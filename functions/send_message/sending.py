@@ -4,10 +4,9 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from navietakie.aws.tables.dynamo import Contended
-from navietakie.aws.tables.messages import AlreadyStored, HeadMoved, Marker
+from navietakie.aws.tables.messages import AlreadyStored, HeadMoved, Marker, MessageStore
 from navietakie.aws.timers import Timers
 from navietakie.broadcast import Gather
 from navietakie.domain import instants
@@ -20,28 +19,6 @@ from navietakie.domain.rate_limit import RateLimit
 from navietakie.doors.budget import Allowances
 from navietakie.doors.requests import Party
 from navietakie.retrying import tries
-
-
-class Store(Protocol):
-    """Where messages are kept: `tables.messages.Messages`."""
-
-    def head(self, booking_code: str) -> Head: ...
-
-    def store(
-        self,
-        message: Message,
-        *,
-        before: Head,
-        after: Head,
-        expires_at: int,
-        now: int,
-        token: str,
-        marker: Marker | None = None,
-    ) -> None: ...
-
-    def marker(self, booking_code: str, sender: Sender, client_message_id: str, now: int) -> Marker | None: ...
-
-    def message(self, booking_code: str, timestamp: str, *, now: int | None = None) -> Message | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +47,7 @@ type Screen = Callable[[Message, NewMessage], NewMessage]
 class Sending:
     """Stores messages in `store`, as fast as `rate_limit` allows, for `retention_days`."""
 
-    store: Store
+    store: MessageStore
     timers: Callable[[], Timers]
     """Used only for an order that may end a call or close connections."""
     rate_limit: RateLimit
@@ -99,7 +76,7 @@ class Sending:
         hook = None if party.sender == "system" else self.hook
         undecided = hook is not None or new.attachment_id is not None
 
-        def behind(head: Head) -> tuple[Message, Head]:
+        def appended_to(head: Head) -> tuple[Message, Head]:
             return append(
                 head,
                 content,
@@ -116,7 +93,7 @@ class Sending:
             head = head or self.store.head(booking_code)
             head.rights.check_token(party.sender, party.iat)
             try:
-                message, after = behind(head)
+                message, after = appended_to(head)
             except Refusal:
                 if (repeated := self._repeated(party, new, now, head)) is not None:
                     return repeated
@@ -127,10 +104,10 @@ class Sending:
                 if (repeated := self._repeated(party, new, now, head)) is not None:
                     return repeated
                 content, undecided = self.complete(party, content), False
-                message, after = behind(head)
+                message, after = appended_to(head)
                 if hook is not None:
                     content = hook(message, content)
-                    message, after = behind(head)
+                    message, after = appended_to(head)
                 frame = encode_content(message_frame(message), "message")
             if order is not None and order.cuts:
                 # Before the order is written: dying right after it must leave no call and no connection alive.

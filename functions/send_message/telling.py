@@ -5,14 +5,14 @@ Lambda brings it again for 23 hours. A record that can never be published must n
 the dead-letter queue, once all others of its batch are published.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NotRequired, Protocol, cast
+from typing import Any, Final, Literal, NotRequired, cast
 
 from navietakie import settings
 from navietakie.aws.publishing import Published
 from navietakie.aws.tables.keys import Item
-from navietakie.aws.tables.messages import message_of, messages
+from navietakie.aws.tables.messages import MessageKey, MessageStore, message_of, messages
 from navietakie.domain import instants
 from navietakie.domain.errors import unavailable
 from navietakie.domain.message import MessageType, Sender
@@ -20,15 +20,12 @@ from navietakie.observability import count, logger
 from navietakie.retrying import tries
 from send_message.topic import dead_letters, message_topic
 
-Key = tuple[str, str]
-"""The booking and the timestamp of a message: its key in the table."""
-
 _BROKEN: Final = (AttributeError, KeyError, TypeError, ValueError)
 """What reading a broken item raises."""
 
 
-class MessageEvent(Published):
-    """A message as an event. With `MessageEvents` `full` it has the texts, as they are when it is published."""
+class MessageEventFields(Published):
+    """What the events about a message have. With `MessageEvents` `full` the texts too, as they are when published."""
 
     seq: int
     message_id: str
@@ -39,55 +36,40 @@ class MessageEvent(Published):
     sender_id: NotRequired[str | None]
 
 
-class MessageStored(MessageEvent):
+class MessageStored(MessageEventFields):
     """A message was stored. `message` is empty if the message was redacted, has expired or was erased since."""
 
     type: Literal["message.stored"]
 
 
-class MessageRedacted(MessageEvent):
+class MessageRedacted(MessageEventFields):
     """A message was redacted: delete its text."""
 
     type: Literal["message.redacted"]
 
 
-Event = MessageStored | MessageRedacted
+MessageEvent = MessageStored | MessageRedacted
+DeadLetter = Mapping[str, object]
+"""Why an event can never be published, and as many of its ids as can be read."""
 
-
-Letter = Mapping[str, object]
-"""What is left of an event that can never be published: why, and what there is of ids."""
-
-
-class Topic(Protocol):
-    """Where events go: `topic.MessageTopic`."""
-
-    def publish(self, events: Sequence[Event], deadline: float) -> Mapping[str, str]: ...
-
-
-class Letters(Protocol):
-    """Where the ids go of what cannot be published: `topic.DeadLetters`."""
-
-    def put(self, letter: Letter) -> None: ...
-
-
-class Table(Protocol):
-    """Where messages are read anew: `tables.messages.Messages`."""
-
-    def read_again(self, wanted: Collection[Key]) -> tuple[Mapping[Key, Item], Collection[Key]]: ...
+type Publish = Callable[[Sequence[MessageEvent], float], Mapping[str, str]]
+"""Publishes events until a deadline, returns why some never can be, by `event_id`: `topic.MessageTopic.publish`."""
+type SetAside = Callable[[DeadLetter], None]
+"""Keeps a dead letter for people to look at: `topic.DeadLetters.put`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """Publishes on `topic`: with the message's content from `table`, or only the ids if there is no table."""
+    """Publishes events: with the message's content from `store`, or only the ids if there is no store."""
 
-    topic: Topic
-    letters: Letters
-    table: Table | None
+    publish: Publish
+    set_aside: SetAside
+    store: MessageStore | None
 
     def tell(self, changes: Sequence[Mapping[str, Any]], now: int, deadline: float) -> None:
         """Publishes an event for each of `changes`, or sets its ids aside. Raises the Refusal `unavailable`."""
-        events: list[Event] = []
-        dead: list[Letter] = []
+        events: list[MessageEvent] = []
+        dead: list[DeadLetter] = []
         for change in changes:
             try:
                 event = event_of(change)
@@ -95,20 +77,22 @@ class Telling:
                 dead.append({"reason": "it is no message", **ids_of(change)})
             else:
                 events += [event] if event else []
-        if self.table is not None:
-            events = self._in_full(events, self.table, dead, now, deadline)
-        refused = self.topic.publish(events, deadline)
+        if self.store is not None:
+            events = self._in_full(events, self.store, dead, now, deadline)
+        refused = self.publish(events, deadline)
         dead += [{"reason": why, **_ids(event)} for event in events if (why := refused.get(event["event_id"]))]
         for letter in dead:
-            self.letters.put(letter)
+            self.set_aside(letter)
             logger.error("a message event can never be published", extra={"letter": letter})
         count("MessageEvents", len(events) - len(refused))
         count("MessageEventsDead", len(dead))
 
-    def _in_full(self, events: list[Event], table: Table, dead: list[Letter], now: int, deadline: float) -> list[Event]:
+    def _in_full(
+        self, events: list[MessageEvent], store: MessageStore, dead: list[DeadLetter], now: int, deadline: float
+    ) -> list[MessageEvent]:
         """The events with the present content of their messages, which may be less than the stream has."""
-        items = _read(table, {_key(event) for event in events}, deadline)
-        whole: list[Event] = []
+        items = _read(store, {_key(event) for event in events}, deadline)
+        whole: list[MessageEvent] = []
         for event in events:
             try:
                 whole.append(in_full(event, items.get(_key(event)), now))
@@ -117,18 +101,18 @@ class Telling:
         return whole
 
 
-def _read(table: Table, wanted: Collection[Key], deadline: float) -> Mapping[Key, Item]:
-    found: dict[Key, Item] = {}
+def _read(store: MessageStore, wanted: Collection[MessageKey], deadline: float) -> Mapping[MessageKey, Item]:
+    found: dict[MessageKey, Item] = {}
     for _ in tries(deadline):
         if wanted:
-            items, wanted = table.read_again(wanted)
+            items, wanted = store.items_at(wanted)
             found |= items
         if not wanted:
             return found
     raise unavailable("The database")
 
 
-def event_of(change: Mapping[str, Any]) -> Event | None:
+def event_of(change: Mapping[str, Any]) -> MessageEvent | None:
     """The event that a record of the stream is; None where it is none. Raises one of `_BROKEN` for a broken item."""
     record = change["dynamodb"]
     if record["Keys"]["timestamp"]["S"].startswith("#") or change["eventName"] == "REMOVE":
@@ -138,7 +122,7 @@ def event_of(change: Mapping[str, Any]) -> Event | None:
         return None
     what = "stored" if change["eventName"] == "INSERT" else "redacted"
     message_id = _text(image, "message_id")
-    event: MessageEvent = {
+    event: MessageEventFields = {
         "event_id": f"{message_id}-{what}",
         "booking_code": _text(image, "booking_code"),
         "timestamp": _text(image, "timestamp"),
@@ -157,7 +141,7 @@ def _text(image: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def in_full(event: Event, item: Item | None, now: int) -> Event:
+def in_full(event: MessageEvent, item: Item | None, now: int) -> MessageEvent:
     """The event with its content. Of a message that is gone or has expired there is none, as of a redacted one."""
     told = event.copy()
     if item is None or int(item["expires_at"]["N"]) <= instants.to_seconds(now):
@@ -168,7 +152,7 @@ def in_full(event: Event, item: Item | None, now: int) -> Event:
     return told
 
 
-def ids_of(change: Mapping[str, Any]) -> Letter:
+def ids_of(change: Mapping[str, Any]) -> DeadLetter:
     """The ids in a record: enough to find the item, and nothing of its content."""
     record: Any = change.get("dynamodb")
     found: dict[str, object] = {"booking_code": None, "timestamp": None, "sequence_number": None}
@@ -182,12 +166,12 @@ def ids_of(change: Mapping[str, Any]) -> Letter:
     return found
 
 
-def _ids(event: Event) -> Letter:
+def _ids(event: MessageEvent) -> DeadLetter:
     ids = {"event_id", "type", "booking_code", "timestamp", "seq", "message_id"}
     return {name: value for name, value in event.items() if name in ids}
 
 
-def _key(event: Event) -> Key:
+def _key(event: MessageEvent) -> MessageKey:
     return event["booking_code"], event["timestamp"]
 
 
@@ -196,4 +180,4 @@ def telling() -> Telling:
     full = settings.required("MESSAGE_EVENTS") == "full"
     topic = message_topic(settings.required("MESSAGE_EVENTS_TOPIC_ARN"))
     letters = dead_letters(settings.required("MESSAGE_EVENTS_DEAD_LETTER_QUEUE_URL"))
-    return Telling(topic, letters, messages() if full else None)
+    return Telling(topic.publish, letters.put, messages() if full else None)

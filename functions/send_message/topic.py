@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from navietakie.aws import clients
 from navietakie.domain.errors import unavailable
 from navietakie.domain.frames import encode
-from navietakie.warm import kept
+from navietakie.warm import cached
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -42,7 +42,7 @@ class MessageTopic:
                     Message=encode(event).decode(),
                     MessageAttributes={"type": {"DataType": "String", "StringValue": event["type"]}},
                 )
-            except clients.Failed as error:
+            except clients.AWS_ERRORS as error:
                 code = clients.error_name(error)
                 if code not in NEVER:
                     raise unavailable("The topic of message events") from error
@@ -61,17 +61,17 @@ class DeadLetters:
         """Puts `letter` into the queue; raises the Refusal `unavailable`."""
         try:
             self._client.send_message(QueueUrl=self._queue_url, MessageBody=json.dumps(letter))
-        except clients.Failed as error:
+        except clients.AWS_ERRORS as error:
             raise unavailable("The dead-letter queue of message events") from error
 
 
-@kept
+@cached
 def message_topic(arn: str) -> MessageTopic:
     """The topic `arn`. Nobody waits for what is published there: it may take its time."""
     return MessageTopic(clients.client("sns", connect_timeout=1, read_timeout=3, attempts=2), arn)
 
 
-@kept
+@cached
 def dead_letters(queue_url: str) -> DeadLetters:
     """The queue at `queue_url`."""
     return DeadLetters(clients.client("sqs", connect_timeout=1, read_timeout=2, attempts=3), queue_url)

@@ -1,7 +1,7 @@
 """The services of send_message, wired to what is configured. What is not switched on costs a cold start nothing."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from navietakie import settings
 from navietakie.aws import publishing
@@ -11,9 +11,12 @@ from navietakie.broadcast import Broadcast
 from navietakie.domain.rate_limit import RateLimit
 from navietakie.doors import requests
 from navietakie.doors.budget import Allowances
-from send_message.attaching import Attaching, Bucket
+from send_message.attaching import Attaching
 from send_message.redacting import Redacting
 from send_message.sending import Mask, Screen, Sending
+
+if TYPE_CHECKING:
+    from navietakie.aws.attachments import AttachmentStore
 
 repeats = Allowances()
 
@@ -45,14 +48,14 @@ def redacting(broadcast: Broadcast) -> Redacting:
 
 def attaching() -> Attaching:
     """The service that gives out forms for uploads, and completes and forgets attachments."""
-    return Attaching(bucket, int(settings.number("MAX_ATTACHMENT_BYTES", 10 * 1024 * 1024)))
+    return Attaching(attachments, int(settings.number("MAX_ATTACHMENT_BYTES", 10 * 1024 * 1024)))
 
 
-def bucket() -> Bucket | None:
+def attachments() -> "AttachmentStore | None":
     """Where attachments are kept; None where they are switched off."""
-    from navietakie.aws.attachments import attachments  # S3's client is no part of a cold start
+    from navietakie.aws.attachments import attachments as configured  # S3's client is no part of a cold start
 
-    return attachments()
+    return configured()
 
 
 def rate_limit() -> RateLimit:

@@ -16,7 +16,7 @@ from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.requests import SocketRequest
 from navietakie.doors.serve import serve
 from navietakie.doors.standing import standing
-from navietakie.doors.websocket import Handshake
+from navietakie.doors.websocket import LifecycleResponse
 from navietakie.observability import logger
 from websocket.handshake import bearer_of, selected_subprotocol
 from websocket.pong import pong
@@ -53,7 +53,7 @@ def handler(event: LambdaEvent, context: Any) -> Any:
     )
 
 
-def on_connect(event: LambdaEvent, now: int) -> Handshake:
+def on_connect(event: LambdaEvent, now: int) -> LifecycleResponse:
     """Lets a client in, or refuses it with 400, 401 or 403."""
     headers, query = lambda_event.headers_of(event), lambda_event.query_of(event)
     check_origin(headers.get("origin"), settings.allowed_origins())
@@ -66,7 +66,7 @@ def on_connect(event: LambdaEvent, now: int) -> Handshake:
     return {"statusCode": 200, "headers": selected_subprotocol(headers)}
 
 
-def on_disconnect(event: LambdaEvent, now: int) -> Handshake:
+def on_disconnect(event: LambdaEvent, now: int) -> LifecycleResponse:
     """Forgets a client that has left."""
     connection_id = event["requestContext"]["connectionId"]
     Attendance(connections(), requests.broadcast(event)).leave(connection_id, now, calls(), timers)

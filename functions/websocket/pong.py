@@ -6,7 +6,7 @@ from navietakie.domain import instants
 from navietakie.domain.call import Call, State
 from navietakie.domain.frames import Reply
 from navietakie.doors.requests import SocketRequest
-from navietakie.doors.standing import Standing, Told
+from navietakie.doors.standing import Standing, StandingFields
 
 
 class CallGlance(TypedDict):
@@ -18,7 +18,7 @@ class CallGlance(TypedDict):
     ring_ms_left: int | None
 
 
-class Pong(Reply, Told):
+class Pong(Reply, StandingFields):
     """The state of the booking. A client that sees that it has missed something syncs."""
 
     type: Literal["pong"]
@@ -40,7 +40,7 @@ def pong(request: SocketRequest, found: Standing) -> Pong:
         "head_seq": head.seq,
         "epoch": head.epoch,
         "call": glance(found.call) if found.call else None,
-        **found.told(own, request.now),
+        **found.fields_for(own, request.now),
         "away": own.away,
         "server_time": instants.to_text(request.now),
         "connection_id": own.connection_id,  # for X-Exclude-Connection; nothing else tells a client its own

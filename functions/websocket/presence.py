@@ -4,15 +4,23 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 from navietakie import beside
-from navietakie.aws.tables.connections import LIFE, Connection, Presence, presence, without_revoked
+from navietakie.aws.tables.calls import CallStore
+from navietakie.aws.tables.connections import (
+    CONNECTION_LIFE,
+    Connection,
+    ConnectionStore,
+    Presence,
+    presence,
+    without_revoked,
+)
+from navietakie.aws.tables.messages import MessageStore
 from navietakie.aws.timers import Timers
 from navietakie.broadcast import Broadcast
 from navietakie.domain import instants
 from navietakie.domain.call import Call
-from navietakie.domain.conversation import Head
 from navietakie.domain.errors import Refusal, invalid
 from navietakie.domain.frames import Pushed, error_frame
 from navietakie.domain.message import (
@@ -51,34 +59,6 @@ class ConnectQuery(Fields):
         return asked.pop() if asked else identity and identity.booking_code
 
 
-class Rows(Protocol):
-    """Where connections are kept: `tables.connections.Connections`."""
-
-    def record(self, connection: Connection) -> bool: ...
-
-    def get(self, connection_id: str) -> Connection | None: ...
-
-    def set_away(self, connection_id: str, *, away: bool, at: int) -> bool: ...
-
-    def remove(self, connection_id: str, now: int) -> None: ...
-
-    def take_back(self, connection_id: str) -> None: ...
-
-    def of_booking(self, booking_code: str, now: int) -> list[Connection]: ...
-
-
-class Heads(Protocol):
-    """Where a booking's head is found: `tables.messages.Messages`."""
-
-    def head(self, booking_code: str) -> Head: ...
-
-
-class LatestCall(Protocol):
-    """Where the latest call of a booking is found: `tables.calls.Calls`."""
-
-    def latest(self, booking_code: str) -> Call | None: ...
-
-
 def connection(connection_id: str, query: Mapping[str, Any], identity: Identity | None, now: int) -> Connection:
     """The row of a new connection. Raises `invalid_request`, or `forbidden` for what its token does not allow."""
     asked = ConnectQuery.parse(query)
@@ -95,7 +75,7 @@ def connection(connection_id: str, query: Mapping[str, Any], identity: Identity 
         booking_code=booking_code,
         sender=sender,
         connected_at=instants.to_text(now),
-        expires_at=instants.to_seconds(now + LIFE),
+        expires_at=instants.to_seconds(now + CONNECTION_LIFE),
         sender_id=identity.sub if identity else asked.sender_id,
         device_id=asked.device_id,
         token_exp=identity.exp if identity else None,
@@ -131,26 +111,26 @@ class TypingPushed(Pushed):
 class Attendance:
     """Records who comes and goes, and tells the others."""
 
-    rows: Rows
+    connections: ConnectionStore
     broadcast: Broadcast
     limit: int = 10
     """How many connections one person may have."""
 
-    def join(self, connection: Connection, now: int, heads: Heads) -> None:
+    def join(self, connection: Connection, now: int, messages: MessageStore) -> None:
         """Records a connection and tells the others if its side was not present; the new one cannot be posted to yet.
 
         Writes the row first and then reads the head: a revocation that the head does not show yet will find the row.
         The other connections are looked up beside the head.
         Raises `not_found` for a connection that has ended, `unauthorized` for a revoked token, or `unavailable`.
         """
-        if not self.rows.record(connection):
+        if not self.connections.record(connection):
             raise Refusal("not_found", "The connection has ended already")
-        looked = beside.begun(partial(self.rows.of_booking, connection.booking_code, now))
+        looked = beside.start(partial(self.connections.of_booking, connection.booking_code, now))
         try:
-            rights = heads.head(connection.booking_code).rights
+            rights = messages.head(connection.booking_code).rights
             rights.check_token(connection.sender, connection.iat)
         except Refusal:
-            self.rows.take_back(connection.connection_id)
+            self.connections.remove_refused(connection.connection_id)
             raise
         try:
             found = looked.result()
@@ -169,7 +149,7 @@ class Attendance:
         self.broadcast.poster.close_all([each.connection_id for each in connections])
         for each in connections:
             with suppress(Refusal):  # its `$disconnect` deletes it
-                self.rows.remove(each.connection_id, now)
+                self.connections.remove(each.connection_id, now)
         count("ConnectionsReplaced", len(connections))
 
     def set_away(self, connection: Connection, rights: Rights, *, away: bool, at: int, now: int) -> None:
@@ -177,22 +157,22 @@ class Attendance:
 
         The others are told if it was its side's only present connection, or is now. Raises `unavailable`.
         """
-        if self.rows.set_away(connection.connection_id, away=away, at=at):
+        if self.connections.set_away(connection.connection_id, away=away, at=at):
             self._tell(replace(connection, away=not away), replace(connection, away=away), now, rights)
 
-    def leave(self, connection_id: str, now: int, calls: LatestCall, timers: Callable[[], Timers]) -> None:
+    def leave(self, connection_id: str, now: int, calls: CallStore, timers: Callable[[], Timers]) -> None:
         """Deletes the row of a connection. During a live call it first queues that the side has left.
 
         The others are told if it was its side's last present connection.
         """
-        left = self.rows.get(connection_id)
+        left = self.connections.get(connection_id)
         if left is not None and left.sender in SIDES:
             logger.append_keys(booking_code=left.booking_code)
             call = calls.latest(left.booking_code)
             if call is not None and call.state != "ended":
                 # First the timer: as long as the row is there, a 410 can still tell that its side has left.
                 timers().queue("left", left.booking_code, 0, call_id=call.call_id, side=left.sender, left_at=now)
-        self.rows.remove(connection_id, now)
+        self.connections.remove(connection_id, now)
         if left is not None:
             self._tell(left, None, now, Rights())
 
@@ -210,7 +190,7 @@ class Attendance:
             return
         sender, booking_code = changed.sender, changed.booking_code
         try:
-            found = self.rows.of_booking(booking_code, now) if found is None else found
+            found = self.connections.of_booking(booking_code, now) if found is None else found
         except Refusal:  # presence heals by the next ping
             return
         others = [each for each in without_revoked(found, rights) if each.connection_id != changed.connection_id]

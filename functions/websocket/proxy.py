@@ -26,9 +26,9 @@ from navietakie.doors import identity, lambda_event, requests, websocket
 from navietakie.doors.identity import Identity
 from navietakie.doors.lambda_event import LambdaEvent
 from navietakie.doors.serve import serve
-from navietakie.doors.websocket import Handshake
+from navietakie.doors.websocket import LifecycleResponse
 from navietakie.observability import count, count_by, logger
-from navietakie.warm import kept
+from navietakie.warm import cached
 from navietakie.wire.exchange import Endpoint, HttpConnection, answer_to, endpoint_of, host_of
 from websocket.handshake import bearer_of, selected_subprotocol
 from websocket.presence import ConnectQuery, check_origin
@@ -95,7 +95,7 @@ def ready() -> None:
     secrets.ready(settings.required("PROXY_SECRET_ARN"))
 
 
-def on_connect(event: LambdaEvent, now: int) -> Handshake:
+def on_connect(event: LambdaEvent, now: int) -> LifecycleResponse:
     """Lets a client in if the backend registers it; otherwise refuses it with the backend's 401 or 403, or with 502.
 
     Where tokens are asked for, the token is verified here and its claims are sent in its place.
@@ -124,7 +124,7 @@ def on_connect(event: LambdaEvent, now: int) -> Handshake:
     return {"statusCode": answer.status if answer.status in (401, 403) else 502}
 
 
-def on_frame(event: LambdaEvent, now: int) -> Handshake:
+def on_frame(event: LambdaEvent, now: int) -> LifecycleResponse:
     """Passes a frame on as it is; the client gets the answer as a frame, or an `error` frame."""
     try:
         if event.get("isBase64Encoded"):
@@ -140,7 +140,7 @@ def on_frame(event: LambdaEvent, now: int) -> Handshake:
     return {"statusCode": 200}
 
 
-def on_disconnect(event: LambdaEvent, now: int) -> Handshake:
+def on_disconnect(event: LambdaEvent, now: int) -> LifecycleResponse:
     """Tells the backend that a client has left. The event does not come twice, so any failure is tried again."""
     left: Departure = {"connection_id": _connection_id(event)}
     signed = _signed(event, now, "disconnect", encode(left))
@@ -327,6 +327,6 @@ def _connection_id(event: LambdaEvent) -> str:
     return str(event["requestContext"]["connectionId"])
 
 
-@kept
+@cached
 def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()

@@ -240,8 +240,8 @@ def note_a_redaction_and_leave_the_text(patch: Patch) -> None:
 
 @mutant("after its redaction had been acknowledged", scenes.reads_what_was_redacted)
 def keep_what_was_redacted_in_the_cache(patch: Patch) -> None:
-    real = history.Place
-    patch.setattr(history, "Place", lambda booking, epoch, redactions, *how: real(booking, epoch, 0, *how))
+    real = history.PageKey
+    patch.setattr(history, "PageKey", lambda booking, epoch, redactions, *how: real(booking, epoch, 0, *how))
 
 
 @mutant("was refused a repeat of a redacted message", scenes.reads_what_was_redacted)
@@ -445,7 +445,7 @@ def lose_a_side_that_is_there(patch: Patch) -> None:
 
     def left(self: Timing, timer: Any, deadline: float) -> None:
         nobody = type("Nobody", (), {"of_booking": staticmethod(lambda *_: [])})
-        real(replace(self, rows=cast(Any, nobody)), timer, deadline)
+        real(replace(self, connections=cast(Any, nobody)), timer, deadline)
 
     patch.setattr(Timing, "left", left)
 

@@ -17,7 +17,7 @@ import pytest
 import get_message.app
 import get_message.sync
 from clients.proving.history import Booking, Fields, History
-from get_message.history import PageCache, Place
+from get_message.history import PageCache, PageKey
 from navietakie import beside
 from navietakie.aws import attachments
 from navietakie.aws.tables.messages import Page
@@ -126,7 +126,7 @@ def _depend_on_nothing_but(seed: int, patch: pytest.MonkeyPatch, scheduler: Sche
         patch.setattr(module, "time", clock)
     random.seed(seed)
     ids = random.Random(f"ids of {seed}")
-    patch.setattr(beside, "begun", partial(Begun, scheduler))
+    patch.setattr(beside, "start", partial(Begun, scheduler))
     patch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=ids.getrandbits(128), version=4))
     patch.setattr(secrets, "token_hex", lambda length: ids.randbytes(length).hex())
     patch.setattr(ConnectionsApi, "post", lambda _, posts: world.post(posts))
@@ -145,7 +145,7 @@ class Pages(PageCache):
         super().__init__()
         self._world = world
 
-    def get(self, place: Place, now: int) -> Page | None:
+    def get(self, place: PageKey, now: int) -> Page | None:
         page = super().get(place, now)
         if page is not None:
             self._world.exercised["history: a page out of the cache"] += 1

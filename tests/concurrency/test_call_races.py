@@ -63,7 +63,7 @@ class Booking:
         return Calling(
             calls=self.calls,
             history=self.messages,
-            announcer=self,
+            announcing=self,
             timers=lambda: self,
             clock=lambda: now,
             entropy=lambda: f"{next(self.entropy):018x}",

@@ -10,14 +10,14 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from navietakie.aws.tables.connections import LIFE, Connection, Connections
+from navietakie.aws.tables.connections import CONNECTION_LIFE, Connection, Connections
 from navietakie.aws.tables.messages import Messages
 from navietakie.domain import instants
 from navietakie.domain.errors import Refusal
 from navietakie.domain.message import Message, NewMessage
 from navietakie.domain.rate_limit import RateLimit
 from navietakie.doors.requests import Party
-from send_message.receipts import record
+from send_message.receipts import store_receipt
 from send_message.sending import Sending, Sent
 from tests.fakes.wire import Asked, timed_out
 
@@ -135,7 +135,7 @@ def test_receipts_that_overtake_each_other_and_messages_never_move_back(store: M
     def act(number: int) -> Any:
         if number % 3 == 0:
             return send(store, f"meanwhile {number}")
-        return record(store, PASSENGER, "read", number, deadline=time.monotonic() + 20)
+        return store_receipt(store, PASSENGER, "read", number, deadline=time.monotonic() + 20)
 
     at_once(act, random.Random(3).sample(range(1, 21), 20))
     head = store.head("test")
@@ -153,7 +153,7 @@ def test_connecting_and_disconnecting_at_once_leaves_no_ghost(
         line, step = which
         if step:
             return rows.remove(f"line-{line}", NOW)
-        expires_at = instants.to_seconds(NOW + LIFE)
+        expires_at = instants.to_seconds(NOW + CONNECTION_LIFE)
         return rows.record(Connection(f"line-{line}", "test", "driver", instants.to_text(NOW), expires_at))
 
     at_once(act, [(line, step) for line in range(8) for step in range(1 + disconnects)])

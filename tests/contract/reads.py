@@ -14,7 +14,7 @@ READS: Final[dict[str, tuple[list[Consistency], str]]] = {
     ),
     "Messages.marker": (["strong"], "a retry right after its first try has to find it"),
     "Messages.message": (["strong"], "a repeat is answered with an original that may have been stored a moment ago"),
-    "Messages.read_again": (["strong"], "a text that was redacted a moment ago goes out in no event any more"),
+    "Messages.items_at": (["strong"], "a text that was redacted a moment ago goes out in no event any more"),
     "Messages.page": (["strong"], "it holds all up to the head that was read before it: a sync without a hole"),
     "Calls.latest": (["strong"], "what may happen to a call is decided on it"),
     "Calls.with_head": (
@@ -27,7 +27,7 @@ READS: Final[dict[str, tuple[list[Consistency], str]]] = {
     ),
     "Calls.log": (["strong"], "a call that has ended is no longer the live one, so it has to be in the log"),
     "Connections.get": (["strong"], "whether a side is present is told from what its leaving connection said last"),
-    "Connections.known": (
+    "Connections.get_maybe_stale": (
         ["eventual", "strong"],
         "but for `away` a row never changes, and a client says `away` again if a pong tells it otherwise; its first "
         "frame follows its $connect at once, so that a row which is not there is looked for again",

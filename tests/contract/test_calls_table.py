@@ -32,12 +32,12 @@ class Store:
     def ring(self, now: int = NOW, booking_code: str = "test", entropy: str = "a" * 18) -> Call:
         before = self.calls.latest(booking_code)
         call = begun(before, "driver", "phone", booking_code=booking_code, now=now, ring_seconds=45, entropy=entropy)
-        self.calls.open(before, call)
+        self.calls.store_live(before, call)
         return call
 
     def answer(self, call: Call, now: int = NOW + 1) -> Call:
         after = moved(call, Act("accept", "passenger", "tablet"), now)
-        self.calls.open(call, after)
+        self.calls.store_live(call, after)
         return after
 
     def end(
@@ -56,7 +56,7 @@ class Store:
             rate_limit=RateLimit(0, 1),
         )
         after = after.model_copy(update={"history": message.timestamp})
-        self.calls.end(call, after, message, head=head, head_after=head_after, expires_at=expires_at)
+        self.calls.store_end(call, after, message, head=head, head_after=head_after, expires_at=expires_at)
         return after
 
     def say(self, text: str = "Hello", now: int = NOW, **fields: Any) -> None:
@@ -108,9 +108,9 @@ def test_a_call_comes_back_as_it_was_written(store: Store) -> None:
 
 def test_the_names_of_both_sides_initiates_stay_with_the_call_and_leave_with_it(store: Store) -> None:
     ringing = begun(None, "driver", "phone", "one", booking_code="test", now=NOW, ring_seconds=45, entropy="a" * 18)
-    store.calls.open(None, ringing)
+    store.calls.store_live(None, ringing)
     connected = moved(ringing, Act("initiate", "passenger", "tablet", "two"), NOW + 1)
-    store.calls.open(ringing, connected)
+    store.calls.store_live(ringing, connected)
     assert store.calls.latest("test").initiates == {"driver": "one", "passenger": "two"}
     store.end(connected)
     assert store.calls.latest("test").initiates == {"driver": "one", "passenger": "two"}
@@ -121,10 +121,10 @@ def test_the_names_of_both_sides_initiates_stay_with_the_call_and_leave_with_it(
 def test_which_sides_acted_over_a_websocket_stays_with_the_call_and_leaves_with_it(store: Store) -> None:
     how: dict[str, Any] = {"booking_code": "test", "ring_seconds": 45}
     ringing = begun(None, "driver", "phone", **how, now=NOW, entropy="a" * 18, by_socket=True)
-    store.calls.open(None, ringing)
+    store.calls.store_live(None, ringing)
     assert store.calls.latest("test").connected == {"driver"}
     connected = moved(ringing, Act("accept", "passenger", "tablet", by_socket=True), NOW + 1)
-    store.calls.open(ringing, connected)
+    store.calls.store_live(ringing, connected)
     assert store.calls.latest("test").connected == {"driver", "passenger"}
     store.end(connected)
     store.ring(NOW + 10, entropy="b" * 18)
@@ -133,11 +133,11 @@ def test_which_sides_acted_over_a_websocket_stays_with_the_call_and_leaves_with_
 
 def test_who_left_stays_with_the_call_through_its_changes_and_leaves_with_it(store: Store) -> None:
     ringing = store.ring()
-    left = store.calls.leave("test", ringing.call_id, "driver", NOW + 5)
+    left = store.calls.note_left("test", ringing.call_id, "driver", NOW + 5)
     assert left.left_at == store.calls.latest("test").left_at == {"driver": NOW + 5}
     store.answer(ringing)
-    assert store.calls.leave("test", ringing.call_id, "driver", NOW + 4) is None
-    connected = store.calls.leave("test", ringing.call_id, "passenger", NOW + 9)
+    assert store.calls.note_left("test", ringing.call_id, "driver", NOW + 4) is None
+    connected = store.calls.note_left("test", ringing.call_id, "passenger", NOW + 9)
     assert connected.left_at == {"driver": NOW + 5, "passenger": NOW + 9}
     store.end(connected)
     store.ring(NOW + 10, entropy="b" * 18)
@@ -147,9 +147,9 @@ def test_who_left_stays_with_the_call_through_its_changes_and_leaves_with_it(sto
 def test_a_second_call_loses_against_a_live_one(store: Store) -> None:
     first = begun(None, "driver", "a", booking_code="test", now=NOW, ring_seconds=45, entropy="b" * 18)
     second = begun(None, "passenger", "b", booking_code="test", now=NOW, ring_seconds=45, entropy="c" * 18)
-    store.calls.open(None, first)
+    store.calls.store_live(None, first)
     with pytest.raises(VersionConflict) as conflict:
-        store.calls.open(None, second)
+        store.calls.store_live(None, second)
     assert conflict.value.call == first == store.calls.latest("test")
 
 
@@ -231,15 +231,15 @@ def test_a_revoked_token_begins_and_answers_no_call_and_a_later_one_does(store: 
     ringing = begun(None, "driver", "phone", booking_code="test", now=NOW, ring_seconds=45, entropy="a" * 18)
     for iat in (None, revoked, later - 1):
         with pytest.raises(Refusal) as refused:
-            store.calls.open(None, ringing, iat)
+            store.calls.store_live(None, ringing, iat)
         assert refused.value.code == "unauthorized"
-    store.calls.open(None, ringing, later)
+    store.calls.store_live(None, ringing, later)
     answered = moved(ringing, Act("accept", "passenger", "tablet"), NOW + 1)
     for iat in (None, later - 1):
         with pytest.raises(Refusal) as refused:
-            store.calls.open(ringing, answered, iat)
+            store.calls.store_live(ringing, answered, iat)
         assert refused.value.code == "unauthorized"
-    store.calls.open(ringing, answered, later)
+    store.calls.store_live(ringing, answered, later)
     assert store.calls.latest("test") == answered
 
 
@@ -247,7 +247,7 @@ def test_a_muted_side_begins_no_call_and_may_answer_one(store: Store) -> None:
     order(store, "side_muted", "passenger")
     mine = begun(None, "passenger", "tablet", booking_code="test", now=NOW, ring_seconds=45, entropy="b" * 18)
     with pytest.raises(Refusal) as refused:
-        store.calls.open(None, mine)
+        store.calls.store_live(None, mine)
     assert refused.value.code == "muted"
     assert store.calls.latest("test") is None
     store.answer(store.ring())
@@ -257,7 +257,7 @@ def test_the_newest_leaving_of_each_side_is_kept(store: Store) -> None:
     call = store.ring()
 
     def left(side: Side, at: int) -> Mapping[Side, int] | None:
-        noted = store.calls.leave("test", call.call_id, side, NOW + at)
+        noted = store.calls.note_left("test", call.call_id, side, NOW + at)
         assert noted is None or noted.model_copy(update={"left_at": {}}) == call
         return noted.left_at if noted else None
 
@@ -270,18 +270,18 @@ def test_the_newest_leaving_of_each_side_is_kept(store: Store) -> None:
 
 def test_a_leaving_outlives_the_answer_and_is_forgotten_with_its_call(store: Store) -> None:
     ringing = store.ring()
-    store.calls.leave("test", ringing.call_id, "driver", NOW + 5)
+    store.calls.note_left("test", ringing.call_id, "driver", NOW + 5)
     connected = store.answer(ringing)
-    assert store.calls.leave("test", ringing.call_id, "driver", NOW + 4) is None
+    assert store.calls.note_left("test", ringing.call_id, "driver", NOW + 4) is None
     store.end(connected)
-    assert store.calls.leave("test", ringing.call_id, "driver", NOW + 6) is None
+    assert store.calls.note_left("test", ringing.call_id, "driver", NOW + 6) is None
     next_call = store.ring(NOW + 10, entropy="b" * 18)
-    assert store.calls.leave("test", ringing.call_id, "driver", NOW + 7) is None
-    assert store.calls.leave("test", next_call.call_id, "driver", NOW + 1) is not None
+    assert store.calls.note_left("test", ringing.call_id, "driver", NOW + 7) is None
+    assert store.calls.note_left("test", next_call.call_id, "driver", NOW + 1) is not None
 
 
 def test_a_leaving_without_a_call_is_not_written(store: Store) -> None:
-    assert store.calls.leave("test", "0" * 32, "driver", NOW) is None
+    assert store.calls.note_left("test", "0" * 32, "driver", NOW) is None
     assert store.calls.latest("test") is None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from navietakie.aws.tables import dynamo
-from navietakie.aws.tables.connections import LIFE, NEVER, Connection, Connections
+from navietakie.aws.tables.connections import CONNECTION_LIFE, NEVER, Connection, Connections
 from navietakie.domain import instants
 from tests.fakes import tables
 from tests.fakes.wire import wired
@@ -67,13 +67,13 @@ def test_a_connection_that_ended_before_it_was_recorded_stays_out_for_ten_minute
     assert item(client) == tombstone
     assert not store.record(ROW)
     assert store.get("c1") is None
-    store.take_back("c1")
+    store.remove_refused("c1")
     store.remove("c1", NOW)
     assert item(client) == tombstone
 
 
 def test_a_row_lives_two_hours_and_ten_minutes() -> None:
-    assert LIFE == (2 * 3_600 + 10 * 60) * instants.SECOND
+    assert CONNECTION_LIFE == (2 * 3_600 + 10 * 60) * instants.SECOND
 
 
 def test_a_row_that_comes_while_its_connection_is_removed_is_removed_too(
@@ -101,7 +101,7 @@ def test_a_removed_row_leaves_nothing(client: Any, store: Connections) -> None:
 
 def test_taking_a_row_back_deletes_it_whatever_its_age(client: Any, store: Connections) -> None:
     store.record(ROW)
-    store.take_back("c1")
+    store.remove_refused("c1")
     assert item(client) is None
 
 

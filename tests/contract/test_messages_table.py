@@ -349,9 +349,9 @@ def test_a_query_reads_1_mb_and_a_batch_has_a_hundred_items() -> None:
 def test_a_batch_reads_a_hundred_items_anew_and_leaves_out_missing_ones(store: Any) -> None:
     said = [put(store, f"message {number}", booking_code=f"b{number % 3}") for number in range(120)]
     wanted = [("b0", "2026-01-01T00:00:00.000000Z"), *((each.booking_code, each.timestamp) for each in said)]
-    found, left = store.read_again(wanted)
+    found, left = store.items_at(wanted)
     assert len(found) == 99
     assert left == wanted[100:]
-    more, left = store.read_again(left)
+    more, left = store.items_at(left)
     assert left == []
     assert {message_of(item).message for item in (found | more).values()} == {message.message for message in said}

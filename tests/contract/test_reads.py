@@ -26,14 +26,14 @@ ASKED: dict[str, Ask] = {
     "Messages.head": lambda messages, _, __: messages.head("b"),
     "Messages.marker": lambda messages, _, __: messages.marker("b", "driver", "m1", NOW),
     "Messages.message": lambda messages, _, __: messages.message("b", AT),
-    "Messages.read_again": lambda messages, _, __: messages.read_again([("b", AT)]),
+    "Messages.items_at": lambda messages, _, __: messages.items_at([("b", AT)]),
     "Messages.page": lambda messages, _, __: messages.page("b", now=NOW, ascending=True, limit=9),
     "Calls.latest": lambda _, calls, __: calls.latest("b"),
     "Calls.with_head": lambda _, calls, __: calls.with_head("b", NOW),
     "Calls.logged": lambda _, calls, __: calls.logged("b", CALL_ID, NOW),
     "Calls.log": lambda _, calls, __: calls.log("b", now=NOW, limit=9),
     "Connections.get": lambda _, __, connections: connections.get("c"),
-    "Connections.known": lambda _, __, connections: connections.known("c"),
+    "Connections.get_maybe_stale": lambda _, __, connections: connections.get_maybe_stale("c"),
     "Connections.of_booking": lambda _, __, connections: connections.of_booking("b", NOW),
 }
 

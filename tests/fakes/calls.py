@@ -40,7 +40,7 @@ class FakeCalls:
         ]
         return LogPage(alive[:limit], len(alive) > limit)
 
-    def open(self, before: Call | None, after: Call, iat: int | None = NO_TOKEN) -> None:
+    def store_live(self, before: Call | None, after: Call, iat: int | None = NO_TOKEN) -> None:
         with self._lock:
             self._check(before, after.booking_code)
             by, rights = after.act.by, self._messages.head(after.booking_code).rights
@@ -51,7 +51,7 @@ class FakeCalls:
                 rights.check_heard(by)
             self.kept[after.booking_code] = after
 
-    def end(
+    def store_end(
         self, before: Call, after: Call, message: Message, *, head: Head, head_after: Head, expires_at: int
     ) -> None:
         with self._lock:
@@ -62,7 +62,7 @@ class FakeCalls:
             self.kept[after.booking_code] = after
             self.ended.setdefault(after.booking_code, {})[after.timestamp] = (after, expires_at)
 
-    def leave(self, booking_code: str, call_id: str, side: Side, left_at: int) -> Call | None:
+    def note_left(self, booking_code: str, call_id: str, side: Side, left_at: int) -> Call | None:
         with self._lock:
             call = self.kept.get(booking_code)
             known = self.leavings.get((call_id, side))

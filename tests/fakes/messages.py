@@ -104,7 +104,7 @@ class FakeMessages:
             there = self.messages.get(booking_code, {}).get(timestamp)
             return there[0] if there and (now is None or there[1] > instants.to_seconds(now)) else None
 
-    def read_again(
+    def items_at(
         self, wanted: Collection[tuple[str, str]]
     ) -> tuple[dict[tuple[str, str], dict[str, Any]], list[tuple[str, str]]]:
         now, later = list(wanted)[:100], list(wanted)[100:]

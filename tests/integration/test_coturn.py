@@ -54,6 +54,6 @@ def test_coturn_takes_the_credentials_of_a_call_and_none_that_have_expired(cotur
 def test_the_pages_parameters_name_the_server_that_it_configures() -> None:
     (servers,) = re.findall(r"IceServers: '(.*)'", fenced("yaml"))
     (server,) = ice.parse(servers)
-    assert ice.relays(server)
+    assert ice.is_turn(server)
     ports = re.findall(r"listening-port=(\d+)", fenced("ini"))
     assert [url for url in server["urls"] if not any(f"{HOST}:{port}" in url for port in ports)] == []

@@ -52,7 +52,7 @@ def say(text: str = "Privately", **fields: Any) -> dict[str, Any]:
     """Stores a message; its item."""
     event = {"function_type": "send_message", "booking_code": "test", "sender": "driver", "message": text, **fields}
     sent = send_message.handler(event, Context())["body"]["message"]
-    (item,) = messages().read_again([(sent["booking_code"], sent["timestamp"])])[0].values()
+    (item,) = messages().items_at([(sent["booking_code"], sent["timestamp"])])[0].values()
     return item
 
 

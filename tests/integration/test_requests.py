@@ -135,7 +135,7 @@ def test_every_feature_makes_the_requests_that_it_is_said_to_make(
 
     def told(number: int) -> Callable[[], Any]:
         said = [say() for _ in range(number)]
-        items = messages().read_again([(each["booking_code"], each["timestamp"]) for each in said])[0].values()
+        items = messages().items_at([(each["booking_code"], each["timestamp"]) for each in said])[0].values()
         return lambda: send_message.handler(changes(*items), Context())
 
     with peer() as lambdas, monkeypatch.context() as patch:

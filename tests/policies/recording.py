@@ -70,7 +70,7 @@ def start() -> None:
         return signed(self, *args, **how)
 
     Attachments.form = form
-    begin = beside.begun
+    begin = beside.start
 
     def begun(act: Callable[[], Any]) -> Any:
         name = _function()
@@ -81,7 +81,7 @@ def start() -> None:
 
         return begin(named)
 
-    beside.begun = begun
+    beside.start = begun
 
 
 def _request(params: dict[str, Any], model: Any, **_: Any) -> None:

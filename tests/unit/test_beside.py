@@ -12,14 +12,14 @@ from tests.fakes import invocations
 
 def test_its_result_is_waited_for() -> None:
     go = threading.Event()
-    begun = beside.begun(lambda: go.wait(10))
+    begun = beside.start(lambda: go.wait(10))
     assert not begun.done()
     go.set()
     assert begun.result()
 
 
 def test_what_it_raises_is_raised_where_its_result_is_asked_for() -> None:
-    begun = beside.begun(lambda: {}["missing"])
+    begun = beside.start(lambda: {}["missing"])
     beside.settle()
     with pytest.raises(KeyError, match="missing"):
         begun.result()
@@ -32,7 +32,7 @@ def test_nothing_runs_any_more_when_a_handler_returns(monkeypatch: pytest.Monkey
     main_is_through = threading.Event()
 
     def handle(_: Any) -> Any:
-        beside.begun(lambda: done.append(main_is_through.wait(10)))
+        beside.start(lambda: done.append(main_is_through.wait(10)))
         threading.Timer(0.05, main_is_through.set).start()
         raise KeyError("whatever else goes wrong")
 

@@ -1,5 +1,6 @@
 """What a broadcast promises, whatever becomes of its posts and of the tables."""
 
+import io
 import json
 import math
 import time
@@ -16,10 +17,11 @@ from navietakie.aws.gateway import connections_api
 from navietakie.aws.tables.connections import Connection
 from navietakie.broadcast import Broadcast, all_but
 from navietakie.domain import instants
-from navietakie.domain.errors import Refusal, unavailable
+from navietakie.domain.errors import unavailable
 from navietakie.domain.message import Sender
+from navietakie.observability import logger
 from navietakie.wire.connections_api import Outcome, Post
-from navietakie.wire.sigv4 import Keys
+from tests.fakes.peer import peer
 
 NOW = 1_790_000_000 * instants.SECOND
 FRAME = {"v": 1, "type": "message"}
@@ -134,7 +136,7 @@ def test_the_senders_answer_replaces_the_frame_and_does_not_count() -> None:
 def test_a_second_frame_goes_out_in_the_same_batch_and_does_not_count_in_the_delivery() -> None:
     gateway = Gateway({"b": "gone"})
     rows = Rows([connection("a", "driver"), connection("b")])
-    delivery = Broadcast(rows, gateway).to_booking("ride-1", b"call", NOW, to=all_but("a"), behind=FRAME)
+    delivery = Broadcast(rows, gateway).to_booking("ride-1", b"call", NOW, to=all_but("a"), then=FRAME)
     message = b'{"v":1,"type":"message"}'
     assert gateway.posted == [[("b", b"call"), ("a", message), ("b", message)]]
     assert delivery.delivery() == {"connections": 1, "delivered": 0, "gone": 1, "failed": 0}
@@ -170,9 +172,9 @@ def test_connections_that_were_gathered_are_not_looked_up_again(monkeypatch: pyt
     rows, gateway = Rows([connection("a")]), Gateway()
     broadcast = Broadcast(rows, gateway)
     broadcast.gather("ride-1", NOW)
-    assert broadcast.to_booking("ride-1", FRAME, NOW).of("delivered") == 1
+    assert broadcast.to_booking("ride-1", FRAME, NOW).count_of("delivered") == 1
     assert rows.looks == 1
-    assert broadcast.to_booking("ride-1", FRAME, NOW).of("delivered") == 1
+    assert broadcast.to_booking("ride-1", FRAME, NOW).count_of("delivered") == 1
     assert rows.looks == 2, "they serve one broadcast"
 
 
@@ -183,14 +185,14 @@ def test_connections_that_were_gathered_too_long_ago_are_looked_up_again(monkeyp
     broadcast.gather("ride-1", NOW)
     beside.settle()
     rows.found.append(connection("meanwhile"))
-    assert broadcast.to_booking("ride-1", FRAME, NOW).of("delivered") == 1
+    assert broadcast.to_booking("ride-1", FRAME, NOW).count_of("delivered") == 1
 
 
 def test_connections_of_another_booking_are_not_taken_for_this_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FRESH_SECONDS", math.inf)
     broadcast = Broadcast(Rows([connection("a")]), Gateway())
     broadcast.gather("ride-2", NOW)
-    assert broadcast.to_booking("ride-1", FRAME, NOW).of("delivered") == 1
+    assert broadcast.to_booking("ride-1", FRAME, NOW).count_of("delivered") == 1
 
 
 def test_connections_that_cannot_be_gathered_fail_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +235,11 @@ class Session:
 
 def test_the_functions_own_credentials_sign(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "session", lambda: Session(Credentials()))
-    assert connections_api.__wrapped__("http://x.example/s")._keys() == Keys("AKID", "secret", "token")
+    with peer() as server:
+        assert connections_api.__wrapped__(f"http://127.0.0.1:{server.port}/s").post([("a", b"{}")]) == ["delivered"]
+    sent = server.asked[0].headers
+    assert "Credential=AKID/" in sent["authorization"]
+    assert sent["x-amz-security-token"] == "token"
 
 
 @pytest.mark.parametrize(
@@ -243,7 +249,10 @@ def test_missing_credentials_fail_posts_and_raise_nothing(
     monkeypatch: pytest.MonkeyPatch, credentials: Credentials | None
 ) -> None:
     monkeypatch.setattr(clients, "session", lambda: Session(credentials))
-    api = connections_api.__wrapped__("http://127.0.0.1:1/local")
-    assert api.post([("a", b"{}")]) == ["failed"]
-    with pytest.raises(Refusal, match="credentials"):
-        api._keys()
+    log = io.StringIO()
+    monkeypatch.setattr(logger.handlers[0], "stream", log)
+    with peer() as server:
+        assert connections_api.__wrapped__(f"http://127.0.0.1:{server.port}/s").post([("a", b"{}")]) == ["failed"]
+    assert server.asked == []
+    assert "nothing was posted: The function" in log.getvalue()
+    assert "credentials" in log.getvalue()

@@ -93,7 +93,7 @@ def test_a_cold_start_forgets() -> None:
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budgets, "KEPT", 10)
+    monkeypatch.setattr(budgets, "ASKERS_REMEMBERED", 10)
     budget = Budget({"sync": 8})
     spend_all(budget, "busy")
     for number in range(9):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from make_call.calling import Acted, Calling, LogQuery, NewAct, clock_face
+from make_call.calling import Acted, Calling, LogQuery, NewAct, duration_text
 from make_call.timing import Timing
 from navietakie.aws.tables.connections import Connection
 from navietakie.aws.tables.dynamo import Contended
@@ -39,14 +39,14 @@ class Faulty(FakeCalls):
         self.faults: list[Exception | tuple[Exception, bool]] = []
         self.before_end: Callable[[], None] | None = None
 
-    def open(self, before: Call | None, after: Call, iat: int | None = NO_TOKEN) -> None:
-        self._faulty(super().open, before, after, iat)
+    def store_live(self, before: Call | None, after: Call, iat: int | None = NO_TOKEN) -> None:
+        self._faulty(super().store_live, before, after, iat)
 
-    def end(self, before: Call, after: Call, message: Message, **how: Any) -> None:
+    def store_end(self, before: Call, after: Call, message: Message, **how: Any) -> None:
         if self.before_end is not None:
             meanwhile, self.before_end = self.before_end, None
             meanwhile()
-        self._faulty(super().end, before, after, message, **how)
+        self._faulty(super().store_end, before, after, message, **how)
 
     def _faulty(self, write: Callable[..., None], *what: Any, **how: Any) -> None:
         fault = self.faults.pop(0) if self.faults else None
@@ -75,7 +75,7 @@ class World:
         self.calling = Calling(
             calls=self.calls,
             history=self.messages,
-            announcer=self,
+            announcing=self,
             timers=lambda: self,
             clock=lambda: self.now,
             entropy=lambda: f"{next(self._numbers):018x}",
@@ -111,7 +111,7 @@ class World:
     def of_booking(self, booking_code: str, now: int) -> list[Connection]:
         return list(self.present.values())
 
-    def take_back(self, connection_id: str) -> None:
+    def remove_refused(self, connection_id: str) -> None:
         del self.present[connection_id]
 
     def close_all(self, connection_ids: Sequence[str]) -> list[Outcome]:
@@ -473,14 +473,14 @@ def test_a_leaving_that_meets_another_transaction_is_kept_all_the_same() -> None
     world = World()
     call = world.talk()
     world.comes("driver")
-    leave, turned_away = world.calls.leave, [Contended(), Contended()]
+    note_left, turned_away = world.calls.note_left, [Contended(), Contended()]
 
     def busy(*what: Any) -> Call | None:
         if turned_away:
             raise turned_away.pop()
-        return leave(*what)
+        return note_left(*what)
 
-    world.calls.leave = busy
+    world.calls.note_left = busy
     timer = {"kind": "left", "booking_code": "test", "call_id": call.call_id, "side": "driver", "left_at": world.now}
     world.timing.on(timer, world.deadline())
     assert world.calls.leavings == {(call.call_id, "driver"): NOW}
@@ -510,10 +510,10 @@ def test_without_a_timer_no_call_rings() -> None:
 def test_four_hours_of_talk_end_with_whoever_looks_next(world: World) -> None:
     world.talk()
     world.passes(4 * 3600 - 1)
-    assert world.calling.look("test", world.deadline()) == world.call
+    assert world.calling.latest("test", world.deadline()) == world.call
     assert world.call.state == "connected"
     world.passes(2)
-    looked = world.calling.look("test", world.deadline())
+    looked = world.calling.latest("test", world.deadline())
     assert looked is not None
     assert (looked.end_reason, looked.duration_seconds) == ("max_duration", 4 * 3600)
     assert world.history()[0].message == "Call ended, 4:00:00"
@@ -933,7 +933,7 @@ def test_a_cursor_of_another_booking_is_refused() -> None:
 
 
 def test_durations_are_written_as_people_read_them() -> None:
-    assert [clock_face(seconds) for seconds in (0, 59, 60, 151, 3_599, 3_600, 14_400)] == [
+    assert [duration_text(seconds) for seconds in (0, 59, 60, 151, 3_599, 3_600, 14_400)] == [
         "0:00",
         "0:59",
         "1:00",

@@ -400,7 +400,7 @@ def test_the_log_names_a_person_by_the_current_secret() -> None:
 
 
 def test_the_number_of_remembered_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity, "TOKENS_KEPT", 2)
+    monkeypatch.setattr(identity, "TOKENS_REMEMBERED", 2)
     vault, (first, second, third) = Vault(), [token(sub=name) for name in ("first", "second", "third")]
     for each in (first, second, first, third):
         verify(each, vault.secret)

@@ -25,10 +25,10 @@ from navietakie.domain.errors import Refusal
 from navietakie.observability import logger
 from navietakie.wire import connections_api, exchange
 from navietakie.wire.connections_api import ATTEMPTS, MAX_IN_FLIGHT, MIN_IN_FLIGHT, ConnectionsApi, Post
-from navietakie.wire.sigv4 import Keys, Signer
+from navietakie.wire.sigv4 import Signer, SigningKeys
 from tests.fakes.peer import Asked, Peer, answer, client_tls, hang_up, peer, pieces, reset, server_tls, then_hang_up
 
-KEYS = Keys("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "IQoJb3JpZ2luX2VjE+/==")
+KEYS = SigningKeys("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "IQoJb3JpZ2luX2VjE+/==")
 
 
 def api(server: Peer, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> ConnectionsApi:
@@ -139,7 +139,7 @@ def test_the_usual_port_is_not_in_the_host_header(monkeypatch: pytest.MonkeyPatc
 
 
 def test_without_posts_no_keys_are_asked_for() -> None:
-    def no_keys() -> Keys:
+    def no_keys() -> SigningKeys:
         raise AssertionError
 
     assert ConnectionsApi("http://127.0.0.1:1/local", "us-east-1", no_keys).post([]) == []
@@ -152,7 +152,7 @@ def test_an_endpoint_that_is_no_url_is_named() -> None:
 
 
 def test_keys_are_asked_for_at_every_batch(server: Peer) -> None:
-    given = iter([Keys("FIRST", "one"), Keys("SECOND", "two")])
+    given = iter([SigningKeys("FIRST", "one"), SigningKeys("SECOND", "two")])
     poster = ConnectionsApi(f"http://127.0.0.1:{server.port}", "us-east-1", lambda: next(given))
     poster.post(posts("a"))
     poster.post(posts("a"))
@@ -161,7 +161,7 @@ def test_keys_are_asked_for_at_every_batch(server: Peer) -> None:
 
 
 def test_without_keys_posts_fail_and_nothing_is_raised(server: Peer) -> None:
-    def no_keys() -> Keys:
+    def no_keys() -> SigningKeys:
         raise Refusal("internal", "no credentials")
 
     assert ConnectionsApi(f"http://127.0.0.1:{server.port}", "us-east-1", no_keys).post(many(2)) == ["failed"] * 2

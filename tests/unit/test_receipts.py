@@ -8,7 +8,7 @@ from navietakie.aws.tables.dynamo import Contended
 from navietakie.domain.conversation import Head
 from navietakie.domain.errors import Refusal
 from navietakie.doors.requests import Party
-from send_message.receipts import record
+from send_message.receipts import store_receipt
 
 PASSENGER = Party("test", "passenger", None)
 
@@ -29,17 +29,17 @@ class Busy:
 def test_a_receipt_waits_for_the_message_that_is_being_stored() -> None:
     gathered: list[int] = []
     deadline = time.monotonic() + 5
-    head, moved = record(Busy(3), PASSENGER, "read", 5, deadline=deadline, gather=lambda: gathered.append(1))
+    head, moved = store_receipt(Busy(3), PASSENGER, "read", 5, deadline=deadline, gather=lambda: gathered.append(1))
     assert (head.receipts["passenger"]["read"], moved) == (5, True)
     assert len(gathered) == 4, "those who are to be told are looked up with each try"
 
 
 def test_a_head_that_stays_busy_is_unavailable() -> None:
     with pytest.raises(Refusal) as refused:
-        record(Busy(10_000), PASSENGER, "read", 5, deadline=time.monotonic() + 0.05)
+        store_receipt(Busy(10_000), PASSENGER, "read", 5, deadline=time.monotonic() + 0.05)
     assert (refused.value.code, refused.value.retryable) == ("unavailable", True)
 
 
 def test_a_message_that_does_not_exist_cannot_be_read() -> None:
     with pytest.raises(Refusal, match="the last message is 9"):
-        record(Busy(0), PASSENGER, "read", 10, deadline=time.monotonic() + 5)
+        store_receipt(Busy(0), PASSENGER, "read", 10, deadline=time.monotonic() + 5)

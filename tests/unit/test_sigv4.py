@@ -12,14 +12,14 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from navietakie.wire.sigv4 import Keys, Signer
+from navietakie.wire.sigv4 import Signer, SigningKeys
 
 REGION = "eu-central-1"
 NOW = datetime(2026, 1, 31, 8, 0, 0, tzinfo=UTC)
-KEYS = Keys("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
+KEYS = SigningKeys("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
 
 
-def ours(method: str, host: str, path: str, body: bytes, keys: Keys, region: str = REGION) -> dict[str, str]:
+def ours(method: str, host: str, path: str, body: bytes, keys: SigningKeys, region: str = REGION) -> dict[str, str]:
     signer = Signer(host, region, keys, f"{NOW:%Y%m%dT%H%M%SZ}")
     lines = signer.headers(method, path, hashlib.sha256(body).hexdigest()).split("\r\n")
     assert lines.pop() == ""
@@ -27,7 +27,7 @@ def ours(method: str, host: str, path: str, body: bytes, keys: Keys, region: str
 
 
 def botocores(
-    method: str, host: str, path: str, body: bytes, keys: Keys, region: str = "eu-central-1"
+    method: str, host: str, path: str, body: bytes, keys: SigningKeys, region: str = "eu-central-1"
 ) -> dict[str, str]:
     request = AWSRequest(method=method, url=f"https://{host}{path}", data=body)
     signer = SigV4Auth(Credentials(*keys), "execute-api", region)
@@ -50,7 +50,7 @@ def test_odd_connection_ids_are_signed_as_botocore_does(connection_id: str) -> N
 
 
 def test_a_session_token_is_sent_and_signed() -> None:
-    arguments = ("POST", "localhost:4566", path_of("x="), b"{}", Keys(*KEYS[:2], "IQoJb3JpZ2luX2VjE+/=="))
+    arguments = ("POST", "localhost:4566", path_of("x="), b"{}", SigningKeys(*KEYS[:2], "IQoJb3JpZ2luX2VjE+/=="))
     signed = ours(*arguments)
     assert signed["x-amz-security-token"] == "IQoJb3JpZ2luX2VjE+/=="
     assert "host;x-amz-date;x-amz-security-token" in signed["authorization"]
@@ -64,7 +64,7 @@ def test_a_request_without_a_body_is_signed() -> None:
 
 def test_other_keys_or_another_region_sign_with_another_key() -> None:
     arguments = ("POST", "localhost", path_of("x="), b"{}")
-    for keys, region in [(KEYS, "us-east-1"), (KEYS, "eu-west-1"), (Keys("OTHER", "secret"), "eu-west-1")]:
+    for keys, region in [(KEYS, "us-east-1"), (KEYS, "eu-west-1"), (SigningKeys("OTHER", "secret"), "eu-west-1")]:
         assert ours(*arguments, keys, region) == botocores(*arguments, keys, region)
 
 
@@ -82,5 +82,5 @@ text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 def test_whatever_is_signed_is_signed_as_botocore_does(
     connection_id: str, body: bytes, secret: str, token: str | None, stage: str, method: str
 ) -> None:
-    arguments = (method, "example.org", path_of(connection_id, stage), body, Keys("AKID", secret, token))
+    arguments = (method, "example.org", path_of(connection_id, stage), body, SigningKeys("AKID", secret, token))
     assert ours(*arguments) == botocores(*arguments)

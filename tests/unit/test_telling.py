@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from navietakie.aws.tables.messages import item_of
+from navietakie.aws.tables.messages import MessageKey, item_of
 from navietakie.domain import instants
 from navietakie.domain.errors import Refusal, unavailable
 from navietakie.domain.message import Message
-from send_message.telling import Event, Key, Telling
+from send_message.telling import MessageEvent, Telling
 
 NOW = instants.from_text("2026-03-01T10:00:00.000000Z")
 EXPIRES_AT = instants.to_seconds(NOW) + 1_000
@@ -47,15 +47,15 @@ class World:
     """The topic, the queue and the table; each may be out of order."""
 
     def __init__(self) -> None:
-        self.published: list[Event] = []
+        self.published: list[MessageEvent] = []
         self.letters: list[Mapping[str, Any]] = []
-        self.items: dict[Key, Any] = {}
+        self.items: dict[MessageKey, Any] = {}
         self.refused: dict[str, str] = {}
         self.topic_is_gone = self.queue_is_gone = self.table_is_gone = False
         self.at_once = 100
-        self.read: list[Collection[Key]] = []
+        self.read: list[Collection[MessageKey]] = []
 
-    def publish(self, events: Sequence[Event], deadline: float) -> Mapping[str, str]:
+    def publish(self, events: Sequence[MessageEvent], deadline: float) -> Mapping[str, str]:
         if self.topic_is_gone:
             raise unavailable("The topic")
         self.published += [event for event in events if event["event_id"] not in self.refused]
@@ -66,7 +66,7 @@ class World:
             raise unavailable("The queue")
         self.letters.append(letter)
 
-    def read_again(self, wanted: Collection[Key]) -> tuple[Mapping[Key, Any], Collection[Key]]:
+    def items_at(self, wanted: Collection[MessageKey]) -> tuple[Mapping[MessageKey, Any], Collection[MessageKey]]:
         if self.table_is_gone:
             raise unavailable("The database")
         self.read.append(wanted)
@@ -77,7 +77,7 @@ class World:
         self.items |= {(it["booking_code"]["S"], it["timestamp"]["S"]): it for it in items}
 
     def tell(self, *changes: dict[str, Any], full: bool = False, seconds: float = 5) -> None:
-        Telling(self, self, self if full else None).tell(changes, NOW, time.monotonic() + seconds)
+        Telling(self.publish, self.put, self if full else None).tell(changes, NOW, time.monotonic() + seconds)
 
 
 @pytest.fixture

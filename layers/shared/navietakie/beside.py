@@ -12,7 +12,7 @@ _worker: Final = ThreadPoolExecutor(1, "beside")
 _begun: Final[list[Future[Any]]] = []
 
 
-def begun[Value](act: Callable[[], Value]) -> Future[Value]:
+def start[Value](act: Callable[[], Value]) -> Future[Value]:
     """What `act` gives, once it is done: `result()` waits for it, and raises what `act` raised."""
     future = _worker.submit(act)
     _begun.append(future)

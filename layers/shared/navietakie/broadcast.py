@@ -22,11 +22,11 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, Literal, NamedTuple, NotRequired, Protocol, TypedDict
+from typing import Final, Literal, NamedTuple, NotRequired, TypedDict
 
 from navietakie import beside
 from navietakie.aws import clients
-from navietakie.aws.tables.connections import Connection
+from navietakie.aws.tables.connections import Connection, ConnectionStore
 from navietakie.domain.errors import Refusal
 from navietakie.domain.frames import Frame, encode
 from navietakie.domain.message import Sender
@@ -36,14 +36,6 @@ from navietakie.wire.connections_api import Outcome, Poster
 
 FRESH_SECONDS: Final = 0.05
 """How old connections may be that were looked up: whoever connects after that finds the message by its first ping."""
-
-
-class Rows(Protocol):
-    """Where the connections of a booking are found: `tables.connections.Connections`."""
-
-    def of_booking(self, booking_code: str, now: int, *, expired: bool = False) -> list[Connection]: ...
-
-    def remove_gone(self, connection: Connection, now: int) -> bool: ...
 
 
 type Gather = Callable[[str, int], object]
@@ -72,7 +64,7 @@ class Outcomes:
     posts: list[tuple[Connection, Outcome]] = field(default_factory=list[tuple[Connection, Outcome]])
     complete: bool = True
 
-    def of(self, outcome: Outcome) -> int:
+    def count_of(self, outcome: Outcome) -> int:
         """How many connections ended so."""
         return sum(1 for _, each in self.posts if each == outcome)
 
@@ -89,9 +81,9 @@ class Outcomes:
         """The `delivery` of an answer."""
         counts: Delivery = {
             "connections": len(self.posts),
-            "delivered": self.of("delivered"),
-            "gone": self.of("gone"),
-            "failed": self.of("failed"),
+            "delivered": self.count_of("delivered"),
+            "gone": self.count_of("gone"),
+            "failed": self.count_of("failed"),
         }
         return counts if self.complete else {**counts, "error": "unavailable"}
 
@@ -111,7 +103,7 @@ class Broadcast:
     After `deadline` (monotonic) no connections are looked up any more.
     """
 
-    connections: Rows
+    connections: ConnectionStore
     poster: Poster
     deadline: float = math.inf
     _gathering: _Gathering | None = field(default=None, init=False)
@@ -123,7 +115,7 @@ class Broadcast:
         """
         began = time.monotonic()
         if began < self.deadline:
-            found = beside.begun(partial(self.connections.of_booking, booking_code, now))
+            found = beside.start(partial(self.connections.of_booking, booking_code, now))
             self._gathering = _Gathering(booking_code, began, found)
 
     def to_booking(
@@ -134,7 +126,7 @@ class Broadcast:
         *,
         to: Callable[[Connection], bool] = lambda _: True,
         answers: Iterable[tuple[Connection, Frame]] = (),
-        behind: Frame | None = None,
+        then: Frame | None = None,
         rights: Rights | None = None,
     ) -> Outcomes:
         """Posts `frame` to every connection of the booking that `to` accepts, and `answers` along with it.
@@ -146,7 +138,7 @@ class Broadcast:
         and are not part of the Outcomes, nor is what became of `behind`.
         """
         posts = [(connection, encode(answer)) for connection, answer in answers]
-        first, second = frame if isinstance(frame, bytes) else encode(frame), encode(behind) if behind else b""
+        first, second = frame if isinstance(frame, bytes) else encode(frame), encode(then) if then else b""
         own, answered = len(posts), {connection.connection_id for connection, _ in posts}
         complete = True
         receivers: list[Connection] = []

@@ -13,20 +13,20 @@ from navietakie import settings
 _FORGET: Final[list[Callable[[], Any]]] = []
 
 
-def kept[**Arguments, Value](make: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
+def cached[**Arguments, Value](make: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
     """Makes a value once per process and arguments, as `functools.cache` does, until `forget`."""
-    cached: Any = cache(make)
-    _FORGET.append(cached.cache_clear)
+    memory: Any = cache(make)
+    _FORGET.append(memory.cache_clear)
 
     @wraps(make)
     def value(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Value:
-        return cached(*args, **kwargs)
+        return memory(*args, **kwargs)
 
     return value
 
 
 def on_forget(clear: Callable[[], Any]) -> None:
-    """Has `forget` call `clear`: for what is kept in another way than by `kept`."""
+    """Has `forget` call `clear`: for what is kept in another way than by `cached`."""
     _FORGET.append(clear)
 
 

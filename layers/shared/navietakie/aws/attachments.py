@@ -7,7 +7,7 @@ day. The first message that names an attachment copies it to `kept/`, which is n
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -15,7 +15,7 @@ from navietakie import settings
 from navietakie.aws import clients
 from navietakie.domain.errors import unavailable
 from navietakie.domain.message import Sender
-from navietakie.warm import kept
+from navietakie.warm import cached
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -40,6 +40,24 @@ class Form(TypedDict):
 
     url: str
     fields: dict[str, str]
+
+
+class AttachmentStore(Protocol):
+    """Where attachments are kept: `Attachments`, and in tests a fake."""
+
+    def form(
+        self, booking_code: str, sender: Sender, id: str, content_type: str, *, most_bytes: int, seconds: int
+    ) -> Form: ...
+
+    def uploaded(self, booking_code: str, sender: Sender, id: str) -> StoredObject | None: ...
+
+    def kept(self, booking_code: str, id: str) -> StoredObject | None: ...
+
+    def keep(self, booking_code: str, sender: Sender, id: str, upload: StoredObject) -> bool: ...
+
+    def delete(self, booking_code: str, sender: Sender, id: str) -> None: ...
+
+    def url(self, booking_code: str, id: str, *, seconds: int) -> str: ...
 
 
 class Attachments:
@@ -154,7 +172,7 @@ def attachments() -> Attachments | None:
     return _bucket(bucket, settings.optional("ATTACHMENTS_ENDPOINT")) if bucket else None
 
 
-@kept
+@cached
 def _bucket(name: str, endpoint: str) -> Attachments:
     how: dict[str, Any] = {
         "connect_timeout": 1,

@@ -19,22 +19,22 @@ from botocore.utils import get_environ_proxies
 
 from navietakie import settings
 from navietakie.aws.http_session import HttpSession
-from navietakie.warm import kept
+from navietakie.warm import cached
 
 AUTHORITIES: Final = Path(__file__).parents[2] / "authorities"
 """The folder of hashed certificates beside the package, which the layer's build makes of botocore's own list."""
 
-Failed: Final = (ClientError, BotoCoreError)
+AWS_ERRORS: Final = (ClientError, BotoCoreError)
 """What a request raises that AWS refused or did not answer; `error_name` says which it was."""
 
 
-@kept
+@cached
 def session() -> boto3.session.Session:
     """The session of this process: it finds the function's credentials and region."""
     return boto3.session.Session()
 
 
-@kept
+@cached
 def trust() -> ssl.SSLContext:
     """Whom `AWS_CA_BUNDLE` names; else the layer's folder of authorities; else whom the system trusts."""
     if bundle := settings.optional("AWS_CA_BUNDLE"):

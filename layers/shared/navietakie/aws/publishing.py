@@ -3,12 +3,10 @@
 import json
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from navietakie import settings
 from navietakie.aws import clients
 from navietakie.observability import count, logger
-from navietakie.warm import kept
+from navietakie.warm import cached
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -44,7 +42,7 @@ def publish(event: Published) -> None:
                 name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
             },
         )
-    except (ClientError, BotoCoreError):
+    except clients.AWS_ERRORS:
         what = {"event_type": attributes.get("type"), "booking_code": event["booking_code"]}
         logger.warning("an event was not published", extra=what)
         count("EventsFailed")
@@ -55,6 +53,6 @@ def ready() -> None:
     _client()
 
 
-@kept
+@cached
 def _client() -> "SNSClient":
     return clients.client("sns", connect_timeout=0.5, read_timeout=0.5, attempts=2)

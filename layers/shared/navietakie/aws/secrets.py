@@ -4,13 +4,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, Literal
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from navietakie import settings
 from navietakie.aws import clients
 from navietakie.domain.errors import Refusal, unavailable
 from navietakie.observability import logger
-from navietakie.warm import kept
+from navietakie.warm import cached
 
 Stage = Literal["AWSCURRENT", "AWSPREVIOUS"]
 
@@ -112,7 +110,7 @@ class _Version:
         self._fetched_at = self._clock()
 
 
-@kept
+@cached
 def stored_secret(arn: str) -> Secret:
     """A secret in Secrets Manager, kept for the warm invocations; raises `unavailable` where that does not answer."""
     # In all 7 s at most, because it is also asked at INIT, for which Lambda gives 10 s.
@@ -121,7 +119,7 @@ def stored_secret(arn: str) -> Secret:
     def fetch(stage: Stage) -> str | None:
         try:
             return client.get_secret_value(SecretId=arn, VersionStage=stage)["SecretString"]
-        except (ClientError, BotoCoreError) as error:
+        except clients.AWS_ERRORS as error:
             name = clients.error_name(error)
             if name == "ResourceNotFoundException" and stage == "AWSPREVIOUS":
                 return None  # never rotated

@@ -13,12 +13,10 @@ nothing; one that comes early queues the rest of its time.
 import json
 from typing import TYPE_CHECKING, Any, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from navietakie import settings
 from navietakie.aws import clients
 from navietakie.domain.errors import unavailable
-from navietakie.warm import kept
+from navietakie.warm import cached
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -46,11 +44,11 @@ class QueuedTimers:
             self._client.send_message(
                 QueueUrl=self._queue_url, MessageBody=body, DelaySeconds=max(0, min(900, delay_seconds))
             )
-        except (ClientError, BotoCoreError) as error:
+        except clients.AWS_ERRORS as error:
             raise unavailable("The timer queue") from error
 
 
-@kept
+@cached
 def queued_timers(queue_url: str) -> QueuedTimers:
     """The timers in the queue at `queue_url`, one per process."""
     return QueuedTimers(clients.client("sqs", connect_timeout=1, read_timeout=2, attempts=3), queue_url)

@@ -123,7 +123,7 @@ def order_in(new: NewMessage) -> Order | None:
     return Order(cast(OrderEvent, event), side)
 
 
-def says_what_happened(message: Message) -> bool:
+def is_on_record(message: Message) -> bool:
     """Whether a stored message is part of the booking's record rather than somebody's words: it can't be redacted."""
     event = message.event
     return message.message_type == "call" or event == REDACTED or event in get_args(OrderEvent)

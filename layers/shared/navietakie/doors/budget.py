@@ -15,9 +15,9 @@ from navietakie.domain.rate_limit import RateLimit
 UNITS_PER_SECOND: Final = 5
 UNITS_AT_ONCE: Final = 400
 LIMIT: Final = RateLimit(UNITS_PER_SECOND, UNITS_AT_ONCE, "requests")
-OTHERWISE: Final = 1
+UNLISTED_COST: Final = 1
 """What a request costs that is not in the list, an unknown one included."""
-KEPT: Final = 10_000
+ASKERS_REMEMBERED: Final = 10_000
 """How many bookings and roles are remembered at once."""
 
 Cost = int | Callable[[Mapping[str, Any]], int]
@@ -40,14 +40,14 @@ class Allowances:
         if after <= now:
             return
         self._kept[key] = after
-        if len(self._kept) > KEPT:
+        if len(self._kept) > ASKERS_REMEMBERED:
             self._forget_whole(now)
 
     def _forget_whole(self, now: int) -> None:
         """Forgets those whose allowance is whole again; if there are still too many, the oldest."""
         for key in [key for key, allowance in self._kept.items() if allowance <= now]:
             del self._kept[key]
-        while len(self._kept) > KEPT:
+        while len(self._kept) > ASKERS_REMEMBERED:
             del self._kept[next(iter(self._kept))]
 
 
@@ -64,7 +64,7 @@ class Budget:
 
     def take(self, route: str, fields: Mapping[str, Any], booking_code: str, role: str, now: int) -> int:
         """Takes what a request costs, and says how much that is; raises `rate_limited`."""
-        cost = self.costs.get(route, OTHERWISE)
+        cost = self.costs.get(route, UNLISTED_COST)
         units = cost if isinstance(cost, int) else cost(fields)
         self._allowances.take(self._limit, booking_code, role, now, units)
         return units
@@ -78,7 +78,7 @@ class Budget:
         except Refusal:
             if not units:
                 with suppress(Refusal):
-                    self._allowances.take(self._limit, booking_code, role, now, OTHERWISE)
+                    self._allowances.take(self._limit, booking_code, role, now, UNLISTED_COST)
             raise
 
 

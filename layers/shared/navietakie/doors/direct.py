@@ -13,14 +13,16 @@ from navietakie.doors.requests import Request
 from navietakie.doors.rest import Route, error_body
 
 
-class Answer(TypedDict):
+class DirectResponse(TypedDict):
     """What the function returns to whoever invoked it."""
 
     statusCode: int
     body: object
 
 
-def respond(routes: Mapping[str, Route], event: LambdaEvent, now: int, deadline: float, request_id: str) -> Answer:
+def respond(
+    routes: Mapping[str, Route], event: LambdaEvent, now: int, deadline: float, request_id: str
+) -> DirectResponse:
     try:
         refuse_depth(event)
         fields = json_object(encode(event).decode())

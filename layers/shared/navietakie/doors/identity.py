@@ -24,7 +24,7 @@ CLAIMS: Final = ["sub", "booking_code", "role", "exp", "aud"]
 TOKEN_BYTES: Final = 4 * 1024
 NBF_LEEWAY_SECONDS: Final = 60
 """How far an issuer's clock may be ahead of ours. It counts for `nbf` alone; `exp` has no leeway."""
-TOKENS_KEPT: Final = 1_000
+TOKENS_REMEMBERED: Final = 1_000
 """How many tokens a container remembers to have checked; they are 0.3 KB each, and 4 MB in all at the worst."""
 LONGEST_DAYS: Final = 3_653
 """Ten years: no token may live longer. A token with its `exp` in milliseconds would never expire."""
@@ -108,7 +108,7 @@ def _signed_claims(token: str, secret: Secret) -> _Claims | None:
     for version in secret.versions():
         if (claims := _decoded(token, version)) is not None:
             _checked[token] = version, claims
-            if len(_checked) > TOKENS_KEPT:
+            if len(_checked) > TOKENS_REMEMBERED:
                 _checked.popitem(last=False)
             return claims
     return None

@@ -7,8 +7,8 @@ from functools import partial
 from typing import TypedDict
 
 from navietakie import beside
-from navietakie.aws.tables.calls import Calls
-from navietakie.aws.tables.connections import Connection, Connections, Presence, presence, without_revoked
+from navietakie.aws.tables.calls import CallStore
+from navietakie.aws.tables.connections import Connection, ConnectionStore, Presence, presence, without_revoked
 from navietakie.aws.tables.dynamo import Contended
 from navietakie.domain.call import Call
 from navietakie.domain.conversation import Head, Receipts
@@ -18,7 +18,7 @@ from navietakie.doors.requests import SocketRequest
 from navietakie.retrying import tries
 
 
-class Told(TypedDict):
+class StandingFields(TypedDict):
     """How things stand, as a `pong` and the last frame of a `sync` tell it."""
 
     presence: Presence
@@ -34,7 +34,7 @@ class Standing:
     call: Call | None
     rows: Sequence[Connection]
 
-    def told(self, own: Connection, now: int) -> Told:
+    def fields_for(self, own: Connection, now: int) -> StandingFields:
         """What `own`, the connection that asks, is told."""
         here = [row for row in self.rows if row.receives(now)]
         return {
@@ -44,10 +44,10 @@ class Standing:
         }
 
 
-def standing(request: SocketRequest, calls: Calls, connections: Connections) -> Standing:
+def standing(request: SocketRequest, calls: CallStore, connections: ConnectionStore) -> Standing:
     """How the booking of a connection stands; raises `unauthorized` where its token is revoked, or `unavailable`."""
     booking_code, now = request.connection.booking_code, request.now
-    rows = beside.begun(partial(connections.of_booking, booking_code, now, expired=True))
+    rows = beside.start(partial(connections.of_booking, booking_code, now, expired=True))
     for _ in tries(request.deadline):
         with suppress(Contended):
             head, call = calls.with_head(booking_code, now)

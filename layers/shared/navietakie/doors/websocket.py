@@ -24,14 +24,14 @@ SENT_BYTES: Final = 128 * 1024
 SocketRoute = Callable[[SocketRequest], None]
 
 
-class Handshake(TypedDict):
+class LifecycleResponse(TypedDict):
     """What API Gateway is told of a `$connect` or a `$disconnect`."""
 
     statusCode: int
     headers: NotRequired[dict[str, str]]
 
 
-LifecycleRoute = Callable[[LambdaEvent, int], Handshake]
+LifecycleRoute = Callable[[LambdaEvent, int], LifecycleResponse]
 """Takes the whole event and the time: for `$connect` and `$disconnect`."""
 
 
@@ -44,7 +44,7 @@ def respond(routes: Mapping[str, SocketRoute], budget: Budget, event: LambdaEven
     connection_id = str(event["requestContext"]["connectionId"])
     connection: Connection | None = None
     try:
-        connection = connections().known(connection_id)
+        connection = connections().get_maybe_stale(connection_id)
         if connection is None:
             raise Refusal("not_found", "This connection is not known: connect again")
         logger.append_keys(booking_code=connection.booking_code, role=connection.sender, who=connection.who)
@@ -82,7 +82,7 @@ def _read(event: LambdaEvent) -> tuple[_Envelope, dict[str, Any]]:
     return _Envelope.parse(fields), fields
 
 
-def respond_lifecycle(handle: LifecycleRoute, event: LambdaEvent, now: int) -> tuple[Handshake, str]:
+def respond_lifecycle(handle: LifecycleRoute, event: LambdaEvent, now: int) -> tuple[LifecycleResponse, str]:
     """API Gateway shows a client the status of a refused `$connect`, and nothing of its body."""
     try:
         answer = handle(event, now)

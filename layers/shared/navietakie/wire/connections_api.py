@@ -32,7 +32,7 @@ from urllib.parse import quote, urlsplit
 from navietakie.domain.errors import Refusal
 from navietakie.observability import logger
 from navietakie.wire.exchange import Endpoint, HttpConnection, Stale, Steps, endpoint_of, host_of
-from navietakie.wire.sigv4 import Keys, Signer
+from navietakie.wire.sigv4 import Signer, SigningKeys
 
 Outcome = Literal["delivered", "gone", "failed"]
 Post = tuple[str, bytes]
@@ -78,7 +78,7 @@ class ConnectionsApi:
         self,
         endpoint: str,
         region: str,
-        keys: Callable[[], Keys],
+        keys: Callable[[], SigningKeys],
         trust: Callable[[], ssl.SSLContext] = ssl.create_default_context,
     ) -> None:
         url = urlsplit(endpoint)
@@ -88,7 +88,7 @@ class ConnectionsApi:
         self._host = host_of(url)
         self._base = f"{url.path.rstrip('/')}/@connections/"
         self._region = region
-        self._keys = keys
+        self._credentials = keys
 
     def post(self, posts: Sequence[Post]) -> list[Outcome]:
         """Posts all of them in parallel, those to one connection in order; one outcome each, in order. Never raises.
@@ -110,7 +110,7 @@ class ConnectionsApi:
         if not posts:
             return []
         try:
-            keys = self._keys()
+            keys = self._credentials()
         except Refusal as refusal:
             logger.warning("nothing was posted: %s", refusal.message)
             return ["failed"] * len(posts)
@@ -163,13 +163,13 @@ class _Batch:
         self._endpoint = endpoint
         self._request = request
         self._statuses = [0] * len(connection_ids)
-        self._behind: dict[int, int] = {}
+        self._next: dict[int, int] = {}
         """The place of a request, and of the next one for the same connection."""
         self._waiting: deque[_Attempt] = deque()
         last: dict[str, int] = {}
         for place, connection_id in enumerate(connection_ids):
             if connection_id in last:
-                self._behind[last[connection_id]] = place
+                self._next[last[connection_id]] = place
             else:
                 self._waiting.append(_Attempt(place))
             last[connection_id] = place
@@ -179,7 +179,7 @@ class _Batch:
 
     def statuses(self) -> list[int]:
         """Makes all requests; the last status of each, 0 where there was no answer."""
-        width = max(MIN_IN_FLIGHT, self._endpoint.kept)
+        width = max(MIN_IN_FLIGHT, self._endpoint.idle)
         now = time.monotonic()
         end = now + BUDGET_SECONDS
         while (self._waiting or self._backing_off or self._in_flight) and now < end:
@@ -237,12 +237,12 @@ class _Batch:
         if (not status or status in _RETRYABLE) and attempt.number < ATTEMPTS:
             pause = random.uniform(0.02, 0.1) * 2**attempt.number
             self._backing_off.append((time.monotonic() + pause, _Attempt(attempt.place, attempt.number + 1)))
-        elif (behind := self._behind.get(attempt.place)) is None:
+        elif (following := self._next.get(attempt.place)) is None:
             return
         elif status == GONE:
-            self._settle(_Attempt(behind), status)
+            self._settle(_Attempt(following), status)
         else:
-            self._waiting.append(_Attempt(behind))
+            self._waiting.append(_Attempt(following))
 
     def _wake(self, now: float) -> None:
         self._waiting.extend(attempt for at, attempt in self._backing_off if at <= now)

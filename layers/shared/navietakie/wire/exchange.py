@@ -113,8 +113,8 @@ class Endpoint:
             connection.close()
 
     @property
-    def kept(self) -> int:
-        """How many connections are kept."""
+    def idle(self) -> int:
+        """How many connections are kept for the next exchange."""
         return len(self._idle)
 
     def addresses(self) -> list[tuple[int, Any]]:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 SERVICE: Final = "execute-api"
 
 
-class Keys(NamedTuple):
+class SigningKeys(NamedTuple):
     """AWS credentials; `token` where they are temporary."""
 
     access_key: str
@@ -23,7 +23,7 @@ class Keys(NamedTuple):
 class Signer:
     """Signs requests to one host at one instant (`20260131T080000Z`); AWS takes them for five minutes."""
 
-    def __init__(self, host: str, region: str, keys: Keys, instant: str) -> None:
+    def __init__(self, host: str, region: str, keys: SigningKeys, instant: str) -> None:
         day = instant[:8]
         scope = f"{day}/{region}/{SERVICE}/aws4_request"
         token = ("x-amz-security-token", keys.token)

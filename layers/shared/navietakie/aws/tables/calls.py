@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from navietakie import settings
 from navietakie.aws.tables import dynamo, keys
-from navietakie.aws.tables.dynamo import ConditionFailed, ConditionsFailed, Contended, transact, translated
+from navietakie.aws.tables.dynamo import ConditionFailed, Contended, TransactionRefused, transact, translated
 from navietakie.aws.tables.keys import Item
 from navietakie.aws.tables.messages import HeadMoved, Messages, head_in, head_of, messages
 from navietakie.domain import instants
@@ -39,6 +39,26 @@ class LogPage:
 
     calls: list[Call]
     more: bool
+
+
+class CallStore(Protocol):
+    """Where a booking's calls are kept: `Calls`, and in tests a fake."""
+
+    def latest(self, booking_code: str) -> Call | None: ...
+
+    def with_head(self, booking_code: str, now: int) -> tuple[Head, Call | None]: ...
+
+    def logged(self, booking_code: str, call_id: str, now: int) -> Call | None: ...
+
+    def log(self, booking_code: str, *, now: int, limit: int, before: str | None = None) -> LogPage: ...
+
+    def store_live(self, before: Call | None, after: Call, iat: int | None = NO_TOKEN) -> None: ...
+
+    def store_end(
+        self, before: Call, after: Call, message: Message, *, head: Head, head_after: Head, expires_at: int
+    ) -> None: ...
+
+    def note_left(self, booking_code: str, call_id: str, side: Side, left_at: int) -> Call | None: ...
 
 
 class Calls:
@@ -103,7 +123,7 @@ class Calls:
         alive = [item for item in answer["Items"] if not _has_expired(item, now)]
         return LogPage([_call_of(item) for item in alive[:limit]], more=len(alive) > limit)
 
-    def open(self, before: Call | None, after: Call, iat: int | None = NO_TOKEN) -> None:
+    def store_live(self, before: Call | None, after: Call, iat: int | None = NO_TOKEN) -> None:
         """Writes a call that begins or is answered, on condition that its side may do that.
 
         `before` is the latest call as it was read, `iat` when the side's token was issued. Raises VersionConflict,
@@ -117,7 +137,7 @@ class Calls:
         head = self._messages.rights_check(after.booking_code, by, iat, speaks=speaks)
         try:
             transact(self._client, {"call": call, "head": head})
-        except ConditionsFailed as failure:
+        except TransactionRefused as failure:
             _raise_version_conflict(failure)
             rights = head_of(failure.found["head"]).rights
             rights.check_token(by, iat)
@@ -125,7 +145,7 @@ class Calls:
             rights.check_heard(by)
             raise
 
-    def end(
+    def store_end(
         self, before: Call, after: Call, message: Message, *, head: Head, head_after: Head, expires_at: int
     ) -> None:
         """Writes the end of a call: the live item, its log item, its `message` and the head, all or nothing.
@@ -141,11 +161,11 @@ class Calls:
         }
         try:
             transact(self._client, writes)
-        except ConditionsFailed as failure:
+        except TransactionRefused as failure:
             _raise_version_conflict(failure)
             raise HeadMoved(head_in(failure)) from failure
 
-    def leave(self, booking_code: str, call_id: str, side: Side, left_at: int) -> Call | None:
+    def note_left(self, booking_code: str, call_id: str, side: Side, left_at: int) -> Call | None:
         """Stores when a connection of `side` left during this live call, if that is the latest such time.
 
         Returns the call; None where a later time is stored, or the call is not live any more.
@@ -221,7 +241,7 @@ def _has_expired(item: Mapping[str, Any], now: int) -> bool:
     return "expires_at" in item and int(item["expires_at"]["N"]) <= instants.to_seconds(now)
 
 
-def _raise_version_conflict(failure: ConditionsFailed) -> None:
+def _raise_version_conflict(failure: TransactionRefused) -> None:
     if (call := failure.found.get("call")) is not None:
         raise VersionConflict(_call_of(call) if call else None, head_in(failure)) from failure
 

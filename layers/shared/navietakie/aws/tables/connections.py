@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypedDict, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, cast, get_args
 
 from navietakie import settings
 from navietakie.aws.tables import dynamo, keys
@@ -17,7 +17,7 @@ from navietakie.observability import logger
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-LIFE = 130 * 60 * instants.SECOND
+CONNECTION_LIFE = 130 * 60 * instants.SECOND
 """2 h 10 min: API Gateway ends a connection after 2 h."""
 YOUNG = 30 * instants.SECOND
 """A younger connection may still be in its `$connect`, during which API Gateway answers 410 to posts."""
@@ -96,6 +96,24 @@ def presence(connections: Iterable[Connection], own: Connection | None = None) -
     return {"driver": "driver" in here, "passenger": "passenger" in here, "agent": "agent" in here}
 
 
+class ConnectionStore(Protocol):
+    """Where the rows of connections are kept: `Connections`, and in tests a fake."""
+
+    def get(self, connection_id: str) -> Connection | None: ...
+
+    def of_booking(self, booking_code: str, now: int, *, expired: bool = False) -> list[Connection]: ...
+
+    def record(self, connection: Connection) -> bool: ...
+
+    def set_away(self, connection_id: str, *, away: bool, at: int) -> bool: ...
+
+    def remove(self, connection_id: str, now: int) -> None: ...
+
+    def remove_gone(self, connection: Connection, now: int) -> bool: ...
+
+    def remove_refused(self, connection_id: str) -> None: ...
+
+
 class Connections:
     """Reads and writes the connections table. Every method may raise the Refusal `unavailable`."""
 
@@ -108,7 +126,7 @@ class Connections:
         item = self._item(connection_id, consistent=True)
         return _connection_of(item) if item and "booking_code" in item else None
 
-    def known(self, connection_id: str) -> Connection | None:
+    def get_maybe_stale(self, connection_id: str) -> Connection | None:
         """The row of a connection, for half the price: its `away` may be as it was a moment ago, and the rest is right.
 
         Nothing else of a row ever changes. A row that has been deleted a moment ago may be found; where none is found
@@ -219,7 +237,7 @@ class Connections:
             return False
         return True
 
-    def take_back(self, connection_id: str) -> None:
+    def remove_refused(self, connection_id: str) -> None:
         """Deletes the row of a connection that must not be in the booking, however young it is."""
         self._delete(connection_id)
 

@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from navietakie.aws import clients
 from navietakie.aws.tables.keys import Item
 from navietakie.domain.errors import unavailable
-from navietakie.warm import kept
+from navietakie.warm import cached
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -32,7 +32,7 @@ _PASSING: Final = frozenset(
 CONDITION_FAILED: Final = "ConditionalCheckFailed"
 
 
-@kept
+@cached
 def client() -> "DynamoDBClient":
     """The client of this process, made at first use and kept for the warm invocations.
 
@@ -52,7 +52,7 @@ class ConditionFailed(Exception):
         self.item = item
 
 
-class ConditionsFailed(Exception):
+class TransactionRefused(Exception):
     """Conditions of a transaction did not hold. Nothing was written.
 
     `found` has what was there by the names of the writes whose conditions failed (empty: nothing), and no others.
@@ -75,7 +75,7 @@ class Contended(Exception):
 
 
 def transact(client: "DynamoDBClient", writes: Mapping[str, Item], token: str | None = None) -> None:
-    """Makes all of these writes, each under a name, or none. Raises ConditionsFailed, Contended or `unavailable`.
+    """Makes all of these writes, each under a name, or none. Raises TransactionRefused, Contended or `unavailable`.
 
     A repeat with the same `token` within ten minutes succeeds without writing again (DynamoDB's ClientRequestToken).
     botocore sends one with all tries of this call: a lost answer is no second write.
@@ -89,7 +89,7 @@ def transact(client: "DynamoDBClient", writes: Mapping[str, Item], token: str | 
 def translated(names: Sequence[str] = ()) -> Generator[None]:
     """Turns DynamoDB's failures into ConditionFailed, Contended or the Refusal `unavailable`.
 
-    In a transaction of writes with these `names` it is ConditionsFailed. Others are our own mistakes, and pass.
+    In a transaction of writes with these `names` it is TransactionRefused. Others are our own mistakes, and pass.
     """
     try:
         yield
@@ -114,7 +114,7 @@ def _cancelled(error: ClientError, names: Sequence[str]) -> Exception:
     codes = {reason.get("Code") for reason in reasons}
     if CONDITION_FAILED in codes:
         named = zip(names, reasons, strict=True)
-        return ConditionsFailed(
+        return TransactionRefused(
             {name: it.get("Item") or {} for name, it in named if it.get("Code") == CONDITION_FAILED}
         )
     if codes & {"TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError"}:

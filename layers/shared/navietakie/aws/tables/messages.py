@@ -3,11 +3,11 @@
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from navietakie import settings
 from navietakie.aws.tables import dynamo, keys
-from navietakie.aws.tables.dynamo import ConditionFailed, ConditionsFailed, Contended, transact, translated
+from navietakie.aws.tables.dynamo import ConditionFailed, Contended, TransactionRefused, transact, translated
 from navietakie.aws.tables.keys import Item
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head, ReceiptKind
@@ -17,6 +17,8 @@ from navietakie.domain.orders import NO_TOKEN, Rights, revoked_before
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+MessageKey = tuple[str, str]
+"""The booking and the timestamp of a message: its key in the table."""
 MARKER_LIFE = instants.DAY
 ANY_CONTENT: Final = ""
 """The digest of a redacted message: every message with its id is a repeat."""
@@ -66,6 +68,63 @@ class Page:
     """When the first of them expires, in seconds since 1970."""
     cut: bool = False
     """Whether it ends where QUERY_BYTES were read."""
+
+
+class MessageStore(Protocol):
+    """Where a booking's messages are kept, with their head and markers: `Messages`, and in tests a fake."""
+
+    def head(self, booking_code: str) -> Head: ...
+
+    def store(
+        self,
+        message: Message,
+        *,
+        before: Head,
+        after: Head,
+        expires_at: int,
+        now: int,
+        token: str,
+        marker: Marker | None = None,
+    ) -> None: ...
+
+    def redact(
+        self,
+        original: Message,
+        notice: Message,
+        *,
+        before: Head,
+        after: Head,
+        expires_at: int,
+        token: str,
+        marker: Marker | None = None,
+    ) -> None: ...
+
+    def marker(self, booking_code: str, sender: Sender, client_message_id: str, now: int) -> Marker | None: ...
+
+    def message(self, booking_code: str, timestamp: str, *, now: int | None = None) -> Message | None: ...
+
+    def items_at(self, wanted: Collection[MessageKey]) -> tuple[Mapping[MessageKey, Item], Collection[MessageKey]]: ...
+
+    def page(
+        self,
+        booking_code: str,
+        *,
+        now: int,
+        ascending: bool,
+        limit: int | None,
+        most: int | None = None,
+        after: str | None = None,
+        through: str | None = None,
+        before: str | None = None,
+        senders: frozenset[str] = frozenset(),
+        types: frozenset[str] = frozenset(),
+    ) -> Page: ...
+
+    def move_receipt(
+        self, booking_code: str, side: Side, kind: ReceiptKind, seq: int, iat: int | None = NO_TOKEN
+    ) -> tuple[Head, bool]: ...
+
+    def move_allowance(self, booking_code: str, sender: Sender, *, before: int | None, after: int) -> bool: ...
 
 
 class Messages:
@@ -131,7 +190,7 @@ class Messages:
         if (failure := self._commit(notice, writes, token)) is not None:
             raise HeadMoved(head_in(failure))
 
-    def _commit(self, message: Message, writes: Mapping[str, Item], token: str) -> ConditionsFailed | None:
+    def _commit(self, message: Message, writes: Mapping[str, Item], token: str) -> TransactionRefused | None:
         """Writes all of it, `message` among it, or nothing; what stood in the way, None if it is written.
 
         Raises Contended. Writes of an earlier try whose answer was lost count as made.
@@ -141,7 +200,7 @@ class Messages:
         except Contended as contended:
             if not contended.retried or self.message(message.booking_code, message.timestamp) != message:
                 raise
-        except ConditionsFailed as failure:
+        except TransactionRefused as failure:
             mine = failure.found.get("message", {}).get("message_id") == {"S": message.message_id}
             return None if mine else failure
         return None
@@ -203,9 +262,7 @@ class Messages:
             return None
         return message_of(item)
 
-    def read_again(
-        self, wanted: Collection[tuple[str, str]]
-    ) -> tuple[dict[tuple[str, str], Item], list[tuple[str, str]]]:
+    def items_at(self, wanted: Collection[MessageKey]) -> tuple[Mapping[MessageKey, Item], Collection[MessageKey]]:
         """The items under these bookings and timestamps, strongly consistent, as far as they are there.
 
         Makes one request. The second value has the keys that it did not read.
@@ -393,7 +450,7 @@ class Messages:
         }
 
 
-def head_in(failure: ConditionsFailed) -> Head | None:
+def head_in(failure: TransactionRefused) -> Head | None:
     """The head that stood in the way; None where it did not, or there is none."""
     found = failure.found.get("head")
     return head_of(found) if found else None
@@ -440,7 +497,7 @@ def _rights_of(texts: Mapping[str, str]) -> Rights:
     )
 
 
-def _key_of(item: Mapping[str, Any]) -> tuple[str, str]:
+def _key_of(item: Mapping[str, Any]) -> MessageKey:
     return item["booking_code"]["S"], item["timestamp"]["S"]
 
 
