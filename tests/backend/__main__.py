@@ -12,10 +12,10 @@ from tests.backend.app import Backend, create, push_as
 
 
 def secrets() -> list[str]:
-    """What the running stack signs with: asked for each time, as the stack may start later than this."""
+    """The secrets with which the running stack signs. Read at each request, because the stack may start later."""
     try:
         return DeployedSecret("local", "proxy").versions()
-    except Refusal:  # no stack in proxy mode runs here: nobody is genuine
+    except Refusal:  # no stack in proxy mode runs here, so no request is genuine
         return []
 
 

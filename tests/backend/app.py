@@ -23,7 +23,7 @@ Push = Callable[[str, bytes], None]
 
 @dataclass
 class Backend:
-    """What the backend knows, and how it is told to behave. Tests read and change it while it runs."""
+    """The state of the backend, and how it behaves. Tests read and change it while it runs."""
 
     secrets: Callable[[], list[str]]
     push: Push
@@ -35,12 +35,12 @@ class Backend:
     turned_away: int = 0
     """How many requests were not genuine."""
     behaviour: str = "well"
-    """How requests are answered: "well", or a name that `_misbehave` knows. A frame may ask for another `misbehave`."""
+    """How to answer requests: "well", or a name that `_misbehave` knows. A frame may ask for another by `misbehave`."""
     seen: dict[str, float] = field(default_factory=dict[str, float])
-    """When the events of the last minutes came, by `ce-id`."""
+    """When each event of the last minutes came, by `ce-id`."""
 
     def is_repeat(self, event_id: str) -> bool:
-        """Whether this event came before; remembers it if not."""
+        """Whether this event came before. Remembers it if not."""
         now = self.clock()
         self.seen = {id: at for id, at in self.seen.items() if now - at <= 2 * TOLERANCE_SECONDS}
         repeat = event_id in self.seen
@@ -78,7 +78,7 @@ def create(backend: Backend) -> FastAPI:
     Genuine = Annotated[dict[str, Any], Depends(genuine)]  # noqa: N806
 
     async def taken(event: Genuine) -> Response | None:
-        """None for an event to act on; else what is answered without acting on it."""
+        """The answer to an event that is not to be acted on; None if it is."""
         if (answer := await _misbehave(str(event["body"].get("misbehave", backend.behaviour)))) is not None:
             return answer
         if backend.is_repeat(event["headers"]["ce-id"]):
@@ -148,7 +148,7 @@ async def _trickle() -> AsyncGenerator[bytes]:
 
 
 def push_as(credentials: Callable[[], Mapping[str, Any]]) -> Push:
-    """Posts to callback URLs, signed with `credentials` (boto3's arguments) as they are then."""
+    """Posts to callback URLs. Signs with what `credentials` (boto3's arguments) are at that moment."""
 
     def push(callback_url: str, frame: bytes) -> None:
         endpoint, _, connection_id = callback_url.rpartition("/@connections/")

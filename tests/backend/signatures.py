@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable
 
 TOLERANCE_SECONDS = 300
-"""How old an event may be. Within it the backend has to know which events it has had."""
+"""The highest age of an event, in seconds. For so long the backend has to remember which events it has had."""
 
 _HEADER = re.compile(r"t=(\d{1,12}),v1=([0-9a-f]{64})", re.ASCII)
 
 
 class NotGenuine(Exception):
-    """The request does not come from the proxy, not for this purpose, or not now."""
+    """The request is not from the proxy, was signed for something else, or is too old."""
 
 
 def check(
@@ -25,7 +25,7 @@ def check(
     read = _HEADER.fullmatch(header)
     if read is None:
         raise NotGenuine("not a signature")
-    if "." in connection_id + event_id:  # it separates the fields, and no id of API Gateway's has one
+    if "." in connection_id + event_id:  # the dot separates the fields; no id of API Gateway has one
         raise NotGenuine("not an id")
     t, given = read.groups()
     signed = f"{t}.{path}.{connection_id}.{event_id}.".encode() + body

@@ -22,7 +22,7 @@ OPTIONS = (
     *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
 )
 PATIENCE_MS = 30_000
-"""A busy machine starts a function's worker in ten seconds."""
+"""In milliseconds: on a busy machine a function's worker takes ten seconds to start."""
 
 type Open = Callable[..., Console]
 
@@ -35,7 +35,7 @@ def playwright() -> Generator[Playwright]:
 
 
 def executable() -> str:
-    """The browser of this machine; skips the test where there is none."""
+    """The browser of this machine. Skips the test if there is none."""
     if (found := next(filter(None, map(shutil.which, BROWSERS)), None)) is None:
         pytest.skip("there is no Chromium or Chrome on this machine")
     return found
@@ -51,7 +51,7 @@ def browser(playwright: Playwright) -> Generator[Browser]:
 
 @pytest.fixture
 def open_console(browser: Browser, stack: Stack) -> Generator[Open]:
-    """Opens consoles, each of a booking of its own unless told otherwise. None of them may have complained."""
+    """Opens consoles, each with its own booking by default. Fails at the end if one of them has logged an error."""
     consoles: list[Console] = []
 
     def open_console(

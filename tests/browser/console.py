@@ -33,7 +33,7 @@ class Phone:
         return self.place.locator(".message", has_text=text)
 
     def look_at(self) -> None:
-        """Touches the phone, so that what arrives there is read."""
+        """Touches the phone, so that messages that arrive count as read."""
         self.place.locator(".who").click()
 
     def line(self) -> Locator:
@@ -44,7 +44,7 @@ class Phone:
         self.button(f"Call the {self.peer}").click()
 
     def heard(self) -> int:
-        """The bytes of sound that have arrived."""
+        """How many bytes of sound have arrived."""
         return int(self.talking.get_attribute("data-received") or 0)
 
 
@@ -84,7 +84,7 @@ class Console:
             return json.load(answer)["message"]
 
     def history(self) -> list[dict[str, Any]]:
-        """The newest messages as stored, the oldest first."""
+        """The newest stored messages, oldest first."""
         query = urlencode({"booking_code": self.booking, "limit": 100})
         with urlopen(f"{self.url}/api/v1/get_message?{query}", timeout=30) as answer:
             return json.load(answer)["messages"][::-1]

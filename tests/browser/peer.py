@@ -1,6 +1,6 @@
-"""A phone that is no browser: written from docs/protocol.md alone, with websockets and aiortc.
+"""A phone that is no browser, with websockets and aiortc. It is written only from docs/protocol.md.
 
-It shows that the page is enough to write one, so it takes nothing from the client and nothing from the server's code.
+It shows that the page is enough to write a client. So it uses no code of the client or the server.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class Tone(AudioStreamTrack):
 
 
 class Voice:
-    """The sound of one call: makes the offers if this side has called, the answers if it has answered."""
+    """The sound of one call. The caller makes the offers, the callee the answers."""
 
     def __init__(self, ack: dict[str, Any], *, offers: bool, say: Callable[[dict[str, Any]], Any]) -> None:
         servers = [RTCIceServer(**server) for server in ack["ice_servers"]]
@@ -75,12 +75,12 @@ class Voice:
                 await self._repeat()
 
     async def take(self, data: dict[str, Any]) -> None:
-        """Takes what the other side's device says."""
+        """Takes a signal of the other side's device."""
         self._said.append(json.dumps(data))
         async with self._negotiation:
             if data["session"] != self._theirs:
                 known, self._theirs = self._theirs, data["session"]
-                if known is not None:  # the other device has begun anew
+                if known is not None:  # the other device has started again
                     await self.connection.close()
                     self.connection = self._build()
                     self._answered = 0
@@ -157,7 +157,7 @@ class Voice:
         self._early = []
 
     async def _repeat(self) -> None:
-        """Says again what has no answer."""
+        """Sends again what has no answer."""
         if self._offers and self.connection.signalingState == "have-local-offer":
             await self._say_description(self._offer)
         elif not self._offers and not self._answered:
@@ -170,7 +170,7 @@ class Voice:
 
 
 class Peer:
-    """One device of one side, on a thread of its own. What it does is done when the method returns."""
+    """One device of one side, on a thread of its own. A method returns when its work is done."""
 
     def __init__(self, websocket_url: str, booking: str, side: str) -> None:
         self._side, self._device = side, f"peer-{secrets.token_hex(4)}"
@@ -214,7 +214,7 @@ class Peer:
         self._do(self._act("end", call_id=self.call["call_id"]))
 
     def wait(self, what: str, condition: Callable[[], Any]) -> None:
-        """Waits until the condition holds; `what` names it where it never does."""
+        """Waits until the condition holds. `what` names it in the error if it never does."""
         with self._news:
             assert self._news.wait_for(condition, PATIENCE_SECONDS), f"{self._side}: never came: {what}"
 
@@ -283,7 +283,7 @@ class Peer:
         await self._socket.send(json.dumps({"action": action, **fields}))
 
     async def _ask(self, action: str, **fields: Any) -> dict[str, Any]:
-        """Sends a frame with an id, and returns what answers it."""
+        """Sends a frame with an id, and returns the answer."""
         id = secrets.token_hex(8)
         self._asked[id] = asyncio.get_running_loop().create_future()
         await self._tell(action, id=id, **fields)
@@ -307,7 +307,7 @@ class Peer:
         await self._settle()
 
     async def _adopt(self, call: dict[str, Any] | None) -> None:
-        """Takes the call as it stands; drops what is not newer than what is known of it."""
+        """Takes the call from the server. Ignores it if it is not newer than what is known."""
         known = self.call
         if call is None or (known and known["call_id"] == call["call_id"] and known["version"] >= call["version"]):
             return

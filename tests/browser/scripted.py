@@ -1,4 +1,4 @@
-"""A server that a test writes: it answers the console's frames in the browser itself, without a stack."""
+"""A server that a test writes. It answers the console's frames inside the browser, without a stack."""
 
 import json
 import mimetypes
@@ -112,7 +112,7 @@ class ScriptedServer:
                     self._say(line, {"id": frame.get("id"), **answer})
 
     def answer(self, sender: str, frame: Frame) -> Frame | None:
-        """What else is answered: nothing, unless a test says so."""
+        """Answers other requests: not at all, unless a test overrides this."""
         return None
 
 

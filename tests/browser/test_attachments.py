@@ -1,4 +1,4 @@
-"""Photos and voice notes: prepared and recorded on one phone, uploaded, seen and heard on the other."""
+"""Photos and voice notes: recorded on one phone, uploaded, and shown or heard on the other."""
 
 import json
 import struct
@@ -22,7 +22,7 @@ SECRET_PLACE = b"Exif\0\0 48.2082 N 16.3738 E"
 
 
 def jpeg_with_place(page: Page, folder: Path) -> Path:
-    """A photo of 2400 by 1200 pixels, with the place where it was taken in its Exif part."""
+    """A photo of 2400 by 1200 pixels, with the place where it was taken in its Exif data."""
     page.goto("about:blank")
     drawn = page.evaluate(
         """async () => {
@@ -71,7 +71,7 @@ def context(browser: Browser) -> Generator[BrowserContext]:
 
 
 class Storage(ScriptedServer):
-    """Takes uploads, except for the first `failures`."""
+    """Accepts uploads, except the first `failures`."""
 
     def __init__(self, context: BrowserContext) -> None:
         super().__init__(context)
@@ -246,7 +246,7 @@ def png(folder: Path) -> Path:
 
 
 def address(console: Console, attachment: str) -> str:
-    """Where an attachment is, as the server says."""
+    """The address of an attachment, from the server."""
     query = urlencode({"booking_code": console.booking, "id": attachment})
     with urlopen(f"{console.url}/api/v1/attachment?{query}", timeout=60) as answer:
         return json.load(answer)["url"]

@@ -1,4 +1,4 @@
-"""Two people call each other: sound goes through WebRTC, everything else through the product."""
+"""Two people call each other: the sound goes through WebRTC, everything else through the running stack."""
 
 import re
 
@@ -43,7 +43,7 @@ def test_a_double_tap_on_answer_sends_no_quick_reply_that_lies_behind_it(console
     assert box
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     behind = "([x, y]) => document.elementFromPoint(x, y)?.closest('.body')?.className ?? null"
-    page.evaluate(  # asks in the very moment in which the sheet goes
+    page.evaluate(  # in the moment in which the sheet goes away
         f"""at => {{
             const ring = document.querySelector('[data-side=passenger] .ring');
             const look = () => ring.hidden && (window.hit ??= [({behind})(at)]);
@@ -54,7 +54,7 @@ def test_a_double_tap_on_answer_sends_no_quick_reply_that_lies_behind_it(console
     passenger.button("Answer").click()
     expect(passenger.talking).to_be_visible()
     assert page.evaluate("window.hit") == [None]
-    page.wait_for_function(f"at => ({behind})(at) !== null", arg=[x, y])  # what lies there can be used then
+    page.wait_for_function(f"at => ({behind})(at) !== null", arg=[x, y])  # until what lies there can be used
 
 
 def test_a_declined_call_is_shown_as_declined(console: Console) -> None:

@@ -1,4 +1,4 @@
-"""Two people chat: what they see, and what becomes of it when a line is cut."""
+"""Two people chat: what they see, and what happens when a line is cut."""
 
 from playwright.sync_api import expect
 

@@ -1,7 +1,7 @@
-"""A foreign web page, open in Chromium beside a running `make run`, tries what such a page can: it gets nothing.
+"""A foreign web page in Chromium tries everything that a page can, against a running `make run`. It gets nothing.
 
-The pages' names lead to this machine (`*.example`), so that the browser's own rules about local networks do not hide
-what the stack's ports answer.
+The pages' names (`*.example`) lead to this machine. Otherwise the browser's own rules about local networks would hide
+how the stack's ports answer.
 """
 
 import json
@@ -27,7 +27,7 @@ MESSAGE = json.dumps({"booking_code": BOOKING, "message": "from the page", "send
 
 @pytest.fixture(scope="module")
 def names(playwright: Playwright) -> Generator[Browser]:
-    """A browser to which every name below `example` is this machine."""
+    """A browser for which every name below `example` is this machine."""
     browser = playwright.chromium.launch(
         executable_path=executable(), args=[*OPTIONS, "--host-resolver-rules=MAP *.example 127.0.0.1"]
     )
@@ -50,7 +50,7 @@ class Foreign(BaseHTTPRequestHandler):
 
 @contextmanager
 def foreign_page(browser: Browser, name: str) -> Generator[Page]:
-    """A page at another origin, on another port of this machine."""
+    """A page at another origin: another port of this machine."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Foreign)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     context = browser.new_context(bypass_csp=True)
@@ -109,7 +109,7 @@ async ({ urls, sockets, posts, seconds }) => {
 
 
 def attempts(stack: Stack, names: list[str]) -> dict[str, Any]:
-    """What a page can think of, against both ports under these names."""
+    """Everything that a page can try, against both ports, under these names."""
     urls, sockets, posts = list[str](), list[str](), list[dict[str, str]]()
     stamp = "20260101T000000Z"
     key = {"X-Amz-Algorithm": "AWS4-HMAC-SHA256", "X-Amz-Credential": "test/20260101/us-east-1/iam/aws4_request"}
@@ -136,7 +136,7 @@ def attempts(stack: Stack, names: list[str]) -> dict[str, Any]:
 
 
 def nothing_happened(stack: Stack) -> None:
-    """Nothing was stored, and nothing was made that could run."""
+    """Checks that nothing was stored, and that no function was made."""
     where = f"{stack.url}/api/v1/get_message?booking_code={BOOKING}"
     assert httpx.get(where, timeout=60).json()["messages"] == []
     iam: Any = boto3.client("iam", **cast(Any, stack.access.client))
@@ -154,7 +154,7 @@ def test_a_foreign_page_reads_nothing_and_runs_nothing(names: Browser, stack: St
 def test_a_name_that_was_bound_to_this_machine_after_its_page_was_loaded_opens_nothing(
     names: Browser, stack: Stack
 ) -> None:
-    """The page's own origin then is the stack's port: to the browser nothing is foreign any more."""
+    """Then the page's origin is the stack's port: for the browser nothing is foreign any more."""
     for url in (stack.url, stack.aws):
         home = f"http://rebound.example:{urlsplit(url).port}"
         context = names.new_context()
@@ -163,7 +163,7 @@ def test_a_name_that_was_bound_to_this_machine_after_its_page_was_loaded_opens_n
         page.goto(f"{home}/start")
         tried = attempts(stack, ["rebound.example"])
         got: list[str] = page.evaluate(TRY_ALL, tried)
-        # It may read that it was refused, and why.
+        # The page may read that it was refused, and why.
         assert [each for each in got if ": 403 " not in each] == []
         context.close()
     nothing_happened(stack)
@@ -208,7 +208,7 @@ def test_a_link_to_the_console_still_leads_there(names: Browser, stack: Stack) -
 
 
 def test_the_foreign_pages_script_succeeds_where_it_is_allowed(names: Browser, stack: Stack) -> None:
-    """The same script gets everything where it may: on the console's own page."""
+    """On the console's own page, where it may, the same script gets everything."""
     context: BrowserContext = names.new_context(bypass_csp=True)
     page = context.new_page()
     page.goto(stack.url)

@@ -1,4 +1,4 @@
-"""What a link to the console can do, and cannot: anybody can make one."""
+"""What a link to the console can do and what it cannot. Anybody can make one."""
 
 import shlex
 from collections.abc import Generator
@@ -15,7 +15,7 @@ THERE = f"?{urlencode({'api': f'{ELSEWHERE}/stage', 'ws': 'ws://elsewhere.exampl
 
 @pytest.fixture
 def context(browser: Browser) -> Generator[BrowserContext]:
-    """A browser that keeps to the page's own security policy."""
+    """A browser that enforces the page's security policy."""
     context = browser.new_context()
     yield context
     context.close()
@@ -36,7 +36,7 @@ def connected(page: Page, side: str = "driver") -> None:
 
 
 def offered(page: Page) -> list[list[str]]:
-    """The subprotocols of the sockets that the page has opened; a token is one of them."""
+    """The subprotocols of the WebSockets that the page has opened. A token is one of them."""
     return page.evaluate("window.offered")
 
 

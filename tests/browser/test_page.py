@@ -1,4 +1,4 @@
-"""The page around the phones: the wire, settings, tokens, keyboard, small screens, and who cannot see or point."""
+"""The page around the phones: the wire, settings, tokens, small screens, keyboard and screen readers."""
 
 import json
 import re
@@ -19,7 +19,7 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 
 
 def findings(page: Page) -> list[str]:
-    """What axe-core holds against the page as it looks now."""
+    """The problems that axe-core finds on the page as it is now."""
     page.wait_for_timeout(400)  # colours fade over
     violations = Axe().run(page, options={"runOnly": RULES}).response["violations"]
     return [f"{each['impact']} {each['id']}: {each['nodes'][0]['html']}" for each in violations]
@@ -247,7 +247,7 @@ def test_a_phone_without_a_token_asks_for_one(open_console: Open, jwt_run: tuple
 
 
 class _Deaf(list[str]):
-    """Chromium logs each 401 as an error: here they are what is tested."""
+    """Chromium logs each 401 as an error. Here they are expected."""
 
     def append(self, complaint: str) -> None:
         if "401" not in complaint:

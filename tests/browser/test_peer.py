@@ -1,4 +1,4 @@
-"""A phone that was written from docs/protocol.md alone talks with the console."""
+"""A phone that was written only from docs/protocol.md talks with the console."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from tests.running import running
 
 
 def talk(phone: Phone, peer: Peer) -> None:
-    """Both hear each other: the console a tone, the peer the beeps of Chromium's microphone."""
+    """Checks that both hear each other: the console a tone, the peer the beeps of Chromium's microphone."""
     expect(phone.talking).to_have_attribute("data-received", re.compile(r"\d{4,}"))
     phone.place.page.wait_for_function(
         """side => Number(document.querySelector(`[data-side=${side}] .level`)

@@ -1,4 +1,4 @@
-"""Relay only: two WebRTC peers with what a call's answer gives them, and a coturn of this test's own between them."""
+"""Relay only: two WebRTC peers with the ICE servers from a call's answer, and a coturn between them."""
 
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def test_with_relay_only_two_devices_hear_each_other_and_tell_no_address_of_thei
     with running(tmp_path) as coturn, browser.new_context() as context:
         servers = coturn.servers()
         page = context.new_page()
-        page.mouse.click(1, 1)  # sound wants a person
+        page.mouse.click(1, 1)  # browsers play sound only after a click
 
         def talk(policy: str) -> Any:
             monkeypatch.setenv("ICE_TRANSPORT_POLICY", policy)

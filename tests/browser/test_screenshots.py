@@ -1,4 +1,4 @@
-"""The pictures of README: `SCREENSHOTS=docs/images` says where they go; without it they are looked at by nobody."""
+"""Makes the pictures of the README. `SCREENSHOTS=docs/images` says where they go; by default they are thrown away."""
 
 import os
 import re

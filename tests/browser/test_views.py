@@ -1,4 +1,4 @@
-"""How the console looks: small screens, magnified ones, and whatever a message may hold."""
+"""How the console looks: on small and magnified screens, and with everything that a message may contain."""
 
 import re
 from collections.abc import Generator
@@ -185,7 +185,7 @@ def test_a_phone_can_be_away(page: Page, server: ScriptedServer) -> None:
 
 
 def device(server: ScriptedServer) -> str:
-    """What the driver's latest connection calls its device."""
+    """The device name of the driver's latest connection."""
     asked = [parse_qs(urlsplit(url).query) for url in server.sockets]
     return [each["device_id"][0] for each in asked if each["sender"] == ["driver"]][-1]
 

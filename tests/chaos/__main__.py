@@ -1,4 +1,4 @@
-"""`make chaos`: one history, a new one each time or that of SEED, and what the checker says of it."""
+"""`make chaos`: makes a history, a new one or that of SEED, and prints what the checker says about it."""
 
 import os
 import random
@@ -13,7 +13,7 @@ from tests.chaos.run import run
 
 
 def main() -> int:
-    """Prints what happened and what is wrong; 1 if anything is."""
+    """Prints what happened and what is wrong. Returns 1 if anything is."""
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1_000_000))
     operations, rides = int(os.environ.get("OPERATIONS") or 1_000), int(os.environ.get("RIDES") or 4)
     again = f"make chaos SEED={seed} OPERATIONS={operations} RIDES={rides}"

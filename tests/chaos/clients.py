@@ -1,4 +1,4 @@
-"""The clients of a ride: phones that follow section 4 of the contract, and the company's own system."""
+"""The clients of a ride: phones that heal as docs/protocol.md says, and the company's own system."""
 
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +21,7 @@ ACTIONS = {"send": "message", "call": "call", "redact": "redact"}
 
 
 class Phone:
-    """A device of a side or an agent. `live` is its user; the rest answers frames and timers as the contract says."""
+    """A device of a side or an agent. `live` is its user. The rest answers frames and timers as the contract says."""
 
     def __init__(self, world: World, booking: str, sender: str, name: str) -> None:
         self.world = world
@@ -35,9 +35,9 @@ class Phone:
         """The id of the sync under way."""
         self._asked_at = 0
         self._parts: set[int] = set()
-        """Those that have come of its answer."""
+        """The parts of its answer that have come."""
         self._size: int | None = None
-        """How many there are, once the last one has come."""
+        """How many parts there are, once the last one has come."""
         self._again = False
         self._hole_watched = False
         self._awaited: tuple[str, Strand] | None = None
@@ -49,7 +49,7 @@ class Phone:
         self._messages = 0
         self._others = 0
         self._number = 0
-        """The latest try's."""
+        """The number of the latest try."""
 
     # --- the line
 
@@ -77,14 +77,14 @@ class Phone:
             self._lost(line)
 
     def go_away(self, seconds: float | None = None) -> None:
-        """Is without a line for a while."""
+        """Stays without a line for a while."""
         away = seconds or self.world.random.uniform(5.0, 45.0)
         self._away_until = self.world.scheduler.now + round(away * SECOND)
         self.drop()
 
     def closed(self, line: Line) -> None:
-        """The server has ended the line."""
-        if line is self._line:  # else it was lost before, or disowned
+        """The server has closed the line."""
+        if line is self._line:  # otherwise it was already lost or disowned
             self._note(Cut, connection=line.id, sender=self.sender)
         self._lost(line)
 
@@ -201,7 +201,7 @@ class Phone:
         self._after(PING_IN_CALL_SECONDS if live else PING_SECONDS, partial(self._ping_on, line))
 
     def ping(self) -> None:
-        """Asks how things stand, unless it waits for that already; a line that does not answer is dead."""
+        """Pings, unless an answer is already due. A line that does not answer is dead."""
         line = self._line
         if line is None or self._pinged:
             return
@@ -241,7 +241,7 @@ class Phone:
     # --- what its user does
 
     def live(self, operations: int) -> None:
-        """Does this many things, one after the other."""
+        """Does so many things, one after the other."""
         doings: list[tuple[int, Callable[[], None]]] = [
             (40, self.say),
             (6, self.leaf_through),
@@ -273,7 +273,7 @@ class Phone:
         self._send(id, f"{id} of {self.name}{about}")
 
     def say_with_photo(self) -> None:
-        """Uploads a photo and sends it, now and then twice, without words or with some."""
+        """Uploads a photo and sends it, sometimes twice, with or without a text."""
         party = {"booking_code": self.booking, "sender": self.sender}
         found = self.world.rest("send_message", {**party, "attach": {"content_type": "image/jpeg", "bytes": 9}})
         if found is None or "error" in found:
@@ -287,7 +287,7 @@ class Phone:
             self._send(id, text, {"attachment": {"id": attachment}})
 
     def redact(self) -> None:
-        """Takes back something that it said, or tries what it may not."""
+        """Redacts a message of its own, or tries to redact one that it may not."""
         own = [it for it in self.view.messages if it["sender"] == self.sender and it["message_type"] == "text"]
         found = own if self.world.happens(0.85) else self.view.messages
         if found:
@@ -310,7 +310,7 @@ class Phone:
         return "unknown"
 
     def try_what_is_a_sides(self) -> None:
-        """Sends a receipt, or calls: an agent may not."""
+        """Sends a receipt or calls, which an agent may not do."""
         party = {"booking_code": self.booking, "sender": self.sender}
         if self.world.happens(0.5):
             self._by_rest("receipt", {**party, "read": max(1, self.view.through)})
@@ -318,11 +318,11 @@ class Phone:
             self._by_rest("call", {**party, "action": "initiate", "device_id": self.name})
 
     def say_once(self) -> None:
-        """Sends a message that has no id: once."""
+        """Sends a message without an id, once."""
         self._by_rest("send", {"message": self._id("once"), "booking_code": self.booking, "sender": self.sender})
 
     def say_otherwise(self) -> None:
-        """Sends other words under an id that is used already."""
+        """Sends another text with an id that was already used."""
         if self._messages:
             id = f"{self.name}-m-{self.world.random.randint(1, self._messages)}"
             self._send(id, "other words")
@@ -343,7 +343,7 @@ class Phone:
             self.world.scheduler.pause(self.world.random.uniform(0.1, 2.0))
 
     def move_receipt(self) -> None:
-        """Says how far it has got or read."""
+        """Sends a receipt: how far it has got or read."""
         seq = self.view.through - self.world.random.choice((0, 0, 0, 1, 5))
         if seq < 1:
             return
@@ -355,7 +355,7 @@ class Phone:
             self._by_rest("receipt", {"booking_code": self.booking, "sender": self.sender, kind: seq})
 
     def act_on_call(self) -> None:
-        """Calls, answers, hangs up, or tries what is not allowed; again with the same words if no answer comes."""
+        """Calls, answers, hangs up, or tries what is not allowed. Repeats the same request if no answer comes."""
         call = self.view.call
         live = call is not None and call["state"] != "ended"
         usual = "initiate"
@@ -379,7 +379,7 @@ class Phone:
             self.call(action, {"call_id": call["call_id"]})
 
     def call(self, action: str, fields: Fields) -> str | None:
-        """Does something to a call; the error's code, None where it is granted."""
+        """Acts on a call. Returns the error's code, or None if there is no error."""
         number = 0
         for _ in range(TRIES):
             self.world.again(number)
@@ -395,7 +395,7 @@ class Phone:
         return "unknown"
 
     def repeat(self, message: Fields) -> None:
-        """Sends under the id of a message that is stored, by REST."""
+        """Sends with the id of a stored message, by REST."""
         if message["client_message_id"] is not None:
             party = {"booking_code": self.booking, "sender": self.sender}
             self._by_rest(
@@ -410,7 +410,7 @@ class Phone:
             self._leaf(str(self.world.random.choice((5, 20, 100))), "desc")
 
     def leaf_from_the_beginning(self) -> None:
-        """Reads the oldest messages, in pages that are the same each time."""
+        """Reads the oldest messages, in the same pages each time, so that the cache may answer."""
         self._leaf("5", "asc")
 
     def read_newest(self) -> None:
@@ -459,7 +459,7 @@ class Phone:
             self.world.send(self._line, {"action": "typing", "on": True})
 
     def rest(self) -> None:
-        """Lets everything heal once nothing goes wrong any more, and says how it stands then."""
+        """Heals when there are no more faults, and then records what it knows."""
         scheduler = self.world.scheduler
         for _ in range(3):
             self.ping()
@@ -489,7 +489,7 @@ class Phone:
         self.world.scheduler.pause(ANSWER_SECONDS)
         frame, self._awaited = self._answer, None
         if frame is None:
-            self.ping()  # is the line dead?
+            self.ping()  # finds out whether the line is dead
             return "unknown"
         return self._conclude(number, frame)
 
@@ -499,10 +499,10 @@ class Phone:
         return "unknown" if found is None else self._conclude(number, found)
 
     def _conclude(self, number: int, found: Fields) -> str | None:
-        """Takes an answer: its error's code, None where it is granted."""
+        """Takes an answer. Returns the error's code, or None if there is no error."""
         code = found["error"]["code"] if "error" in found else None
         if code == "unavailable":
-            return code  # as good as no answer: it may have happened
+            return code  # the same as no answer: it may have happened
         self.world.answered(self, number, code, found)
         call = found.get("call") or (found.get("error", {}).get("details") or {}).get("call")
         if call is not None:
@@ -533,7 +533,7 @@ class Company:
         self._ids = 0
 
     def live(self, times: int) -> None:
-        """Closes and opens the booking, mutes a side for a while, redacts, revokes a side's tokens, so many times."""
+        """So many times closes and opens the booking, mutes a side for a while, redacts, or revokes a side's tokens."""
         for _ in range(times):
             self.world.scheduler.pause(self.world.random.uniform(5.0, 40.0))
             self.tell("booking_closed")
@@ -549,7 +549,7 @@ class Company:
             self.tell("tokens_revoked", side=self.world.random.choice((side, side, "agent")))
 
     def redact(self) -> None:
-        """Redacts one of the newest messages, as far as that may be."""
+        """Redacts one of the newest messages, if that is allowed."""
         page = self.world.rest("get_message", query={"booking_code": self.booking, "limit": "20"})
         if page and page.get("messages"):
             self.take_back(self.world.random.choice(page["messages"])["timestamp"])

@@ -1,4 +1,4 @@
-"""What a run exercised: how often each fault, transition, order and boundary of what is promised really happened."""
+"""What a run exercised: how often each fault, transition, order and boundary case really happened."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -19,9 +19,9 @@ REQUESTS = (
     "lambda.Invoke",
     "s3.HeadObject",
 )
-"""At which a fault has to strike: the function dies, or the answer is lost."""
+"""The requests at which a fault has to strike: the function dies, or the answer is lost."""
 RETRIED = ("dynamodb.GetItem", "dynamodb.Query", "dynamodb.TransactWriteItems")
-"""Those after which a client has to try again: they are on the way of what it asks for."""
+"""The requests after whose faults a client has to try again, because they belong to what it asked for."""
 TRANSITIONS = (
     "ringing",
     "answered by an accept",
@@ -37,7 +37,7 @@ TRANSITIONS = (
     "connected → booking_closed",
     "connected → revoked",
 )
-"""The table of calls, as far as it can be seen from outside."""
+"""The transitions of the table of calls that are visible from outside."""
 REFUSALS = (
     "booking_closed",
     "call_in_progress",
@@ -75,11 +75,11 @@ ROWS = (
     *BOUNDARIES,
     *EVENTS,
 )
-"""Everything that CI's seeds together have to reach."""
+"""Everything that CI's seeds have to exercise together."""
 
 
 def exercised(histories: Iterable[History]) -> Counter[str]:
-    """How often what happened in all of these runs; each of ROWS is in it, be it with nought."""
+    """How often each of ROWS happened in all these runs; 0 if never."""
     found: Counter[str] = Counter(dict.fromkeys(ROWS, 0))
     for history in histories:
         found.update(history.exercised)
@@ -88,7 +88,7 @@ def exercised(histories: Iterable[History]) -> Counter[str]:
 
 
 def table(found: Counter[str]) -> str:
-    """The rows as text, those at nought marked."""
+    """The rows as text. Rows that never happened are marked."""
     return "\n".join(f"{found[row]:8,} {row}{'' if found[row] else '   ← never'}" for row in ROWS)
 
 

@@ -1,8 +1,8 @@
-"""`make chaos MUTANTS=1`: whether the checker sees each mutant with at least half of twenty seeds.
+"""`make chaos MUTANTS=1`: whether the checker reports each mutant with at least half of twenty seeds.
 
-ONLY=name measures one of them. All are tried with the first seed, then with the second, and so on; one is done as soon
-as it is certain what it is. What is found is kept in
-.local/mutants.json, and not measured again: delete that to begin anew.
+ONLY=name measures one mutant. All are tried with the first seed, then with the second, and so on. A mutant is done as
+soon as more seeds cannot change its result. Results are kept in .local/mutants.json and not measured again; delete that
+file to begin anew.
 """
 
 import json
@@ -19,7 +19,7 @@ KEPT = Path(".local/mutants.json")
 
 
 def main() -> int:
-    """Prints how often each mutant was seen; 1 if one is seen with less than half of the seeds."""
+    """Prints how often each mutant was reported. Returns 1 if one was with less than half of the seeds."""
     only = os.environ.get("ONLY")
     chosen = [mutant for mutant in MUTANTS if only in (None, "", mutant.name)]
     found: dict[str, dict[str, bool]] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def _is_certain(seen: dict[str, bool]) -> bool:
-    """Whether the seeds that are left cannot change on which side of the half it is."""
+    """Whether the remaining seeds cannot change the result."""
     hits = sum(seen.values())
     return hits >= HALF or len(seen) - hits > len(SEEDS) - HALF
 

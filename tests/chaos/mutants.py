@@ -1,6 +1,7 @@
-"""The code, broken on purpose: each mutant breaks one promise of docs/reliability.md, and the checker has to see it.
+"""The code, broken on purpose. Each mutant breaks one promise of docs/reliability.md, and the checker has to report it.
 
-A mutant names the scenes that provoke it. `make chaos MUTANTS=1` measures in how many of twenty seeds each is seen.
+A mutant names the scenes that provoke it. `make chaos MUTANTS=1` measures with how many of twenty seeds each is
+reported.
 """
 
 from collections.abc import Callable
@@ -41,7 +42,7 @@ ALWAYS = "attribute_exists(booking_code) OR attribute_not_exists(booking_code)"
 
 @dataclass(frozen=True, kw_only=True)
 class Mutant:
-    """`broken` breaks the code; `said` is a regular expression for what the checker says then."""
+    """`broken` breaks the code. `said` is a regular expression for what the checker then says."""
 
     broken: Callable[[Patch], None]
     said: str
@@ -51,7 +52,7 @@ class Mutant:
 
     @property
     def name(self) -> str:
-        """As docs/reliability.md has it."""
+        """The promise, in the words of docs/reliability.md."""
         return self.broken.__name__
 
 
@@ -69,7 +70,7 @@ def mutant(said: str, *played: Scene, **how: Any) -> Callable[[Callable[[Patch],
 
 
 def always(write: Any, *values: str) -> Any:
-    """A write whose condition holds in any case; `values` are those that the condition alone has named."""
+    """A write whose condition always holds. `values`: those that only the condition uses."""
     kept = {name: it for name, it in write.get("ExpressionAttributeValues", {}).items() if name not in values}
     changed = {**write, "ConditionExpression": ALWAYS, "ExpressionAttributeValues": kept}
     return {name: it for name, it in changed.items() if it != {}}
@@ -145,7 +146,7 @@ def push_what_is_not_stored(patch: Patch) -> None:
 
 @mutant("was answered|heard", scenes.talks_at_once, scenes.says_how_far)
 def know_no_conflict(patch: Patch) -> None:
-    """A conflict is an error that nobody has thought of."""
+    """A transaction conflict is treated as an unexpected error."""
     patch.setattr(dynamo, "Contended", type("Nobody", (Exception,), {"__init__": lambda self, **_: None}))
 
 
@@ -169,7 +170,7 @@ def hear_a_muted_side(patch: Patch) -> None:
 
 @mutant("in the closed booking|while its side was muted", scenes.orders_race, scenes.orders_race)
 def decide_on_the_rights_of_the_first_look(patch: Patch) -> None:
-    """An order that comes between the look and the write is no longer in the way: it is not in the head's condition."""
+    """An order that comes between read and write does not stop the write: the head's condition leaves it out."""
     real = conversation.append
     first: dict[str, Any] = {}
 
@@ -284,7 +285,7 @@ def leave_the_photo(patch: Patch) -> None:
 
 @mutant("in the closed booking|while its side was muted", scenes.is_muted, scenes.closes_on_a_talk)
 def redact_in_silence(patch: Patch) -> None:
-    """Redactions do not ask whether their sender may write."""
+    """A redaction does not check whether its sender may write."""
     patch.setattr(Rights, "check_writing", lambda *_: None)
     real = conversation.append
 
@@ -430,7 +431,7 @@ def leave_a_message_of_another_kind(patch: Patch) -> None:
 
 @mutant("has another message than log entry", scenes.ends_every_way)
 def say_how_the_call_was_before(patch: Patch) -> None:
-    """The message of an ended call tells of the state before."""
+    """The message of an ended call has the state before the end."""
     real = make_call.calling.summary
 
     def summary(call: Any) -> Any:
@@ -478,7 +479,7 @@ def delete_the_senders_row_on_410(patch: Patch) -> None:
 
 @mutant("was disowned", scenes.comes_and_goes, scenes.comes_and_goes)
 def delete_young_rows_on_410(patch: Patch) -> None:
-    """A connection that is still in its `$connect` answers 410, and loses its row."""
+    """A connection that is still in its `$connect` answers 410 and loses its row, although the row is young."""
 
     def remove(self: Connections, connection: Any, _: int) -> bool:
         return self._delete(connection.connection_id)

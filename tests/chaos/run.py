@@ -1,4 +1,4 @@
-"""A run: clients, faults and the real functions, for as long as the operations last, and then calm until all rest."""
+"""A run: clients, faults and the real functions until all operations are done, and then a calm end."""
 
 import contextlib
 import random
@@ -34,15 +34,15 @@ START = instants.from_text("2026-03-01T08:00:00.000000Z")
 PACKAGES = ("navietakie", "send_message", "make_call", "get_message", "websocket")
 RING_SECONDS = 5
 FRAME_BYTES = 2_000
-"""So that a sync's answer takes several frames, which may get lost or overtake each other."""
+"""Small, so that the answer to a sync takes several frames, which may get lost or overtake each other."""
 SYNC_FRAMES = 4
-"""So few that one answer does not hold all that a phone may have missed."""
+"""So few that one answer does not hold everything that a phone may have missed."""
 HEALING_SECONDS = 45.0
-"""Until every timer that is under way has come: a side may be away 30 s, a close may take 30 s to show."""
+"""Seconds until every timer has come: a side may be away for 30 s, and a close may show after 30 s."""
 CALL_SECONDS = 120
 """How long a call may last."""
 NEWEST = 12
-"""How many messages a client gets that has none."""
+"""How many messages a client gets if it has none."""
 DEVICES = (("driver", "phone"), ("passenger", "phone"), ("passenger", "tablet"), ("agent", "desk"))
 
 Hook = Literal["deny", "allow"] | None
@@ -64,9 +64,9 @@ def run(
 ) -> History:
     """The history that this seed makes with at least so many operations, on the DynamoDB at `endpoint` or in memory.
 
-    In each booking the `scenes` follow. `hook` is what happens where the message hook fails, None that there is none;
-    by the seed it is one of the three.
-    `told`: every message is an event, which it can be in memory alone: there the stream is ours.
+    Afterwards each booking plays the `scenes`. `hook`: what happens to messages if the message hook fails; None: there
+    is no hook. By default the seed chooses one of the three. `told`: every message is an event, which works only in
+    memory, because there the stream is ours.
     """
     hook = (None, "deny", "allow")[seed % 3] if hook == "by seed" else hook
     history = History(seed=seed, one_clock=True, longest_call=CALL_SECONDS * SECOND, hook=hook, told=told)
@@ -95,7 +95,7 @@ def stage(
     faults: Faults | None = None,
     broken: Break = lambda _: None,
 ) -> World:
-    """Runs `act` as a strand of a world of this seed, until nothing is due any more."""
+    """Runs `act` as a strand in a world of this seed, until nothing is due any more."""
     others_luck = random.getstate()
     with pytest.MonkeyPatch.context() as patch, wired(patch, endpoint) as wire, contextlib.redirect_stdout(None):
         patch.setenv("RING_TIMEOUT_SECONDS", str(RING_SECONDS))
@@ -139,7 +139,7 @@ def _depend_on_nothing_but(seed: int, patch: pytest.MonkeyPatch, scheduler: Sche
 
 
 class Pages(PageCache):
-    """The pages that a warm container keeps; how often one helped is counted."""
+    """The page cache of a warm container, which counts its hits."""
 
     def __init__(self, world: World) -> None:
         super().__init__()
@@ -211,7 +211,7 @@ def _hang_up(world: World, phone: Phone) -> None:
 
 
 def _read(world: World, booking: str) -> Booking:
-    """Everything, by the public reads alone."""
+    """Everything that the public reads show."""
     query: dict[str, str] = {"booking_code": booking, "order": "asc", "limit": "100"}
     messages, page = _pages(world, "get_message", "messages", query)
     calls, _ = _pages(world, "calls", "calls", {"booking_code": booking})

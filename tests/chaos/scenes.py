@@ -1,6 +1,6 @@
-"""Scenes: what seldom happens by chance, played on purpose after everybody has lived, while things still go wrong.
+"""Scenes: what seldom happens by chance is played on purpose, after the random part, while there are still faults.
 
-A scene drives the phones of one booking one after the other; each is short, and provokes what its docstring says.
+A scene drives the phones of one booking. It is short, and provokes what its docstring says.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from tests.chaos.world import World
 
 @dataclass(frozen=True)
 class Cast:
-    """Who plays: the phones of a booking, and the company's system."""
+    """The players: the phones of a booking, and the company's system."""
 
     world: World
     driver: Phone
@@ -40,21 +40,21 @@ class Cast:
             self.pause(0.2)
 
     def hang_up(self) -> None:
-        """Ends a call that goes on."""
+        """Ends the call if one is live."""
         call = self.driver.view.call
         if call is not None and call["state"] != "ended":
             caller = self.driver if call["caller"] == "driver" else self.passenger
             caller.call("end", {"call_id": call["call_id"]})
 
     def ring(self) -> str | None:
-        """The driver calls; the call's id, None where it did not come to that."""
+        """The driver calls. Returns the call's id, or None if that failed."""
         self.hang_up()
         if self.driver.call("initiate", {}) is not None or self.driver.view.call is None:
             return None
         return self.driver.view.call["call_id"]
 
     def talk(self) -> bool:
-        """The driver calls and the passenger answers; whether it came to that."""
+        """The driver calls and the passenger answers. Returns whether they talk."""
         for _ in range(3):
             call_id = self.ring()
             if call_id is not None and self.passenger.call("accept", {"call_id": call_id}) is None:
@@ -67,7 +67,7 @@ Scene = Callable[[Cast], None]
 
 
 def comes_back(cast: Cast) -> None:
-    """Both phones of a talk lose their lines for a moment: who is back within half a minute is not lost."""
+    """Both phones lose their lines during a call and are back within half a minute: the call goes on."""
     if cast.talk():
         cast.passenger.call("initiate", {})
         cast.pause(2.0)
@@ -78,7 +78,7 @@ def comes_back(cast: Cast) -> None:
 
 
 def stays_away(cast: Cast) -> None:
-    """A side of a talk leaves for good: the call is lost."""
+    """A side leaves a call for good: the call is lost."""
     if cast.talk():
         cast.pause(2.0)
         cast.passenger.go_away(80.0)
@@ -88,7 +88,7 @@ def stays_away(cast: Cast) -> None:
 
 
 def closes_on_a_talk(cast: Cast) -> None:
-    """The booking closes while they talk, and stays closed for longer than the call may go on."""
+    """The booking closes during a call, and stays closed for longer than the call may go on."""
     cast.talk()
     cast.company.tell("booking_closed")
     cast.pause(5.0)
@@ -102,7 +102,7 @@ def closes_on_a_talk(cast: Cast) -> None:
 
 
 def rings_into_a_close(cast: Cast) -> None:
-    """The booking closes while it rings, and the callee answers all the same."""
+    """The booking closes while it rings, and the callee still answers."""
     call_id = cast.ring()
     cast.company.tell("booking_closed")
     cast.pause(2.5)
@@ -113,7 +113,7 @@ def rings_into_a_close(cast: Cast) -> None:
 
 
 def is_revoked(cast: Cast) -> None:
-    """A side's tokens are revoked while they talk, then while it rings: neither call goes on."""
+    """A side's tokens are revoked during a call, then while it rings: neither call goes on."""
     for begin in (cast.talk, cast.ring):
         begin()
         cast.company.tell("tokens_revoked", side="passenger")
@@ -123,14 +123,14 @@ def is_revoked(cast: Cast) -> None:
 
 
 def talks_for_long(cast: Cast) -> None:
-    """They talk until a call may last no longer."""
+    """They talk until the longest time is over."""
     if cast.talk():
         cast.pause(130.0)
     cast.hang_up()
 
 
 def ends_every_way(cast: Cast) -> None:
-    """Declined, cancelled, not answered, and both calling at once."""
+    """Calls that are declined, cancelled, not answered, and that cross."""
     for action, phone in (("reject", cast.passenger), ("end", cast.driver)):
         call_id = cast.ring()
         if call_id is not None:
@@ -160,7 +160,7 @@ def answers_at_once(cast: Cast) -> None:
 
 
 def answers_too_late(cast: Cast) -> None:
-    """An answer that is slow comes when its call has ended and the next one rings: it is no answer to that."""
+    """A slow answer comes when its call has ended and the next one rings: it must not answer that one."""
     usual = cast.world.faults
     for _ in range(4):
         call_id = cast.ring()
@@ -182,7 +182,7 @@ def answers_too_late(cast: Cast) -> None:
 
 
 def misses_much(cast: Cast) -> None:
-    """A phone is away while more is said than one answer to a sync holds."""
+    """A phone is offline while more messages come than one answer to a sync holds."""
     cast.passenger.go_away(20.0)
     cast.pause(0.5)
     for _ in range(22):
@@ -191,7 +191,7 @@ def misses_much(cast: Cast) -> None:
 
 
 def reads_what_was_redacted(cast: Cast) -> None:
-    """Pages that a warm container keeps are read before and after a redaction; its id is sent again."""
+    """Pages that a warm container keeps are read before and after a redaction. The message's id is sent again."""
     cast.driver.say()
     own = [it for it in cast.driver.view.messages if it["sender"] == "driver" and it["message"]][:3]
     for message in own:
@@ -205,7 +205,7 @@ def reads_what_was_redacted(cast: Cast) -> None:
 
 
 def redacts_at_once(cast: Cast) -> None:
-    """Two redact the same message at the same moment, while it is sent again and read."""
+    """Two clients redact the same message at the same moment, while it is sent again and read."""
     for _ in range(3):
         cast.driver.say()
         own = [it for it in cast.driver.view.messages if it["sender"] == "driver" and it["message"]][-1:]
@@ -219,7 +219,7 @@ def redacts_at_once(cast: Cast) -> None:
 
 
 def takes_back_what_others_said(cast: Cast) -> None:
-    """Everybody tries to redact what somebody else said, an order, and a call."""
+    """Everybody tries to redact a message of somebody else, an order, and the message of a call."""
     said = [it for it in cast.driver.view.messages[-25:] if it["sender"] != "driver"]
     for message in said[-4:]:
         cast.driver.take_back(message["timestamp"])
@@ -239,7 +239,7 @@ def sends_photos(cast: Cast) -> None:
 
 
 def is_muted(cast: Cast) -> None:
-    """A muted side tries all that it may not, and answers a call, which it may."""
+    """A muted side tries everything that it may not do, and answers a call, which it may."""
     cast.company.tell("side_muted", side="driver")
     cast.pause(2.5)
     cast.driver.call("initiate", {})
@@ -270,7 +270,7 @@ def orders_race(cast: Cast) -> None:
 
 
 def talks_at_once(cast: Cast) -> None:
-    """All write at the same moment, again and again."""
+    """All clients write at the same moment, again and again."""
     for _ in range(6):
         cast.at_once(cast.driver.say, cast.passenger.say, cast.tablet.say, cast.agent.say)
 
@@ -284,14 +284,14 @@ def comes_and_goes(cast: Cast) -> None:
 
 
 def looks_at_once(cast: Cast) -> None:
-    """Others ask how things stand, and read the newest page, right after something was said."""
+    """Right after a message others ping and read the newest page."""
     for _ in range(8):
         cast.driver.say()
         cast.at_once(cast.passenger.ping, cast.tablet.ping, cast.agent.read_newest)
 
 
 def says_how_far(cast: Cast) -> None:
-    """Both sides say how far they have got and read, further and less far."""
+    """Both sides send receipts that go forward and back."""
     for _ in range(5):
         cast.agent.say()
         cast.at_once(cast.driver.move_receipt, cast.passenger.move_receipt)
@@ -299,7 +299,7 @@ def says_how_far(cast: Cast) -> None:
 
 
 def says_otherwise(cast: Cast) -> None:
-    """Other words come under an id that is used."""
+    """Another text comes with an id that was already used."""
     cast.driver.say()
     for message in [it for it in cast.driver.view.messages if it["sender"] == "driver"][-4:]:
         cast.driver.repeat({**message, "message": "other words"})
@@ -314,14 +314,14 @@ def hides(cast: Cast) -> None:
 
 
 def says_what_is_judged(cast: Cast) -> None:
-    """Insults and numbers, of which the message hook thinks something."""
+    """Insults and phone numbers, for which the message hook has an answer."""
     for _ in range(3):
         for about in (" what an insult", " here is my number"):
             cast.at_once(partial(cast.driver.say, about), partial(cast.agent.say, about))
 
 
 def stops_the_topic(cast: Cast) -> None:
-    """The topic of message events takes nothing for a while."""
+    """The topic of message events fails for a while."""
     cast.world.stop_topic(12.0)
     for _ in range(3):
         cast.at_once(cast.driver.say, cast.passenger.say)
@@ -329,7 +329,7 @@ def stops_the_topic(cast: Cast) -> None:
 
 
 def suffers(cast: Cast) -> None:
-    """Functions die and answers get lost ten times as often, while lines break, calls are made and receipts given."""
+    """Functions die and answers get lost ten times as often, while lines break, calls begin and receipts are sent."""
     usual = cast.world.faults
     cast.world.faults = replace(usual, killed=0.04, unanswered=0.04)
     for _ in range(4):
@@ -340,7 +340,7 @@ def suffers(cast: Cast) -> None:
 
 
 def calls_again_and_again(cast: Cast) -> None:
-    """A side begins more calls than it may in a minute."""
+    """A side begins more calls in a minute than it may."""
     for _ in range(8):
         cast.ring()
     cast.hang_up()

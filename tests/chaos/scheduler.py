@@ -1,7 +1,7 @@
-"""Virtual time, and strands of which one runs at a time: the seed alone decides who goes on when.
+"""Virtual time, and strands. One strand runs at a time; the seed decides which one goes on when.
 
-A strand runs until it pauses; then whatever is due next goes on. So a run depends on nothing but its seed, however
-loaded the machine is, and an hour of it takes seconds.
+A strand runs until it pauses; then the one that is due next goes on. So a run depends only on its seed, and not on the
+load of the machine, and an hour of it takes seconds.
 """
 
 import heapq
@@ -18,7 +18,7 @@ FOREVER = 10.0**6
 
 @dataclass(eq=False)
 class Strand:
-    """What takes turns, with a stack of its own. `skew`: how far the clock that it reads is ahead, in microseconds."""
+    """Code with a stack of its own that takes turns with others. `skew`: by how many microseconds its clock is ahead."""
 
     turn: greenlet
     skew: int = 0
@@ -26,7 +26,7 @@ class Strand:
 
 
 class Scheduler:
-    """`now` in microseconds since 1970. Nothing here may be called but from the strands and calls it runs."""
+    """Runs strands. `now` in microseconds since 1970. Only the strands and calls that it runs may call its methods."""
 
     def __init__(self, now: int) -> None:
         self.now = now
@@ -62,7 +62,7 @@ class Scheduler:
             at, _, it, woken = heapq.heappop(self._due)
             if isinstance(it, Strand):
                 if woken != it.woken:
-                    continue  # it was woken before
+                    continue  # it was woken earlier
                 it.woken += 1
                 self.now, self.current = max(self.now, at), it
                 it.turn.switch()
@@ -77,7 +77,7 @@ class Scheduler:
 
 
 class Begun[Value]:
-    """Stands for the future of what is begun beside a strand: a strand of its own."""
+    """Replaces the future of what runs beside a strand, by a strand of its own."""
 
     def __init__(self, scheduler: Scheduler, act: Callable[[], Value]) -> None:
         self._scheduler = scheduler
@@ -87,7 +87,7 @@ class Begun[Value]:
         scheduler.start(self._run)
 
     def result(self) -> Value:
-        """What it gave, or raises what it raised."""
+        """The result, or raises what was raised."""
         while self._outcome is None:
             self._waiting = self._scheduler.current
             self._scheduler.pause(FOREVER)
@@ -108,7 +108,7 @@ def _throw(failure: BaseException) -> Any:
 
 
 class Clock:
-    """Stands for the module `time` where the functions and their AWS clients use it."""
+    """Replaces the module `time` for the functions and their AWS clients."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
@@ -119,7 +119,7 @@ class Clock:
         return (self._scheduler.now + (strand.skew if strand else 0)) * 1_000
 
     def monotonic(self) -> float:
-        """Seconds that pass at the same pace everywhere."""
+        """Seconds of a clock that is the same for all."""
         return self._scheduler.now / SECOND
 
     def sleep(self, seconds: float) -> None:

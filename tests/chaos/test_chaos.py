@@ -1,6 +1,6 @@
-"""Rides of four phones on the real functions, with everything going wrong that can, and the scenes that follow.
+"""Rides of four phones on the real functions, with every kind of fault, and the scenes at their end.
 
-Another history: `make chaos`, or `make chaos SEED=…` to see one again.
+`make chaos` makes another history, `make chaos SEED=…` the same one again.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ from tests.chaos.run import run
 from tests.chaos.world import CALM, Faults
 
 RUNS = {2025: (240, 1), 4: (160, 1), 8: (160, 1)}
-"""CI's seeds, how many operations each does, and in how many rides. One runs without a message hook, two with one."""
+"""CI's seeds, with the operations and rides of each. One runs without a message hook, two with one."""
 
 
 @cache
@@ -32,7 +32,7 @@ def test_every_promise_is_kept_in_a_random_history(seed: int) -> None:
 
 
 def test_the_seeds_together_exercise_every_case() -> None:
-    """A run in which little happened shows little."""
+    """A run in which little happened proves little."""
     found = exercised(map(history_of, RUNS))
     assert [row for row in ROWS if not found[row]] == []
 

@@ -1,4 +1,4 @@
-"""The checker itself: a history in which all is well, and what it says of one with a single thing wrong."""
+"""Tests the checker: with a history without a problem, and with the same history and one thing wrong."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -224,7 +224,7 @@ NOTICE = message(
 
 
 def redacted(*stored: dict[str, Any]) -> list[str]:
-    """What is said of a booking in which the driver said BYE, and took it back."""
+    """What the checker says about a booking in which the driver has sent BYE and redacted it."""
     messages = [{**it, "seq": seq} for seq, it in enumerate(stored, 1)]
     bye = next(it for it in messages if it["message_id"] == BYE["message_id"])
     notes = [{**it, "metadata": {**it["metadata"], "seq": bye["seq"]}} for it in messages if it["metadata"]]
@@ -282,7 +282,7 @@ def at(seconds: float) -> str:
 
 
 def instant(seconds: float) -> int:
-    """The same as an event has it."""
+    """A message as an event shows it."""
     return 1_772_352_000_000_000 + round(seconds * 1_000_000)
 
 

@@ -1,6 +1,6 @@
-"""The checker is worth something if it sees a broken promise: here the code is broken on purpose.
+"""Breaks the code on purpose: the checker has to report each broken promise.
 
-`make chaos MUTANTS=1` measures with how many seeds each is seen.
+`make chaos MUTANTS=1` measures with how many seeds it reports each.
 """
 
 import re
@@ -13,7 +13,7 @@ from tests.chaos.run import run
 from tests.policies import recording
 
 SEEDS = range(1, 21)
-"""Tried until one of them shows it."""
+"""These seeds are tried until one of them shows the mutant."""
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda it: it.name)
@@ -26,7 +26,7 @@ def test_there_is_a_mutant_for_every_promise() -> None:
 
 
 def is_seen(mutant: Mutant, seed: int) -> bool:
-    """Whether the checker sees that the code is broken, and how."""
+    """Whether the checker reports that the code is broken, and in the expected way."""
     with recording.unnoticed():
         history = run(
             seed,

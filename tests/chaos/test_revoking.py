@@ -1,6 +1,6 @@
-"""A revocation against a `$connect` that races it: 30 s after the order nobody who is revoked hears anything.
+"""A revocation races a `$connect`: 30 s after the order no revoked connection gets anything.
 
-The index of connections lags, requests take their time, and posts come to connections that are not open yet.
+The index of connections lags, requests take time, and posts reach connections that are not open yet.
 """
 
 import json
@@ -42,7 +42,7 @@ class Ear:
 
 
 def late_frames(seed: int, broken: Callable[[pytest.MonkeyPatch], None] = lambda _: None) -> list[str]:
-    """The types of the frames that a revoked connection was posted later than 30 s after the order."""
+    """The types of the frames that a revoked connection got later than 30 s after the order."""
     posted: list[tuple[int, str, Fields]] = []
     ordered: list[int] = []
     ears: list[Ear] = []
@@ -63,7 +63,7 @@ def late_frames(seed: int, broken: Callable[[pytest.MonkeyPatch], None] = lambda
             company.tell("tokens_revoked", side="driver")
             ordered.append(scheduler.now)
 
-        # Some are there already, some come just before the order, with it, and just after it.
+        # Some connections exist already, others connect just before the order, with it, and just after it.
         for _ in range(4):
             ear = Ear(world)
             ears.append(ear)
@@ -71,7 +71,7 @@ def late_frames(seed: int, broken: Callable[[pytest.MonkeyPatch], None] = lambda
         scheduler.start(order, world.random.uniform(0.0, 3.0))
         while not ordered or scheduler.now < ordered[0] + HEARS_UNTIL * SECOND:
             scheduler.pause(0.5)
-        # Now everything that reaches a side, by whoever has read the head and by whoever has not.
+        # Now everything that reaches a side: from senders that read the head, and from those that do not.
         party = {"booking_code": "ride-1", "sender": "passenger"}
         for _ in range(3):
             world.rest("send_message", {**party, "message": "Where are you?"})

@@ -1,6 +1,6 @@
-"""The AWS around the real functions, and what goes wrong in it: Lambda, API Gateway's WebSockets, the timer queue.
+"""The AWS around the real functions (Lambda, API Gateway's WebSockets, the timer queue), and its faults.
 
-DynamoDB is at the other end of the wire; what happens to requests on their way there is decided here, by the seed.
+DynamoDB is at the other end of the wire. The seed decides here what happens to requests on their way there.
 """
 
 import json
@@ -48,20 +48,20 @@ ROUTES = {
     "sync": "get_message",
 }
 OWNERS = {"calls": "make_call", "attachment": "get_message"}
-"""Which function serves a path that is not named after it."""
+"""The function of each path that has another name."""
 SKEWS = (0, 0, 300_000, -400_000, 900_000, -800_000)
-"""How far the clocks of the containers are ahead, in microseconds."""
+"""By how much the clocks of the containers are ahead, in microseconds."""
 READ_TIMEOUT = 3.0
 VISIBILITY = 30.0
 RECEIVES = 5
 BATCH = 5
-"""How many records of the stream come at once."""
+"""How many records of the stream come in a batch."""
 HOOK_SECONDS = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Faults:
-    """How often what goes wrong: probabilities."""
+    """The probability of each fault."""
 
     killed: float = 0.004
     """The function dies before, or right after, a request."""
@@ -72,7 +72,7 @@ class Faults:
     """The request is done, and its answer gets lost."""
     conflict: float = 0.04
     stale: float = 0.15
-    """A read that need not be consistent is not."""
+    """An eventually consistent read shows an older state."""
     doubled: float = 0.02
     """Lambda runs an event twice."""
     answer_lost: float = 0.03
@@ -80,21 +80,21 @@ class Faults:
     post_lost: float = 0.03
     """@connections says 200, and nothing arrives."""
     post_failed: float = 0.03
-    """429 or 5xx to the end; half of these frames arrive all the same."""
+    """@connections answers 429 or 5xx to every try; half of these frames still arrive."""
     post_doubled: float = 0.02
     slow: float = 0.06
-    """How often what takes milliseconds takes up to a second and a half: pushes overtake each other."""
+    """How often something takes up to 1.5 s instead of milliseconds, so that pushes overtake each other."""
     timer_lost: float = 0.05
     """A ring or left timer never comes."""
     timer_doubled: float = 0.1
     hasty: float = 0.1
-    """A client is gone again before its `$connect` is through."""
+    """A client is gone again before its `$connect` has ended."""
     silent_end: float = 0.15
     """A connection ends without a `$disconnect`."""
     hook_failed: float = 0.06
-    """The message hook hangs, dies, or answers nonsense."""
+    """The message hook hangs, dies, or gives an answer without sense."""
     topic_stopped: float = 0.02
-    """From a batch of the stream on the topic of message events takes nothing for a while."""
+    """The topic of message events fails for a while, from some batch on."""
     batch_doubled: float = 0.05
 
 
@@ -102,7 +102,7 @@ CALM = Faults(**dict.fromkeys(Faults.__dataclass_fields__, 0.0))
 
 
 class Phone(Protocol):
-    """What is at a client's end of a line."""
+    """The client's end of a line."""
 
     def received(self, line: "Line", frame: Fields) -> None: ...
 
@@ -119,19 +119,19 @@ class Line:
 
 
 def verdict_on(text: str) -> str:
-    """What the hook thinks of a text, the same each time."""
+    """What the hook does with a text; always the same."""
     if "insult" in text:
         return "deny"
     return "replace" if "number" in text else "allow"
 
 
 def replaced(text: str) -> str:
-    """What it makes of one that it replaces."""
+    """The text with which the hook replaces another."""
     return text.replace("number", "······")
 
 
 class Bucket(FakeAttachments):
-    """The attachments bucket, whose requests take their time and fail like others."""
+    """The attachments bucket. Its requests take time and fail like others."""
 
     def __init__(self, world: "World") -> None:
         super().__init__()
@@ -145,7 +145,7 @@ class Bucket(FakeAttachments):
         self._uploaded.append((booking_code, id))
 
     def uploaded_to(self, booking_code: str) -> list[str]:
-        """The ids of all that was ever uploaded to a booking."""
+        """The ids of everything that was ever uploaded to a booking."""
         return [id for booking, id in self._uploaded if booking == booking_code]
 
     def uploaded(self, booking_code: str, sender: Sender, id: str) -> StoredObject | None:
@@ -183,18 +183,18 @@ class World:
         self.faults = faults
         self.events: list[Event] = []
         self.exercised: Counter[str] = Counter()
-        """How often what has happened."""
+        """How often each thing has happened."""
         self.bucket = Bucket(self)
         self.told = False
-        """Whether every message is an event."""
+        """Whether message events are switched on."""
         self._wire = wire
         self._lines: dict[str, Line] = {}
         self._trying: dict[int, Any] = {}
         self._hurt: dict[int, set[str]] = defaultdict(set)
-        """At which requests something struck the function that served a try."""
+        """The requests at which a fault struck the function that served a try."""
         self._serving: dict[Strand, int] = {}
         self._shards: dict[str, list[tuple[str, Fields]]] = {}
-        """Per booking what the stream of the messages table holds and was not taken yet."""
+        """Per booking, the records of the messages table's stream that wait for their batch."""
         self._stopped_until = 0
         self._batch_began: dict[Strand, int] = {}
         self._known_events: set[str] = set()
@@ -206,23 +206,23 @@ class World:
     # --- what clients do
 
     def happens(self, probability: float) -> bool:
-        """Whether it happens this time."""
+        """Draws whether something happens this time."""
         return self.random.random() < probability
 
     def strikes(self, fault: str, part: float = 1.0) -> bool:
-        """Whether a fault strikes this time; what did is counted."""
+        """Draws whether a fault strikes this time, and counts it."""
         if not self.happens(getattr(self.faults, fault) * part):
             return False
         self.exercised[f"fault: {fault}"] += 1
         return True
 
     def again(self, number: int) -> None:
-        """Notes that a client tries again what it tried under this number."""
+        """Notes that a client repeats the try of this number."""
         for name in self._hurt[number]:
             self.exercised[f"tried again after: {name}"] += 1
 
     def tried(self, client: Any, kind: str, sender: str, fields: Fields) -> int:
-        """Notes that a client asks for something; the number of the try."""
+        """Notes that a client asks for something. Returns the number of the try."""
         number = len(self._trying) + 1
         self._trying[number] = client
         self._note(Tried, client, number=number, kind=kind, sender=sender, fields=fields)
@@ -238,7 +238,7 @@ class World:
     def rest(
         self, name: str, body: Fields | None = None, query: dict[str, str] | None = None, number: int = 0
     ) -> Fields | None:
-        """A REST request of a strand, the try of this number; the body of its answer, None where none came."""
+        """A strand makes a REST request, the try of this number. Returns the answer's body, or None if none came."""
         self.scheduler.pause(self._latency())
         found = self._invoke(OWNERS.get(name, name), invocations.rest(name, body, query), number)
         self.scheduler.pause(self._latency())
@@ -247,7 +247,7 @@ class World:
         return json.loads(found["body"])
 
     def connect(self, phone: Phone, query: dict[str, str]) -> Line | None:
-        """A strand opens a line; None where it was refused, or has broken meanwhile."""
+        """A strand opens a line. Returns None if it was refused, or has broken meanwhile."""
         line = Line(f"line-{len(self._lines) + 1}", phone)
         self._lines[line.id] = line
         if self.strikes("hasty"):
@@ -269,7 +269,7 @@ class World:
             self.scheduler.start(partial(self._take, line, function, event, number), self._latency())
 
     def cut(self, line: Line) -> None:
-        """The network ends a line; API Gateway finds out after a while, and tells nobody, once or twice."""
+        """The network ends a line. API Gateway notices after a while, and sends `$disconnect` never, once or twice."""
         if line.state not in ("connecting", "open"):
             return
         line.state = "broken"
@@ -281,7 +281,7 @@ class World:
                 self.scheduler.start(partial(self._invoke, "websocket", event), seconds + self._latency())
 
     def forget(self, phone: Phone) -> None:
-        """Deletes the row of a phone's connection; its line stays open."""
+        """Deletes the row of a phone's connection. Its line stays open."""
         assert self._wire.dynamodb is not None
         for line in self._lines.values():
             if line.phone is phone and line.state == "open":
@@ -291,10 +291,10 @@ class World:
     # --- @connections: what the functions post
 
     def post(self, posts: Sequence[Post]) -> list[Outcome]:
-        """Takes frames for connections, each on its own way."""
+        """Takes frames for connections. Each frame takes its own time."""
         outcomes: list[Outcome] = ["failed"] * len(posts)
         longest = 0.0
-        # Sorted: an index promises no order, and the run may depend on none.
+        # Sorted: an index promises no order, and the run must not depend on one.
         for place, (connection_id, body) in sorted(enumerate(posts), key=lambda it: it[1][0]):
             if self.strikes("killed", 0.5):
                 raise Killed
@@ -316,7 +316,7 @@ class World:
         self._end(self._lines[connection_id])
 
     def close_all(self, connection_ids: Sequence[str]) -> list[Outcome]:
-        """Ends several; `gone` is one that is not open."""
+        """Ends several connections. Returns `gone` for one that is not open."""
         outcomes: list[Outcome] = []
         for connection_id in sorted(connection_ids):
             if self.strikes("killed", 0.5):
@@ -340,7 +340,7 @@ class World:
         if line.state in ("connecting", "gone"):
             return "gone"
         if line.state == "broken":
-            return "delivered"  # for all that API Gateway knows
+            return "delivered"  # as far as API Gateway knows
         if self.strikes("post_lost"):
             return "delivered"
         failed = self.strikes("post_failed")
@@ -357,17 +357,17 @@ class World:
     # --- Lambda
 
     def direct(self, function: str, event: Fields, number: int) -> Fields | None:
-        """A direct invocation by a strand, the try of this number; None where no answer came."""
+        """A strand invokes a function directly, the try of this number. Returns None if no answer came."""
         found = self._invoke(function, event, number)
         return None if found is None or self.strikes("answer_lost") else found["body"]
 
     def _take(self, line: Line, function: str, event: Fields, number: int) -> None:
         if self._invoke(function, event, number) is None:
             context = {"connectionId": line.id, "requestId": "died"}
-            self._accept(line, {"message": "Internal server error", **context})  # API Gateway's own words
+            self._accept(line, {"message": "Internal server error", **context})  # API Gateway's own frame
 
     def _invoke(self, function: str, event: Fields, number: int = 0) -> Any:
-        """Runs a function in some container; None where it died."""
+        """Runs a function in some container. Returns None if it died."""
         if self.strikes("doubled"):
             if client := self._trying.get(number):
                 self._note(Doubled, client, number=number)
@@ -397,7 +397,7 @@ class World:
     # --- the stream of the messages table
 
     def _changed(self, table: str, old: Fields | None, new: Fields) -> None:
-        """Takes what was written into the stream, where there is one, and has each booking's records taken in order."""
+        """Puts what was written into the stream, if there is one. Each booking's records come in order."""
         if not self.told or not table.startswith("messages"):
             return
         booking = new["booking_code"]["S"]
@@ -408,7 +408,7 @@ class World:
         waiting.append(("MODIFY" if old else "INSERT", new))
 
     def stop_topic(self, seconds: float) -> None:
-        """The topic of message events takes nothing for so long."""
+        """Lets the topic of message events fail for so long."""
         self._stopped_until = self.scheduler.now + round(seconds * SECOND)
 
     def _take_stream(self, booking: str) -> None:
@@ -520,7 +520,7 @@ class World:
         return response
 
     def passes(self, name: str) -> None:
-        """A request to the bucket: it takes a while, and what may strike it does so before it is done."""
+        """A request to the bucket. It takes a while, and a fault strikes before it is done."""
         self.scheduler.pause(self._latency())
         if self.strikes("killed", 5):
             self._struck(Asked(name, {}))
@@ -554,8 +554,8 @@ class World:
             self.scheduler.start(partial(self._deliver, body, 1), delay + late)
 
     def _age(self) -> float:
-        """How old a state is that a read sees which need not be consistent, in microseconds."""
-        # Where nothing lags, no luck is spent either: the embedded DynamoDB asks for none.
+        """How old the state is that an eventually consistent read sees, in microseconds."""
+        # If nothing lags, draw no random number either: the embedded DynamoDB draws none.
         return self.random.uniform(0.0, SECOND) if self.faults.stale and self.strikes("stale") else 0.0
 
     def _latency(self) -> float:
