@@ -3,7 +3,7 @@ import pytest
 from navietakie.domain import instants
 from navietakie.domain.errors import Refusal
 from navietakie.domain.message import Message, NewMessage
-from navietakie.domain.orders import NO_TOKEN, Order, Rights, order_in, says_what_happened
+from navietakie.domain.orders import NO_TOKEN, Order, Rights, is_on_record, order_in
 
 AT = "2026-03-01T08:00:00.700000Z"
 SECOND = instants.to_seconds(instants.from_text(AT))
@@ -157,4 +157,4 @@ def test_calls_orders_and_notices_are_record_and_words_are_not(
 ) -> None:
     stored = {"message_id": "i", "booking_code": "b", "seq": 1, "timestamp": AT, "sender": "system", "message": "-"}
     message = Message.model_validate({**stored, "message_type": message_type, "metadata": {"event": event}})
-    assert says_what_happened(message) == is_record
+    assert is_on_record(message) == is_record
