@@ -1,7 +1,7 @@
-"""What every kind of test may ask for.
+"""Fixtures for all kinds of tests.
 
-The deployed stack is there through its real doors: one for the session without tokens and one with, started at first
-use. When the last test is done, every line that their functions have logged is searched for what must not be there.
+The running stack, behind its real doors: one for the session without tokens and one with, started at first use. After
+the last test every line that their functions have logged is searched for what must not be there.
 """
 
 from collections.abc import Generator
@@ -17,14 +17,14 @@ from tests.policies import recording, roles
 from tests.running import Run, running
 
 recording.start()
-# How long an example takes says how busy the machine is.
+# No deadline: the time of an example depends on how busy the machine is.
 settings.register_profile("navietakie", deadline=None)
 settings.load_profile("navietakie")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def least_privilege(request: pytest.FixtureRequest) -> Generator[None]:
-    """Holds all that was asked of AWS in this session against the functions' roles, and reads against their table."""
+    """At the end of the session compares all AWS requests with the functions' roles, and all reads with their table."""
     yield
     assert {name for name, found in recording.reads.items() if not found <= set(READS.get(name, ((), ""))[0])} == set()
     if roles.are_judged(request.session.items):

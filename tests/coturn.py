@@ -1,4 +1,4 @@
-"""coturn, where it is installed, with the configuration of docs/calls.md, on loopback."""
+"""coturn (if it is installed) on loopback, with the configuration of docs/calls.md."""
 
 import json
 import re
@@ -21,7 +21,7 @@ INSTALLED = all(shutil.which(tool) for tool in ("turnserver", "turnutils_uclient
 
 
 def fenced(language: str) -> str:
-    """The one block in this language under the heading `coturn` of docs/calls.md."""
+    """The only block in this language under the heading `coturn` of docs/calls.md."""
     section = (ROOT / "docs" / "calls.md").read_text().split("### coturn", 1)[1]
     (block,) = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
     return block
@@ -29,18 +29,18 @@ def fenced(language: str) -> str:
 
 @dataclass(frozen=True)
 class Coturn:
-    """A coturn of this test's own, on loopback."""
+    """A running coturn on loopback."""
 
     plain: int
     secure: int
 
     def servers(self) -> list[dict[str, Any]]:
-        """What the answer of a call names as ICE servers: this one, with credentials for hours."""
+        """The ICE servers as a call's answer names them: this coturn, with credentials for hours."""
         listed = json.dumps([{"urls": f"turn:127.0.0.1:{self.plain}"}])
         return ice.for_call(ice.parse(listed), SECRET, "ride-7", time.time_ns() // 1_000)
 
     def check(self, script: str) -> str:
-        """What lines of the page print, asked of this server and not of the page's."""
+        """The output of lines of the page, with this server in place of the page's."""
         script = script.replace(HOST, "127.0.0.1").replace("3478", str(self.plain)).replace("5349", str(self.secure))
         command = ["sh", "-c", f"TURN_SECRET='{SECRET}'\n{script}"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -67,7 +67,7 @@ def running(folder: Path) -> Generator[Coturn]:
 
 
 def configuration(folder: Path, server: Coturn) -> str:
-    """The page's configuration, with what has to differ on loopback."""
+    """The page's configuration, changed as loopback needs it."""
     text = fenced("ini").replace("THE-SECRET-BEHIND-TurnSecretArn", SECRET)
     text = text.replace(f"/etc/letsencrypt/live/{HOST}", str(folder))
     text = text.replace("=3478", f"={server.plain}").replace("=5349", f"={server.secure}")

@@ -1,4 +1,4 @@
-"""The generated documents as the tests use them: read, and as something to hold real answers against."""
+"""The generated documents: read them, and check real answers against them."""
 
 from copy import deepcopy
 from functools import cache
@@ -27,7 +27,7 @@ def asyncapi() -> dict[str, Any]:
 
 
 def check(document: dict[str, Any], schema: dict[str, Any], value: Any) -> None:
-    """Raises ValidationError unless `value` is what the document's `schema` says, and has no field besides."""
+    """Raises ValidationError unless `value` matches the document's `schema`, and has no further field."""
     components = document["components"]["schemas"]
     for each in components.values():
         if "properties" in each:

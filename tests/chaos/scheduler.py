@@ -18,7 +18,7 @@ FOREVER = 10.0**6
 
 @dataclass(eq=False)
 class Strand:
-    """Code with a stack of its own that takes turns with others. `skew`: by how many microseconds its clock is ahead."""
+    """Code with a stack of its own that takes turns with others. `skew`: how many microseconds its clock is ahead."""
 
     turn: greenlet
     skew: int = 0

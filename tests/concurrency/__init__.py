@@ -1,1 +1,4 @@
-"""Races: many threads on the embedded AWS's DynamoDB, whose conditions hold under concurrency (moto's do not)."""
+"""Races: many threads on the embedded AWS's DynamoDB. Its conditions hold under concurrency, moto's do not.
+
+The real adapters, no handlers: tables with names of their own (conftest.py), and clocks that the tests set.
+"""

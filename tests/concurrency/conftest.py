@@ -1,4 +1,4 @@
-"""Many threads on one table of the embedded AWS's DynamoDB, which is right where moto's is not."""
+"""Tables on the embedded AWS's DynamoDB, for many threads at once."""
 
 import uuid
 from collections.abc import Generator

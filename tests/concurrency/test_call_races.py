@@ -1,4 +1,4 @@
-"""Calls raced for on the embedded AWS's DynamoDB: one final state each, one message each, and no way back."""
+"""Races about calls, on the embedded AWS's DynamoDB: each call has one end and one message, and never goes back."""
 
 import itertools
 import random
@@ -29,7 +29,7 @@ PATIENCE = 60.0
 
 
 class Booking:
-    """A booking whose parties act at once, each on a clock of its own. It keeps what was told of its calls."""
+    """A booking whose sides act at once, each with a clock of its own. It keeps what was broadcast about its calls."""
 
     def __init__(self, client: Any, names: dict[str, str], name: str) -> None:
         self.name = name
@@ -84,7 +84,7 @@ class Booking:
         timing.on({"booking_code": self.name, **timer}, time.monotonic() + PATIENCE)
 
     def say(self, text: str, **fields: Any) -> None:
-        """Stores a message from `system`, behind whatever head there is."""
+        """Stores a message from `system` after the present head."""
         while True:
             head = self.messages.head(self.name)
             message, after = append(
@@ -111,7 +111,7 @@ class Booking:
         return call
 
     def check(self) -> None:
-        """Every call took one legal path and, if it has ended, left one message and one line in the log."""
+        """Checks that every call took a legal path and, if it has ended, left one message and one line in the log."""
         paths: dict[str, list[Call]] = {}
         for call, message in self.told:
             paths.setdefault(call.call_id, []).append(call)
@@ -143,7 +143,7 @@ def booking(dynamodb: Any, names: dict[str, str]) -> Callable[[str], Booking]:
 
 
 def at_once(acts: Sequence[Callable[[], Any]], delays: Sequence[float] = ()) -> list[Any]:
-    """Runs all at once, each after its delay; their results, or the Refusals."""
+    """Runs all at once, each after its delay. Returns their results or Refusals."""
     gate = threading.Barrier(len(acts))
 
     def run(act: Callable[[], Any], delay: float) -> Any:

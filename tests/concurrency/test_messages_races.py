@@ -1,4 +1,4 @@
-"""Messages that many write at the same time into one booking, on a DynamoDB that is right under concurrency."""
+"""Races about messages: many write into one booking at the same time, on the embedded AWS's DynamoDB."""
 
 import random
 import time
@@ -45,7 +45,7 @@ def history(store: Messages) -> list[Message]:
 
 
 def at_once[Item](act: Callable[[Item], Any], items: Iterable[Item]) -> list[Any]:
-    """Does it for all items at the same time; what came of each, a Refusal too."""
+    """Calls `act` with all items at the same time. Returns the results; a Refusal is one, too."""
 
     def outcome(item: Item) -> Any:
         try:

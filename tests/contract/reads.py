@@ -1,6 +1,6 @@
 """Every read of the tables, whether it has to be strongly consistent, and why. A read without a row fails the tests.
 
-A new read: say what goes wrong for whom if it sees an older state. If nothing does, it is eventual, at half the price.
+For a new read say what goes wrong if it sees an older state. If nothing does, make it eventual: that costs half.
 """
 
 from typing import Final, Literal
@@ -37,4 +37,4 @@ READS: Final[dict[str, tuple[list[Consistency], str]]] = {
         "an index has no other; whom it does not show yet finds the message by ping or sync",
     ),
 }
-"""By adapter and method: the consistency of its requests, in their order, where nothing is found."""
+"""By adapter and method: the consistency of its requests, in order, if nothing is found."""

@@ -1,4 +1,4 @@
-"""What every store of attachments promises: the fake and the S3 adapter (on moto) alike."""
+"""What every store of attachments promises: the fake, and the S3 adapter (on moto)."""
 
 from collections.abc import Generator
 from typing import Any
@@ -16,7 +16,7 @@ ID, OTHER = "0" * 32, "1" * 32
 
 
 class OnMoto:
-    """The real adapter, and what a form's upload leaves."""
+    """The real adapter. `upload` leaves what a form's upload would leave."""
 
     def __init__(self) -> None:
         self._s3: Any = boto3.client("s3", region_name="us-east-1")
@@ -85,7 +85,7 @@ def test_a_kept_attachment_does_not_change_when_its_upload_does(store: Any) -> N
 
 
 def test_an_upload_that_has_changed_is_not_kept(store: Any) -> None:
-    if isinstance(store, OnMoto):  # moto copies whatever the conditions say, so they are looked at instead
+    if isinstance(store, OnMoto):  # moto ignores the conditions of a copy, so check them in the request
         asked = store.copies_asked()
         assert (asked["IfNoneMatch"], asked["CopySourceIfMatch"]) == ("*", '"the-etag"')
         return

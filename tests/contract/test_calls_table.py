@@ -1,4 +1,4 @@
-"""What every store of calls promises: the fake and the DynamoDB adapter (on moto) alike."""
+"""What every store of calls promises: the fake, and the DynamoDB adapter (on moto)."""
 
 from collections.abc import Mapping
 from typing import Any

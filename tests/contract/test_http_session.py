@@ -45,7 +45,7 @@ def theirs(timeout: float = 10, trusted: str | None = None) -> Session:
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor anything else of this machine's that would be on the way."""
+    """No proxy of this machine either."""
     for name in ("http_proxy", "https_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -61,7 +61,7 @@ def session(request: pytest.FixtureRequest) -> Make:
 
 @contextmanager
 def fill(listener: socket.socket) -> Generator[None]:
-    """Fills the queue of a server that takes no connections, so that whoever comes now waits."""
+    """Fills the queue of a server that accepts no connections, so that the next one waits."""
     with ExitStack() as waiting:
         for _ in range(4):
             one = waiting.enter_context(socket.socket())
@@ -77,7 +77,7 @@ def server() -> Generator[Peer]:
 
 
 def request(server: Peer, name: str = "a", body: bytes | str = b"{}", scheme: str = "http") -> AWSPreparedRequest:
-    """A request, prepared as botocore's clients do. `name` is what the server finds its answers by."""
+    """A request, prepared as botocore's clients do it. The server finds its answers by `name`."""
     host = "localhost" if scheme == "https" else "127.0.0.1"
     headers: dict[str, Any] = {"X-Amz-Target": b"DynamoDB_20120810.GetItem", "Authorization": "AWS4-HMAC-SHA256 x"}
     made = AWSRequest(method="POST", url=f"{scheme}://{host}:{server.port}/{name}", data=body, headers=headers)
@@ -148,7 +148,7 @@ def test_a_connection_that_was_closed_while_idle_fails_nobody(server: Peer, sess
 
 
 def test_a_request_on_a_kept_connection_that_breaks_is_not_repeated_unseen(server: Peer, session: Make) -> None:
-    """AWS may have acted on it; whether there was a second request decides what a conflict means."""
+    """AWS may have acted on it, and a conflict means something else after a second request."""
     server.answers["a"] = [answer(200), reset, answer(200)]
     sender = session()
     sender.send(request(server))
@@ -165,7 +165,7 @@ def test_a_broken_connection_is_an_error_that_botocore_tries_again(server: Peer,
 
 
 def test_an_answer_that_is_cut_off_is_an_error_that_botocore_tries_again(server: Peer) -> None:
-    """urllib3 hands it on, and DynamoDB's checksum finds out."""
+    """urllib3 would pass it on, and DynamoDB's checksum would show it."""
     server.answers["a"] = [then_hang_up(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ncut off")]
     with pytest.raises(ConnectionClosedError):
         ours().send(request(server))

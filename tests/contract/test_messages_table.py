@@ -1,4 +1,4 @@
-"""What every store of messages promises: the fake and the DynamoDB adapter (on moto) alike."""
+"""What every store of messages promises: the fake, and the DynamoDB adapter (on moto)."""
 
 from dataclasses import replace
 from typing import Any

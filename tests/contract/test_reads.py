@@ -1,4 +1,4 @@
-"""Which consistency the adapters ask DynamoDB for: held against the table of reads, on moto and in their source."""
+"""The consistency that the adapters ask DynamoDB for, compared with the table of reads: on moto and in the source."""
 
 import ast
 from collections.abc import Callable
@@ -73,7 +73,7 @@ def _stores(client: Any) -> tuple[Messages, Calls, Connections]:
 
 
 def _reads_of(module: ast.Module) -> set[str]:
-    """The methods that read: by themselves, or through one that is private."""
+    """The methods that read, directly or through a private method."""
     found = set[str]()
     for adapter in (node for node in module.body if isinstance(node, ast.ClassDef)):
         methods = {node.name: node for node in adapter.body if isinstance(node, ast.FunctionDef)}

@@ -1,1 +1,4 @@
-"""A function that dies at each of its requests, and answers that are lost: in the world on the wire (tests/worlds)."""
+"""Functions that die at each of their requests, lost answers and conflicts: in the world on the wire (tests/worlds).
+
+Every write of every function (writes.py) has to end as if nothing had gone wrong, once its client tries again.
+"""

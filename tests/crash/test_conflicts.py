@@ -1,4 +1,4 @@
-"""DynamoDB turns a write away while another transaction holds the item, as no emulator does: tried again, done once."""
+"""DynamoDB refuses a write while another transaction holds the item. The write is tried again, and done once."""
 
 import itertools
 
@@ -14,7 +14,7 @@ WRITE_REQUESTS = ("dynamodb.TransactWriteItems", "dynamodb.UpdateItem")
 
 
 def contended(world: World, times: int) -> list[str]:
-    """The next so many writes meet another transaction; the list grows with every request."""
+    """The next so many writes meet another transaction. The list grows with every request."""
     requests: list[str] = []
     left = itertools.count()
 

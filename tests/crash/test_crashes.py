@@ -1,6 +1,6 @@
-"""A function killed before each of its requests in turn: the retry ends where one success ends.
+"""A function is killed before each of its requests in turn. A retry has to lead to the same end as one success.
 
-make_call's deaths are in tests/integration/test_call_crashes.py.
+The same for make_call is in tests/integration/test_call_crashes.py.
 """
 
 import itertools
@@ -36,7 +36,7 @@ def test_a_message_whose_function_died_before_the_broadcast_is_in_the_history(wo
     stage(world, "ride")
     before = len(world.heard["ride-passenger"])
     body = {"booking_code": "ride", "sender": "driver", "message": "Hello"}
-    with world.dying_before(3) as died:  # the head is read, the message is stored, the connections are looked up
+    with world.dying_before(3) as died:  # before this: the head is read, the message stored, the connections looked up
         world.ask(send_message, invocations.rest("send_message", body))
     assert died
     assert len(world.heard["ride-passenger"]) == before
@@ -51,7 +51,7 @@ def test_a_client_whose_connect_died_comes_back_and_leaves_no_ghost(world: World
         query = {"booking_code": ride, "sender": "driver"}
         with world.dying_before(number) as died:
             world.ask(websocket, invocations.connect(f"{ride}-first", query))
-        world.gone.add(f"{ride}-first")  # API Gateway lets nobody in whose `$connect` failed
+        world.gone.add(f"{ride}-first")  # API Gateway closes a connection whose `$connect` failed
         assert world.ask(websocket, invocations.connect(f"{ride}-second", query))["statusCode"] == 200
         world.ahead = 60_000_000_000
         by_rest(world, ride)

@@ -1,4 +1,4 @@
-"""A request is made and its answer gets lost, for each request in turn: all ends as if it had come."""
+"""The answer to each request in turn gets lost. Everything has to end as if it had come."""
 
 import itertools
 from collections.abc import Generator

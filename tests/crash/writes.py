@@ -1,4 +1,4 @@
-"""What the functions are asked to write, with what is there before, and all that must be there after."""
+"""Every write of the functions: what is stored before, the request, and everything that has to be stored after."""
 
 from collections.abc import Callable
 from typing import Any
@@ -69,7 +69,7 @@ def stage(world: World, ride: str) -> None:
 
 
 def outcome(world: World, ride: str) -> Any:
-    """All that must be the same however often the function died, once the next message has been sent."""
+    """Everything that has to be the same, however often the function died, after one more message."""
     later = {"booking_code": ride, "sender": "system", "message": "Later"}
     world.ask(send_message, invocations.rest("send_message", later))
     now = instants.from_text("2026-03-01T08:00:00.000000Z")
@@ -95,9 +95,9 @@ def take_step(world: World, ride: str, sender: str, action: str) -> Any:
 
 
 WRITES: tuple[Write, ...] = (by_rest, by_socket, close, receipt_by_rest, receipt_by_socket)
-"""Those that write once."""
+"""The writes that store one item."""
 
 
 def for_each(*writes: Write) -> pytest.MarkDecorator:
-    """Runs a test with each of these as its `write`."""
+    """Runs a test with each of these writes as its parameter `write`."""
     return pytest.mark.parametrize("write", writes, ids=lambda write: write.__name__)

@@ -1,4 +1,4 @@
-"""What must be in no log, looked for in every line that the functions of a stack have logged."""
+"""Searches every line that the functions of a stack have logged for what must not be in a log."""
 
 import re
 from typing import Any, cast
@@ -10,13 +10,13 @@ from tests.running import Run
 
 TOKEN = re.compile(r"eyJ[\w-]+\.eyJ[\w-]+")
 SHORTEST = 5
-"""A shorter text may be in a log by chance, as part of an id or a number."""
+"""Shorter texts may be in a log by chance, as a part of an id or a number."""
 
 
 def check(run: Run, stack: Stack) -> None:
     """Fails if a token, a query string or the text of a stored message is in a log line of this stack.
 
-    The texts are those in its messages table: every test of the suite adds to what is looked for.
+    The texts are those in the messages table, so every test of the suite adds some.
     """
     log = run.logged()
     assert TOKEN.findall(log) == []

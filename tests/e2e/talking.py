@@ -21,7 +21,7 @@ def ask(stack: Stack, token: str | None, method: str, path: str, **fields: Any) 
 
 @contextmanager
 def connected(stack: Stack, query: str, token: str | None = None) -> Generator[ClientConnection]:
-    """A WebSocket; the token is offered as a subprotocol, as a browser does."""
+    """A WebSocket. It offers the token as a subprotocol, as browsers do."""
     offered: Any = ["navietakie.v1", f"bearer.{token}"] if token else None
     with connect(f"{stack.websocket_url}?{query}", subprotocols=offered, open_timeout=60) as socket:
         yield socket
@@ -33,7 +33,7 @@ def tell(socket: ClientConnection, action: str, **fields: Any) -> None:
 
 
 def hear(socket: ClientConnection, type: str, seconds: float = 30) -> dict[str, Any]:
-    """The next frame of a type; those before it are passed over."""
+    """The next frame of a type. Skips others."""
     end = time.monotonic() + seconds
     while True:
         frame = json.loads(socket.recv(timeout=max(0.0, end - time.monotonic())))

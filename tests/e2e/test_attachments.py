@@ -1,4 +1,4 @@
-"""A photo from one side to the other, through the front door, the functions' roles and S3's own checks."""
+"""A photo goes from one side to the other: through the front door, the functions' roles and S3's own checks."""
 
 import itertools
 import os
@@ -36,7 +36,7 @@ def form_of(send: Callable[..., httpx.Response], size: int = len(PHOTO), content
 
 
 def upload(form: Any, content: bytes, **changed: str) -> int:
-    """Posts a form as a browser does; the status of S3's answer."""
+    """Posts a form as a browser does. Returns the status of S3's answer."""
     fields = {**form["upload"]["fields"], **changed}
     files = {"file": ("photo", content, fields["Content-Type"])}
     return httpx.post(form["upload"]["url"], data=fields, files=files, timeout=60).status_code

@@ -1,4 +1,4 @@
-"""The lines for the AWS CLI in docs/protocol.md, as pasted, in the folder of a running stack."""
+"""Runs the lines for the AWS CLI in docs/protocol.md as they are, in the folder of a running stack."""
 
 import json
 import os
@@ -16,11 +16,11 @@ from local.stack import ROOT, Stack
 
 PAGE = ROOT / "docs" / "protocol.md"
 ENDPOINTS_SINCE = {1: (1, 29), 2: (2, 13)}
-"""From which version on an `endpoint_url` in the file counts."""
+"""The first version that reads `endpoint_url` from the file."""
 
 
 def blocks() -> list[str]:
-    """The blocks of the page that have lines for the AWS CLI, in their order."""
+    """The blocks of the page that have lines for the AWS CLI, in order."""
     found = re.findall(r"^( *)```sh\n(.*?)^ *```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     return [textwrap.dedent(block) for _, block in found if re.search(r"\baws ", block)]
 

@@ -1,4 +1,4 @@
-"""Calls on the deployed stack: ring, answer, hang up, time out, cut off; through real HTTP, WebSocket and timers."""
+"""Calls on the running stack (ring, answer, hang up, time-out, cut), through real HTTP, WebSocket and timers."""
 
 import itertools
 import json
@@ -21,7 +21,7 @@ _bookings = itertools.count(1)
 
 
 class Ride:
-    """A booking, and the sockets into it."""
+    """A booking and its WebSockets."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -54,7 +54,7 @@ class Ride:
         return ask(self.stack, None, "GET", "get_message", booking_code=self.name).json()["messages"]
 
     def check_one_end(self, reason: str) -> None:
-        """One call in the log, and its message in the history, once."""
+        """Checks that one call is in the log, and its message once in the history."""
         (call,), (message,) = self.log(), self.history()
         assert call["end_reason"] == reason
         assert (message["message_type"], message["sender"], message["metadata"]) == ("call", "system", call)
@@ -68,7 +68,7 @@ def ride(stack: Stack) -> Generator[Ride]:
 
 
 def ended(socket: ClientConnection, seconds: float = 30) -> Any:
-    """The call in the frame that tells of its end; frames before it are passed over."""
+    """The call in the frame that tells of its end. Skips other frames."""
     until = time.monotonic() + seconds
     while True:
         call = hear(socket, "call", max(0.0, until - time.monotonic()))["call"]
@@ -78,12 +78,12 @@ def ended(socket: ClientConnection, seconds: float = 30) -> Any:
 
 @dataclass
 class Waiting:
-    """Stories that take their time, begun at once and each looked at by its test."""
+    """Stories that take long. All begin at once; each is checked by its own test."""
 
     unanswered: tuple[Ride, Any, ClientConnection, ClientConnection]
     cut: tuple[Ride, ClientConnection]
     returning: tuple[Ride, ClientConnection, Callable[[], None], float]
-    """Its last entry: when the side that has come back again would have been lost, on the monotonic clock."""
+    """Its last entry is when the side that came back twice would have been lost, on the monotonic clock."""
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def waiting(stack: Stack) -> Generator[Waiting]:
 
 @pytest.fixture(autouse=True)
 def _begun(waiting: Waiting) -> None:
-    """The long stories begin before the short ones."""
+    """Begins the long stories before the short ones."""
 
 
 def test_the_whole_story_over_rest_and_sockets_together(ride: Ride) -> None:

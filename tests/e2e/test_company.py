@@ -1,7 +1,7 @@
-"""What a company may put before and behind each message: masking, its hook, every message as an event.
+"""What a company may switch on for each message: masking, a hook, and an event.
 
-On a deployed stack of its own, with the roles enforced: the hook is the sample of the documentation, deployed as a
-Lambda function beside it, and a queue subscribes to the topic of message events.
+On a stack of its own, with the roles enforced. The hook is the sample of the documentation, deployed as another Lambda
+function. A queue subscribes to the topic of message events.
 """
 
 import io
@@ -24,12 +24,12 @@ from tests.running import Run, running
 ACCOUNT = "000000000000"
 NAME = "company-hook"
 SECONDS = 60
-"""How long an event may take: the emulator polls, on a busy machine."""
+"""How many seconds an event may take: the emulator polls, and the machine may be busy."""
 
 
 @dataclass
 class Company:
-    """The company's own part: its hook, its queue, and the keys to the embedded AWS."""
+    """The company's side: its hook, its queue, and the keys to the embedded AWS."""
 
     run: Run
     stack: Stack
@@ -45,7 +45,7 @@ class Company:
         return sent.status_code, sent.json()
 
     def heard(self, url: str, enough: Callable[[list[Any]], bool]) -> list[Any]:
-        """What lies in a queue, waited for until it is enough; it is gone from there then."""
+        """Waits until there are enough messages in a queue, and takes them out."""
         sqs, found, end = self.aws.client("sqs"), [], time.monotonic() + SECONDS
         while not enough(found) and time.monotonic() < end:
             got = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages", [])
@@ -56,7 +56,7 @@ class Company:
         return found
 
     def events(self, booking: str, number: int) -> list[Any]:
-        """The message events of a booking, when that many different ones have come; in the order of `seq`."""
+        """Waits for so many different message events of a booking. Returns them in the order of `seq`."""
 
         def own(found: list[Any]) -> dict[str, Any]:
             return {event["event_id"]: event for event in found if event["booking_code"] == booking}
@@ -74,7 +74,7 @@ def zipped(source: str) -> bytes:
 
 
 def taking(queue: str, topic: str) -> dict[str, Any]:
-    """The policy of a queue that takes what a topic hands out."""
+    """The policy with which a queue takes messages from a topic."""
     statement = {
         "Effect": "Allow",
         "Principal": {"Service": "sns.amazonaws.com"},
@@ -87,7 +87,7 @@ def taking(queue: str, topic: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Generator[Company]:
-    """The stack with everything switched on, and what the company has beside it."""
+    """The stack with everything switched on, and the company's hook and queue."""
     home: Path = tmp_path_factory.mktemp("company-stack")
     given = home.parent / "company.yaml"
     given.write_text(
@@ -126,7 +126,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Generator[Company]:
             Timeout=3,
         )
         company = Company(run, stack, aws, inbox, stack.outputs["MessageEventsDeadLetterQueueUrl"])
-        end = time.monotonic() + SECONDS  # a cold hook takes longer than its time-out
+        end = time.monotonic() + SECONDS  # a cold hook takes longer than the time-out
         while company.say("warm-up", "Warming up")[0] == 503 and time.monotonic() < end:
             pass
         yield company
@@ -199,7 +199,7 @@ def test_a_broken_item_leaves_its_ids_and_the_next_ones_go_on(company: Company) 
 
 
 def test_while_the_topic_is_gone_nothing_is_lost(company: Company) -> None:
-    """The topic is deleted and made again under its name: what was stored meanwhile comes then."""
+    """Deletes the topic and makes it again: messages that were stored meanwhile are published then."""
     sns, topic = company.aws.client("sns"), company.stack.outputs["MessageEventsTopicArn"]
     (subscription,) = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     sns.delete_topic(TopicArn=topic)

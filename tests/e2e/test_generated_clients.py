@@ -1,4 +1,4 @@
-"""The clients that are generated from docs/openapi.yaml, used against the running stack: send, page, call, an error."""
+"""Clients that are generated from docs/openapi.yaml talk to the running stack: send, page, call, an error."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Tokens on the deployed stack: what one may do with them and what not, through real HTTP and WebSocket."""
+"""Tokens on the running stack: what they allow and what not, through real HTTP and WebSocket."""
 
 import base64
 import json
@@ -147,13 +147,13 @@ def test_tokens_of_the_rotated_secret_and_of_the_one_before_are_both_valid(
         after = mint("ride-g", "driver")
         assert secret.versions() == [secret.current(), first]
         assert secret.current() != first
-        end = time.monotonic() + 70  # a function that has met a forged token asks again a minute later
+        end = time.monotonic() + 70  # after a forged token a function asks for the secret again only a minute later
         while not (answer := ask(stack, after, "GET", "get_message", booking_code="ride-g")).is_success:
             assert time.monotonic() < end, answer.text
             time.sleep(1)
         assert ask(stack, before, "GET", "get_message", booking_code="ride-g").is_success
     finally:
-        secret.put(first)  # which all functions know: the tests to come need not wait
+        secret.put(first)  # all functions know this one, so later tests need not wait
 
 
 def test_make_token_prints_a_token_and_nothing_else(
@@ -174,7 +174,7 @@ def test_make_token_prints_a_token_and_nothing_else(
 def test_a_stack_without_tokens_is_not_deployed_beyond_a_laptop(jwt_stack: Stack) -> None:
     formation: Any = boto3.client("cloudformation", **cast(Any, jwt_stack.access.client))
     for environment in ("staging", "production"):
-        # The embedded AWS looks at resource types, some of which it does not know, before it looks at rules.
+        # The embedded AWS checks resource types before rules, and does not know all types.
         template = {part: translations()[environment][part] for part in ("Parameters", "Rules")}
         template["Resources"] = {"Topic": {"Type": "AWS::SNS::Topic"}}
         for mode, refused in (("none", True), ("jwt", False)):
@@ -200,7 +200,7 @@ def test_no_token_and_no_text_is_in_any_log(jwt_run: tuple[Run, Stack], mint: Mi
     ask(stack, token, "POST", "send_message", booking_code="ride-j", message="Whispered elsewhere")
     ask(stack, token[:-2], "POST", "send_message", booking_code="ride-i", message="Whispered unsigned")
     end = time.monotonic() + 10
-    while run.logged().count("ride-i") < 4 and time.monotonic() < end:  # the log comes a moment later
+    while run.logged().count("ride-i") < 4 and time.monotonic() < end:  # the log lines come a moment later
         time.sleep(0.2)
     privacy.check(run, stack)
     for hidden in ("Whispered", token, token.rpartition(".")[2], os.sep + "?token="):

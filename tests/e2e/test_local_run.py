@@ -1,4 +1,4 @@
-"""`make run` as a process: it starts beside others, keeps its data, and ends cleanly however it is told to."""
+"""`make run` as a process: it starts beside others, keeps its data, and ends cleanly at every signal."""
 
 import asyncio
 import signal
@@ -32,14 +32,14 @@ def texts(stack: Stack) -> list[str]:
 
 
 def embedded_runs(home: Path) -> bool:
-    """Whether the embedded AWS that was last started for the stack in `home` still runs."""
+    """Whether the embedded AWS of the stack in `home` still runs."""
     with (home / LOCK).open() as lock:
         return is_held(lock)
 
 
 @dataclass
 class Stopped:
-    """A stack that was deployed and has been stopped: its folder, and the messages that it must still have."""
+    """A stack that was deployed and stopped: its folder, and the messages that it must have kept."""
 
     home: Path
     kept: list[str]
@@ -72,7 +72,7 @@ def test_after_a_kill_of_make_run_nothing_is_lost(stopped: Stopped) -> None:
         send(stack, "before the kill")
         stopped.kept.append("before the kill")
         run.stop(signal.SIGKILL)
-    # The embedded AWS may run on: the next start ends it first, and what it holds is saved by that.
+    # The embedded AWS may still run: the next start ends it first, and so it saves its data.
     assert Stack.read(stopped.home) is None
     with running(stopped.home) as (_, stack):
         assert texts(stack) == stopped.kept

@@ -1,4 +1,4 @@
-"""What happens to a running stack when the machine fails it: what is lost, and what is said."""
+"""Faults of the machine under a running stack: what is lost, and what is said."""
 
 import json
 import os
@@ -26,9 +26,9 @@ LOST = "What was stored since the start is lost"
 
 
 class Senders:
-    """Four at once, each a message after the other. `acknowledged` are those that were answered with a success.
+    """Four senders at once, each one message after the other. `acknowledged`: the messages with a successful answer.
 
-    `patient` ones try again with the same id where they are told to: what a client does.
+    If `patient`, they try again with the same id when an answer says so, as clients do.
     """
 
     def __init__(self, stack: Stack, name: str, each: int, *, patient: bool = False) -> None:
@@ -47,11 +47,11 @@ class Senders:
                 try:
                     while not self._noted(text, client.post(f"{stack.url}/api/v1/send_message", json=fields)):
                         time.sleep(0.2)
-                except httpx.TransportError:  # the front door has closed
+                except httpx.TransportError:  # the front door is closed
                     return
 
     def _noted(self, text: str, answer: httpx.Response) -> bool:
-        """Whether it has succeeded, or nobody tries it again."""
+        """Whether it has succeeded, or is not tried again."""
         with self.news:
             self.statuses.append(answer.status_code)
             if answer.is_success:
@@ -61,7 +61,7 @@ class Senders:
 
     @contextmanager
     def working(self) -> Generator[None]:
-        """From the first message to the last."""
+        """Sends the messages, from the first to the last."""
         for each in self._threads:
             each.start()
         try:
@@ -71,13 +71,13 @@ class Senders:
                 each.join()
 
     def wait(self, count: int) -> None:
-        """Returns when so many are acknowledged."""
+        """Returns when so many messages are acknowledged."""
         with self.news:
             assert self.news.wait_for(lambda: len(self.acknowledged) >= count, 120)
 
 
 def stored(stack: Stack) -> list[str]:
-    """The texts of the booking in order; their numbers have no hole."""
+    """The texts of the booking in order. Checks that the sequence has no hole."""
     messages: list[Any] = []
     cursor: str | None = ""
     while cursor is not None:

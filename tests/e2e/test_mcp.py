@@ -1,4 +1,4 @@
-"""The MCP server as an assistant starts it, on stdio, in front of the running stack."""
+"""The MCP server on stdio, as an assistant starts it, in front of the running stack."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ COMMAND = ["-m", "clients.mcp_server"]
 
 
 def assist(stack: Stack, booking: str, story: Callable[[Client], Awaitable[None]], bearer: str = "") -> None:
-    """Runs `story` with a client of an MCP server of its own, for a booking, with the token `bearer`."""
+    """Runs `story` with the client of a new MCP server for a booking, with the token `bearer`."""
     where = {"PYTHONPATH": str(ROOT / "layers" / "shared"), "NAVIETAKIE_URL": stack.url, "NAVIETAKIE_TOKEN": bearer}
     where["BOOKING"] = booking
     parameters = StdioServerParameters(command=sys.executable, args=COMMAND, cwd=ROOT, env={**os.environ, **where})
@@ -31,7 +31,7 @@ def assist(stack: Stack, booking: str, story: Callable[[Client], Awaitable[None]
 
 
 async def call(client: Client, tool: str, booking: str, **arguments: Any) -> Any:
-    """What a tool answers; the text of its error if it fails."""
+    """The answer of a tool, or the text of its error."""
     result = await client.call_tool(tool, {"booking_code": booking, **arguments})
     return result.content[0].text if result.is_error else result.structured_content  # pyright: ignore
 

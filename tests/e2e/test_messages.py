@@ -1,4 +1,4 @@
-"""The main job on the deployed stack: stored, in order, received, healed; through real HTTP and WebSocket."""
+"""Messages on the running stack are stored in order, received and healed, through real HTTP and WebSocket."""
 
 import itertools
 import json
@@ -42,12 +42,12 @@ def send(stack: Stack, booking: str, text: str = "Hello", **fields: Any) -> Any:
 
 
 def dynamodb_of(stack: Stack) -> Any:
-    """The embedded DynamoDB, as root: to arrange what a client could not."""
+    """The embedded DynamoDB as root, to arrange what no client can."""
     return boto3.client("dynamodb", **cast(Any, stack.access.client))
 
 
 def exhaust(stack: Stack, booking: str, sender: str) -> None:
-    """Uses up a sender's allowance, which a slow machine could not do by sending."""
+    """Uses up a sender's allowance. A slow machine could not do that by sending."""
     dynamodb_of(stack).update_item(
         TableName=f"navietakie-messages-{stack.stage}",
         Key={"booking_code": {"S": booking}, "timestamp": {"S": "#head"}},
@@ -80,7 +80,7 @@ def test_six_parallel_senders_of_fifty_messages_leave_no_hole(stack: Stack, book
         side = "driver" if sender % 2 else "passenger"
         for number in range(50):
             answer = send(stack, booking, f"{sender}-{number}", sender=side, client_message_id=f"{sender}-{number}")
-            while answer.status_code in (429, 503):  # six at once are faster than one sender may be
+            while answer.status_code in (429, 503):  # six at once are faster than the rate limit
                 time.sleep(float(answer.headers["retry-after"]) / 4)
                 answer = send(stack, booking, f"{sender}-{number}", sender=side, client_message_id=f"{sender}-{number}")
             assert answer.status_code in (200, 201), answer.text
@@ -170,7 +170,7 @@ def ask_connection_id(stack: Stack, booking: str) -> str:
 
 
 def ask_excluding(stack: Stack, booking: str, connection_id: str) -> Any:
-    """Sends a message that one connection of its own side is not told of."""
+    """Sends a message that is not broadcast to one connection of its own side."""
     import httpx
 
     body = {"booking_code": booking, "message": "Nobody tells you", "sender": "driver"}

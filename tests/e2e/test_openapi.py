@@ -1,4 +1,4 @@
-"""Schemathesis against the running stack: requests made from docs/openapi.yaml, and answers held against it."""
+"""Schemathesis against the running stack: makes requests from docs/openapi.yaml, and checks the answers with it."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 MESSAGES = 3
 TIMESTAMP = r"^20[0-9]{2}-0[1-9]-[01][1-9]T[01][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+-]0[0-9]:00)$"
 
-# What a schema cannot say: bytes are counted, NUL is refused, and a sender has to slow down.
+# A schema cannot say that bytes are counted, that NUL is refused, and that a sender has to slow down.
 CONFIGURATION = """
 workers = 1
 max-failures = 20
@@ -40,7 +40,7 @@ max-steps = 4
 
 
 def for_this_stack(stack: Stack) -> dict[str, Any]:
-    """The document, narrowed to what is right here: a sender, as there are no tokens; receipts where messages are."""
+    """The document, narrowed to what is valid here: with a sender (there are no tokens), and receipts of messages."""
     booking = f"openapi-{uuid.uuid4().hex[:12]}"
     for number in range(MESSAGES):
         body = {"booking_code": booking, "sender": "driver", "message": f"{number}"}
@@ -53,7 +53,7 @@ def for_this_stack(stack: Stack) -> dict[str, Any]:
         sender = schemas[name]["properties"]["sender"]
         sender |= sender.pop("anyOf")[0]
         schemas[name]["required"].append("sender")
-    del schemas["Metadata"]["properties"]["attachment"]  # it would have to be uploaded first
+    del schemas["Metadata"]["properties"]["attachment"]  # an attachment would have to be uploaded first
     for name, field in (("SendDelivered", "delivered"), ("SendRead", "read")):
         schemas[name]["properties"]["booking_code"] = {"const": booking}
         schemas[name]["properties"][field] = {"enum": list(range(1, MESSAGES + 1))}
@@ -63,7 +63,7 @@ def for_this_stack(stack: Stack) -> dict[str, Any]:
         content["schema"] = {"allOf": [content["schema"], {"properties": {"error": problem}}]}
     for item in document["paths"].values():
         for operation in item.values():
-            # A cursor has to be of the booking, and a key the same as the body's client_message_id.
+            # A cursor has to belong to the booking, and a key has to equal the body's client_message_id.
             parameters = operation.get("parameters", [])
             operation["parameters"] = [it for it in parameters if it["name"] not in ("cursor", "Idempotency-Key")]
             for parameter in operation["parameters"]:

@@ -1,4 +1,4 @@
-"""Whoever else is on this machine, beside a running `make run`: its ports want a key, and its files are closed."""
+"""Other users of this machine, beside a running `make run`: its ports need a key, and its files are closed to them."""
 
 import hashlib
 import http.client
@@ -24,12 +24,12 @@ from tests.running import Run
 
 
 def ports_of(group: int) -> set[tuple[str, int]]:
-    """Where the processes of a stack listen: `make run`'s, and all that it has started."""
+    """The addresses at which the processes of a stack listen: `make run`, and all that it has started."""
     parents = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             parents[int(process.name)] = int((process / "stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:  # it has just ended
+        except OSError:  # the process has just ended
             continue
     family = {group}
     while more := {child for child, parent in parents.items() if parent in family} - family:
@@ -108,7 +108,7 @@ def test_without_the_key_no_request_gets_past_the_guard(stack: Stack, path: str)
 
 
 def guessed(stack: Stack, name: str) -> Access | None:
-    """The credentials of a function, as the embedded AWS itself would make them out of its name and its role's."""
+    """The credentials of a function as the embedded AWS itself derives them, from the names of function and role."""
     functions: Any = boto3.client("lambda", **cast(Any, stack.access.client))
     known = functions.get_function_configuration(FunctionName=name)
     digest = hashlib.sha256(f"{known['FunctionArn']}:{known['Role']}".encode()).hexdigest()
@@ -150,7 +150,7 @@ def test_another_key_reads_nothing_and_runs_nothing(stack: Stack, key: Callable[
 
 
 def test_the_key_of_this_start_is_the_tools_own(local_run: tuple[Run, Stack]) -> None:
-    """The project's tools and the AWS's own read it from the same file."""
+    """The project's tools and AWS's own read the key from the same file."""
     run, stack = local_run
     assert len(DeployedSecret("local", home=run.home).current()) == 64
     asked = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])"

@@ -1,4 +1,4 @@
-"""`make prove`, small: rides through the running stack, judged."""
+"""A small `make prove`: drives rides through the running stack and judges them."""
 
 import asyncio
 import json
@@ -57,8 +57,8 @@ def test_tokens_expire_and_are_renewed_while_rides_go_on(jwt_run: tuple[Run, Sta
 
 @pytest.fixture
 def mutated(tmp_path: Path) -> Path:
-    """A copy of the project in which a message that is sent again is stored again: `forget_the_marker` of the chaos
-    tests, in the functions' source."""
+    """A copy of the project that stores a repeated message again: the mutant `forget_the_marker` of the chaos tests, in
+    the functions' source."""
     copy = tmp_path / "mutated"
     for folder in COPIED:
         shutil.copytree(ROOT / folder, copy / folder, ignore=LEFT_OUT)
@@ -87,7 +87,7 @@ def test_a_stack_that_breaks_a_promise_is_caught_through_its_public_api(mutated:
                 stdout=out,
                 stderr=out,
             )
-        stored = wait_for(r"\d+ s: (\d{3,}) messages", said, proving)  # so many, and some were sent again
+        stored = wait_for(r"\d+ s: (\d{3,}) messages", said, proving)  # with so many, some were sent again
         proving.send_signal(signal.SIGINT)
         assert proving.wait(PATIENCE_SECONDS) == 1
     text = said.read_text()
@@ -107,7 +107,7 @@ def test_a_stack_that_breaks_a_promise_is_caught_through_its_public_api(mutated:
 
 
 def wait_for(pattern: str, file: Path, process: subprocess.Popen[bytes]) -> str:
-    """The first group of what a process is to say; fails the test where it does not."""
+    """Waits until the output of a process matches. Returns the first group; fails the test if it never matches."""
     end = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < end and process.poll() is None:
         if found := re.search(pattern, file.read_text()):

@@ -52,7 +52,7 @@ class Proxied:
         self._secret = DeployedSecret("local", home=run.home)
 
     def token(self, booking: str, role: str) -> str:
-        """A token for it."""
+        """A token for this stack."""
         wanted = Wanted.parse({"booking": booking, "role": role, "sub": f"{role}-1", "ttl": 600})
         return tokens.token(self._secret.current(), wanted, time.time())
 
@@ -63,7 +63,7 @@ class Proxied:
             yield it
 
     def events(self, booking: str) -> list[str]:
-        """The kinds of events that the backend took for a booking, in order."""
+        """The kinds of events that the backend has accepted for a booking, in order."""
         ids = {
             event["connection_id"]
             for event in self.backend.events
@@ -74,7 +74,7 @@ class Proxied:
 
 @pytest.fixture(scope="module")
 def proxied(tmp_path_factory: pytest.TempPathFactory) -> Generator[Proxied]:
-    """A stack in proxy mode that asks for tokens; the backend is up until a test stops it."""
+    """A stack in proxy mode that asks for tokens. The backend runs until a test stops it."""
     port = _free_port()
     home = tmp_path_factory.mktemp("proxied-stack")
     options = ("--auth-mode", "jwt", "--backend-url", f"http://127.0.0.1:{port}")
@@ -87,13 +87,13 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Generator[Proxied]:
 
 @pytest.fixture
 def up(proxied: Proxied) -> Generator[Proxied]:
-    """The same, with the backend running."""
+    """The same stack, with the backend running."""
     with serving(proxied.backend, proxied.port):
         yield proxied
 
 
 def ask(client: ClientConnection, seconds: float = 20, **frame: Any) -> dict[str, Any]:
-    """Sends a frame; what comes next."""
+    """Sends a frame. Returns the next frame that comes."""
     client.send(json.dumps(frame, ensure_ascii=False))
     return json.loads(client.recv(timeout=seconds))
 
@@ -101,7 +101,7 @@ def ask(client: ClientConnection, seconds: float = 20, **frame: Any) -> dict[str
 def test_a_client_talks_to_the_backend_and_back(up: Proxied) -> None:
     with up.client("talk", "driver") as driver, up.client("talk", "passenger") as passenger:
         assert driver.subprotocol == "navietakie.v1"
-        for action in ("anything", "ping", "sync", "call", "typing"):  # whatever the route, it is the backend's
+        for action in ("anything", "ping", "sync", "call", "typing"):  # in proxy mode every route goes to the backend
             assert ask(driver, action=action, text="żółw 🐢") == {
                 "type": "echo",
                 "of": {"action": action, "text": "żółw 🐢"},

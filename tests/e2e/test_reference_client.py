@@ -1,4 +1,4 @@
-"""The reference client in Node against the deployed stack: cut at random moments, it always converges."""
+"""The reference client in Node against the running stack: cut at random moments, it always converges."""
 
 import json
 import shutil
@@ -17,17 +17,17 @@ SCRIPTS = ROOT / "tests" / "client" / "stack"
 
 
 def program() -> list[str]:
-    """Node.js with what gives it a WebSocket class; skips the test where there is none."""
+    """Node.js, with the option for a WebSocket class if it needs one. Skips the test if there is no Node.js."""
     program = shutil.which("node")
     if program is None:
         pytest.skip("there is no Node.js on this machine")
     version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-    older = int(version.strip().lstrip("v").split(".")[0]) < 22  # its WebSocket class is behind an option
+    older = int(version.strip().lstrip("v").split(".")[0]) < 22  # older ones need an option for the WebSocket class
     return [program, *(["--experimental-websocket", "--no-warnings"] if older else [])]
 
 
 def node(script: Path, *arguments: str) -> str:
-    """What a script of Node's prints; fails with what it complains of."""
+    """The output of a Node script. Fails with its error output."""
     command = [*program(), script, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -1,1 +1,7 @@
-"""Stand-ins for what lies at the edge. Each runs the same contract tests as the real thing."""
+"""Fakes of what the functions talk to. Those of tables and bucket pass the same tests as the adapters (tests/contract).
+
+- `messages.py`, `calls.py`, `attachments.py`: the adapters of the layer, in memory. Take them to test a service.
+- `dynamodb.py`, `embedded.py`: DynamoDB itself, in memory or as a process. `tables.py` makes the tables.
+- `wire.py`: all of AWS as one function sees it, request by request. `invocations.py`: what AWS invokes functions with.
+- `gateway.py`, `peer.py`: HTTP servers; the first plays @connections, the second misbehaves on the wire.
+"""

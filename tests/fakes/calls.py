@@ -72,7 +72,7 @@ class FakeCalls:
             return self._with_leavings(call)
 
     def _with_leavings(self, call: Call | None) -> Call | None:
-        """The call as it is read: who has left is noted beside what a transition writes."""
+        """The call as it is read, with the leavings, which transitions do not write."""
         if call is None:
             return None
         left_at = {side: at for (call_id, side), at in self.leavings.items() if call_id == call.call_id}

@@ -1,12 +1,12 @@
-"""DynamoDB in memory, as far as the functions use it: one request at a time, and a refusal to guess at anything else.
+"""DynamoDB in memory, as far as the functions use it: one request at a time, and an error for all it does not know.
 
-A run of tests/chaos makes the same history here as on the embedded AWS's DynamoDB: a test holds the two together.
+A run of tests/chaos makes the same history here as on the embedded AWS's DynamoDB; a test compares the two.
 
-With a `Lag` it shows what AWS's may show and no emulator does: an older state, to every read that is not asked to be
-strongly consistent. `DynamoDb(OLDEST)` always shows the oldest state, `DynamoDb(lag_of(seed))` one as old as the seed
-chooses; a world with a clock of its own gives `Lag` that clock, and ages in its unit. `settle()` lets all readers see
-what was written so far. On the wire: `wire.dynamodb = DynamoDb(lag)` before the tables are made, or
-`wire.dynamodb.lag = lag` at any moment; in tests/integration: the fixture `lagging`.
+With a `Lag`, reads that are not strongly consistent show an older state, as AWS may do and no emulator does.
+`DynamoDb(OLDEST)` always shows the oldest state, `DynamoDb(lag_of(seed))` one as old as the seed chooses. A world with
+a clock of its own gives that clock to `Lag`, with ages in its unit. `settle()` lets all readers see what was written so
+far. On the wire, set `wire.dynamodb = DynamoDb(lag)` before the tables are made, or `wire.dynamodb.lag = lag` at any
+moment. In tests/integration, use the fixture `lagging`.
 """
 
 import json
@@ -29,7 +29,7 @@ _TOKEN = re.compile(r"\s*([#:]?\w+|<>|<=|>=|[=<>(),])")
 
 
 class Refused(Exception):
-    """An error of the service: its code, and what else is in the answer."""
+    """An error of the service: its code, and the other fields of the answer."""
 
     def __init__(self, code: str, **fields: Any) -> None:
         super().__init__(code)
@@ -39,10 +39,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Lag:
-    """How old a state is that a read may see which is not strongly consistent.
+    """How old the state is that an eventually consistent read may see.
 
-    `age` is asked once for each read of a table, whose answer comes from one replica, and once for each item of an
-    index, to which every write finds its own way. It is in the unit of `clock`; without one, in writes.
+    `age` is called once for each read of a table, because one replica answers it, and once for each item of an index,
+    because each write reaches the index by itself. It is in the unit of `clock`; without a clock, in writes.
     """
 
     age: Callable[[], float]
@@ -50,33 +50,33 @@ class Lag:
 
 
 OLDEST = Lag(lambda: math.inf)
-"""Whatever need not be consistent shows nothing that was written since all was settled last."""
+"""Eventually consistent reads show nothing that was written since the last `settle()`."""
 
 
 def lag_of(seed: int, *, probability: float = 0.5, writes: int = 20) -> Lag:
-    """As the seed chooses: of so many reads, each is up to so many writes behind."""
+    """Some reads, chosen by the seed, see a state that is some writes old."""
     chance = random.Random(seed)
     return Lag(lambda: chance.randint(1, writes) if chance.random() < probability else 0)
 
 
 class DynamoDb:
-    """Call it with an operation and its fields: the fields of the answer. Raises Refused."""
+    """Call it with an operation and its fields. Returns the fields of the answer. Raises Refused."""
 
     def __init__(self, lag: Lag | None = None) -> None:
         self.lag = lag
         self._keys: dict[str, list[str]] = {}
         self._tables: dict[str, dict[Key, Item]] = {}
         self._earlier: dict[str, dict[Key, list[tuple[float, Item | None]]]] = defaultdict(dict)
-        """What items were before, the oldest state first, and until when."""
+        """The earlier states of each item, oldest first, and until when each held."""
         self._writes = 0
         self.changed: Callable[[str, Item | None, Item], None] = lambda *_: None
-        """Told of each item that is written: its table, the item before, and the item since."""
+        """Called for each item that is written: its table, the item before, and the item after."""
         self._done: dict[str, str] = {}
-        """What was asked under which ClientRequestToken."""
+        """The request of each ClientRequestToken."""
         self._one_at_a_time = Lock()
 
     def settle(self) -> None:
-        """From now on every read sees at least what has been written so far."""
+        """From now on every read sees at least what was written so far."""
         self._earlier.clear()
 
     def __call__(self, operation: str, fields: Values) -> Values:
@@ -190,7 +190,7 @@ class DynamoDb:
         return self._writes if self.lag is None or self.lag.clock is None else self.lag.clock()
 
     def _instant(self, fields: Values) -> float | None:
-        """The instant whose state a read sees; None: the present."""
+        """The instant whose state a read sees; None: now."""
         if self.lag is None or fields.get("ConsistentRead"):
             return None
         return self._now() - self.lag.age()
@@ -202,7 +202,7 @@ class DynamoDb:
         return next((item for until, item in earlier if instant is not None and instant < until), present)
 
     def _shown(self, fields: Values) -> list[Item]:
-        """The items that a query reads from."""
+        """The items among which a query looks."""
         table, earlier = self._tables[fields["TableName"]], self._earlier[fields["TableName"]]
         if self.lag is None or fields.get("ConsistentRead"):
             return list(table.values())

@@ -1,4 +1,4 @@
-"""The embedded AWS's DynamoDB alone, for what is concurrent: it is right where moto's is not."""
+"""The embedded AWS's DynamoDB as a process of its own, for concurrent tests: its conditions hold, moto's do not."""
 
 import os
 import socket
@@ -36,7 +36,7 @@ def embedded_dynamodb() -> Generator[str]:
             "SFTP_ENABLED": "0",
             "LOG_LEVEL": "WARNING",
             "TMPDIR": folder,
-            "PYTHONHASHSEED": "0",  # the order of its answers is part of what a seed replays
+            "PYTHONHASHSEED": "0",  # so that it always answers in the same order
         }
         log = Path(folder) / "log"
         with log.open("wb") as out:

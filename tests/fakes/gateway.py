@@ -1,4 +1,4 @@
-"""A stand-in for API Gateway's @connections: takes posts over real HTTP, keeps them, and misbehaves on demand."""
+"""Plays API Gateway's @connections: takes posts over real HTTP, keeps them, and misbehaves on demand."""
 
 import json
 import threading
@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 Misbehaviour = Callable[[], int]
-"""Returns the status to answer with; it may wait first."""
+"""Returns the status to answer with. It may wait first."""
 
 
 class Gateway:

@@ -1,4 +1,4 @@
-"""Invocations of the functions as AWS makes them: the events of `events/`, with what a test changes."""
+"""The events with which AWS invokes the functions: those of `events/`, with the changes of a test."""
 
 import copy
 import json
@@ -10,7 +10,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "events"
 
 
 class Context:
-    """What Lambda tells a function about its invocation."""
+    """The context object that Lambda passes to a function."""
 
     aws_request_id = "request-of-the-context"
 

@@ -152,7 +152,7 @@ class FakeMessages:
         return Page([message for message, _ in alive], position, min(expiries, default=None), cut)
 
     def _within(self, size: int, messages: list[Message]) -> int:
-        """How many of them DynamoDB reads before it has read `size` bytes."""
+        """How many of the messages DynamoDB reads until it has read `size` bytes."""
         for count, message in enumerate(messages):
             size -= len(compact(message.model_dump()))
             if size <= 0:

@@ -1,4 +1,4 @@
-"""An HTTP server that misbehaves on the wire: it answers any bytes, in pieces, too late, or not at all."""
+"""An HTTP server that misbehaves: it answers any bytes, in pieces, too late, or not at all."""
 
 import socket
 import ssl
@@ -29,7 +29,7 @@ class Asked:
     headers: dict[str, str]
     body: bytes
     names: tuple[str, ...] = ()
-    """Of the headers, as often as they came."""
+    """How often each header came."""
 
     @property
     def connection_id(self) -> str:
@@ -41,15 +41,15 @@ class HangUp(Exception):
 
 
 class Reset(HangUp):
-    """Break the connection off with a TCP reset."""
+    """Break the connection with a TCP reset."""
 
 
 Answer = Callable[[Asked], Sequence[bytes]]
-"""The pieces that are sent back. It may wait, or raise HangUp."""
+"""Returns the pieces of an answer. It may wait, or raise HangUp."""
 
 
 def answer(status: int, body: bytes = b"", *fields: str) -> Answer:
-    """An answer with its length."""
+    """An answer with a Content-Length."""
     lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}", *fields]
     whole = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
     return lambda _: [whole]
@@ -61,7 +61,7 @@ def pieces(*parts: bytes) -> Answer:
 
 
 def then_hang_up(*parts: bytes) -> Answer:
-    """These bytes, and the end."""
+    """These bytes, and then the end of the connection."""
 
     def sent(_: Asked) -> Sequence[bytes]:
         return [*parts, b""]
@@ -78,13 +78,13 @@ def reset(_: Asked) -> Sequence[bytes]:
 
 
 class Peer:
-    """A running server. It answers 200, unless `answers` has others for a connection id: used up, the last for good."""
+    """A running server. `answers` has the answers for a connection id, the last one for ever; other ids get 200."""
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
         self.asked: list[Asked] = []
         self.answers: dict[str, list[Answer]] = {}
         self.resumed: list[bool] = []
-        """Per TLS handshake, whether it resumed a session."""
+        """For each TLS handshake, whether it resumed a session."""
         self.lines = 0
         """How many connections there were."""
         self._ended = threading.Event()
@@ -99,7 +99,7 @@ class Peer:
         return sum(it.connection_id == connection_id for it in list(self.asked))
 
     def hang(self, _: Asked) -> Sequence[bytes]:
-        """Answers nothing, ever."""
+        """Never answers."""
         self._ended.wait(60)
         raise HangUp
 
@@ -110,7 +110,7 @@ class Peer:
                 self._open.pop().shutdown(socket.SHUT_RDWR)
 
     def stop(self) -> None:
-        """Ends everything that hangs, and listens no more."""
+        """Ends everything that hangs, and stops listening."""
         self._ended.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -147,7 +147,7 @@ class Peer:
         parts = (script.pop(0) if len(script) > 1 else script[0])(asked)
         for number, part in enumerate(parts):
             if number:
-                self._ended.wait(0.01)  # so that the pieces travel apart
+                self._ended.wait(0.01)  # so that the pieces arrive one by one
             if not part:
                 raise HangUp
             stream.sendall(part)

@@ -1,7 +1,7 @@
-"""The wire between the functions and AWS, held in the hand: each request is seen, let through, spoilt or never made.
+"""The wire between the functions and AWS. A test sees each request, and may let it through, spoil it or stop it.
 
-DynamoDB's requests go on to the embedded AWS, or to the DynamoDB in memory. The timer queue, the events topic and the
-secrets answer here: what was queued and published is kept.
+DynamoDB's requests go on to the embedded AWS, or to the DynamoDB in memory. The other services answer here, and keep
+what was queued and published.
 """
 
 import json
@@ -32,33 +32,33 @@ SECRET = "what every secret of the tests holds, in more than 32 bytes"
 
 
 class Killed(BaseException):
-    """The function's process is gone: no handler of its errors gets to see this."""
+    """The function's process is dead. A BaseException, so that no handler of errors catches it."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it is about to be made: `dynamodb.TransactWriteItems` and its fields."""
+    """A request before it is sent: its name, like `dynamodb.TransactWriteItems`, and its fields."""
 
     name: str
     fields: dict[str, Any]
 
 
 Carry = Callable[[], AWSResponse]
-"""Lets the request through; its answer."""
+"""Lets the request through, and returns the answer."""
 Way = Callable[[Asked, Carry], AWSResponse]
-"""What happens to a request: carried or not, and what its sender gets to see. It may raise."""
+"""Decides about a request: whether it is carried, and what its sender gets. It may raise."""
 
 
 def straight(_: Asked, carry: Carry) -> AWSResponse:
-    """Nothing happens to it."""
+    """Carries the request."""
     return carry()
 
 
 @dataclass
 class Wire:
-    """What went over it: `queued` timers as (delay in seconds, body), `published` events.
+    """What went over the wire: `queued` timers as (delay in seconds, body), `published` events, message events `told`.
 
-    Of message events those `told`, and the `letters` of dead ones; `hook` answers what the message hook is asked.
+    `letters`: what is in the dead-letter queue of message events. `hook`: answers in place of the message hook.
     """
 
     way: Way = straight
@@ -70,11 +70,11 @@ class Wire:
     copied: bool = False
     """Whether the upload has been copied to where attachments are kept."""
     dynamodb: DynamoDb | None = None
-    """None: the requests go on to their endpoint."""
+    """None: DynamoDB's requests go on to their endpoint."""
     _onward: URLLib3Session = field(default_factory=URLLib3Session)
 
     def request(self, request: AWSPreparedRequest, event_name: str, **_: Any) -> AWSResponse:
-        """botocore's before-send: whatever it gives back is the answer, and nothing is sent but from here."""
+        """botocore's event before-send. Its return value is the answer; botocore itself sends nothing."""
         name = event_name.removeprefix("before-send.")
         body = request.body or b""
         text = body.decode() if isinstance(body, bytes) else str(body)
@@ -112,7 +112,7 @@ class Wire:
         raise AssertionError(f"nobody answers {asked.name} at {urlsplit(request.url).netloc}")
 
     def _stored(self, request: AWSPreparedRequest, asked: Asked) -> AWSResponse:
-        """S3, as far as one upload goes: it is there, and kept once it was copied."""
+        """S3 with one upload, which is kept as soon as it was copied."""
         at = formatdate(usegmt=True)
         found = {"content-type": "image/jpeg", "content-length": "9", "etag": '"e"', "last-modified": at}
         match asked.name:
@@ -153,7 +153,7 @@ def refused(asked: Asked, code: str, status: int = 400, **fields: Any) -> AWSRes
 
 
 def conflict(asked: Asked) -> AWSResponse:
-    """What DynamoDB answers while another transaction holds one of the items; no emulator ever does."""
+    """DynamoDB's answer while another transaction holds one of the items. No emulator ever gives it."""
     if asked.name != "dynamodb.TransactWriteItems":
         return refused(asked, "TransactionConflictException")
     reasons = [{"Code": "None"} for _ in asked.fields["TransactItems"]]
@@ -167,23 +167,23 @@ def timed_out(asked: Asked) -> ReadTimeoutError:
 
 
 _trusted = cache(clients.trust)
-"""Whom the system trusts: nobody is asked over TLS here."""
+"""The system's authorities: here nothing goes over TLS."""
 
 
 @cache
 def _loader() -> Any:
-    """What has read botocore's descriptions of the services: reading them anew for each wire is most of its cost."""
+    """The loader that has read botocore's data. To read it anew for each wire would be most of the cost."""
     return clients.session()._session.get_component("data_loader")
 
 
 def restart(wire: Wire) -> None:
-    """Leaves the process as a cold start does, with its requests carried by `wire`."""
+    """Brings the process into the state of a cold start, with its requests carried by `wire`."""
     warm.forget()
     clients.session()._session.register_component("data_loader", _loader())
     clients.session().events.register("before-send", wire.request)
     clients.session().events.register(
         "choose-signer", lambda **_: UNSIGNED
-    )  # nobody looks, and it costs half of a request
+    )  # nobody checks signatures here, and they cost half of a request
 
 
 @contextmanager
