@@ -174,6 +174,9 @@ chaos: .venv/ready ## A new history of 1,000 operations and faults, judged (SEED
 
 # --- Mutants ------------------------------------------------------------------------------------------------------------
 
-.PHONY: mutants
+.PHONY: mutants mutants-client
 mutants: .venv/ready ## Small changes to the code, each of which a test has to see; hours (CHANGED=1: this branch's; SAMPLE=60 SEED=date; ONLY=domain/)
 	@PYTHONPATH=functions:layers/shared exec .venv/bin/python -m tests.mutants
+
+mutants-client: .venv/ready ## The same for the JavaScript client, by Stryker; half an hour (CHANGED=1; ONLY=calls; JOBS=2; FORCE=1: all again)
+	@exec .venv/bin/python -m tests.mutants.client

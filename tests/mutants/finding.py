@@ -229,12 +229,12 @@ def _around(start: tuple[int, int], end: tuple[int, int], statements: list[_Stat
     return inner[-1].lines, inner[-1].definition, inner[-1].owner
 
 
-def changed_lines(since: str) -> dict[str, set[int]]:
+def changed_lines(since: str, sources: Iterable[str] = SOURCES) -> dict[str, set[int]]:
     """By file the lines that are new or other than on `since`."""
     base = _git("merge-base", since, "HEAD").strip()
     found: dict[str, set[int]] = {}
     path = ""
-    for line in _git("diff", "--unified=0", "--no-color", base, "--", *SOURCES).splitlines():
+    for line in _git("diff", "--unified=0", "--no-color", base, "--", *sources).splitlines():
         if line.startswith("+++ "):
             path = line.removeprefix("+++ b/")
         elif match := re.match(r"@@ \S+ \+(\d+)(?:,(\d+))? @@", line):

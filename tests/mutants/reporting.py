@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +36,9 @@ class Entry:
         return mutant.path.endswith(self.file) and self.was == was and re.fullmatch(self.becomes, becomes) is not None
 
 
-def entries() -> list[Entry]:
+def entries(file: Path = EQUIVALENT) -> list[Entry]:
     """What `equivalent.toml` says."""
-    return [Entry(**entry) for entry in tomllib.loads(EQUIVALENT.read_text()).get("equivalent", [])]
+    return [Entry(**entry) for entry in tomllib.loads(file.read_text()).get("equivalent", [])]
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,14 @@ class Result:
     equivalent: str = ""
 
 
-def report(results: Sequence[Result], all_of_them: Iterable[Mutant], what: str) -> str:
-    """The page."""
+def report(
+    results: Sequence[Result], all_of_them: Iterable[Mutant], what: str, groups: Mapping[str, str] = GROUPS
+) -> str:
+    """The page. `groups`: what is counted together, and how it is called."""
     existing = Counter(mutant.group for mutant in all_of_them)
     lines = [f"# Mutants: {what}", "", "| changes in | there are | tried | no difference | killed | survived | score |"]
     lines.append("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for group, name in [*GROUPS.items(), ("", "all")]:
+    for group, name in [*groups.items(), ("", "all")]:
         of_group = [it for it in results if group in ("", it.mutant.group) and it.outcome.state != "invalid"]
         equivalent = sum(bool(it.equivalent) for it in of_group)
         killed = sum(it.outcome.state == "killed" and not it.equivalent for it in of_group)
