@@ -1,4 +1,4 @@
-"""The local stack as a test starts it: `make run`'s own program, in a folder and on ports of its own."""
+"""Starts the local stack for a test: `make run`'s own program, in a folder and on ports of its own."""
 
 import os
 import signal
@@ -20,17 +20,17 @@ STOP_SECONDS = 60
 
 @dataclass
 class Run:
-    """A started `make run`. `home` is its folder, `output` what it says."""
+    """A started `make run`. `home`: its folder; `output`: what it has printed."""
 
     process: subprocess.Popen[bytes]
     home: Path
     output: Path
 
     def ready(self) -> Stack:
-        """Waits until it is ready; fails the test with what it said when it ends instead."""
+        """Waits until it is ready. If it ends instead, fails the test with its output."""
         end = time.monotonic() + START_SECONDS
         while self.process.poll() is None and time.monotonic() < end:
-            # The note appears just before the lines to paste do.
+            # The file appears just before the lines to paste.
             if (stack := Stack.read(self.home)) and "Ctrl-C" in self.said():
                 return stack
             time.sleep(0.1)
@@ -51,7 +51,7 @@ class Run:
 
 
 def start(home: Path, *options: str, cwd: Path = ROOT) -> Run:
-    """Starts the stack whose state is in `home`; `options` are those of local.run."""
+    """Starts the stack whose state is in `home`. `options`: those of local.run."""
     if not PYTHON.exists():
         pytest.skip("the embedded AWS is not installed: make setup")
     home.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def start(home: Path, *options: str, cwd: Path = ROOT) -> Run:
 
 @contextmanager
 def running(home: Path, *options: str, cwd: Path = ROOT) -> Generator[tuple[Run, Stack]]:
-    """A stack on free ports, from its start to its stop; `cwd`: of another copy of the project."""
+    """A stack on free ports, from its start to its stop. `cwd`: the folder of another copy of the project."""
     run = start(home, "--port", "0", *options, cwd=cwd)
     try:
         yield run, run.ready()

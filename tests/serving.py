@@ -1,4 +1,4 @@
-"""The process of the embedded AWS as a test starts it, without what `make run` puts around it."""
+"""Starts the process of the embedded AWS for a test, without the rest of `make run`."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ START_SECONDS = 60
 
 
 def serve(port: int, folder: Path, **variables: str) -> subprocess.Popen[bytes]:
-    """Starts one; its key and its log are in `folder`. `variables` are what its functions have too."""
+    """Starts one, with key and log in `folder`. `variables`: environment variables that its functions get, too."""
     if not PYTHON.exists():
         pytest.skip("the embedded AWS is not installed: make setup")
     if not (folder / "aws.ini").exists():
@@ -43,7 +43,7 @@ def serve(port: int, folder: Path, **variables: str) -> subprocess.Popen[bytes]:
 
 @contextmanager
 def serving(folder: Path, **variables: str) -> Generator[Access]:
-    """A running one, from its start to its stop."""
+    """A running embedded AWS, from its start to its stop."""
     process = serve(next(free_ports(30_500, 30_500)), folder, **variables)
     access, log = Access.read(folder), folder / "log"
     try:

@@ -1,4 +1,4 @@
-"""These tests are in the world on the wire."""
+"""These tests use the world on the wire."""
 
 from tests.worlds.wire import world
 

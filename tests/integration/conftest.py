@@ -1,4 +1,4 @@
-"""These tests are in the world on moto."""
+"""These tests use the world on moto."""
 
 from tests.worlds.moto import lagging, later, world
 

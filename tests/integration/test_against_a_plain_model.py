@@ -1,7 +1,7 @@
-"""The real functions against a second, slow and obvious model of a conversation: a list, a dict, and no head.
+"""Compares the real functions with a slow and simple model of a conversation: a list, a dict, and no head.
 
-Hypothesis makes up the histories: sends and repeats, orders, receipts, redactions, pages by every filter, and syncs,
-while the clock jumps. After each step both must have answered the same. The DynamoDB is the one in memory.
+Hypothesis makes the histories: messages and repeats, orders, receipts, redactions, pages by every filter, and syncs,
+while the clock jumps. After each step both must have given the same answer. DynamoDB is the one in memory.
 """
 
 import json
@@ -32,17 +32,17 @@ TYPES: Final = ("text", "call", "system")
 HOUR: Final = 3_600 * instants.SECOND
 DAY: Final = 24 * HOUR
 NEWEST: Final = 5
-"""How many messages a client gets that has none; a small number, so that histories are longer."""
+"""How many messages a client gets if it has none. Small, so that histories are longer than that."""
 
 
 @dataclass
 class Model:
-    """What a booking answers, worked out from everything that was ever stored in it."""
+    """The answers of a booking, calculated from everything that was ever stored in it."""
 
     now: int
     stored: list[Fields] = field(default_factory=list[Fields])
     gone_at: list[int] = field(default_factory=list[int])
-    """When each of them expires, in seconds."""
+    """When each message expires, in seconds."""
     ids: dict[tuple[str, str], Fields] = field(default_factory=dict[tuple[str, str], Fields])
     read: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
 
@@ -120,7 +120,7 @@ class Model:
         return {"closed_at": closed, "muted": [side for side in ("driver", "passenger") if muted.get(side)]}
 
     def matching(self, query: Fields) -> list[Fields]:
-        """Everything that a query may bring, in its order."""
+        """Everything that a query may return, in its order."""
         senders, types = query.get("sender", "").split(","), query.get("message_type", "").split(",")
         found = [
             it
@@ -165,7 +165,7 @@ class Model:
 
 
 class Clock:
-    """Stands for the module `time` at the door."""
+    """Replaces the module `time` at the door."""
 
     def __init__(self) -> None:
         self.now = instants.from_text("2026-03-01T10:00:00.000000Z")
@@ -177,7 +177,7 @@ class Clock:
 
 
 class Both:
-    """The functions and the model, asked the same."""
+    """The functions and the model. Both get the same requests."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -207,7 +207,7 @@ class Both:
         assert (status, body["receipts"] if status == 200 else body["error"]["code"]) == expected
 
     def pages(self, limit: int, query: Fields) -> None:
-        """All pages of a query, twice: the second time some may come out of the cache."""
+        """All pages of a query, twice: the second time some may come from the cache."""
         for _ in range(2):
             left, cursor = self.model.matching(query), None
             while True:
@@ -225,7 +225,7 @@ class Both:
                     break
 
     def sync(self, back: int | None) -> None:
-        """Syncs from a message on, again and again until all is there."""
+        """Syncs from a message on, as often as it takes to get everything."""
         stamps = ["1970-01-01T00:00:00.000000Z", *(it["timestamp"] for it in self.model.stored)]
         after = None if back is None else stamps[max(0, len(stamps) - 1 - back)]
         expected, found = self.model.missed(after), list[Fields]()
@@ -259,7 +259,7 @@ class Both:
             assert (status, body["error"]["code"]) == expected
 
     def _known(self, found: list[Fields]) -> list[Fields]:
-        """What was found without its ids, which are random; each has to be the same as ever, and nobody else's."""
+        """The result without the random ids. Checks that each message always has the same id, and no other has it."""
         for it in found:
             assert self.ids.setdefault(it["seq"], it["message_id"]) == it["message_id"]
         assert len(set(self.ids.values())) == len(self.ids)
@@ -268,7 +268,7 @@ class Both:
 
 @pytest.fixture(scope="module", autouse=True)
 def small() -> Generator[None]:
-    """Frames of two messages or three, and steps as short."""
+    """Makes frames of two or three messages, and reads as short."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (frames, get_message.sync):
             patch.setattr(module, "FRAME_BYTES", 1_300)
@@ -278,7 +278,7 @@ def small() -> Generator[None]:
 
 
 def both() -> Iterator[Both]:
-    """A new booking, asked of both."""
+    """A new booking for both."""
     with pytest.MonkeyPatch.context() as patch, wired(patch):
         clock = Clock()
         patch.setattr(serve, "time", clock)

@@ -121,7 +121,7 @@ def test_another_booking_and_another_sender_cannot_use_an_id(world: World, bucke
 def test_a_redaction_deletes_the_object_and_its_address_is_404(world: World, bucket: Any) -> None:
     id = uploaded(world, bucket)
     message = attached(world, id)[1]["message"]
-    assert attached(world, id)[0] == 201  # a second message that names it
+    assert attached(world, id)[0] == 201  # a second message names it
     assert ask(world, redact=message["timestamp"])[0] == 201
     assert keys(bucket) == set()
     assert address(world, id)[0] == 404

@@ -1,4 +1,4 @@
-"""make_call killed before each of its requests in turn: whoever asks again ends where one success would have ended."""
+"""make_call is killed before each of its requests in turn. A retry has to lead to the same end as one success."""
 
 import itertools
 from collections.abc import Callable, Generator
@@ -15,7 +15,7 @@ from tests.worlds.moto import World, deliver
 
 
 class Killed(BaseException):
-    """The function's process is gone: no handler of its errors gets to see this."""
+    """The function's process is dead. A BaseException, so that no handler of errors catches it."""
 
 
 class Ride:
@@ -52,7 +52,7 @@ class Ride:
         return {row["timestamp"]["S"]: row for row in self.world.rows(table) if row["booking_code"]["S"] == self.name}
 
     def outcome(self) -> list[Any]:
-        """The latest call, the log and the history: what must be the same however often the function died."""
+        """The latest call, the log and the history, which have to be the same however often the function died."""
         calls, messages = self.rows("calls"), self.rows("messages")
         live = calls.pop("#live", {})
         messages.pop("#head", None)
@@ -69,7 +69,7 @@ class Ride:
 
 @contextmanager
 def killed_before(number: int) -> Generator[None]:
-    """The process dies when it is about to make this request, counted from 0: to AWS, or a round of posts."""
+    """The process dies before the request of this number, counted from 0. A round of posts counts as one."""
     count = itertools.count()
     answer, post = BotocoreStubber.__call__, ConnectionsApi.post
 
@@ -154,7 +154,7 @@ def test_a_retry_ends_where_one_success_ends(skipping: World, story: str) -> Non
                 died = False
             except Killed:
                 pass
-        last(ride)  # and if it was only the answer that got lost
+        last(ride)  # again, because perhaps only the answer got lost
         assert ride.outcome() == unharmed.outcome()
         if "timer" not in story and story != "listing":
             assert ride.told() == unharmed.told()

@@ -1,4 +1,4 @@
-"""coturn, where it is installed: it runs with docs/calls.md's configuration, and takes the credentials of a call."""
+"""coturn (if it is installed) runs with the configuration of docs/calls.md, and accepts the credentials of a call."""
 
 import re
 import time
@@ -19,7 +19,7 @@ def coturn(tmp_path_factory: pytest.TempPathFactory) -> Generator[Coturn]:
 
 
 def checks() -> tuple[str, list[str]]:
-    """The page's lines: those that make the credentials, and the three that check."""
+    """The page's lines: those that make the credentials, and the three that check the server."""
     lines = [line for line in fenced("sh").splitlines() if line]
     return "\n".join(lines[:2]), lines[2:]
 

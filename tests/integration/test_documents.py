@@ -1,4 +1,4 @@
-"""What the handlers really answer, push and publish is what the documents say, and has no field besides."""
+"""What the handlers answer, push and publish matches the documents, and has no further field."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ DRIVER = {"booking_code": "test", "sender": "driver"}
 
 
 def rest(world: World, handler: Any, method: str, path: str, fields: Any = None, *, expect: int, **headers: str) -> Any:
-    """The answer of a REST request, held against the document's schema for its status."""
+    """The answer to a REST request, checked with the document's schema for its status."""
     how: dict[str, Any] = {"query": fields} if method == "GET" else {"body": fields}
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     status, body, sent = world.rest(handler, method, f"/api/v1/{path}", headers=names, **how)
@@ -31,14 +31,14 @@ def rest(world: World, handler: Any, method: str, path: str, fields: Any = None,
 
 
 def frame(world: World, connection_id: str, schema: str) -> dict[str, Any]:
-    """The next frame that a connection was sent, held against a schema."""
+    """The next frame that a connection got, checked with a schema."""
     found = world.gateway.frames[connection_id].pop(0)
     check(asyncapi(), ref(schema), found)
     return found
 
 
 def published(world: World, *schemas: str) -> None:
-    """Holds what was published against the schemas, in order."""
+    """Checks the published events with the schemas, in order."""
     found = world.published()
     assert len(found) == len(schemas), found
     for event, schema in zip(found, schemas, strict=True):

@@ -1,4 +1,4 @@
-"""A booking erased from moto's tables, beside the functions' real handlers."""
+"""Erases bookings from moto's tables, beside the functions' real handlers."""
 
 import time
 from collections import Counter
@@ -38,7 +38,7 @@ def call(world: World, action: str, call_id: str | None = None) -> str:
 
 
 def ride(world: World, booking: str = "test") -> None:
-    """A booking with all kinds of items: messages, a marker, the head."""
+    """Makes a booking with all kinds of items: messages, a marker, the head."""
     say(world, booking, client_message_id="m1")
     say(world, booking)
 
@@ -48,7 +48,7 @@ def history(world: World) -> Any:
 
 
 def left(world: World, booking: str = "test") -> Counter[str]:
-    """How many items each table has of a booking."""
+    """How many items of a booking each table has."""
     kept = {name: [row for row in world.rows(name) if row["booking_code"]["S"] == booking] for name in tables.NAMES}
     return Counter({name: len(rows) for name, rows in kept.items()})
 
@@ -59,7 +59,7 @@ def run(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callab
         with monkeypatch.context() as patch:
             for name in ("YES", "FORCE"):
                 patch.delenv(name, raising=False)
-            patch.setattr(command, "ENVIRONMENTS", (*command.ENVIRONMENTS, "test"))  # as moto's tables are called
+            patch.setattr(command, "ENVIRONMENTS", (*command.ENVIRONMENTS, "test"))  # moto's tables have this name
             for name, value in {"BOOKING": "test", "ENV": "test", **variables}.items():
                 patch.setenv(name, value)
             if variables.get("ENV", "test") == "test":
@@ -71,7 +71,7 @@ def run(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callab
 
 
 class Client:
-    """DynamoDB's client, with a say in what becomes of a BatchWriteItem."""
+    """DynamoDB's client. A test decides what happens to each BatchWriteItem."""
 
     def __init__(self, batch_write_item: Callable[[Any, dict[str, Any]], Any]) -> None:
         self._client: Any = boto3.client("dynamodb")
@@ -98,7 +98,7 @@ def write_none(client: Any, requests: dict[str, Any]) -> Any:
 
 
 def erased(client: Any) -> tuple[int, list[tuple[int, int]]]:
-    """Erases the booking `test`: how many items, and the progress that was told."""
+    """Erases the booking `test`. Returns how many items, and the progress that was reported."""
     told: list[tuple[int, int]] = []
     stored = Stored(client, "test", "test")
     found = stored.find(time.time_ns() // 1_000)
@@ -111,7 +111,7 @@ def test_a_dry_run_counts_and_erases_nothing(
     ride(world)
     call(world, "end", call(world, "initiate"))
     before = left(world)
-    capsys.readouterr()  # what the functions print
+    capsys.readouterr()  # drop what the functions have printed
     run()
     printed = capsys.readouterr().out
     counts = [line.split(maxsplit=1) for line in printed.splitlines()[1:5]]

@@ -11,7 +11,7 @@ from tests.template.stack import REST_ROUTES, ROOT, SOCKET_ROUTES
 from tests.worlds.moto import Context, World
 
 CONNECTION = "Zk3TfeRsliACGzA="
-"""The connection that the WebSocket events come from: the driver's, of the booking `test`."""
+"""The connection of the WebSocket events: the driver's, in the booking `test`."""
 SEEN: dict[str, Any] = {
     "rest-send_message": 201,
     "rest-send_message-receipt": 200,
@@ -50,7 +50,7 @@ SEEN: dict[str, Any] = {
     "direct-get_message": 200,
     "direct-make_call": 200,
 }
-"""The status of the answer, the frames that its sender gets (of an error its code), or the answer itself."""
+"""For each event the status of the answer, the frames that its sender gets (for an error its code), or the answer."""
 
 
 def invoke(event: dict[str, Any]) -> Any:
@@ -77,7 +77,7 @@ def test_every_event_is_tried() -> None:
 
 
 def frames_of(world: World) -> list[dict[str, Any]]:
-    """What the connection got."""
+    """The frames that the connection got."""
     return world.gateway.frames[CONNECTION]
 
 
@@ -86,7 +86,7 @@ def test_an_event_does_what_its_name_says(world: World, monkeypatch: pytest.Monk
     monkeypatch.setenv("MESSAGE_EVENTS", "full")
     monkeypatch.setenv("MESSAGE_EVENTS_TOPIC_ARN", os.environ["EVENTS_TOPIC_ARN"])
     monkeypatch.setenv("MESSAGE_EVENTS_DEAD_LETTER_QUEUE_URL", os.environ["CALL_TIMER_QUEUE_URL"])
-    invoke(sample("rest-send_message"))  # so that there is something to confirm
+    invoke(sample("rest-send_message"))  # so that there is a message for the receipt
     if name != "ws-connect":
         world.connect(CONNECTION, "driver")
     answer = invoke(sample(name))

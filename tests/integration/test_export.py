@@ -1,4 +1,4 @@
-"""A conversation exported through the functions' real handlers, as files that people and programs read."""
+"""Exports a conversation through the functions' real handlers, into files for people and for programs."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ HOSTILE = "<script>alert(1)</script>\n3. system: \ud83d forged\u2028x"
 
 
 def exported(world: World, booking: str = "test") -> export.Conversation:
-    """Reads a booking over HTTP, behind which the handlers are."""
+    """Reads a booking over HTTP from a server that calls the handlers."""
 
     async def answer(request: web.Request) -> web.Response:
         handler = make_call if request.path.endswith("calls") else get_message

@@ -1,4 +1,4 @@
-"""What an alarm sees of a request that failed here: over a WebSocket nobody but us knows that it did."""
+"""The metrics of requests that failed because of us. A failed frame leaves no other sign that an alarm could watch."""
 
 import io
 import json

@@ -27,7 +27,7 @@ def empty_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write(count: int, *, passenger_every: int = 2, text: str = "message", expires_in: int = 86_400) -> list[Message]:
-    """Puts a history of `count` messages straight into the table, as its writer would have left it."""
+    """Puts a history of `count` messages directly into the table, as send_message would have written it."""
     store, first = messages(), instants.from_text(START)
     written: list[Message] = []
     expires_at = int(time.time()) + expires_in
@@ -280,7 +280,7 @@ def test_a_sync_that_runs_out_of_time_says_how_far_it_came(world: World) -> None
 
 
 def caught_up(world: World) -> list[list[dict[str, Any]]]:
-    """The frames of one sync after another, until nothing is left."""
+    """The frames of one sync after another, until nothing is missing."""
     after, answers = START, list[list[dict[str, Any]]]()
     while not answers or answers[-1][-1]["through_seq"] < answers[-1][-1]["head_seq"]:
         answers.append(sync(world, after))

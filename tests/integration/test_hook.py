@@ -1,4 +1,4 @@
-"""The message hook over the wire: a Lambda service that answers, hangs, dies, lies, or has never heard of it."""
+"""The message hook over HTTP, against a Lambda service that answers, hangs, breaks off, or gives nonsense."""
 
 import json
 import socket
@@ -14,16 +14,16 @@ from tests.worlds.moto import World
 
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:company-hook:live"
 ASKED = "invocations"
-"""The last part of the path that Lambda's Invoke has; the peer finds its answers by it."""
+"""The last part of the path of Lambda's Invoke. The peer finds its answers by it."""
 
 
 def returned(value: Any, *fields: str) -> Answer:
-    """What a function returned."""
+    """The answer with what a function has returned."""
     return answer(200, json.dumps(value).encode(), "x-amz-executed-version: 1", *fields)
 
 
 def raised(value: Any) -> Answer:
-    """What Lambda answers where the function failed: 200 too."""
+    """Lambda's answer if the function failed: also a 200."""
     return returned(value, "x-amz-function-error: Unhandled")
 
 
@@ -32,7 +32,7 @@ ALLOW = {"action": "allow"}
 
 @pytest.fixture
 def lambdas(world: World, monkeypatch: pytest.MonkeyPatch) -> Generator[Peer]:
-    """Where Lambda's API answers."""
+    """The server that plays Lambda's API."""
     with peer() as running:
         monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", f"http://127.0.0.1:{running.port}")
         monkeypatch.setenv("MESSAGE_HOOK_ARN", ARN)
@@ -56,7 +56,7 @@ def say(world: World) -> Say:
 
 
 def stored(world: World) -> list[str]:
-    """The texts that are stored."""
+    """The stored texts."""
     return [row["message"]["S"] for row in world.rows("messages") if "message" in row]
 
 

@@ -1,7 +1,6 @@
-"""The functions on a DynamoDB that lags: whoever was answered finds what the answer said, with his very next request.
+"""The functions on a DynamoDB that lags: the next request after an answer has to see what the answer said.
 
-Reads that are not asked to be strongly consistent see nothing of what a test has written; in the last test they see
-what a seed chooses.
+Eventually consistent reads see nothing of what a test has written; in the last test a seed chooses what they see.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""make_call's handler: its doors, the frames that it sends, the events, the timers and what it keeps to itself."""
+"""make_call's handler: its doors, frames, events and timers, and what it must not log."""
 
 import base64
 import hmac
@@ -68,7 +68,7 @@ def over_socket(world: World, connection_id: str, call_action: str, **fields: An
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What the functions log."""
+    """The functions' log."""
     written = io.StringIO()
     monkeypatch.setattr(logger.registered_handler, "stream", written)
     return written
@@ -409,7 +409,7 @@ def test_a_report_is_logged_and_measured_and_stored_nowhere(
 
 
 def measurements(printed: str, name: str) -> Any:
-    """The line of metrics that has this one."""
+    """The line of metrics with this metric."""
     lines = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     return next(line for line in lines if name in line)
 

@@ -1,4 +1,4 @@
-"""The MCP server, driven by the SDK's own client, in front of the functions' real handlers."""
+"""The MCP server in front of the functions' real handlers, called by the SDK's own client."""
 
 import asyncio
 import json
@@ -53,7 +53,7 @@ def converse(
     access: Access = lambda booking_code, role: ("http://api.invalid", None),
     booking: str = "test",
 ) -> None:
-    """Runs `story` with a client of an MCP server in front of the API that `answer` is."""
+    """Runs `story` with the client of an MCP server. `answer` plays the API behind it."""
 
     async def run() -> None:
         async with Client(server(Api(access, booking, httpx.MockTransport(answer)))) as client:
@@ -63,21 +63,21 @@ def converse(
 
 
 async def call(client: Client, tool: str, **arguments: Any) -> Any:
-    """What a tool answers."""
+    """The answer of a tool."""
     result = await client.call_tool(tool, {"booking_code": "test", **arguments})
     assert not result.is_error, result.content
     return result.structured_content
 
 
 async def refused(client: Client, tool: str, **arguments: Any) -> str:
-    """What a tool says when it fails."""
+    """The text of a tool's error."""
     result = await client.call_tool(tool, {"booking_code": "test", **arguments})
     assert result.is_error
     return result.content[0].text  # pyright: ignore
 
 
 async def conversation(client: Client) -> Any:
-    """What the booking's resource says."""
+    """The content of the booking's resource."""
     (content,) = (await client.read_resource(BOOKING)).contents
     assert content.mime_type == "application/json"
     return json.loads(content.text)  # pyright: ignore
@@ -185,7 +185,7 @@ def test_what_the_api_refuses_is_a_tool_error_that_says_why(world: World) -> Non
         assert said.startswith("illegal_transition: ")
         assert "'state': 'ringing'" in said
         assert (await refused(client, "get_message", cursor="x")).startswith("invalid_request: cursor: ")
-        # These do not even reach the API.
+        # These are refused before they reach the API.
         said = await refused(client, "send_message", sender="boss")
         assert said == "invalid_request: sender: Input should be 'driver' or 'passenger'. message: Field required"
         assert (await refused(client, "get_message", booking_code="a/b")).startswith("invalid_request: booking_code: ")

@@ -1,4 +1,4 @@
-"""Every message as an event, through the real handler: the stream's records in, what subscribers get out."""
+"""Every message as an event, through the real handler: from the stream's records to what subscribers get."""
 
 import json
 from collections.abc import Generator
@@ -18,7 +18,7 @@ from tests.worlds.moto import Context, World
 
 
 class Subscriber:
-    """Hears the topic of message events, and looks into the dead-letter queue."""
+    """A subscriber of the topic of message events, which also looks into the dead-letter queue."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -49,7 +49,7 @@ def subscriber(world: World, monkeypatch: pytest.MonkeyPatch) -> Generator[Subsc
 
 
 def say(text: str = "Privately", **fields: Any) -> dict[str, Any]:
-    """Stores a message; its item."""
+    """Stores a message. Returns its item."""
     event = {"function_type": "send_message", "booking_code": "test", "sender": "driver", "message": text, **fields}
     sent = send_message.handler(event, Context())["body"]["message"]
     (item,) = messages().items_at([(sent["booking_code"], sent["timestamp"])])[0].values()
@@ -57,7 +57,7 @@ def say(text: str = "Privately", **fields: Any) -> dict[str, Any]:
 
 
 def brought(*images: dict[str, Any], name: str = "INSERT") -> Any:
-    """What the function answers to a batch."""
+    """Hands the function a batch. Returns its answer."""
     return send_message.handler(changes(*images, name=name), Context())
 
 

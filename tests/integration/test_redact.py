@@ -1,4 +1,4 @@
-"""A redaction by every door, and every place that showed the text before."""
+"""Redactions at every door, and every place where the text could be read before."""
 
 import json
 from collections.abc import Callable

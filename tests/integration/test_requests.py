@@ -1,4 +1,4 @@
-"""The AWS requests of every operation, counted at the wire: a request more is a decision, not an accident."""
+"""Counts the AWS requests of every operation at the wire, so that one more is a decision and not an accident."""
 
 import math
 from collections import Counter
@@ -26,7 +26,7 @@ BOOKING = {"booking_code": "test", "sender": "driver"}
 
 @pytest.fixture
 def counted(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], dict[str, int]]:
-    """Runs something and counts the requests and posts that it makes, however slow this machine is."""
+    """Runs something and counts its requests and posts. Time-outs are long, so that a slow machine repeats nothing."""
     monkeypatch.setattr(broadcast, "FRESH_SECONDS", math.inf)
     requests: Counter[str] = Counter()
     answer = BotocoreStubber.__call__

@@ -1,6 +1,6 @@
-"""How often each operation waits for AWS, one after the other: a wait more is a decision, not an accident.
+"""Counts how often each operation waits for AWS, so that one more wait is a decision and not an accident.
 
-Time is virtual: every request and every batch of posts takes one step of it, so the steps that pass are the waits.
+Time is virtual: every request and every batch of posts takes one step, so the steps that pass are the waits.
 """
 
 from collections.abc import Sequence

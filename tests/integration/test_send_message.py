@@ -235,7 +235,7 @@ def test_a_store_that_stays_throttled_is_unavailable_and_nothing_is_sent(
 def test_a_stored_message_whose_answer_is_lost_is_found_by_the_retry(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The transaction happens, its answer does not arrive, and botocore repeats the same bytes."""
+    """The transaction is done, its answer gets lost, and botocore repeats the same bytes."""
     real = dynamo.client().transact_write_items
     lost: list[int] = []
 

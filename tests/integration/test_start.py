@@ -1,6 +1,6 @@
-"""A container that Lambda starts: what it has at hand before its first request, and what it asks AWS for until then.
+"""What a container has at hand before its first request, and what it asks AWS for during its start.
 
-Each starts in a Python of its own, as a container does, with an AWS that answers over real HTTP and notes who asked.
+Each container is a Python process of its own, with an AWS that answers over real HTTP and keeps the requests.
 """
 
 import json
@@ -50,7 +50,7 @@ print(json.dumps([answer["statusCode"], made, sorted(set(sys.modules) - had)]))
 
 @dataclass
 class Aws:
-    """What AWS was asked for, in order; GetSecretValue with its stage. While it is `down` it gives no secret."""
+    """Plays AWS. `asked`: its requests, GetSecretValue with the stage. While it is `down`, it gives no secret."""
 
     peer: Peer
     asked: list[str] = field(default_factory=list)
@@ -79,15 +79,15 @@ def aws() -> Generator[Aws]:
 
 @dataclass
 class Started:
-    """How a container started and answered its first request."""
+    """The start of a container, and its answer to the first request."""
 
     asked_before: list[str]
     asked_after: list[str]
     status: int
     clients: list[str]
-    """Those that were made for the request."""
+    """The clients that were made for the request."""
     modules: list[str]
-    """Those that were loaded for it."""
+    """The modules that were loaded for the request."""
 
 
 def start(
@@ -136,7 +136,7 @@ def bearer() -> str:
 
 
 def first_request(function: str) -> dict[str, Any]:
-    """What a client asks of a function first."""
+    """The first request of a client to each function."""
     headers = {"Authorization": f"Bearer {bearer()}"}
     match function:
         case "send_message":

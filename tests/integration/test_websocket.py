@@ -1,4 +1,4 @@
-"""websocket's handler: who comes and goes, typing, pings, and everything unknown."""
+"""websocket's handler: connects and disconnects, typing, pings, and unknown frames."""
 
 import io
 import time
@@ -261,7 +261,7 @@ def test_the_eleventh_connection_of_a_side_takes_the_oldest_ones_place(world: Wo
     (told,) = world.gateway.frames["d0"]
     assert (told["type"], told["error"]["code"], told["error"]["retryable"]) == ("error", "connection_replaced", False)
     assert world.gateway.closed == ["d0"]
-    assert world.gateway.frames["p1"] == []  # the side was there before, and is there now
+    assert world.gateway.frames["p1"] == []  # the side was present before, and still is
 
 
 def connected_call(world: World) -> str:

@@ -1,4 +1,4 @@
-"""The terminal's clients, before a WebSocket that says what a deployment may say."""
+"""The terminal's commands, against a WebSocket that sends what a deployment may send."""
 
 import asyncio
 import json
@@ -41,9 +41,9 @@ async def saying(*frames: dict[str, Any]) -> AsyncGenerator[str]:
 
 @asynccontextmanager
 async def answering(got: list[Any]) -> AsyncGenerator[str]:
-    """The URL of a WebSocket that notes each frame and answers it, if it is one that is answered.
+    """The URL of a WebSocket that keeps each frame, and answers those that the server answers.
 
-    All frames are worked on at once, as by functions: a later one overtakes one that still waits for its answer.
+    It works on all frames at once, as functions do: a later frame may be answered before an earlier one.
     """
 
     async def work(socket: ServerConnection, frame: dict[str, Any], number: int) -> None:
@@ -82,7 +82,7 @@ def filed(lines: bytes) -> BinaryIO:
 
 
 def at_a_terminal(lines: bytes) -> BinaryIO:
-    """What is typed at a terminal, which stays open; Ctrl-D at the end."""
+    """The input of a terminal, which stays open; Ctrl-D at the end."""
     keyboard, terminal = os.openpty()
     os.write(keyboard, lines + b"\x04")
     return os.fdopen(terminal, "rb")

@@ -1,4 +1,4 @@
-"""The front door before an upstream that does as it is told."""
+"""The front door in front of an upstream that each test controls."""
 
 import asyncio
 import gzip
@@ -16,7 +16,7 @@ from local.guard import FRONT_DOOR
 
 
 class Upstream:
-    """Stands for the embedded AWS: keeps what it was asked, answers REST with `answer`, and greets each WebSocket."""
+    """Plays the embedded AWS: keeps the requests, answers REST with `answer`, and greets each WebSocket."""
 
     def __init__(self) -> None:
         self.requests: list[web.Request] = []
@@ -54,7 +54,7 @@ class Upstream:
 
 @asynccontextmanager
 async def opened(files: Path, limits: Limits = Limits()) -> AsyncGenerator[tuple[Upstream, str, ClientSession]]:  # noqa: B008
-    """A front door before a new upstream: that, the door's address, and a client."""
+    """A front door in front of a new upstream. Yields the upstream, the door's address, and a client."""
     upstream = Upstream()
     app = web.Application(client_max_size=0)
     app.router.add_route("*", "/rest/{path:.*}", upstream.rest)
@@ -367,7 +367,7 @@ def port_of(address: str) -> str:
 
 
 async def raw(address: str, *lines: str) -> tuple[int, str]:
-    """Sends a request line and headers as they are; status and text of the answer."""
+    """Sends a request line and headers as they are. Returns status and text of the answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(port_of(address)))
     writer.write("\r\n".join([*lines, "Connection: close", "", ""]).encode())
     answer = (await reader.read()).decode()
@@ -488,7 +488,7 @@ def test_a_packed_body_broken_or_not_is_a_bad_request_as_on_aws(
                     assert answer.status == 400
                     assert (await answer.json())["error"]["details"] == {"field": "body"}
             assert upstream.requests == []
-            # What is text none the less is the function's to refuse, which the embedded AWS would not let it.
+            # If the unpacked body is text, the function has to refuse it, and the embedded AWS would not let it.
             headers = {"content-encoding": "gzip"}
             async with client.post("/api/v1/send_message", data=b"no gzip at all", headers=headers) as answer:
                 assert answer.status == 200

@@ -1,4 +1,4 @@
-"""The guard before the embedded AWS: what reaches the emulator, and what does not."""
+"""The guard in front of the embedded AWS: which requests reach the emulator, and which do not."""
 
 import asyncio
 import hashlib
@@ -34,7 +34,7 @@ def asked(
     kind: str = "http",
     answer: tuple[tuple[bytes, bytes], ...] = (),
 ) -> tuple[int, Message | None, Headers]:
-    """Sends a request to a guard: the status, what the emulator got to see of it, and the answer's headers."""
+    """Sends a request to a guard. Returns the status, what the emulator got (or None), and the answer's headers."""
     seen: list[Message] = []
     sent: list[Message] = []
 

@@ -1,4 +1,4 @@
-"""How a log line is shown, and how a worker's lines get into the file."""
+"""How log lines are shown, and how a worker's lines get into the file."""
 
 import asyncio
 import json

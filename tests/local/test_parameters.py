@@ -1,4 +1,4 @@
-"""The template's parameters that `make run` deploys with."""
+"""The template's parameters with which `make run` deploys."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What `make run` is told on its command line is checked before anything starts."""
+"""`make run` checks its command line before it starts anything."""
 
 import errno
 import sys

@@ -26,7 +26,7 @@ def test_the_open_gate_passes_requests_on_unchanged() -> None:
         listening = listen(0)[0]
         await web.SockSite(runner, listening).start()
         behind = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        opening = listener(socket.AF_INET, "127.0.0.1", 0)  # the bridge's, where there is one
+        opening = listener(socket.AF_INET, "127.0.0.1", 0)  # plays Docker's bridge
         port = opening.getsockname()[1]
         try:
             async with ClientSession() as client, gate(behind, opening):

@@ -1,4 +1,4 @@
-"""The process of the embedded AWS: what its server adds to MiniStack."""
+"""The process of the embedded AWS, and what its server adds to MiniStack."""
 
 import http.client
 import io
@@ -30,12 +30,12 @@ from tests.serving import serve, serving
 
 @pytest.fixture
 def served(tmp_path: Path) -> Generator[tuple[int, Path]]:
-    """The port of a running one, and its log."""
+    """The port of a running process, and its log."""
     with serving(tmp_path) as access:
         yield urlsplit(access.endpoint).port or 0, tmp_path / "log"
 
 
-# The two tests with this function fail where another MiniStack has moved a name that its process wraps.
+# The two tests with this function fail if a new MiniStack has moved a name that our process wraps.
 FUNCTION = """
 import json
 
@@ -96,7 +96,7 @@ def test_a_refused_connection_shows_the_functions_status(stage: str, tmp_path: P
 
 
 def door(folder: Path) -> dict[str, str]:
-    """What the front door shows."""
+    """The headers by which the guard knows the front door."""
     return {FRONT_DOOR: Access.read(folder).front_door}
 
 
@@ -195,7 +195,7 @@ def test_only_one_process_at_a_time_holds_the_state_of_a_folder(served: tuple[in
 
 
 def table(access: Access) -> Any:
-    """DynamoDB with a table; whoever is asked twice has it already."""
+    """DynamoDB with a table. It is made at the first call."""
     client: Any = boto3.client("dynamodb", **cast(Any, access.client))
     if "kept" not in client.list_tables()["TableNames"]:
         key = {"AttributeName": "key", "KeyType": "HASH"}
@@ -207,7 +207,7 @@ def table(access: Access) -> Any:
 
 
 def kept(access: Access) -> list[str]:
-    """What is in the table."""
+    """The items of the table."""
     return sorted(item["key"]["S"] for item in table(access).scan(TableName="kept")["Items"])
 
 
@@ -234,7 +234,7 @@ def test_a_state_that_cannot_be_saved_leaves_the_last_one_whole_and_says_so(tmp_
     with persistent(tmp_path) as access:
         for number in range(50):
             keep(access, f"second-{number}")
-        # No file may grow beyond this any more: as on a full disk, small ones are written and others fail.
+        # From now on no file may grow beyond this. As on a full disk, small files are written and others fail.
         resource.prlimit(json.loads(lock.read_text())["pid"], resource.RLIMIT_FSIZE, (100_000, 100_000))
     assert "Nothing was saved" in log.read_text()
     assert {file.name: file.read_bytes() for file in (tmp_path / "state" / "services").iterdir()} == before

@@ -1,4 +1,4 @@
-"""`make stop`: nothing that `make run` started is left, even where `make run` itself was killed."""
+"""`make stop` leaves nothing that `make run` has started, even if `make run` itself was killed."""
 
 import signal
 import subprocess

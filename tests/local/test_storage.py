@@ -1,4 +1,4 @@
-"""What a function signs for S3, through the front door and on the embedded AWS; and what its own credentials open."""
+"""What a function signs for S3, through the front door to the embedded AWS. And what its own credentials allow."""
 
 import asyncio
 import hashlib
@@ -46,7 +46,7 @@ POLICY = {
 
 
 class Storage:
-    """An embedded AWS with a bucket and a function that signs for it, and the front door's address."""
+    """An embedded AWS with a bucket and a function that signs for it, behind a front door."""
 
     def __init__(self, access: Access, url: str, http: ClientSession) -> None:
         self.access, self.url, self.http = access, url, http
@@ -71,13 +71,13 @@ class Storage:
         )
 
     async def signed(self, key: str = "upload/a", **event: Any) -> Any:
-        """What the function has signed."""
+        """The form and the URL that the function has signed."""
         payload = json.dumps({"key": key, **event})
         answer = await asyncio.to_thread(self._lambda.invoke, FunctionName="signs", Payload=payload)
         return json.loads(answer["Payload"].read())
 
     async def post(self, form: Any, body: bytes = b"a photo", **fields: str) -> int:
-        """Posts a form to where it says; the status."""
+        """Posts a form to its address. Returns the status."""
         data = FormData()
         for name, value in {**form["fields"], **fields}.items():
             data.add_field(name, value)
@@ -86,7 +86,7 @@ class Storage:
             return answer.status
 
     def keys(self) -> list[str]:
-        """What is in the bucket."""
+        """The keys in the bucket."""
         return [each["Key"] for each in self.s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
 
 
@@ -125,7 +125,7 @@ def test_only_urls_and_forms_signed_by_a_function_pass_the_front_door(tmp_path: 
             assert await storage.post(form, **{"x-amz-security-token": "another"}) == 400
             assert await storage.post({**form, "fields": {"key": "upload/b", "Content-Type": "image/png"}}) == 403
             assert await storage.post({**form, "fields": {**form["fields"], "x-amz-signature": "0" * 64}}) == 403
-            assert await storage.post((await storage.signed("kept/b"))["form"]) == 403  # signed, and beyond the role
+            assert await storage.post((await storage.signed("kept/b"))["form"]) == 403  # the role forbids it
             assert await storage.post((await storage.signed(seconds=-1))["form"]) == 403
             assert storage.keys() == before
 
@@ -166,7 +166,7 @@ def test_a_functions_credentials_are_its_roles_and_cannot_be_guessed(tmp_path: P
                 with pytest.raises(ClientError) as error:
                     refused()
                 assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
-            # Nothing of the root's is in a worker, and no module but the functions' own.
+            # A worker has nothing of root's key, and only the functions' own modules.
             everything = json.dumps(environment)
             assert storage.access.secret not in everything
             assert storage.access.key_id not in everything
@@ -176,7 +176,7 @@ def test_a_functions_credentials_are_its_roles_and_cannot_be_guessed(tmp_path: P
 
 
 def test_credentials_do_not_follow_from_the_names_of_function_and_role(tmp_path: Path) -> None:
-    """The embedded AWS itself makes a function's credentials out of them."""
+    """The embedded AWS itself derives a function's credentials from these names."""
 
     async def scenario() -> None:
         async with opened(tmp_path) as storage:

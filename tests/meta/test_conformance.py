@@ -1,4 +1,4 @@
-"""The scenarios of docs/conformance speak the protocol: their frames are AsyncAPI's, their steps the page's."""
+"""The scenarios of docs/conformance: AsyncAPI knows all their frames, and their page explains all their steps."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ SCENARIOS = [(file.stem, scenario) for file in FILES for scenario in yaml.safe_l
 
 
 def schemas() -> dict[str, set[str]]:
-    """The fields of each frame: of the client's by `action`, of the server's by `type`."""
+    """The fields of each frame: the client's frames by `action`, the server's by `type`."""
     document = asyncapi()["components"]["schemas"]
     kinds = {kind.__annotations__["type"].__args__[0]: [kind.__name__] for kind in PUSHED.values()}
     kinds |= {

@@ -1,4 +1,4 @@
-"""The docs for people: their links lead somewhere, and their examples are what the documents for machines say."""
+"""The documents for people: their links lead somewhere, and their examples match the documents for machines."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def name(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub makes them."""
+    """The anchors that GitHub makes for a page's headings."""
     headings = re.findall(r"^#+ (.+)$", FENCED.sub("", page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -53,7 +53,7 @@ def examples() -> Iterator[Any]:
 
 
 def schema_of(example: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """The document and the schema that an example ought to keep to: told by the fields that only it has."""
+    """The document and the schema of an example, recognized by fields that only this schema has."""
     pushed = (*PUSHED.values(), *EVENTS.values(), *MESSAGE_EVENTS.values())
     kinds = {kind.__annotations__["type"].__args__[0]: kind for kind in pushed}
     ack = "CallAck" if "call" in example else "AttachAck" if "upload" in example else "MessageAck"

@@ -20,7 +20,7 @@ from tests.documents import ROOT, asyncapi, openapi
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads a template: CloudFormation's own tags are not looked into."""
+    """Reads a template. Ignores what is inside CloudFormation's own tags."""
 
 
 _Loader.add_multi_constructor("!", lambda loader, suffix, node: suffix)
@@ -31,7 +31,7 @@ def template() -> dict[str, Any]:
 
 
 def inside(value: Any) -> Iterator[dict[str, Any]]:
-    """Every object in `value`, and itself."""
+    """`value` itself, and every object in it."""
     if isinstance(value, dict):
         yield value
         for inner in value.values():
@@ -96,7 +96,7 @@ def test_no_explanation_is_left_of_a_field_that_is_gone() -> None:
         for name, schema in document["components"]["schemas"].items()
         for field in schema.get("properties", {})
     }
-    # These are spread over parameters and frames.
+    # These appear as parameters and frames instead.
     spread = {"HistoryQuery", "SyncRequest", "ConnectParameters", "MakeCall"}
     places = {tuple(place.split(".")) for place in schemas.ELSEWHERE if place.split(".")[0] not in spread}
     assert places <= found
@@ -118,7 +118,7 @@ def test_every_path_of_the_template_is_documented_and_no_other() -> None:
 def test_every_websocket_route_of_the_template_is_documented() -> None:
     (api,) = [it for it in template()["Resources"].values() if it["Type"] == "AWS::Serverless::WebSocketApi"]
     routes = {route for route in api["Properties"]["Routes"] if not route.startswith("$")}
-    # Those three come by $default.
+    # These three come through $default.
     actions = {name for name, it in asyncapi()["operations"].items() if it["action"] == "receive"}
     assert actions == routes | {"typing", "away", "ping"}
 

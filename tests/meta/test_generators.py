@@ -1,4 +1,4 @@
-"""What openapi-python-client makes of docs/openapi.yaml: all of it, typed, and used strictly."""
+"""The client that openapi-python-client makes from docs/openapi.yaml is complete, and typed."""
 
 import json
 import sys
@@ -58,7 +58,7 @@ def call() -> CallState | None:
     made = make_call.sync(client=client, body=InitiateCall("initiate", "test", sender=Side.DRIVER))
     return assert_type(made.call.state, CallState) if isinstance(made, MadeCall) else None
 """
-"""A client's code, which names what the documents name."""
+"""Code that uses the client, with the names of the documents."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What a cold start imports, by name: an import that slips in costs every new container, and no other test sees it."""
+"""What a cold start imports, by name. Every new container pays for it, and no other test would notice one more."""
 
 import json
 import subprocess
@@ -27,13 +27,13 @@ PACKAGES = {
     "typing_inspection",
     "urllib3",
 }
-"""All that is imported beside Python's own library and the function itself. `jwt` comes with the first token."""
+"""All imports besides Python's library and the function itself. `jwt` comes with the first token."""
 
 IF_INSTALLED = {"OpenSSL", "certifi", "cffi", "cryptography"}
-"""botocore imports these where they are installed; the layer has none of them."""
+"""botocore imports these if they are installed. The layer has none of them."""
 
 POWERTOOLS = {"exceptions", "logging", "metrics", "package_logger", "shared", "tracing", "utilities", "warnings"}
-"""Of Powertools these; the tracer is a shell without its SDK, and of the utilities one module is there."""
+"""The imports from Powertools. The tracer is empty without its SDK, and one module of the utilities is imported."""
 
 STANDARD_BUT_HEAVY = {
     "asyncio",
@@ -53,7 +53,7 @@ ELSEWHERE = {
     "get_message": {"navietakie.aws.publishing", "navietakie.aws.timers"},
     "websocket": {"navietakie.domain.cursors", "navietakie.aws.publishing", "websocket.proxy"},
 }
-"""Modules of ours that are for other functions, or for another mode."""
+"""Our modules that other functions need, or another mode."""
 
 COLD_START = """
 import json, sys
@@ -71,7 +71,7 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 
 @cache
 def imported(function: str) -> frozenset[str]:
-    """The modules that are there after a cold start of `function` and its first clients."""
+    """The modules that are loaded after a cold start of `function` and its first clients."""
     started = subprocess.run(
         [sys.executable, "-I", "-c", COLD_START, function, f"{ROOT}/functions", f"{ROOT}/layers/shared"],
         env={"AWS_DEFAULT_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"},

@@ -10,7 +10,7 @@ TYPES = (ROOT / "web" / "navietakie" / "index.d.ts").read_text()
 
 
 def union(name: str) -> set[str]:
-    """The texts of a union, of one line or of several."""
+    """The texts of a union, on one line or several."""
     (found,) = re.findall(rf"^export type {name} =([^;]*);", TYPES, re.MULTILINE)
     return set(re.findall(r"'(\w+)'", found))
 

@@ -1,4 +1,4 @@
-"""docs/reliability.md promises a test for each fault: here each has to exist."""
+"""docs/reliability.md names a test for each fault: each of them has to exist."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""The rules of the house, read off the code's own imports."""
+"""The rules about folders, checked by the code's imports."""
 
 import ast
 import re
@@ -17,7 +17,7 @@ SOURCES = sorted([*LAYER.rglob("*.py"), *(ROOT / "functions").rglob("*.py")])
 
 @cache
 def imports(path: Path) -> frozenset[str]:
-    """Every module that a file imports, wherever in it; `from a import b` counts as `a` and as `a.b`."""
+    """Every module that a file imports anywhere in it. `from a import b` counts as `a` and as `a.b`."""
     return frozenset(_imports(path))
 
 

@@ -1,6 +1,6 @@
-"""Notes what each function asks AWS for, in every test of a session: whose code is on the stack when it is asked.
+"""Records what each function asks AWS for, in every test of a session: the function whose code is on the stack.
 
-And how consistent each adapter's reads are asked to be.
+Also records the consistency of each adapter's reads.
 """
 
 import os
@@ -26,22 +26,22 @@ IN_TRANSACTION = {"Put": "PutItem", "Update": "UpdateItem", "ConditionCheck": "C
 SECRETS = ("TOKEN_SECRET_ARN", "TURN_SECRET_ARN", "PROXY_SECRET_ARN")
 
 Grant = tuple[str, str]
-"""An action and what it is done to: `dynamodb:GetItem` and `messages`."""
+"""An action and its resource: `dynamodb:GetItem` and `messages`."""
 
 _beside = threading.local()
-"""What runs beside a function has none of its code on its stack."""
+"""What runs beside a function has none of that function's code on its stack."""
 asked: defaultdict[str, set[Grant]] = defaultdict(set)
 """By function, as the template names it, and `proxy` for websocket in proxy mode."""
 reads: defaultdict[str, set[str]] = defaultdict(set)
 """By adapter and method, `Messages.head`: `strong`, `eventual`."""
 
 operations: defaultdict[str, set[str]] = defaultdict(set)
-"""By service, as botocore names it: the operations whose models were read, for a request or for a form."""
+"""By service, with botocore's name: the operations whose models were read, for a request or a form."""
 
 
 @contextmanager
 def unnoticed() -> Generator[None]:
-    """What is asked meanwhile is not noted: by code that is broken on purpose."""
+    """Stops recording for a while: for code that is broken on purpose."""
     kept = [({name: set(found) for name, found in each.items()}, each) for each in (asked, reads)]
     try:
         yield
@@ -52,7 +52,7 @@ def unnoticed() -> Generator[None]:
 
 
 def start() -> None:
-    """Notes every request of this process from now on."""
+    """Records every request of this process from now on."""
     botocore.handlers.BUILTIN_HANDLERS.append(("before-parameter-build", _request))
     real = ConnectionsApi._ask
 
@@ -66,7 +66,7 @@ def start() -> None:
 
     def form(self: Attachments, *args: Any, **how: Any) -> Any:
         if (name := _function()) is not None:
-            asked[name].add(("s3:PutObject", "attachments/upload"))  # S3 takes a form that its signer might put itself
+            asked[name].add(("s3:PutObject", "attachments/upload"))  # a form needs the signer's right to put
         return signed(self, *args, **how)
 
     Attachments.form = form
@@ -99,7 +99,7 @@ def _request(params: dict[str, Any], model: Any, **_: Any) -> None:
         return
     match model.service_model.service_name:
         case "s3" if "Key" not in params:
-            return  # a form is being signed, which is noted elsewhere
+            return  # this is the signing of a form, which is recorded elsewhere
         case "s3" if model.name == "CopyObject":
             asked[name].add(("s3:GetObject", _prefix(params["CopySource"])))
             grant = "s3:PutObject", _prefix(params)
@@ -144,7 +144,7 @@ def _secret(arn: str) -> str:
 
 
 def _function() -> str | None:
-    """The function whose code is asking; None where a test does."""
+    """The function whose code is asking; None if it is a test."""
     if (name := getattr(_beside, "function", None)) is not None:
         return name
     frame = sys._getframe()
@@ -154,7 +154,7 @@ def _function() -> str | None:
         if file.startswith(FUNCTIONS):
             folder, name = file.removeprefix(FUNCTIONS).split("/")[:2]
             if name == "proxy.py":
-                return "proxy"  # whatever it called on the way, the handshake included
+                return "proxy"  # whatever it has called on the way, also the handshake
             owner = owner or folder.replace("_", "-")
         frame = frame.f_back
     return owner

@@ -1,4 +1,4 @@
-"""What the functions' roles allow, as the translated template has it."""
+"""What the functions' roles allow, from the translated template."""
 
 from collections.abc import Iterable
 
@@ -40,11 +40,11 @@ LAMBDAS_OWN = {
     "dynamodb:GetShardIterator",
     "dynamodb:ListStreams",
 }
-"""What Lambda does itself in the function's name: its log, its traces, and fetching from queue and stream for it."""
+"""What Lambda itself does with a function's role: log, traces, and fetching from queue and stream."""
 
 
 def granted(name: str) -> set[Grant]:
-    """What a role allows its function's code."""
+    """What a role allows to its function's code."""
     proxied = {"BackendUrl": "https://backend.example.com"} if name == "proxy" else {}
     switched_on = {"TurnSecretArn": TURN_SECRET, "MessageHookArn": HOOK, "MessageEvents": "full"}
     stack = Stack(Environment="staging", **switched_on, **proxied)
@@ -61,10 +61,10 @@ def _name(resource: str) -> str:
 
 
 def excess(name: str) -> set[Grant]:
-    """What a function has asked for in this process beyond what its role allows."""
+    """What a function has asked for in this process although its role does not allow it."""
     return recording.asked[name] - granted(name)
 
 
 def are_judged(items: Iterable[pytest.Item]) -> bool:
-    """Whether this session is one that looks: one with the tests of the roles in it, which is not the quick ones."""
+    """Whether this session checks the roles: it does if it has the tests of the roles, so quick ones do not."""
     return any("policies" in item.path.parts for item in items)

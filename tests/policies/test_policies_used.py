@@ -1,6 +1,6 @@
-"""Each role allows what its function asks for, and its function asks for all that it allows.
+"""Each role allows what its function asks for, and each function asks for everything that its role allows.
 
-The tour asks for everything once. What all other tests ask for is held against the roles when a session ends.
+The tour asks for everything once. At the end of a session, what all other tests have asked for is compared as well.
 """
 
 import http.server
@@ -29,7 +29,7 @@ from tests.policies.roles import HOOK, ROLES, TURN_SECRET, excess, granted
 
 
 class Tour:
-    """A booking with tokens, the functions, and a gateway over real HTTP."""
+    """A booking with tokens, the functions, and a gateway with real HTTP."""
 
     def __init__(self, wire: Wire, gateway: Gateway, patch: pytest.MonkeyPatch) -> None:
         self.wire = wire
@@ -156,7 +156,7 @@ class Tour:
 
 @contextmanager
 def backend() -> Generator[str]:
-    """An HTTP backend that greets."""
+    """An HTTP backend that answers."""
 
     class Backend(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -182,7 +182,7 @@ def backend() -> Generator[str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def tour() -> None:
-    """Asks for everything that there is to ask for."""
+    """Asks for everything that the functions offer."""
     for each in (
         Tour.send_messages,
         Tour.send_photos,

@@ -1,4 +1,4 @@
-"""A deployed stack as an attacker finds it: tokens asked for, a ride under way, and a stranger's ride beside it."""
+"""A stack as an attacker finds it: it asks for tokens, a ride is under way, and a stranger's ride beside it."""
 
 import json
 import time
@@ -57,7 +57,7 @@ ABSENT: list[tuple[str, dict[str, Any]]] = [
     ("POST /api/v1/send_message", {"redact": "2026-03-01T10:00:00.000000Z"}),
     ("POST /api/v1/send_message", {"attach": {"content_type": "image/png", "bytes": 5}}),
 ]
-"""Requests for something that is not there."""
+"""Requests for something that does not exist."""
 REQUESTS: list[tuple[str, dict[str, Any]]] = [
     ("POST /api/v1/send_message", {"message": "Hello"}),
     ("POST /api/v1/send_message", {"delivered": 1}),
@@ -73,7 +73,7 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
 class Stack:
     """The ride `mine` (driver `d1`, passenger `p1`) and the ride `theirs` (`d2`, `p2`), each with one message.
 
-    Attachments are switched off: whoever may do nothing is not told even that.
+    Attachments are switched off; a client without rights may not even learn that.
     """
 
     def __init__(self, world: World, secret: str) -> None:
@@ -91,7 +91,7 @@ class Stack:
         world.gateway.frames.clear()
 
     def token(self, secret: str | None = None, **changes: Any) -> str:
-        """The driver's token for `mine`, with changes; None leaves a claim out."""
+        """The driver's token for `mine`, with changes. None leaves a claim out."""
         claims = {
             "sub": "driver-7",
             "booking_code": "mine",
@@ -105,7 +105,7 @@ class Stack:
     def ask(
         self, route: str, fields: dict[str, Any], token: str | None = None, raw: str | None = None, **headers: str
     ) -> tuple[int, Any]:
-        """A request by REST: its status and its body."""
+        """Makes a REST request. Returns status and body."""
         method, _, path = route.partition(" ")
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if token is not None:
@@ -120,18 +120,18 @@ class Stack:
         return self.world.lifecycle(websocket.app.handler, "$connect", "new", query, sent)["statusCode"]
 
     def say(self, connection_id: str, frame: dict[str, Any]) -> list[dict[str, Any]]:
-        """What a connection is sent after a frame of its own."""
+        """Sends a frame. Returns what the connection gets after it."""
         return self.world.socket(ACTIONS.get(frame["action"], websocket.app.handler), connection_id, frame)
 
     def everything(self) -> str:
-        """All that is stored, sent or queued."""
+        """Everything that is stored, sent or queued."""
         stored = {name: self.world.rows(name) for name in tables.NAMES}
         sent = {connection: frames for connection, frames in self.world.gateway.frames.items() if frames}
         return json.dumps([stored, sent, self.world.queued(), self.world.published()], sort_keys=True)
 
     @contextmanager
     def untouched(self) -> Generator[None]:
-        """Fails if anything is stored, sent or queued inside, error frames to the sender of a frame apart."""
+        """Fails if anything is stored, sent or queued inside, except error frames to the sender of a frame."""
         before = self.everything()
         yield
         for connection, frames in self.world.gateway.frames.items():
@@ -145,7 +145,7 @@ def stack(world: World, monkeypatch: pytest.MonkeyPatch) -> Stack:
     secret = "signing-" * 8
     monkeypatch.setenv("TOKEN_SECRET_ARN", secrets.create_secret(Name="tokens", SecretString=secret)["ARN"])
     monkeypatch.setenv("ENVIRONMENT", "staging")
-    monkeypatch.setenv("AUTH_MODE", "none")  # which counts for nothing here
+    monkeypatch.setenv("AUTH_MODE", "none")  # has no effect in a deployed environment
     monkeypatch.setenv("ALLOWED_ORIGINS", "https://app.example")
     stack = Stack(world, secret)
     stack.everything()  # empties the queues

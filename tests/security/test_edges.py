@@ -1,4 +1,4 @@
-"""An attacker's afternoon, second part: what is sent by one who may be here, in order to break something."""
+"""An attacker's afternoon, second part: a client with a valid token tries to break something."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What the bearer of a token can have done here is bounded: per request, per connection, and in a time."""
+"""How much work the bearer of a token can cause is bounded: per request, per connection, and per time."""
 
 import time
 from typing import Any
@@ -22,8 +22,8 @@ BUDGETS = {
 
 
 def exhaust(stack: Stack, booking_code: str = "mine", role: str = "driver", left: int = 0) -> None:
-    """Takes what a role may ask of each function at once, but for the units that are to be `left`."""
-    ahead = 0 if left else 1_500_000  # no unit is to have come back by the next request
+    """Uses up what a role may ask of each function at once, except the units that are to be `left`."""
+    ahead = 0 if left else 1_500_000  # so that no unit has come back by the next request
     now = time.time_ns() // 1_000 + ahead
     for budget in BUDGETS.values():
         for _ in range(UNITS_AT_ONCE - left):

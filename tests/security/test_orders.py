@@ -1,4 +1,4 @@
-"""What the company's orders take from a party, by every door: muted, revoked, closed; and what an agent may do."""
+"""What an order forbids at every door (muted, revoked, closed), and what an agent may do."""
 
 import time
 from typing import Any
@@ -28,7 +28,7 @@ def outcome(stack: Stack, route: str, token: str, **fields: Any) -> tuple[int, s
 
 
 def said(stack: Stack, connection_id: str, **frame: Any) -> str:
-    """The code of the error that answers a frame, else the type of the last frame that its sender got."""
+    """The code of the error that answers a frame; without an error, the type of the last frame that its sender got."""
     frames = stack.say(connection_id, frame)
     return (frames[-1].get("error") or {"code": frames[-1]["type"]})["code"] if frames else "nothing"
 

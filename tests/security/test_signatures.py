@@ -1,4 +1,4 @@
-"""An attacker's afternoon, third part: what the proxy has signed, sent to the sample backend by somebody else."""
+"""An attacker's afternoon, third part: somebody else sends the sample backend what the proxy has signed."""
 
 import json
 import time
@@ -14,7 +14,7 @@ CURRENT, PREVIOUS = "current-" * 8, "previous-" * 8
 
 
 class Proxy:
-    """What the real one sends, to be tampered with."""
+    """A genuine event, which tests then change."""
 
     def __init__(self) -> None:
         self.now = float(int(time.time()))
@@ -22,7 +22,7 @@ class Proxy:
         self.client = TestClient(create(self.backend), follow_redirects=False)
 
     def sends(self, *, secret: str = CURRENT, at: str | None = None, event_id: str = "e1", **changes: Any) -> int:
-        """The status of a message; `changes` are made after it was signed."""
+        """The status of an event. `changes` are made after it was signed."""
         path, connection_id, body = "/api/ws/message", "c1", b'{"action":"message","message":"x"}'
         headers = {
             "content-type": "application/json",

@@ -1,4 +1,4 @@
-"""An attacker's afternoon, first part: tokens that should not open a door, by every door that takes one."""
+"""An attacker's afternoon, first part: bad tokens at every door that takes one."""
 
 import base64
 import hashlib
@@ -98,7 +98,7 @@ def test_a_good_token_opens_every_door(stack: Stack) -> None:
         if fields != {"delivered": 1} and fields != {"read": 1}:
             expected = (404,) if (route, fields) in ABSENT else (200, 201)
             assert stack.ask(route, {"booking_code": "mine", **fields}, stack.token())[0] in expected, fields
-    assert stack.ask(*REQUESTS[2], stack.token())[0] == 400  # without its booking
+    assert stack.ask(*REQUESTS[2], stack.token())[0] == 400  # 400, because it names no booking
     assert stack.connect({"booking_code": "mine", "token": stack.token()}) == 200
 
 
@@ -175,7 +175,7 @@ def test_only_system_closes_a_booking_or_writes_what_system_writes(stack: Stack)
             assert stack.ask("POST /api/v1/send_message", asked, stack.token())[0] == 403
             (told,) = stack.say("d1", {"action": "message", **closing, "message_type": kind})
             assert told["error"]["code"] == "forbidden"
-    # The event alone, in a message of another type, closes nothing.
+    # An event in a message of another type closes nothing.
     asked = {"booking_code": "mine", **closing, "message_type": "text"}
     assert stack.ask("POST /api/v1/send_message", asked, stack.token())[0] == 201
     assert stack.ask("POST /api/v1/send_message", {"booking_code": "mine", "message": "x"}, stack.token())[0] == 201

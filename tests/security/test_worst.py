@@ -1,4 +1,4 @@
-"""What one person can have done here with requests that an app would not send: counted, not assumed.
+"""How much work one person can cause with requests that no app would send. It is counted, not assumed.
 
 `pytest -s` prints the figures of the table in docs/security.md.
 """
@@ -20,12 +20,12 @@ from tests.worlds.moto import World, world
 __all__ = ["world"]
 
 MESSAGES = 450
-TEXT = "漢" * 5_000 + "x" * 9_000  # 24 KB, as a message with all the metadata that it may have
+TEXT = "漢" * 5_000 + "x" * 9_000  # 24 KB, the size of a message with as much metadata as possible
 SEND, CALL = ("POST", "/api/v1/send_message"), ("POST", "/api/v1/make_call")
 
 
 class Reads:
-    """What was read of the tables: requests, and KB as DynamoDB counts them (what a filter drops included)."""
+    """What was read: requests, and KB as DynamoDB counts them (including what a filter drops)."""
 
     def __init__(self) -> None:
         self.requests, self.kb = 0, 0
@@ -54,7 +54,7 @@ def limits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fill(world: World) -> None:
-    """11 MB of a passenger's messages."""
+    """A history of 11 MB of a passenger's messages."""
     first = time.time_ns() // 1_000 - MESSAGES * instants.SECOND
     stamps = [instants.to_text(first + number * instants.SECOND) for number in range(MESSAGES)]
     for seq, timestamp in enumerate(stamps, 1):
@@ -102,7 +102,7 @@ def test_a_page_under_a_filter_that_nothing_passes(world: World, reads: Reads) -
 def test_a_hundred_sends_of_one_id(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     at_once = time.time_ns()
     monkeypatch.setattr(time, "time_ns", lambda: at_once)
-    world.connect("d2", "driver")  # and nobody at the passenger's end
+    world.connect("d2", "driver")  # the passenger has no connection
     hello = {"booking_code": "test", "sender": "driver", "message": "Hello", "client_message_id": "a"}
     statuses = [world.rest(send_message.app.handler, *SEND, hello)[0] for _ in range(100)]
     posts = told(world, "d2")
@@ -153,7 +153,7 @@ def test_repeats_old_calls_and_typing_in_a_closed_booking(world: World, monkeypa
     world.rest(send_message.app.handler, *SEND, {"booking_code": "test", "sender": "system", **closed})
 
     def reached() -> int:
-        """How many frames the passenger gets of a hundred of each."""
+        """How many of a hundred frames of each kind reach the passenger."""
         before = told(world, "p1")
         for _ in range(100):
             world.rest(send_message.app.handler, *SEND, hello)
