@@ -1,9 +1,12 @@
 """`make mutants`: all changes, those of a branch, or a sample; see docs/reliability.md for the figures.
 
-CHANGED=1: in lines that a branch has changed against main. SAMPLE=60: so many at random, by SEED, and all of the groups
-in which every change has to be seen. ONLY=domain/: in files whose path holds this. GROUP=expression: of one group.
-TESTS="tests/contract tests/unit": with these tests alone. JOBS=2: at once. A run that was stopped goes on: what was
-killed stays killed as long as its function is the same. LIMIT=90: seconds that the tests of one change may take.
+- CHANGED=1: only lines that the branch has changed against main.
+- SAMPLE=60: so many at random (by SEED), and all changes of the groups in which every change has to be noticed.
+- ONLY=domain/: only files with this in their path. GROUP=expression: only one group.
+- TESTS="tests/contract tests/unit": only with these tests. JOBS=2: so many changes at once.
+- LIMIT=90: how many seconds the tests of one change may take.
+
+A run that was stopped goes on where it was: a change that was killed stays killed while its function stays the same.
 """
 
 import datetime
@@ -33,7 +36,7 @@ OUTCOMES = {
 
 
 def main() -> int:
-    """1 where a change survives that must not, or, of a branch, any."""
+    """Returns 1 if a change survives that must not; with CHANGED=1, if any survives."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     every = mutants(files(), FOLDER / "places.json")
     chosen, what = _chosen(every)
@@ -73,7 +76,7 @@ def _chosen(every: list[Mutant]) -> tuple[list[Mutant], str]:
 
 
 def _digests() -> dict[str, str]:
-    """By file of the code and of tests what it holds, in short."""
+    """A digest of each file of the code and of the tests."""
     names = [file for folder in (*SOURCES, "tests") for file in (ROOT / folder).rglob("*.py")]
     return {str(name.relative_to(ROOT)): hashlib.sha256(name.read_bytes()).hexdigest() for name in names}
 
@@ -83,7 +86,7 @@ def _run(db: WorkDB, chosen: list[Mutant], tests: Map, paths: Sequence[str]) -> 
     stored = {item.job_id for item in db.work_items}
     db.add_work_items(_item(it) for it in chosen if it.id not in stored)
     no_difference = entries()
-    # Whatever survived is tried again: there may be a new test.
+    # A change that survived is tried again, because there may be a new test.
     results = [_of(it, known[it.id], no_difference) for it in chosen if it.id in known and _is_killed(known[it.id])]
     pending = [it for it in chosen if it.id not in known or not _is_killed(known[it.id])]
     began = time.monotonic()

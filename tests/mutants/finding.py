@@ -1,4 +1,4 @@
-"""Where the code can be changed: every place of every operator, without those where a change means nothing."""
+"""Where the code can be changed: every place of every operator, except where a change means nothing."""
 
 import ast
 import difflib
@@ -20,14 +20,14 @@ from tests.mutants.operators import OPERATORS
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("functions", "layers/shared/navietakie")
 PROMISES = ("expression", "request", "transition")
-"""The groups of which every change has to be seen: conditions, consistency of reads, and the table of calls."""
+"""The groups in which every change has to be noticed: conditions, consistency of reads, and the table of calls."""
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: `occurrence` counts the places of its operator in the file. `lines` are those that it concerns.
+    """One change. `occurrence`: the number of the place among those of its operator in the file. `lines`: where it is.
 
-    `inside` names the text of its function, or of its statement where it is in none, and counts the places there.
+    `inside`: the text of its function (outside functions, of its statement), and the number of the place in that text.
     """
 
     path: str
@@ -40,24 +40,24 @@ class Mutant:
 
     @property
     def place(self) -> tuple[str, int, tuple[int, int], tuple[str, str, str]]:
-        """All of it but the file."""
+        """Identifies the change within its file."""
         where = self.definition, self.group, self.inside
         return self.operator, self.occurrence, (self.lines.start, self.lines.stop), where
 
     @property
     def id(self) -> str:
-        """The same as long as its function is."""
+        """Identifies the change as long as its function stays the same."""
         text = f"{self.path} {self.definition} {self.operator} {self.inside}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def code(self) -> str:
-        """The file with the change."""
+        """The text of the file with the change."""
         changed = mutate_code(source(self.path), OPERATORS[self.operator], self.occurrence)
         assert changed is not None, self
         return changed
 
     def difference(self, changed: str) -> tuple[str, str]:
-        """What is there, and what is there instead; white space does not count."""
+        """The old and the new text, without differences in white space."""
         lines = list(difflib.unified_diff(source(self.path).splitlines(), changed.splitlines(), n=0, lineterm=""))[2:]
         was, becomes = (" ".join(line[1:].strip() for line in lines if line[0] == sign) for sign in "-+")
         return was, becomes
@@ -81,7 +81,7 @@ def files() -> list[str]:
 
 
 def mutants(paths: Iterable[str], kept: Path) -> list[Mutant]:
-    """All changes in these files, the most important first. `kept`: a file in which to keep what is slow to find."""
+    """All changes in these files, the most important first. `kept`: a file for what is slow to find."""
     here = Path(__file__).parent
     rules = hashlib.sha256(b"".join((here / name).read_bytes() for name in ("finding.py", "operators.py"))).hexdigest()
     known = json.loads(kept.read_text()) if kept.exists() else {}
@@ -135,7 +135,7 @@ def _span(node: ast.expr | ast.stmt) -> Span:
 
 
 def _meaningless(tree: ast.Module) -> list[Span]:
-    """Annotations, docstrings, what only a type checker sees, and the text of errors, logs and warnings."""
+    """Where a change means nothing: annotations, docstrings, code for type checkers, texts of errors and logs."""
     found: list[Span] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation is not None:
@@ -170,7 +170,7 @@ def _meaningless(tree: ast.Module) -> list[Span]:
 
 
 def _turned_round(tree: ast.Module) -> set[Span]:
-    """The conditions that another operator turns round: one comparison, or a `not`."""
+    """The conditions that another operator already reverses: a single comparison, or a `not`."""
     return {
         _span(node)
         for node in ast.walk(tree)
@@ -189,7 +189,7 @@ class _Statement:
     lines: range
     definition: str
     owner: range
-    """The lines of its function; its own where it is in none."""
+    """The lines of its function; outside functions, its own lines."""
 
 
 def _statements(tree: ast.Module) -> list[_Statement]:
@@ -208,7 +208,7 @@ def _statements(tree: ast.Module) -> list[_Statement]:
                 end = getattr(child, "end_lineno", None) or (body[-1].end_lineno if body else last)
                 end_column = getattr(child, "end_col_offset", None) or 10_000
                 span = (start.lineno, start.col_offset), (end, end_column)
-                # What a def line holds, its defaults, runs where it is defined; a class's fields run in the class.
+                # The defaults of a function run where it is defined; the fields of a class run in the class.
                 where = definition if isinstance(child, ast.FunctionDef) else inside
                 lines = range(start.lineno, max(last, start.lineno) + 1)
                 found.append(_Statement(span, lines, where, owner or lines))
@@ -230,7 +230,7 @@ def _around(start: tuple[int, int], end: tuple[int, int], statements: list[_Stat
 
 
 def changed_lines(since: str, sources: Iterable[str] = SOURCES) -> dict[str, set[int]]:
-    """By file the lines that are new or other than on `since`."""
+    """The lines that are new or different since `since`, by file."""
     base = _git("merge-base", since, "HEAD").strip()
     found: dict[str, set[int]] = {}
     path = ""

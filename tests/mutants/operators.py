@@ -1,4 +1,4 @@
-"""The changes: cosmic-ray's operators that matter here, and our own for AWS requests, expressions and tables."""
+"""The kinds of changes: cosmic-ray's operators that matter here, and ours for AWS requests, expressions and tables."""
 
 import re
 from abc import abstractmethod
@@ -21,7 +21,7 @@ COMPARISONS = {
     "Is": ("IsNot",),
     "IsNot": ("Is",),
 }
-"""Each to its neighbour at the boundary, and to its opposite."""
+"""Each comparison becomes its neighbour at the boundary, and its opposite."""
 ARITHMETIC = {
     "Add": ("Sub",),
     "Sub": ("Add",),
@@ -69,10 +69,10 @@ BESIDE = {"=": "<>", "<>": "=", "<=": "<", "<": "<=", ">=": ">", ">": ">="}
 
 
 class ExpressionPart(_Replacing):
-    """Takes a part out of a DynamoDB expression, or changes it.
+    """Removes a part of a DynamoDB expression, or changes it.
 
-    A part is taken out by its own opposite: `a = :a` becomes `(a = :a OR a <> :a)`. So all values are still used, and
-    nobody refuses the request for its form.
+    A part is removed by its opposite: `a = :a` becomes `(a = :a OR a <> :a)`. So all values are still used, and
+    DynamoDB does not refuse the request because of its form.
     """
 
     _there = re.compile(r"(attribute_exists|attribute_not_exists)(\([#\w{}]+\))")
@@ -118,7 +118,7 @@ class ExpressionPart(_Replacing):
 
 
 class DropArgument(_Replacing):
-    """Leaves out one keyword argument of a call: of a request to AWS, or of our own."""
+    """Leaves out one keyword argument of a call: of a request to AWS, or of a call of our own."""
 
     def variants(self, node: Any) -> Sequence[str]:
         if node.type != "trailer" or node.children[0].value != "(" or len(node.children) != 3:
@@ -168,7 +168,7 @@ class DropEntry(_Replacing):
 
 
 class SwapInTable(_Replacing):
-    """Puts another text of the same column into a table of tuples: another state, event, role or reason."""
+    """In a table of tuples replaces a text by another of the same column: another state, event, role or reason."""
 
     def variants(self, node: Any) -> Sequence[str]:
         place = _place_in_table(node)
@@ -200,7 +200,7 @@ def _place_in_table(node: Any) -> tuple[int, bool] | None:
 
 
 class DropStatement(_Replacing):
-    """Does nothing where something was called, raised, yielded, or answered early."""
+    """Does nothing in place of a call, a raise, a yield, or an early return."""
 
     def variants(self, node: Any) -> Sequence[str]:
         bare = node.type == "keyword" and node.value == "return" and node.parent.type != "return_stmt"
@@ -223,7 +223,7 @@ class DropStatement(_Replacing):
 
 
 class CatchNothing(_Replacing):
-    """Lets an exception pass that was caught."""
+    """Lets an exception pass instead of catching it."""
 
     def variants(self, node: Any) -> Sequence[str]:
         caught = node.parent is not None and node.parent.type == "except_clause" and node.parent.children[1] is node
@@ -235,7 +235,7 @@ class CatchNothing(_Replacing):
 
 
 class ReturnNone(_Replacing):
-    """Returns nothing where something was returned."""
+    """Returns None instead of a value."""
 
     def variants(self, node: Any) -> Sequence[str]:
         if node.type != "return_stmt" or node.children[1].get_code().strip() == "None":
@@ -248,7 +248,7 @@ class ReturnNone(_Replacing):
 
 
 class SwapMembership(_Replacing):
-    """`in` for `not in`, and the other way."""
+    """Replaces `in` by `not in`, and the other way round."""
 
     def variants(self, node: Any) -> Sequence[str]:
         if node.type == "comp_op" and node.get_code().split() == ["not", "in"]:
@@ -270,7 +270,7 @@ OPERATORS: dict[str, Operator] = {
 
 
 def _is_nested(node: Any) -> bool:
-    """Whether a return is one of several ways out: in a branch or a loop, not at the end of its function."""
+    """Whether a return is one of several: in a branch or a loop, not at the end of its function."""
     suite = node.parent.parent
     return suite is not None and suite.parent is not None and suite.parent.type != "funcdef"
 

@@ -1,4 +1,4 @@
-"""What came of a run, as a page of Markdown; and the changes that make no difference, each with its reason."""
+"""The report of a run as a page of Markdown, and the changes that make no difference, each with the reason."""
 
 import re
 import tomllib
@@ -23,7 +23,7 @@ GROUPS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A change in `equivalent.toml`, or several of one kind. `becomes` is a pattern where it is several."""
+    """A change in `equivalent.toml`, or several of one kind: then `becomes` is a pattern."""
 
     file: str
     was: str
@@ -31,19 +31,19 @@ class Entry:
     because: str
 
     def fits(self, mutant: Mutant, difference: tuple[str, str]) -> bool:
-        """Whether it speaks of this change."""
+        """Whether it means this change."""
         was, becomes = difference
         return mutant.path.endswith(self.file) and self.was == was and re.fullmatch(self.becomes, becomes) is not None
 
 
 def entries(file: Path = EQUIVALENT) -> list[Entry]:
-    """What `equivalent.toml` says."""
+    """The content of `equivalent.toml`."""
     return [Entry(**entry) for entry in tomllib.loads(file.read_text()).get("equivalent", [])]
 
 
 @dataclass(frozen=True)
 class Result:
-    """A change and what became of it; `equivalent` where it makes no difference."""
+    """A change and its result; `equivalent`: the reason why it makes no difference, if it makes none."""
 
     mutant: Mutant
     difference: tuple[str, str]
@@ -54,7 +54,7 @@ class Result:
 def report(
     results: Sequence[Result], all_of_them: Iterable[Mutant], what: str, groups: Mapping[str, str] = GROUPS
 ) -> str:
-    """The page. `groups`: what is counted together, and how it is called."""
+    """The page in Markdown. `groups`: the groups of changes that are counted together, and their names."""
     existing = Counter(mutant.group for mutant in all_of_them)
     lines = [f"# Mutants: {what}", "", "| changes in | there are | tried | no difference | killed | survived | score |"]
     lines.append("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
@@ -85,7 +85,7 @@ def report(
 
 
 def of_promises(results: Iterable[Result]) -> list[Result]:
-    """The survivors that no promise can bear."""
+    """The survivors that are not allowed, because a promise depends on their places."""
     return [
         it
         for it in results

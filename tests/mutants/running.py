@@ -1,7 +1,7 @@
-"""The run: the code and its tests are loaded once; each change is made in a fork, and its tests run there.
+"""The run: the code and its tests are loaded once. Each change is made in a fork, and its tests run there.
 
-A change within a function swaps the code of the function. Whatever else it changes, a table or a default, is only seen
-by those who import it anew: then the fork forgets our modules, and loads the code and the tests of the change again.
+A change within a function replaces the code of the function. Another change, to a table or a default, takes effect only
+at an import: then the fork forgets our modules, and loads the code and the tests of the change again.
 """
 
 import gc
@@ -29,13 +29,13 @@ import pytest
 from tests.mutants.finding import ROOT, Mutant, source
 
 TESTS = ("tests/unit", "tests/contract", "tests/integration", "tests/security", "tests/crash")
-"""Those that run the code in their own process, quickly enough."""
+"""The folders of tests that run the code in their own process, and quickly enough."""
 DEPLOYED = frozenset({"stack", "jwt_stack", "local_run", "jwt_run", "dynamodb_endpoint"})
-"""What a test uses that runs the code elsewhere, or costs seconds to start."""
+"""The fixtures of tests that run the code in another process, or take seconds to start."""
 LIMIT_SECONDS = 30.0
-"""Processor time of the tests of one change, as they took when the map was made: the first that fit are run."""
+"""The processor time for the tests of one change, by their times in the map: the first tests that fit are run."""
 PATIENCE_SECONDS = 10
-"""Processor time that a test may take beyond five times what it took, and a tenth of what it may wait, or it hangs."""
+"""A test hangs if it takes more processor time than five times its usual one plus this, or waits ten times this."""
 PYTEST = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--no-summary"]
 
 State = Literal["killed", "survived", "untested", "invalid"]
@@ -43,7 +43,7 @@ State = Literal["killed", "survived", "untested", "invalid"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a change, by which test, and of how many of its tests."""
+    """The result of a change, the test that killed it, and how many of its tests ran."""
 
     state: State
     by: str = ""
@@ -52,16 +52,16 @@ class Outcome:
 
 @dataclass
 class Map:
-    """By file and line the tests that run it, and how long each test took."""
+    """The tests of each line of each file, and how long each test took."""
 
     lines: dict[str, dict[int, list[str]]]
     seconds: dict[str, float]
 
     def tests_of(self, mutant: Mutant, there: Container[str], kills: Mapping[str, int]) -> list[str]:
-        """Of those that are `there` as many as fit the limit; for what runs at import all tests of the file.
+        """The tests for a change, as many of those that are `there` as fit the limit.
 
-        First come those that have killed changes in the same place, as `kills` counts, and then the quick ones: at
-        import those of the file that is named after this one.
+        For what runs at import, that is all tests of the file. First come tests that have killed changes in the same
+        place (`kills` counts them), then quick ones; at import those of the test file that is named after the file.
         """
         by_line = self.lines.get(mutant.path, {})
         if _is_imported(mutant):
@@ -84,12 +84,12 @@ class Map:
 
 
 def _is_imported(mutant: Mutant) -> bool:
-    """Whether the change is in what runs at import: fields of a class, constants, tables, defaults."""
+    """Whether the change is in code that runs at import: fields of a class, constants, tables, defaults."""
     return mutant.definition == "" or mutant.definition.rpartition(".")[2].lstrip("_")[:1].isupper()
 
 
 class Mapper:
-    """A plugin that makes the map: of all tests but those that are `known`."""
+    """A plugin that makes the map, for all tests that are not `known`."""
 
     def __init__(self, say: Callable[[str], None], known: Container[str]) -> None:
         self._say = say
@@ -114,7 +114,7 @@ class Mapper:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
         self._coverage.switch_context(item.nodeid)
-        began = time.process_time()  # how busy the machine is says nothing of a test
+        began = time.process_time()  # not the wall clock, which depends on how busy the machine is
         done = yield
         self.seconds[item.nodeid] = round(time.process_time() - began, 4)
         if len(self.seconds) % 50 == 0:
@@ -126,7 +126,7 @@ class Mapper:
             self._failed.add(report.nodeid)
 
     def map(self) -> Map:
-        """What was found; a test that fails on the code as it is says nothing of a change."""
+        """The map. A test that fails on the unchanged code is left out, because it says nothing about changes."""
         self._coverage.stop()
         data = self._coverage.get_data()
         lines: dict[str, dict[int, list[str]]] = {}
@@ -142,9 +142,9 @@ class Mapper:
 
 
 def made_map(kept: Path, digests: dict[str, str], paths: Sequence[str]) -> Map:
-    """The map, with what is `kept` of tests whose own file and whose code are the same; `digests` are by file.
+    """The map. Uses the `kept` map for tests whose own file and code are unchanged, by the `digests` of files.
 
-    What tests share may change: with an older map at worst a change survives that is then looked at.
+    Code that tests share may have changed. At worst a change then survives although a test would kill it.
     """
     was = json.loads(kept.read_text()) if kept.exists() else {"digests": {}, "lines": {}, "seconds": {}}
     changed = {file for file in was["digests"].keys() | digests.keys() if was["digests"].get(file) != digests.get(file)}
@@ -167,7 +167,7 @@ def made_map(kept: Path, digests: dict[str, str], paths: Sequence[str]) -> Map:
 
 @contextmanager
 def quiet_pytest() -> Generator[Callable[[str], None]]:
-    """What pytest prints goes nowhere, and what is said through this is printed all the same."""
+    """Hides what pytest prints. What is printed through this object is still shown."""
     kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     sys.stdout.flush()
     os.dup2(nowhere, 1)
@@ -182,7 +182,7 @@ def quiet_pytest() -> Generator[Callable[[str], None]]:
 
 
 class Running:
-    """A plugin that, instead of running the tests, runs changes: `jobs` at once."""
+    """A plugin that runs changes instead of the tests, `jobs` at once."""
 
     def __init__(
         self,
@@ -278,7 +278,7 @@ class _Fork:
 
 
 def _in_fork(tell: int, act: Callable[[], str]) -> None:
-    """Says what became of it, and is no more."""
+    """Reports the result and ends the process."""
     os.setpgid(0, 0)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
@@ -296,7 +296,7 @@ def _in_fork(tell: int, act: Callable[[], str]) -> None:
 def _tried(
     session: pytest.Session, items: list[pytest.Item], path: str, code: str, swaps: "Swaps | None", watch: "_Watch"
 ) -> str:
-    """The test that failed; empty if none did."""
+    """The name of the test that failed; empty if none did."""
     if swaps is None:
         return _tried_anew([item.nodeid for item in items], path, code, watch)
     for function, changed in swaps:
@@ -332,7 +332,7 @@ def _tried_anew(tests: list[str], path: str, code: str, watch: "_Watch") -> str:
 
     paths = list(dict.fromkeys(test.partition("::")[0] for test in tests))
     sys.stdout = sys.stderr = io.StringIO()
-    # To load the files of all these tests takes longer than most tests: the first file often is enough.
+    # Loading the files of all these tests takes longer than most tests, and the first file is often enough.
     for some in (paths[:1], paths[1:4], paths[4:]):
         if some:
             ended = pytest.main([*PYTEST, "-x", *some], plugins=[watch, Chosen()])
@@ -342,7 +342,7 @@ def _tried_anew(tests: list[str], path: str, code: str, watch: "_Watch") -> str:
 
 
 class _Watch:
-    """Remembers which test failed first, and ends the process where a test does not end."""
+    """Remembers which test failed first. Ends the process if a test hangs."""
 
     def __init__(self, seconds: dict[str, float]) -> None:
         self.failed = ""
@@ -367,20 +367,20 @@ def _usable(items: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def _be_repeatable() -> None:
-    """Examples are the same in every run, and a failure is no reason to look for a smaller one."""
+    """Hypothesis: the same examples in every run, and no search for a smaller one after a failure."""
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
     hypothesis.settings.register_profile("mutants", deadline=None, derandomize=True, database=None, phases=phases)
     hypothesis.settings.load_profile("mutants")
 
 
 type Place = tuple[str, str, int]
-"""File, qualified name, and how many of that name came before."""
+"""File, qualified name, and the number among functions of that name."""
 type Functions = dict[Place, list[FunctionType]]
 type Swaps = list[tuple[FunctionType, CodeType]]
 
 
 def _functions() -> Functions:
-    """The live functions of the code, by their place in it."""
+    """The functions of the code that are in memory, by their place in it."""
     by_line = defaultdict[tuple[str, str, int], list[FunctionType]](list)
     for found in gc.get_objects():
         if isinstance(found, FunctionType) and found.__code__.co_filename.startswith(f"{ROOT}/"):
@@ -397,7 +397,7 @@ def _functions() -> Functions:
 
 
 def _swaps(path: str, changed: str, functions: Functions) -> Swaps | None:
-    """What to swap; None where the change is elsewhere than in functions that live."""
+    """The functions to replace; None if the change is outside functions in memory."""
     file = str(ROOT / path)
     before = compile(source(path), file, "exec", dont_inherit=True)
     after = compile(changed, file, "exec", dont_inherit=True)
@@ -420,12 +420,12 @@ def _inner(code: CodeType) -> Iterator[CodeType]:
 
 
 def _is_function(code: CodeType) -> bool:
-    """Whether it is a function's, and no class's body or scope of type parameters, which run at import."""
+    """Whether code is a function's, and not of a class's body or a scope of type parameters, which run at import."""
     return bool(code.co_flags & 0x1) and not code.co_name.startswith("<generic parameters of")
 
 
 def _outer(code: CodeType) -> dict[tuple[str, int], CodeType]:
-    """The functions that no other function holds."""
+    """The functions that are not inside another function."""
     found: dict[tuple[str, int], CodeType] = {}
     for each in _inner(code):
         if _is_function(each):
@@ -437,7 +437,7 @@ def _outer(code: CodeType) -> dict[tuple[str, int], CodeType]:
 
 
 def _at_import(code: CodeType) -> tuple[Any, ...]:
-    """What runs when a module is imported, its functions' insides left out."""
+    """The code that runs when a module is imported, without the bodies of functions."""
     values = tuple(each for each in code.co_consts if not isinstance(each, CodeType))
     bodies = tuple(_at_import(each) for each in _inner(code) if not _is_function(each))
     names = tuple(each.co_qualname for each in _inner(code) if _is_function(each))

@@ -1,4 +1,4 @@
-"""The changes that `make mutants` makes are the ones that it means to make."""
+"""`make mutants` makes exactly the changes that its operators describe."""
 
 from typing import Any
 

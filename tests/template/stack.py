@@ -1,7 +1,7 @@
 """The template as CloudFormation sees it: translated by SAM, with parameters, conditions and functions resolved.
 
-What CloudFormation would make up itself stays recognizable: `Ref` of a resource is `<LogicalId>`, an attribute of it
-`<LogicalId.Attribute>`, a pseudo parameter its short name in angle brackets.
+Values that only CloudFormation knows have a placeholder: `Ref` of a resource is `<LogicalId>`, an attribute of it is
+`<LogicalId.Attribute>`, a pseudo parameter is its short name in angle brackets.
 """
 
 import functools
@@ -37,12 +37,12 @@ SOCKET_ROUTES = {
     "sync": "get-message",
 }
 NOTHING = object()
-"""What `AWS::NoValue` leaves."""
+"""The value of `AWS::NoValue`, which is then removed."""
 
 
 @functools.cache
 def translations() -> dict[str, Any]:
-    """Translated by environment, and for production `atonce`: SAM decides some things while it translates."""
+    """The translated templates by environment, and `atonce` for production, for which SAM translates differently."""
     command = [str(TOOLS), str(Path(__file__).with_name("translate.py"))]
     region = {"AWS_DEFAULT_REGION": "eu-central-1"}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env={**os.environ, **region})
@@ -50,7 +50,7 @@ def translations() -> dict[str, Any]:
 
 
 class Resolved:
-    """What a template makes of these parameters: `resources` and `outputs` are those whose conditions hold."""
+    """What a template makes with these parameters. `resources` and `outputs`: those whose conditions hold."""
 
     def __init__(self, template: dict[str, Any], parameters: Mapping[str, str]) -> None:
         self.template = template
@@ -151,14 +151,14 @@ class Resolved:
 
 
 class Stack(Resolved):
-    """What a deploy of template.yaml with these parameters makes."""
+    """What a deploy of template.yaml makes with these parameters."""
 
     def __init__(self, **parameters: str) -> None:
         at_once = " atonce" if parameters.get("Traffic") == "atonce" else ""
         super().__init__(translations()[parameters.get("Environment", "staging") + at_once], parameters)
 
     def refused(self) -> list[str]:
-        """What the template has against these parameters."""
+        """The reasons why the template refuses these parameters."""
         malformed = [
             f"{name} is malformed"
             for name, value in self.parameters.items()
@@ -186,7 +186,7 @@ class Stack(Resolved):
         return self.properties(self.named(name))["Environment"]["Variables"]
 
     def statements(self, name: str) -> list[Any]:
-        """The statements of a function's role, which has no other policies."""
+        """The statements of a function's role. Checks that the role has no other policies."""
         role = self.properties(self.named(name))["Role"].removesuffix(".Arn>").removeprefix("<")
         assert "ManagedPolicyArns" not in self.properties(role)
         return [

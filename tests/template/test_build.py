@@ -1,4 +1,4 @@
-"""What `sam build` makes of layer and functions: for the right processors, compiled, and no more than is needed."""
+"""What `sam build` makes of layer and functions: compiled, for the right processors, and no more than is needed."""
 
 import importlib.util
 import marshal
@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINES = {"x86_64-linux-gnu": 62, "aarch64-linux-gnu": 183}
-"""The e_machine of an ELF file, by how CPython names its platform."""
+"""The e_machine of an ELF file, by CPython's name of the platform."""
 UNCHECKED_HASH = 0b01
-"""The flags of a .pyc that is never checked against its source (PEP 552)."""
+"""The flags of a .pyc that Python never checks against its source (PEP 552)."""
 PACKAGES = {
     "SendMessageFunction": "send_message",
     "MakeCallFunction": "make_call",
@@ -32,7 +32,7 @@ def build_layer(folder: Path, build_for: str) -> Path:
 
 
 def made(command: list[str | Path], folder: Path, **variables: str) -> None:
-    """Runs make as SAM does: in another folder, with the original Makefile."""
+    """Runs make as SAM does: in another folder, with the project's Makefile."""
     environment = {**os.environ, "ARTIFACTS_DIR": str(folder), **variables}
     done = subprocess.run(command, cwd=folder.parent, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -40,7 +40,7 @@ def made(command: list[str | Path], folder: Path, **variables: str) -> None:
 
 @pytest.fixture(scope="module")
 def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The layer as it goes to AWS."""
+    """The layer as it is deployed to AWS."""
     return build_layer(tmp_path_factory.mktemp("for-lambda") / "layer", "lambda")
 
 

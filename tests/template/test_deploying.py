@@ -1,4 +1,4 @@
-"""The role that deploys, the boundary of what it may make, and the pipeline that uses it."""
+"""The role that deploys, the permissions boundary of the roles that it makes, and the pipeline that uses it."""
 
 import fnmatch
 import json
@@ -49,7 +49,7 @@ ARNS = {
         for name, group in zip(FUNCTIONS, LOG_GROUPS, strict=True)
     },
 }
-"""What the template's attributes are once it is deployed."""
+"""The values of the template's attributes after a deploy."""
 POLICIES = ("DeployPolicy", "DataPolicy", "OperatePolicy", "RolesPolicy")
 
 
@@ -74,7 +74,7 @@ def allows(policy: Any, action: str, resource: str) -> bool:
 
 
 def granted() -> set[str]:
-    """Every action of the deploying role's."""
+    """Every action of the deploying role."""
     return {
         action
         for name in POLICIES
@@ -122,7 +122,7 @@ def test_every_role_is_made_within_the_boundary() -> None:
     for statement in policy["PolicyDocument"]["Statement"]:
         (resource,) = listed(statement["Resource"])
         if statement["Action"] == ["iam:CreateServiceLinkedRole"]:
-            continue  # a role of AWS's making, see below
+            continue  # AWS makes this role, see below
         assert resource == "arn:<Partition>:iam::<AccountId>:role/navietakie-production-*"
         if powerful & set(statement["Action"]):
             assert statement["Condition"] == {"StringEquals": {"iam:PermissionsBoundary": "<Boundary>"}}
@@ -209,7 +209,7 @@ MADE: dict[str, tuple[str, ...]] = {
     "AWS::SecretsManager::Secret": (ARNS["TokenSecret.Id"],),
     "AWS::WAFv2::": (ARN.format("wafv2", "regional/webacl/navietakie/a1"),),
 }
-"""What a type's resources are called once they are there, by the first of these that the type begins with."""
+"""The ARNs of a type's resources, by the first entry with which the type begins."""
 SCHEMA_OF_SERVICE = {"apigatewayv2": "apigateway"}
 LEFT_OUT: dict[str, set[str]] = {
     "it deletes no data: a table goes by an administrator's hand": {"dynamodb:DeleteTable"},
@@ -290,13 +290,13 @@ LEFT_OUT: dict[str, set[str]] = {
         *("wafv2:PutPermissionPolicy", "wafv2:GetPermissionPolicy"),
     },
 }
-"""What CloudFormation's handlers may ask for and the role does not have, and why."""
+"""The actions that CloudFormation's handlers may use and the role does not have, and why."""
 
 
 def granted_for(kind: str, action: str) -> bool:
-    """Whether the role has an action that CloudFormation asks for while it handles a resource of a type.
+    """Whether the role has an action that CloudFormation needs to handle a resource of a type.
 
-    Of the type's own service it has to be allowed on the type's own resources.
+    An action of the type's own service has to be allowed on resources of the type.
     """
     service = kind.split("::")[1].lower()
     if action.partition(":")[0] != SCHEMA_OF_SERVICE.get(service, service):
@@ -306,7 +306,7 @@ def granted_for(kind: str, action: str) -> bool:
 
 
 def test_the_deploying_role_has_all_that_cloudformation_asks_for_but_what_is_left_out_for_a_reason() -> None:
-    """By the handlers in the resource types' own schemas: what they create, read, update and delete with."""
+    """The schemas of the resource types name the actions with which handlers create, read, update and delete."""
     domains = {
         "RestDomainName": "api.example.com",
         "RestCertificateArn": "arn:aws:acm:eu-central-1:123456789012:certificate/1",
@@ -328,7 +328,7 @@ def test_the_deploying_role_has_all_that_cloudformation_asks_for_but_what_is_lef
 
 
 def test_the_deploying_role_touches_only_the_code_of_its_own_environment() -> None:
-    """From a bucket that staging shared, its pipeline could change what production deploys."""
+    """If the bucket were shared, staging's pipeline could change what production deploys."""
     buckets = {
         resource
         for name in POLICIES
@@ -371,7 +371,7 @@ def test_the_first_own_domain_of_an_account_may_make_api_gateways_own_role() -> 
 
 
 def test_the_deploying_role_may_look_at_the_network_that_a_function_goes_into() -> None:
-    """Lambda looks as whoever deploys; CloudFormation does when it waits for a deleted function's interfaces."""
+    """Lambda looks at the network with the deploying role, and CloudFormation does while it waits for interfaces."""
     for what in ("NetworkInterfaces", "SecurityGroups", "Subnets", "Vpcs"):
         assert allows(role().properties("OperatePolicy"), f"ec2:Describe{what}", "*")
 

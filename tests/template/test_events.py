@@ -1,4 +1,4 @@
-"""The events: one for every route of the template, shaped as API Gateway, SQS and DynamoDB shape theirs."""
+"""The files of events/: one for every route of the template, in the form of API Gateway, SQS and DynamoDB."""
 
 import hashlib
 import json

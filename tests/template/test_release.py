@@ -36,19 +36,19 @@ def test_a_bare_sam_deploy_is_staging_and_each_section_its_own_environment(secti
 
 
 def test_a_deploy_to_production_that_says_nothing_of_traffic_is_gradual_whatever_the_last_one_was() -> None:
-    """CloudFormation keeps the last value of a parameter that a deploy leaves out."""
+    """CloudFormation keeps the last value of a parameter that is left out."""
     assert parameters("production")["Traffic"] == "gradual"
 
 
 def test_a_deploy_may_be_told_to_go_over_at_once() -> None:
-    """What comes last holds, so it has to come after the environment's file."""
+    """The last value counts, so this one has to come after the environment's file."""
     command = ["make", "--dry-run", "deploy", "ENV=production", "ARGS=Traffic=atonce"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert re.search(r"--parameter-overrides file://\S+ Release=\S+ Traffic=atonce$", said, re.MULTILINE)
 
 
 def test_every_try_is_a_release_of_its_own() -> None:
-    """After a rollback Lambda still has the version, and publishes no second one that is the same."""
+    """After a rollback Lambda still has the version, and publishes no second one that is equal."""
     said = subprocess.run(["make", "--dry-run", "deploy"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert re.search(r"release=\$\(git rev-parse --short HEAD\)-\$\(date -u \+\S*%S\S*\);", said)
     longest = Stack().template["Parameters"]["Release"]["MaxLength"]

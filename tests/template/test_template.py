@@ -1,4 +1,4 @@
-"""The template, translated and resolved: names, routes, roles, rules, and what an operator relies on."""
+"""The translated and resolved template: names, routes, roles, rules, logs and alarms."""
 
 import ast
 import json
@@ -36,7 +36,7 @@ STACKS = (LOCAL, STAGING, PRODUCTION, PROXY, IN_VPC, TURN, HOOK, EVENTED)
 
 
 def permissions(stack: Stack) -> dict[tuple[str, str], str]:
-    """Who may call which function on whose behalf: function and source → principal."""
+    """Who may call a function: (function, source) → principal."""
     return {
         (each["FunctionName"], each["SourceArn"]): each["Principal"]
         for each in stack.of_type("AWS::Lambda::Permission").values()
@@ -76,7 +76,7 @@ def test_resources_have_the_names_of_the_contract(parameters: dict[str, str]) ->
 
 
 def test_no_update_can_replace_a_table() -> None:
-    """CloudFormation replaces a table whose name or keys change: its data would be elsewhere, or gone."""
+    """CloudFormation replaces a table whose name or keys change. Its data would be lost."""
     tables = Stack(**PRODUCTION).of_type("AWS::DynamoDB::Table")
     frozen = {
         name: [table[key] for key in ("TableName", "KeySchema", "AttributeDefinitions")]
@@ -256,7 +256,7 @@ def test_access_logs_wait_for_the_accounts_role_where_the_stack_makes_it() -> No
 
 @pytest.mark.parametrize("parameters", [*STACKS, {**STAGING, "ApiGatewayLogRole": "false"}])
 def test_every_tag_is_one_that_every_service_takes(parameters: dict[str, str]) -> None:
-    """Letters, digits, spaces and `_.:/=+-@`, which is what CloudWatch Logs and most others take."""
+    """Letters, digits, spaces and `_.:/=+-@`, which CloudWatch Logs and most other services accept."""
     stack = Stack(**parameters)
     tags = [each["Properties"]["Tags"] for each in stack.resources.values() if "Tags" in each.get("Properties", {})]
     said = {leaf.strip("<>") for leaf in leaves(tags)}
@@ -274,7 +274,7 @@ FETCHING = {
         *("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"),
     },
 }
-"""What Lambda does with a function's role to fetch what it invokes the function with."""
+"""The actions with which Lambda fetches events for a function, by the function's role."""
 LOGS = {
     "send-message": "<SendMessageLogs.Arn>",
     "make-call": "<MakeCallLogs.Arn>",
@@ -284,7 +284,7 @@ LOGS = {
 
 
 def grants(stack: Stack, name: str) -> dict[str, set[str]]:
-    """What a function's role allows it beyond its log and its traces, which every role allows alike."""
+    """What a function's role allows, without log and traces, which are the same in every role."""
     allowed: defaultdict[str, set[str]] = defaultdict(set)
     for statement in stack.statements(name):
         if statement["Effect"] == "Allow":
@@ -300,13 +300,13 @@ def grants(stack: Stack, name: str) -> dict[str, set[str]]:
 
 
 def plain() -> dict[str, dict[str, set[str]]]:
-    """What the roles allow with nothing switched on. `tests/policies` compares it with what the functions ask for."""
+    """What the roles allow if nothing is switched on. `tests/policies` compares it with what the functions ask for."""
     stack = Stack(**STAGING)
     return {name: grants(stack, name) for name in FUNCTIONS}
 
 
 def added(stack: Stack) -> dict[str, dict[str, set[str]]]:
-    """What the roles of `stack` allow beyond `plain`, and that they take nothing away."""
+    """What the roles of `stack` allow in addition to `plain`. Checks that they allow nothing less."""
     found: dict[str, dict[str, set[str]]] = {}
     for name, before in plain().items():
         now = grants(stack, name)
@@ -374,7 +374,7 @@ def test_only_send_message_reads_the_stream_and_publishes_to_the_topic_of_messag
 
 @pytest.mark.parametrize("parameters", STACKS)
 def test_no_role_allows_a_wildcard_where_a_name_is_possible(parameters: dict[str, str]) -> None:
-    """Connections come and go, so their ids are open; X-Ray and EC2's describing know no resources."""
+    """Ids of connections are not known beforehand. X-Ray and EC2's Describe actions know no resources."""
     stack = Stack(**parameters)
     for name in FUNCTIONS:
         for statement in stack.statements(name):
@@ -464,7 +464,7 @@ def test_the_defaults_open_nothing_to_the_world() -> None:
 
 
 def imported(file: Path) -> Iterable[Path]:
-    """Our own files that a file imports, wherever in it."""
+    """Our own files that a file imports anywhere in it."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             names = [each.name for each in node.names]
@@ -480,7 +480,7 @@ def imported(file: Path) -> Iterable[Path]:
 
 
 def reached(start: Path) -> set[Path]:
-    """A file and all of our own that it imports, directly or not."""
+    """A file and all our own files that it imports, directly or not."""
     found, waiting = {start}, [start]
     while waiting:
         new = set(imported(waiting.pop())) - found
@@ -503,7 +503,7 @@ def constants(node: ast.AST) -> set[str]:
 
 
 def read_by(name: str) -> set[str]:
-    """The variables that a function's code can read: by name, or through the functions of settings that it mentions."""
+    """The variables that a function's code can read: by name, or through functions of `settings`."""
     settings = ROOT / "layers/shared/navietakie/settings.py"
     functions = {each.name: each for each in ast.parse(settings.read_text()).body if isinstance(each, ast.FunctionDef)}
     variables: set[str] = set()
@@ -527,7 +527,7 @@ NOT_READ_YET: dict[str, set[str]] = {
     "get-message": {"ATTACHMENTS_BUCKET"},
     "websocket": {"CONNECTIONS_PER_SIDE"},
 }
-"""What the template sets for code that is still to come. It leaves this list as soon as it is read."""
+"""Variables that the template sets for code that does not exist yet. Remove one from here as soon as code reads it."""
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -582,7 +582,7 @@ def test_the_shortest_timeout_leaves_time_to_say_that_the_database_is_away(monke
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_only_a_new_release_publishes_a_new_version(name: str) -> None:
-    """A version keeps its variables. Lambda publishes none where the function has not changed, so it has to."""
+    """A version keeps its variables. Lambda publishes one only of a changed function, so the release changes it."""
     stack = Stack(**STAGING, Release="r-42")
     logical_id = stack.named(name)
     assert "r-42" in stack.properties(logical_id)["Description"]
@@ -593,7 +593,7 @@ def test_only_a_new_release_publishes_a_new_version(name: str) -> None:
 
 
 def test_the_version_before_is_there_to_go_back_to() -> None:
-    """CloudFormation deletes what it replaces, and it replaces a version of which only the release has changed."""
+    """CloudFormation replaces the version if only the release has changed, and deletes what it replaces."""
     resources = Stack(**PRODUCTION).resources
     versions = [each for each in resources.values() if each["Type"] == "AWS::Lambda::Version"]
     assert len(versions) == len(FUNCTIONS)
@@ -647,7 +647,7 @@ def test_a_timer_that_fails_comes_again_alone_and_ends_in_the_dead_letter_queue(
 
 
 def test_timers_never_ask_for_more_concurrency_than_is_reserved() -> None:
-    """Lambda would turn timers away, and one that was turned away five times is taken for dead."""
+    """Otherwise Lambda would throttle timers, and one that was throttled five times ends in the dead-letter queue."""
     (mapping,) = Stack(**STAGING).of_type("AWS::Lambda::EventSourceMapping").values()
     at_once = mapping["ScalingConfig"]["MaximumConcurrency"]
     for reserved in range(at_once + 2):
@@ -763,7 +763,7 @@ def test_every_function_logs_into_its_own_group_which_expires() -> None:
 
 
 def watched_together(alarm: Any) -> set[tuple[str, ...]]:
-    """The metrics of an alarm on several: their names and dimensions."""
+    """The metrics of an alarm on several metrics: their names and dimensions."""
     metrics = [each["MetricStat"]["Metric"] for each in alarm["Metrics"] if "MetricStat" in each]
     return {(each["MetricName"], *(dimension["Value"] for dimension in each["Dimensions"])) for each in metrics}
 
@@ -812,7 +812,7 @@ def test_alarms_watch_every_function_both_apis_the_timers_and_the_tables() -> No
 
 
 def test_the_alarms_watch_the_metrics_that_functions_count() -> None:
-    """By namespace and dimensions: a metric with others is another metric, of which an alarm never hears."""
+    """Compares namespace and dimensions, too: with others it would be another metric, which no alarm watches."""
     name = "navietakie-websocket-staging"
     stack = Stack(**PROXY)
     assert stack.variables("websocket")["POWERTOOLS_SERVICE_NAME"] == name

@@ -1,6 +1,6 @@
-"""Prints template.yaml as SAM translates it for what SAM itself looks at, and deploy/role.yaml as it is.
+"""Prints template.yaml as SAM translates it, for each case that SAM distinguishes, and deploy/role.yaml as it is.
 
-Run by the tools' Python: SAM is only there.
+The Python of the tools runs it, because only that one has SAM.
 """
 
 # pyright: basic, reportMissingImports=false
@@ -16,7 +16,7 @@ logging.disable(logging.CRITICAL)
 
 
 class NoManagedPolicies:
-    """The template names none."""
+    """No managed policies: the template names none."""
 
     def load(self) -> dict[str, str]:
         return {}
@@ -31,7 +31,7 @@ def translated(template: dict[str, Any], **parameters: str) -> dict[str, Any]:
 
 
 def parsed(path: str) -> dict[str, Any]:
-    """A template with the short forms of its functions written out."""
+    """A template with the long forms of its intrinsic functions."""
     with open(path) as file:
         return yaml_parse(file.read())
 
