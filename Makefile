@@ -154,6 +154,8 @@ lock: ## Bring the locked dependencies up to date
 	$(COMPILE) --group dev --constraints layers/shared/requirements.txt --output-file requirements/dev.txt
 	$(COMPILE) --group tools --output-file requirements/tools.txt
 	$(COMPILE) --group bench --constraints layers/shared/requirements.txt --output-file requirements/bench.txt
+	$(COMPILE) --group awscrt --output-file requirements/awscrt.txt
+	$(COMPILE) --group aws-cli --output-file requirements/aws-cli.txt
 
 docs: .venv/ready ## Generate docs/openapi.yaml and docs/asyncapi.yaml
 	PYTHONPATH=functions:layers/shared .venv/bin/python -m docs.generator

@@ -63,11 +63,16 @@ def built(folder: Path, platform: str) -> Path:
     return folder / "python"
 
 
+def install(locked: str, folder: Path) -> None:
+    """Puts the packages of a lock file, as they come, into a folder."""
+    uv = [ROOT / "local/uv", "pip", "install", "--quiet", "--no-config", "--python", "3.13", "--require-hashes"]
+    subprocess.run([*uv, "--no-deps", "--target", folder, "-r", ROOT / locked], check=True)
+
+
 def installed(folder: Path) -> Path:
     """The same code as a plain `sam build` installs it: packages as they come, nothing compiled."""
-    install = [ROOT / "local/uv", "pip", "install", "--quiet", "--no-config", "--python", "3.13", "--require-hashes"]
     for locked in ("layers/shared/requirements.txt", "requirements/bench.txt"):
-        subprocess.run([*install, "--no-deps", "--target", folder, "-r", ROOT / locked], check=True)
+        install(locked, folder)
     copied = [ROOT / "layers/shared/navietakie", *(ROOT / "functions" / function for function in FUNCTIONS)]
     for source in copied:
         shutil.copytree(source, folder / source.name)
