@@ -1,3 +1,3 @@
-"""Rules and services by themselves: pure code, services on the fakes of tests/fakes. No AWS, no emulator; sockets
-on the loopback where HTTP itself is what is tested.
+"""Rules and services by themselves: pure code, and services on the fakes of tests/fakes. No AWS, no emulator, and
+sockets on loopback only where HTTP itself is tested.
 """

@@ -1,4 +1,4 @@
-"""Forms for uploads, and messages that name one, on a bucket in memory."""
+"""Forms for uploads, and messages that name an upload, on a bucket in memory."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is begun beside something else, and waited for before the handler returns."""
+"""Work that runs beside other work. Before a handler returns, it waits for it."""
 
 import threading
 from typing import Any

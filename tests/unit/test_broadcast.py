@@ -1,4 +1,4 @@
-"""What a broadcast promises, whatever becomes of its posts and of the tables."""
+"""A broadcast keeps its promises, whatever happens to its posts and to the tables."""
 
 import io
 import json
@@ -39,7 +39,7 @@ def connection(connection_id: str, sender: Sender = "passenger") -> Connection:
 
 @dataclass
 class Rows:
-    """The rows of a booking; `broken` is raised instead of deleting or finding them."""
+    """The rows of a booking. Instead of finding or deleting rows it raises `broken`, if that is set."""
 
     found: list[Connection] = field(default_factory=list[Connection])
     removed: list[str] = field(default_factory=list[str])
@@ -62,7 +62,7 @@ class Rows:
 
 @dataclass
 class Gateway:
-    """Takes posts; `outcomes` are by connection id, else delivered."""
+    """Takes posts. `outcomes` by connection id; others are delivered."""
 
     outcomes: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
     posted: list[list[Post]] = field(default_factory=list[list[Post]])
@@ -213,7 +213,7 @@ def test_after_the_deadline_nobody_is_gathered() -> None:
 
 
 class Credentials:
-    """What botocore finds of credentials; `failure` is raised when they are to be refreshed."""
+    """Credentials as botocore finds them. A refresh raises `failure`, if that is set."""
 
     def __init__(self, access_key: str | None = "AKID", failure: Exception | None = None) -> None:
         self.access_key, self.secret_key, self.token = access_key, "secret", "token"

@@ -1,4 +1,4 @@
-"""The damper at the door: who takes from which count, how much, and what stays free."""
+"""The damper at the door: which count a request takes from, how much, and what is free."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -98,12 +98,12 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     spend_all(budget, "busy")
     for number in range(9):
         budget.take("ping", {}, f"early-{number}", "driver", NOW)
-    budget.take("ping", {}, "late", "driver", NOW + instants.SECOND)  # what was early is whole again
+    budget.take("ping", {}, "late", "driver", NOW + instants.SECOND)  # the earliest count is full again
     with pytest.raises(Refusal):
         budget.take("sync", {}, "busy", "driver", NOW + instants.SECOND)
     for number in range(20):
         budget.take("ping", {}, f"now-{number}", "driver", NOW + instants.SECOND)
-    budget.take("sync", {}, "busy", "driver", NOW + instants.SECOND)  # the first that came was forgotten
+    budget.take("sync", {}, "busy", "driver", NOW + instants.SECOND)  # the first count was forgotten
 
 
 def test_no_budget_lets_everything_through() -> None:

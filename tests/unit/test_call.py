@@ -1,4 +1,4 @@
-"""The call table: every pair of state and event, then random histories held against a model that knows no table."""
+"""The table of calls: every pair of state and event, then random histories against a model without a table."""
 
 import itertools
 from dataclasses import dataclass
@@ -196,7 +196,7 @@ def test_an_ended_call_looks_the_same_for_ever() -> None:
 
 @dataclass
 class Model:
-    """A call as a person would keep track of it, on a slip of paper."""
+    """The model: a call as a person would note it on a slip of paper."""
 
     state: str = "none"
     caller: str = ""
@@ -221,7 +221,7 @@ DEVICES = st.sampled_from(["one", "two"])
 
 
 class CallHistories(RuleBasedStateMachine):
-    """Two sides with two devices each do what they like, the clock goes on, and the server does its part."""
+    """Two sides with two devices each do anything, the clock goes on, and the server ends what is overdue."""
 
     @initialize()
     def nothing_yet(self) -> None:
@@ -231,7 +231,7 @@ class CallHistories(RuleBasedStateMachine):
         self.ended: set[str] = set()
 
     def _settle(self) -> None:
-        """What make-call does before anything else: end the call if its time is up. It takes a millisecond."""
+        """What make-call does first: it ends the call if its time is up. That takes a millisecond."""
         self.now += 1_000
         if self.call is not None:
             self.call = timed_out(self.call, self.now) or self.call

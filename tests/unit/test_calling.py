@@ -1,4 +1,4 @@
-"""Calls on the tables in memory, on a clock that the test moves and with timers that come when it is time, or worse."""
+"""Calls on the tables in memory. The test moves the clock. Timers come when they are due, or several times."""
 
 import itertools
 import random
@@ -32,7 +32,7 @@ SECOND = instants.SECOND
 
 
 class Faulty(FakeCalls):
-    """Raises what `faults` holds, one per write, before it happens, or (as a pair with True) after it."""
+    """Each write raises the next of `faults`: before the write, or as a pair with True after it."""
 
     def __init__(self, messages: FakeMessages) -> None:
         super().__init__(messages)
@@ -105,7 +105,7 @@ class World:
         assert 0 <= delay_seconds <= 900
         timer = {"kind": kind, "booking_code": booking_code, **fields}
         due = self.now + delay_seconds * SECOND
-        if not any((at, other) == (due, timer) for at, _, other in self.waiting):  # `delivered` is what multiplies them
+        if not any((at, other) == (due, timer) for at, _, other in self.waiting):  # each timer once
             self.waiting.append((due, next(self._numbers), timer))
 
     def of_booking(self, booking_code: str, now: int) -> list[Connection]:
@@ -153,7 +153,7 @@ class World:
             self.queue("left", "test", 0, call_id=call.call_id, side=side, left_at=self.now)
 
     def passes(self, seconds: float) -> None:
-        """Lets time pass; each timer comes when it is due, `delivered` times."""
+        """Lets time pass. Each timer comes when it is due, `delivered` times."""
         until = self.now + round(seconds * SECOND)
         while due := [timer for timer in sorted(self.waiting, key=lambda it: it[:2]) if timer[0] <= until]:
             self.waiting.remove(due[0])
@@ -189,7 +189,7 @@ class World:
         return self.messages.page("test", now=self.now, ascending=True, limit=100).messages
 
     def check_log(self, *reasons: str | None) -> None:
-        """One line in the log and one message in the history for each call, with these reasons from the oldest on."""
+        """Checks that each call left one line in the log and one message, with these reasons from the oldest on."""
         log = self.calls.log("test", now=self.now, limit=100).calls[::-1]
         assert [call.end_reason for call in log] == list(reasons)
         messages = [message for message in self.history() if message.message_type == "call"]
@@ -604,7 +604,7 @@ def test_a_side_that_comes_back_leaves_again_and_comes_back_goes_on_talking(worl
     world.comes("driver")
     world.passes(15)
     world.goes("driver")
-    world.passes(10)  # 35 s after the first leaving nobody is there, but only for 10 s
+    world.passes(10)  # 35 s after the first leaving the side is away, but only for 10 s
     assert world.call.state == "connected"
     world.comes("driver")
     world.passes(600)
@@ -734,7 +734,7 @@ def test_closing_ends_a_live_call(world: World, talks: bool) -> None:
     else:
         world.ring()
     world.queue("order", "test", 0, event="booking_closed", look=0)
-    world.passes(5.5)  # the close is slow to come
+    world.passes(5.5)  # the close comes late
     assert world.call.state != "ended"
     world.close()
     world.passes(2)
@@ -997,7 +997,7 @@ def test_a_muted_side_answers_calls_and_begins_none(world: World) -> None:
     order(world, event="side_muted", side="driver")
     refused("muted", world.ring)
     ringing = world.ring("passenger")
-    refused("muted", lambda: world.ring("driver"))  # its glare is no answer
+    refused("muted", lambda: world.ring("driver"))  # although the other side rings, this is no answer
     assert world.call.state == "ringing"
     world.act("driver", "accept", ringing)
     refused("muted", lambda: world.ring("driver"))

@@ -1,4 +1,4 @@
-"""The head's rules, pure."""
+"""The rules about the head, which are pure."""
 
 import pytest
 from hypothesis import given
@@ -209,7 +209,7 @@ def test_a_repeat_is_told_again_for_a_minute() -> None:
         (RateLimit(5, 20), 3_800_000, 1, 4_000_000),
         (RateLimit(5, 20), 3_800_000, 0, 3_800_000),
         (RateLimit(5, 2), 0, 7, 1_400_000),
-        # Beyond what a clock near ours can have written: one unit is admitted.
+        # A clock near ours cannot have written that: one unit is admitted.
         (RateLimit(5, 20), 6_000_001, 1, 4_000_000),
     ],
 )
@@ -229,7 +229,7 @@ def test_what_is_within_the_limit_moves_the_allowance_by_its_cost(
         (RateLimit(5, 20), 3_800_001, 1, 1),
         (RateLimit(5, 20), 3_800_001, 0, 1),
         (RateLimit(5, 20), 3_800_000, 3, 400),
-        # What a clock near ours may have written.
+        # A clock near ours may have written that.
         (RateLimit(5, 20), 6_000_000, 1, 2_200),
         (RateLimit(5, 20), 2_000_001, 20, 2_001),
     ],

@@ -1,4 +1,4 @@
-"""The page of costs is that of the counted requests, and a message stays within its goal."""
+"""The page of costs follows from the counted requests, and a message costs no more than its goal."""
 
 import re
 

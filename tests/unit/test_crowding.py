@@ -1,4 +1,4 @@
-"""Which connections give way where one person opens too many."""
+"""Which connections are closed if one person opens too many."""
 
 from dataclasses import replace
 from typing import Any

@@ -24,7 +24,7 @@ ERRORS = {
     "internal": (500, True),
     "unavailable": (503, True),
 }
-"""By code the status, and whether the same request may succeed later; as docs/protocol.md has it."""
+"""Status of each code, and whether the same request may succeed later; the same as in docs/protocol.md."""
 
 
 @pytest.mark.parametrize("code", get_args(Code))

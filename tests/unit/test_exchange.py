@@ -1,4 +1,4 @@
-"""Reading answers, without a server: Python's own client says what is right."""
+"""Reading answers, without a server. Python's own client says what is right."""
 
 import io
 import socket
@@ -21,7 +21,7 @@ STATUSES = st.integers(200, 599).filter(lambda status: status not in (204, 304))
 
 
 class Wire:
-    """What `http.client` reads from."""
+    """A socket for `http.client`."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -53,7 +53,7 @@ FRAMED = st.one_of(
 
 
 def fed(content: bytes, cuts: Iterable[int] = (), *, ended: bool = False) -> tuple[HttpResponse, bool] | None:
-    """What a reader makes of `content` that arrives in parts."""
+    """Feeds a reader with `content` in parts. Returns what it has read."""
     reader = Reader(LARGEST)
     edges = [0, *sorted(cut for cut in cuts if 0 < cut < len(content)), len(content)]
     for begin, end in pairwise(edges):
@@ -64,7 +64,7 @@ def fed(content: bytes, cuts: Iterable[int] = (), *, ended: bool = False) -> tup
 
 
 class Resolver:
-    """Answers from `answers`, None for a failure, and takes `seconds` of its own clock for each look-up."""
+    """A resolver. Each look-up gives the next of `answers` (None: it fails), and takes `seconds` of its own clock."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: str | None, seconds: float) -> None:
         self.answers, self.seconds, self.now, self.asked = list(answers), seconds, 1_790_000_000.0, 0

@@ -20,7 +20,7 @@ FOREVER = instants.to_seconds(NOW) + 10**6
 
 
 class Counting(FakeMessages):
-    """Keeps how many items were asked for, query by query; None: as many as one query reads."""
+    """Records how many items each query asks for; None: as many as one query reads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Counting(FakeMessages):
 
 
 def filled(count: int, passenger_every: int = 500, text: str = "x", expired: int = 0) -> Counting:
-    """A history, of which the first `expired` are no longer to be seen."""
+    """A history. Its first `expired` messages have expired."""
     store = Counting()
     history: dict[str, tuple[Message, int]] = {}
     for seq in range(1, count + 1):
@@ -62,7 +62,7 @@ def read(store: FakeMessages, cache: PageCache | None = None, seconds: float = 6
 
 
 def walk(store: Counting, **query: Any) -> tuple[list[int], int]:
-    """The numbers of all messages from page to page, and the number of pages."""
+    """The sequences of all messages from page to page, and the number of pages."""
     cursor, found, pages = None, list[int](), 0
     while cursor or not pages:
         store.asked_for.clear()
@@ -161,7 +161,7 @@ def test_a_page_from_the_cache_is_the_page_that_was_read() -> None:
 def test_large_metadata_does_not_exceed_the_caches_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     capacity = 500_000
     store, cache = filled(300), PageCache(capacity)
-    many = {f"{number:x}": list[Any]() for number in range(450)}  # parsed it takes fourteen times as much
+    many = {f"{number:x}": list[Any]() for number in range(450)}  # parsed, it takes fourteen times as much memory
     for timestamp, (message, expires_at) in store.messages["test"].items():
         store.messages["test"][timestamp] = (message.model_copy(update={"metadata": many}), expires_at)
     plain = store.page

@@ -1,4 +1,4 @@
-"""What the company's hook makes of a message, and what its failures cost."""
+"""What happens to a message after each answer of the company's hook, and after its failures."""
 
 import json
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def message(new: NewMessage = NEW) -> Message:
 
 
 def asked(answer: Any, on_failure: Any = "deny", new: NewMessage = NEW) -> NewMessage:
-    """What becomes of a message if the hook answers so: bytes as they are, an exception, or anything as JSON."""
+    """What happens to a message if the hook answers so: bytes as they are, an exception, or anything else as JSON."""
 
     def invoke(_: bytes) -> bytes:
         if isinstance(answer, Exception):

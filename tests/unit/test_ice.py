@@ -1,4 +1,4 @@
-"""ICE servers: what the parameter may hold, and coturn's credentials."""
+"""ICE servers: what the parameter may contain, and coturn's credentials."""
 
 import json
 from typing import Any

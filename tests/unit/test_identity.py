@@ -1,4 +1,4 @@
-"""Tokens and the secret that signs them. The clock of `exp` is PyJWT's, so tokens are made around the present."""
+"""Tokens and the secret that signs them. PyJWT uses the real clock for `exp`, so tokens are made around the present."""
 
 import base64
 import hashlib
@@ -21,7 +21,7 @@ from websocket import handshake
 
 @pytest.fixture(autouse=True)
 def cold() -> None:
-    """No token is remembered from another test."""
+    """Forgets the tokens of other tests."""
     warm.forget()
 
 
@@ -30,7 +30,7 @@ HOUR = 3600
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """The claims of a good token; a claim changed to None is left out."""
+    """The claims of a good token. A claim changed to None is left out."""
     good: dict[str, Any] = {
         "sub": "driver-7",
         "booking_code": "ride-1",
@@ -46,7 +46,7 @@ def token(secret: str = CURRENT, **changes: Any) -> str:
 
 
 def by_hand(header: dict[str, Any], payload: dict[str, Any], secret: str = CURRENT) -> str:
-    """A token that no library would make, with a right HMAC-SHA256."""
+    """A token that no library would make, with a correct HMAC-SHA256."""
 
     def part(data: bytes) -> str:
         return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
@@ -56,7 +56,7 @@ def by_hand(header: dict[str, Any], payload: dict[str, Any], secret: str = CURRE
 
 
 class Vault:
-    """A Secrets Manager that counts who asks, and a clock to wind."""
+    """A Secrets Manager that counts requests, and a clock that a test moves."""
 
     def __init__(self, current: str | None = CURRENT, previous: str | None = None) -> None:
         self.stages = {"AWSCURRENT": current, "AWSPREVIOUS": previous}
@@ -151,7 +151,7 @@ def test_an_issuer_whose_clock_is_a_little_ahead_is_no_reason_to_refuse() -> Non
 
 
 def test_a_token_that_says_it_is_issued_in_the_future_is_refused() -> None:
-    """It would outlive the revocations until then."""
+    """A token from the future would survive revocations until then."""
     assert refusal(token(iat=int(time.time()) + 60)) == "unauthorized"
     assert refusal(token(iat="soon")) == "unauthorized"
 
@@ -348,7 +348,7 @@ def test_a_rotation_that_is_noticed_by_its_age_leaves_the_one_before_it_valid() 
 
 
 def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Moves the clock of what is remembered."""
+    """Moves the clock of the memory of tokens."""
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + seconds)
 

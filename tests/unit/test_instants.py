@@ -1,4 +1,4 @@
-"""Instants and their text."""
+"""Instants and their texts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The limits as the security page tells them: the numbers are the code's."""
+"""The limits on the security page have the numbers of the code."""
 
 from pathlib import Path
 

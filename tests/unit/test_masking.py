@@ -16,7 +16,7 @@ from send_message.masking import MASK, masked
 
 BOOKING = "RIDE-2026-4711007"
 
-# What stands between ‹ and › is masked, the rest stays.
+# The text between ‹ and › is masked, the rest stays.
 MASKED = {
     "German": "Ruf mich an: ‹0170 1234567›",
     "German, with a slash": "Büro ‹030/123 45 67›, bis gleich",
@@ -180,7 +180,7 @@ STAYS = {
 
 
 def expected(marked: str) -> tuple[str, str]:
-    """The text of a case, and how it is stored."""
+    """The text of a case, and the text that is stored."""
     text = re.sub("[‹›]", "", marked)
     return text, re.sub("‹([^›]*)›", lambda found: MASK * len(found[1]), marked)
 
@@ -291,7 +291,7 @@ def patterns() -> list[re.Pattern[str]]:
 
 
 def test_every_pattern_matches_a_bounded_number_of_characters_or_runs_of_one_class() -> None:
-    from re import _parser  # the only place that knows how wide a pattern may get
+    from re import _parser  # only this module knows how long a match may get
 
     for pattern in patterns():
         parsed = _parser.parse(pattern.pattern, pattern.flags)

@@ -1,4 +1,4 @@
-"""What may be asked to be stored: texts that somebody can see, numbers that everybody reads alike."""
+"""Which messages are accepted: texts with something visible, and numbers that all clients read alike."""
 
 import json
 from typing import Any
@@ -81,7 +81,7 @@ def test_the_largest_whole_number_is_that_of_a_double() -> None:
 
 
 class Counted(Fields):
-    """A request with a number in it."""
+    """A request that contains a number."""
 
     count: int
     limit: Limit | None = None

@@ -1,4 +1,4 @@
-"""JSON as clients send it: taken within its limits, and refused beyond them, each with the field that is at fault."""
+"""JSON from clients: accepted within the limits, and refused beyond them with the name of the wrong field."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from navietakie.domain.parsing import json_object
 
 
 def padded(size: int, character: str = "x") -> str:
-    """An object of so many bytes."""
+    """A JSON object of so many bytes."""
     filling = (size - len('{"a":""}')) // len(character.encode())
     text = '{"a":"' + character * filling + '"}'
     return text + " " * (size - len(text.encode()))

@@ -1,4 +1,4 @@
-"""Posts, against a server that misbehaves. Nothing here asserts a duration: what must not wait would wait for ever."""
+"""Posts to a server that misbehaves. No test asserts a duration: a post that must not wait would wait for ever."""
 
 import io
 import re
@@ -54,18 +54,18 @@ def server() -> Generator[Peer]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shortens what a post may take, so that a test of time-outs is over soon."""
+    """Shortens the time-outs of posts, so that their tests end soon."""
     monkeypatch.setattr(connections_api, "POST_SECONDS", 0.4)
 
 
 @pytest.fixture
 def one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves no second try, so that a needed one shows as a failure."""
+    """Allows no second try, so that a needed one shows as a failure."""
     monkeypatch.setattr(connections_api, "ATTEMPTS", 1)
 
 
 class Gate:
-    """Holds every answer until `count` requests are under way at once; after 20 s without that it hangs up."""
+    """Holds every answer until `count` requests are under way at once. Hangs up after 20 s."""
 
     def __init__(self, count: int) -> None:
         self._barrier = threading.Barrier(count)
@@ -205,7 +205,7 @@ def test_a_lasting_failure_is_given_up_after_three_tries(server: Peer, behaviour
 
 @pytest.mark.parametrize("behaviour", [answer(500), reset, hang_up])
 def test_a_lasting_failure_affects_no_other_connection(server: Peer, behaviour: Any) -> None:
-    """On a kept connection a failure may have been that connection's: it is made up for once a try, and no more."""
+    """On a kept connection a failure may be the connection's, so each try may use another one, once."""
     server.answers["c1"] = [behaviour]
     poster = api(server)
     for batch in (1, 2):
@@ -224,7 +224,7 @@ def test_a_refused_request_is_logged_without_its_body(server: Peer, monkeypatch:
 
 
 def test_without_a_server_posts_fail_and_nothing_is_raised() -> None:
-    with socket.socket() as unheard:  # bound, and not listening
+    with socket.socket() as unheard:  # bound, but not listening
         unheard.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{unheard.getsockname()[1]}"
         assert ConnectionsApi(endpoint, "us-east-1", lambda: KEYS).post(many(3)) == ["failed"] * 3
@@ -267,7 +267,7 @@ def test_the_next_address_of_the_host_is_tried(
 
 @pytest.mark.usefixtures("impatient")
 def test_an_address_that_never_answers_is_tried_last_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    # It takes connections, and never shakes hands.
+    # It accepts connections, but makes no TLS handshake.
     with socket.create_server(("127.0.0.1", 0)) as silent, peer(server_tls()) as server:
         addresses = [silent.getsockname(), ("127.0.0.1", server.port)]
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
@@ -361,7 +361,7 @@ def test_threads_may_share_a_poster(server: Peer) -> None:
 
 
 def kept_after(server: Peer, monkeypatch: pytest.MonkeyPatch, *script: Any) -> bool:
-    """Whether a connection on which this was answered is used again."""
+    """Whether a connection is used again after this answer."""
     monkeypatch.setattr(connections_api, "ATTEMPTS", 1)
     server.answers["a"] = [*script, answer(200)]
     poster = api(server)

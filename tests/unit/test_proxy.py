@@ -1,4 +1,4 @@
-"""Proxy mode against a real HTTP server on the loopback that does what backends do on bad days."""
+"""Proxy mode against a real HTTP server on loopback that misbehaves as backends may do."""
 
 import datetime
 import io
@@ -38,7 +38,7 @@ Behave = Callable[[BaseHTTPRequestHandler], None]
 
 @dataclass
 class Took:
-    """A request that the backend has taken."""
+    """A request that the backend has accepted."""
 
     path: str
     headers: dict[str, str]
@@ -51,7 +51,7 @@ class Took:
 
 @dataclass
 class Scripted:
-    """A backend that behaves as `script` says, one entry a request, the last one for ever."""
+    """A backend that follows `script`: one entry per request, the last one for ever."""
 
     script: list[Behave]
     took: list[Took] = field(default_factory=list[Took])
@@ -59,7 +59,7 @@ class Scripted:
 
 
 def says(status: int, body: bytes = b"", **headers: str) -> Behave:
-    """Answers so."""
+    """Gives this answer."""
 
     def behave(to: BaseHTTPRequestHandler) -> None:
         to.send_response(status)
@@ -73,13 +73,13 @@ def says(status: int, body: bytes = b"", **headers: str) -> Behave:
 
 
 def hangs(to: BaseHTTPRequestHandler) -> None:
-    """Says nothing until the other end has had enough."""
+    """Gives no answer until the client closes the connection."""
     to.connection.settimeout(10)
     to.connection.recv(1)
 
 
 def trickles(to: BaseHTTPRequestHandler) -> None:
-    """Sends a byte of its headers now and then, each in time for the socket's own time-out."""
+    """Sends its headers byte by byte, each before the socket's own time-out."""
     try:
         to.wfile.write(b"HTTP/1.1 200 OK\r\nx: ")
         for _ in range(200):
@@ -91,7 +91,7 @@ def trickles(to: BaseHTTPRequestHandler) -> None:
 
 
 def dies_midway(to: BaseHTTPRequestHandler) -> None:
-    """Ends in the middle of a number, which would be JSON as well."""
+    """Ends in the middle of a number: the rest would be missing, and the text would still be JSON."""
     to.send_response(200)
     to.send_header("content-length", "10")
     to.end_headers()
@@ -114,7 +114,7 @@ def in_chunks(body: bytes, *, end: bytes = b"0\r\n\r\n") -> Behave:
 
 
 def until_the_end(body: bytes) -> Behave:
-    """Answers 200 with `body`, which ends where the connection does."""
+    """Answers 200 with `body` and no length: the body ends with the connection."""
 
     def behave(to: BaseHTTPRequestHandler) -> None:
         to.send_response(200)
@@ -125,7 +125,7 @@ def until_the_end(body: bytes) -> Behave:
 
 
 def dies(to: BaseHTTPRequestHandler) -> None:
-    """Closes without an answer."""
+    """Closes the connection without an answer."""
 
 
 @contextmanager
@@ -148,7 +148,7 @@ def serving(*script: Behave, tls: ssl.SSLContext | None = None) -> Generator[Scr
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
-        def handle_error(self, request: Any, client_address: Any) -> None:  # a client that has given up
+        def handle_error(self, request: Any, client_address: Any) -> None:  # a client has given up
             pass
 
     server = Server(("127.0.0.1", 0), Backend)
@@ -166,7 +166,7 @@ def serving(*script: Behave, tls: ssl.SSLContext | None = None) -> Generator[Scr
 
 
 class Client:
-    """The WebSocket client behind the proxy: what it is sent, and the events that it causes."""
+    """The WebSocket client: the frames that it gets, and the events that it causes."""
 
     def __init__(self) -> None:
         self.frames: list[bytes] = []
@@ -186,12 +186,12 @@ class Client:
         assert proxy.forward(_event("$default", body=text, **event), None) == {"statusCode": 200}
 
     def connects(self, query: dict[str, str] | None = None, **headers: str) -> dict[str, Any]:
-        """What `$connect` is answered with."""
+        """The answer to `$connect`."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return proxy.forward(_event("$connect", queryStringParameters=query, headers=named), None)
 
     def leaves(self) -> int:
-        """What `$disconnect` is answered with."""
+        """The answer to `$disconnect`."""
         return proxy.forward(_event("$disconnect"), None)["statusCode"]
 
 
@@ -223,7 +223,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
 
 @pytest.fixture
 def against(monkeypatch: pytest.MonkeyPatch) -> Generator[Callable[..., Scripted]]:
-    """Starts a backend with a script, and makes it the configured one."""
+    """Starts a backend with a script, and configures it."""
     running: list[Any] = []
 
     def start(*script: Behave) -> Scripted:
@@ -240,13 +240,13 @@ def against(monkeypatch: pytest.MonkeyPatch) -> Generator[Callable[..., Scripted
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five seconds pass in half a second."""
+    """Makes the time-outs ten times as short."""
     monkeypatch.setattr(proxy, "ANSWER_SECONDS", 0.5)
     monkeypatch.setattr(proxy, "DISCONNECT_SECONDS", 0.2)
 
 
 def metrics(printed: str) -> list[str]:
-    """The names of the metrics in what was printed (CloudWatch's embedded metric format)."""
+    """The names of the metrics in the output (CloudWatch's embedded metric format)."""
     lines = [json.loads(line) for line in printed.splitlines() if '"_aws"' in line]
     return [it["Name"] for line in lines for of in line["_aws"]["CloudWatchMetrics"] for it in of["Metrics"]]
 
@@ -685,7 +685,7 @@ def test_a_deployed_proxy_speaks_http_inside_a_vpc_alone(
 
 
 def _certificate(folder: Path, address: str) -> tuple[ssl.SSLContext, Path]:
-    """A server's TLS with a certificate of its own making for an IP address; the file to trust it by."""
+    """A server's TLS context with a self-signed certificate for an IP address, and the file with which to trust it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     now = datetime.datetime.now(datetime.UTC)

@@ -1,4 +1,4 @@
-"""Events that go out, against a topic that misbehaves."""
+"""Publishing events to a topic that misbehaves."""
 
 from collections.abc import Generator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Recording how far a side has got, on a head that others move at the same time."""
+"""Receipts on a head that others change at the same time."""
 
 import time
 
@@ -14,7 +14,7 @@ PASSENGER = Party("test", "passenger", None)
 
 
 class Busy:
-    """A head that a transaction holds for the first so many tries."""
+    """A head on which another transaction is under way during the first so many tries."""
 
     def __init__(self, times: int) -> None:
         self.times = times

@@ -1,4 +1,4 @@
-"""Redacting on the table in memory: who may, what is left, and what becomes of races."""
+"""Redactions on the table in memory: who may redact, what remains, and races."""
 
 import time
 from dataclasses import replace
@@ -167,7 +167,7 @@ def test_a_redaction_counts_as_a_message_of_its_sender() -> None:
 
 
 class Raced(FakeMessages):
-    """Lets something happen between what a redaction reads and what it writes."""
+    """Lets something happen between a redaction's read and its write."""
 
     def __init__(self, *between: Any) -> None:
         super().__init__()

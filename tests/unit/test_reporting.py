@@ -1,4 +1,4 @@
-"""What the company's other systems hear of a message."""
+"""The events about a message for the company's other systems."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What every REST answer has, whatever it says."""
+"""The headers of every REST answer."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Trying again, on a clock that the test moves."""
+"""Retries, on a clock that the test moves."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The page of scale is that of the counted requests, and its limits are those of the template and of the client."""
+"""The page of scale follows from the counted requests, and its limits are those of the template and the client."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The service that stores messages, on the table in memory, with the faults a table can have."""
+"""The service that stores messages, on the table in memory, with the faults of a table."""
 
 import time
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class Timers:
 
 
 class Faulty(FakeMessages):
-    """Raises what `faults` holds, one per store, before the store happens, or after it."""
+    """Each store raises the next of `faults`, before or after it is done."""
 
     def __init__(self, before: list[Exception] | None = None, after: list[Exception] | None = None) -> None:
         super().__init__()
@@ -222,7 +222,7 @@ def shout(text: str, booking_code: str) -> str:
 
 
 class Hook:
-    """Answers with a text, or raises; keeps what it was asked."""
+    """Answers with a text, or raises. Keeps what it was asked."""
 
     def __init__(self, text: str | None = None, refusal: Refusal | None = None) -> None:
         self.asked: list[Message] = []

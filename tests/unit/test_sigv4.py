@@ -1,4 +1,4 @@
-"""The signature of a post, byte for byte against botocore's."""
+"""The signature of a post is byte for byte that of botocore."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -72,7 +72,7 @@ text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
 @given(
-    connection_id=text.filter(lambda it: it not in (".", "..")),  # dot segments, which API Gateway never gives
+    connection_id=text.filter(lambda it: it not in (".", "..")),  # dot segments, which are never connection ids
     body=st.binary(max_size=200),
     secret=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1),
     token=st.none() | st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1),

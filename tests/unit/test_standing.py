@@ -1,4 +1,4 @@
-"""How a booking stands, read from two tables and an index at once."""
+"""The standing of a booking, which is read from two tables and an index at once."""
 
 import time
 from typing import Any, cast
@@ -21,7 +21,7 @@ LEFT = {"calls": {"Keys": [{"booking_code": {"S": "test"}, "timestamp": {"S": "#
 
 
 class Database:
-    """Gives `heads` one after the other, each with what it did not get to."""
+    """A table that returns `heads` one after the other, each with the keys that it has left out."""
 
     def __init__(self, *heads: tuple[dict[str, Any], dict[str, Any]]) -> None:
         self.heads = list(heads)

@@ -1,4 +1,4 @@
-"""A sync's pages and frames, on the table in memory."""
+"""The pages and frames of a sync, on the table in memory."""
 
 import time
 from typing import Any

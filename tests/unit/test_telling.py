@@ -1,4 +1,4 @@
-"""Messages as events: what a record of the stream becomes, and what happens where something does not answer."""
+"""Messages as events: what a record of the stream becomes, and what happens if a service does not answer."""
 
 import json
 import time

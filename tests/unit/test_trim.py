@@ -1,4 +1,4 @@
-"""What the layer's build takes out of botocore's data changes nothing that a function sees."""
+"""The layer's build removes parts of botocore's data. That changes nothing for a function."""
 
 import runpy
 import shutil
@@ -23,7 +23,7 @@ REGIONS = ("us-east-1", "eu-central-1", "cn-north-1", "us-gov-west-1", "xx-nowhe
 
 @pytest.fixture(scope="module")
 def trimmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """botocore's data of these services, and of one more, trimmed."""
+    """botocore's data of these services and of one more, trimmed."""
     data = tmp_path_factory.mktemp("botocore") / "data"
     data.mkdir()
     for entry in WHOLE.iterdir():
@@ -71,7 +71,7 @@ def test_a_client_offers_the_operations_that_are_used_and_no_others(trimmed: Pat
 
 
 def without_texts(shape: Shape, seen: frozenset[str] = frozenset()) -> Any:
-    """All that botocore reads of a shape and of what it is made of."""
+    """Everything that botocore reads of a shape and its parts."""
     if shape.name in seen:
         return shape.name
     seen |= {shape.name}

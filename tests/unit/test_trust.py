@@ -1,4 +1,4 @@
-"""Whom the functions trust: the folder of authorities that the layer's build makes, or whom `AWS_CA_BUNDLE` names."""
+"""Which authorities the functions trust: the folder that the layer's build makes, or the file in `AWS_CA_BUNDLE`."""
 
 import re
 import runpy

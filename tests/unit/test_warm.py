@@ -1,4 +1,4 @@
-"""What a container does while it is started, and what one that begins from a snapshot does."""
+"""What a container does during its start, and what it does if it begins from a snapshot."""
 
 import gc
 import random
@@ -13,7 +13,7 @@ from navietakie import warm
 
 @pytest.fixture
 def starting(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
-    """Lambda starts a container: modules have been loaded without collections."""
+    """Lambda starts a container: modules were loaded without garbage collections."""
     monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
     gc.disable()
     yield

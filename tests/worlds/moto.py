@@ -1,4 +1,4 @@
-"""The world on moto: the functions' real handlers, and a gateway that takes their posts over real HTTP."""
+"""The world on moto: the functions' real handlers, and a gateway that takes their posts by real HTTP."""
 
 import json
 import time
@@ -26,7 +26,7 @@ class Context:
 
 
 class World:
-    """The AWS around the functions: call their handlers, then look at what they left."""
+    """The AWS around the functions: call handlers, then look at what they have left."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
@@ -44,7 +44,7 @@ class World:
         headers: dict[str, str] | None = None,
         raw: str | None = None,
     ) -> tuple[int, Any, dict[str, str]]:
-        """Calls a handler as API Gateway's REST API does; status, body and headers of its answer."""
+        """Calls a handler as API Gateway's REST API does. Returns status, body and headers."""
         event = {
             "resource": path,
             "path": path,
@@ -68,9 +68,9 @@ class World:
         base64: bool = False,
         sent_at: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Calls a handler with a frame from a connection; the frames that this connection has got since.
+        """Calls a handler with a frame from a connection. Returns the frames that the connection gets.
 
-        `sent_at`: when API Gateway took the frame, in milliseconds; now, if it is not said.
+        `sent_at`: when API Gateway took the frame, in milliseconds; by default now.
         """
         had = len(self.gateway.frames[connection_id])
         event = {
@@ -147,7 +147,7 @@ class World:
         return [json.loads(envelope["Message"]) for envelope in self.drained("events")]
 
     def drained(self, queue: str) -> list[dict[str, Any]]:
-        """Takes all messages out of a queue; what they say."""
+        """Takes all messages out of a queue, and returns their contents."""
         found: list[dict[str, Any]] = []
         url = self.sqs.get_queue_url(QueueName=queue)["QueueUrl"]
         while got := self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
@@ -158,7 +158,7 @@ class World:
 
 
 def fail(monkeypatch: pytest.MonkeyPatch, operation: str, error: str, times: int = 10_000) -> list[int]:
-    """Lets DynamoDB answer an operation with an error, `times` times; the list grows by one with each request."""
+    """Lets DynamoDB answer an operation with an error, `times` times. The list grows by one with each request."""
     requests: list[int] = []
     answer = BotocoreStubber.__call__
 
@@ -202,7 +202,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Generator[World]:
         monkeypatch.setenv("WEBSOCKET_ENDPOINT", there.endpoint)
         world = World(there)
         tables.create(world.dynamodb)
-        # No delay here: the tests look at what was queued, and deliver it themselves.
+        # No delay: the tests look at the queue, and deliver its messages themselves.
         monkeypatch.setattr("moto.sqs.models.Message.delayed", property(lambda _: False))
         monkeypatch.setenv("CALL_TIMER_QUEUE_URL", world.sqs.create_queue(QueueName="call-timers")["QueueUrl"])
         sns: Any = boto3.client("sns")
@@ -217,7 +217,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Generator[World]:
 
 @pytest.fixture
 def lagging(world: World, monkeypatch: pytest.MonkeyPatch) -> DynamoDb:
-    """Puts the world on a DynamoDB that lags: its `lag` says how, `settle()` lets all see what is there."""
+    """Puts the world on a DynamoDB that lags. `lag` says how; `settle()` shows everything to all reads."""
     there = DynamoDb(OLDEST)
     answer = BotocoreStubber.__call__
 
@@ -238,7 +238,7 @@ def lagging(world: World, monkeypatch: pytest.MonkeyPatch) -> DynamoDb:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Moves the functions' clock on by some seconds."""
+    """Moves the functions' clock forward by some seconds."""
     ahead = 0
     real = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: real() + ahead)
@@ -251,7 +251,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 def deliver(handler: Any, *timers: Any, received: int = 1) -> list[str]:
-    """Delivers a batch from the timer queue, of fields or of raw bodies; the ids of those that failed: m0, m1, …"""
+    """Delivers a batch of timers (fields or raw bodies). Returns the ids of those that failed: m0, m1, …"""
     records = [
         {
             "messageId": f"m{number}",

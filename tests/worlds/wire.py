@@ -1,4 +1,4 @@
-"""The world on the wire: real handlers, connections that take what is posted, and a death at any request."""
+"""The world on the wire: real handlers, connections that take posts, and functions that die at any request."""
 
 import itertools
 import json
@@ -21,7 +21,7 @@ from tests.fakes.wire import Asked, Carry, Killed, Wire, restart, straight, time
 
 
 class World:
-    """What stays when a function dies: the tables, the queue, and what connections have heard."""
+    """What remains when a function dies: tables, queue, and the frames that connections got."""
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
@@ -42,7 +42,7 @@ class World:
 
     @contextmanager
     def dying_before(self, number: int) -> Generator[list[bool]]:
-        """The function dies at its request of this number, counted from 0; the list says whether it came so far."""
+        """The function dies before its request of this number, from 0. The list stays empty if there are fewer."""
         count = itertools.count()
         died: list[bool] = []
 
@@ -67,9 +67,9 @@ class World:
     def losing_the_answer(
         self, number: int, of: str = "", then: Callable[[Asked], AWSResponse] | None = None
     ) -> Generator[list[Asked]]:
-        """The answer to the request of this number, counted from 0, never comes; `then` answers its next try instead.
+        """The answer to the request of this number, counted from 0, gets lost. `then` answers its next try, if given.
 
-        With `of` only the requests of this name count. The list holds the request, if there were so many.
+        With `of`, only requests of this name count. The list gets the request, if there were so many.
         """
         count = itertools.count()
         lost: list[Asked] = []
@@ -93,7 +93,7 @@ class World:
             self.wire.way = straight
 
     def post(self, posts: Sequence[Post]) -> list[Outcome]:
-        """Takes one post after the other; the function may die in between."""
+        """Takes one post after the other. The function may die in between."""
         outcomes: list[Outcome] = []
         for connection_id, body in posts:
             self._before_each()
@@ -119,7 +119,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Generator[World]:
 
 @contextmanager
 def over_http(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
-    """DynamoDB's requests go over real connections, which are kept; an answer that gets lost is one that is reset."""
+    """DynamoDB's requests go over real HTTP connections, which are kept. A lost answer is a reset connection."""
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
