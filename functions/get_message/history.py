@@ -95,7 +95,7 @@ class PageCache:
         return Page([Message.model_construct(**fields) for fields in json.loads(text)], position, first_expiry)
 
     def put(self, key: PageKey, page: Page) -> None:
-        """Keeps a page. The pages that nobody has asked for the longest make room."""
+        """Keeps a page. The least recently used pages make room for it."""
         if key in self._pages:
             self._drop(key)
         messages = [message.model_dump() for message in page.messages]

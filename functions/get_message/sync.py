@@ -19,7 +19,7 @@ FIRST_PAGE: Final = 50
 FRAMES: Final = 8
 """The most frames that answer one sync: 256 KB."""
 STEP: Final = (QUERY_BYTES - FRAMES * FRAME_BYTES) // CONTENT_BYTES
-"""How many messages are read at once: so one sync reads 1 MB at most, even if those that do not fit are the longest."""
+"""How many messages are read at once. One sync then reads 1 MB at most, however long the messages are."""
 
 
 Position = tuple[int, str | None]

@@ -23,7 +23,7 @@ _ACTIONS: Final = frozenset(get_args(Action))
 
 
 class NewSignal(Fields):
-    """What a device sends to the other side: an offer, an answer or a candidate of WebRTC. The server does not look."""
+    """What a device sends to the other side: a WebRTC offer, answer or candidate. The server does not read it."""
 
     call_id: CallId
     data: Any

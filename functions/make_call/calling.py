@@ -141,7 +141,7 @@ class Calling:
     repeats: Allowances = field(default_factory=Allowances)
     """How many of its repeats are still told to all."""
     gather: Gather = lambda _, __: None
-    """Begins to look for whoever is to be told, beside each try to write."""
+    """Begins to look up who will be told, while each try to write is under way."""
 
     def act(
         self,
@@ -201,7 +201,7 @@ class Calling:
             rights = self.rights(booking_code, by, iat)
             reached = self._repeated(call, by, origin, rights)
             live = live and rights.closed_at is None
-        # What was written, even if telling of it has outlasted the ring: only who writes the end knows which it was.
+        # The call as it was written, even if its time is up by now: that end is for whoever writes it.
         return Acted(as_stored(call, self.clock()), reached, live)
 
     def rights(self, booking_code: str, by: Sender, iat: int | None) -> Rights:

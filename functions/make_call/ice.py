@@ -88,5 +88,5 @@ def configured(booking_code: str, now: int) -> list[IceServer]:
 
 
 def policy() -> Policy:
-    """The configured policy; what is not `all` hides the most."""
+    """The configured policy; anything but `all` counts as `relay`, which hides the most."""
     return "all" if settings.optional("ICE_TRANSPORT_POLICY", "all") == "all" else "relay"

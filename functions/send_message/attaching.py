@@ -85,7 +85,7 @@ class Attaching:
         `rate_limited`, or `unavailable` where the head was busy until `deadline` (monotonic).
         """
         store = self.store()
-        if store is None:  # which is no business of somebody whose token is revoked
+        if store is None:  # a revoked token is refused first: its bearer learns nothing about this stack
             messages.head(party.booking_code).rights.check_token(party.sender, party.iat)
             raise _switched_off()
         if new.bytes > self.most_bytes:

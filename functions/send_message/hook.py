@@ -1,7 +1,7 @@
 """The company's hook: a Lambda function of its own that sees each message of a person before it is stored.
 
-It is asked once a request, in the order that the contract names: last, so for no message that would be refused anyway,
-and for no repeat of one that is stored. It answers
+It is asked once a request, after all other checks, as the contract says. So it is not asked about a message that would
+be refused anyway, or that is stored already. It answers
 
     {"action": "allow"}
     {"action": "replace", "message": "…", "metadata": {…}}     both optional; `"metadata": null` takes it away
@@ -44,7 +44,7 @@ class NoAnswer(Exception):
 
 
 class BadAnswer(Exception):
-    """An answer that is none of the three, or asks for what is not allowed. The text of this error has no content."""
+    """An answer that is none of the three, or asks for what is not allowed. The error's text never quotes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Hook:
     def screened(self, message: Message, new: NewMessage) -> NewMessage:
         """`new` as it may be stored; `message` is what it would be stored as.
 
-        Raises `refused_by_hook`, or `unavailable` where the hook failed and failing means denying.
+        Raises `refused_by_hook`, or `unavailable` if the hook failed and `on_failure` is `deny`.
         """
         started = time.monotonic()
         outcome = "failed"
@@ -146,9 +146,9 @@ def configured() -> Hook:
 
 @cached
 def invoker(arn: str, seconds: float) -> Callable[[bytes], bytes]:
-    """What invokes the function `arn` with a payload, and answers with what it returns.
+    """Gives a function that invokes `arn` with a payload, and returns what that returns.
 
-    It asks once, for `seconds` in all, and raises NoAnswer.
+    It asks once, waits `seconds` in all, and raises NoAnswer.
     """
     client: LambdaClient = clients.client(
         "lambda", connect_timeout=seconds, read_timeout=seconds, attempts=1, in_all=True

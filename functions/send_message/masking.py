@@ -23,7 +23,7 @@ MASK: Final = "•"
 FEWEST_DIGITS, MOST_DIGITS = 7, 15
 
 _INVISIBLE: Final = "\u200b"
-"""Stands for what one does not see, or sees on another character: it hides nothing from us."""
+"""Stands for characters that nobody sees, and for marks on other characters. A number may be full of them."""
 _BETWEEN: Final = frozenset(" \t\r\n.-_*·()[]{}" + _INVISIBLE)
 """What may stand between the digits of one number."""
 _GAP: Final = 8
@@ -61,14 +61,14 @@ _WALLS: Final = tuple(
         rf"(?<!\d)(?<!\d[./-]){_DATE}(?:[T ]{_CLOCK}| ?[-/] ?{_DATE})?(?!\d)(?![./-]\d)",
         rf"(?<!\d){_BASIC}(?!\d)",
         rf"(?<![\d:])(?<!\d\.){_CLOCK}(?![\d:])",
-        # Degrees: two numbers, or one that says what it is, or one that can be nothing else.
+        # Degrees: two numbers, or one with its name or a degree sign, or one that looks like nothing else.
         rf"(?<!\d)(?<!\d\.){_PLACE} ?°? ?[NSEWO]?[ ,;/]{{1,4}}{_PLACE}(?!\d)(?!\.\d)",
         rf"(?i:lat|latitude|lon|long|longitude|lng)[\"']? ?[:=]? ?{_PLACE}(?!\d)(?!\.\d)",
         rf"(?<!\d)(?<!\d\.){_PLACE} ?°",
         r"(?<!\d)(?<!\d[ .-])[1-9]?\d\.\d{4,8}(?!\d)(?![ .-]\d)",
         # Amounts, with the currency on either side.
         rf"{_ALONE_BEFORE}{_AMOUNT}{_ALONE_AFTER} {{0,2}}{_CURRENCY}|{_CURRENCY} {{0,2}}-?{_AMOUNT}{_ALONE_AFTER}",
-        # Postcodes that say so.
+        # Postcodes with a word or sign that says so.
         r"(?:\b[A-Z]{2} \d{5}-|〒 ?\d{3}-)\d{4}(?!\d)(?![ .-]\d)",
         r"(?i:\bzip|\bcep|\bpostcode|\bplz)(?: ?[:.])? ?(?:\d{5}-\d{3,4}|\d{4}-\d{3})(?!\d)(?![ .-]\d)",
         # What programs call things: a UUID, 32 hexadecimal digits.
@@ -83,7 +83,7 @@ _JOINING: Final = re.compile(
 )
 """Words that people put into one number."""
 _JOINT: Final = 32
-"""No longer than this with what is around them."""
+"""The most characters that such words take, with what is around them."""
 _NUMBER_WORDS: Final = frozenset(
     {"CALL", "CELL", "FAX", "FON", "ME", "MOB", "MY", "NO", "NR", "NUM", "SMS", "TEL", "TELE", "TEXT", "TXT", "WA"}
 )

@@ -74,7 +74,7 @@ def store_receipt(
 ) -> tuple[Head, bool]:
     """Moves the party's receipt forward; the head then, and whether it moved (it never moves back).
 
-    `gather` begins to look for whoever is to be told, beside each try. Raises `unauthorized` for a revoked token,
+    `gather` begins to look up who will be told, while each try is under way. Raises `unauthorized` for a revoked token,
     `invalid_request` for a message that does not exist yet, or `unavailable` where the head, which every message moves,
     was busy until `deadline` (monotonic).
     """

@@ -51,7 +51,7 @@ class Redacting:
     forget: Callable[[Message], None]
     """Deletes the attachment of a message, if it has one."""
     gather: Gather = lambda _, __: None
-    """Begins to look for whoever is to be told, beside each try to store."""
+    """Begins to look up who will be told, while each try to store is under way."""
 
     def redact(self, party: Party, timestamp: str, *, now: int, deadline: float) -> Sent:
         """Takes the content out of the message at `timestamp`; the notice that says so, a duplicate for a repeat.
@@ -86,7 +86,7 @@ class Redacting:
             marker = self._marker(original, now)
             self.forget(original)  # before the commit: dying right after it must not leave the attachment behind
             if time.monotonic() >= deadline:
-                break  # what took so long may leave the store no time either
+                break  # too late to write: the function might be stopped in the middle
             self.gather(booking_code, now)
             try:
                 self.store.redact(

@@ -61,7 +61,7 @@ class Sending:
     complete: Complete = lambda _, new: new
     """Adds type and size to a message that names an attachment."""
     gather: Gather = lambda _, __: None
-    """Begins to look for whoever is to be told, beside each try to store."""
+    """Begins to look up who will be told, while each try to store is under way."""
 
     def send(self, party: Party, new: NewMessage, *, now: int, deadline: float) -> Sent:
         """Stores `new`, or finds it stored already under its `client_message_id`.
@@ -100,7 +100,7 @@ class Sending:
                 raise
             frame = encode_content(message_frame(message), "message")
             if undecided:
-                # A repeat is not asked about: the hook may decide otherwise today, and nobody pays for it twice.
+                # The hook is not asked about a repeat: it might decide differently now, and each call of it costs.
                 if (repeated := self._repeated(party, new, now, head)) is not None:
                     return repeated
                 content, undecided = self.complete(party, content), False
@@ -113,7 +113,7 @@ class Sending:
                 # Before the order is written: dying right after it must leave no call and no connection alive.
                 self.timers().queue("order", booking_code, 0, event=order.event, look=0)
             if time.monotonic() >= deadline:
-                break  # what took so long may leave the store no time either
+                break  # too late to write: the function might be stopped in the middle
             self.gather(booking_code, now)
             try:
                 self.store.store(

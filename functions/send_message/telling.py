@@ -1,4 +1,4 @@
-"""Every message as an event: what the stream of the messages table tells is published on a topic of its own.
+"""Every message as an event: each change in the stream of the messages table is published on a topic of its own.
 
 Each event is published at least once. If the topic, the table or the queue does not answer, the whole batch fails, and
 Lambda brings it again for 23 hours. A record that can never be published must not block those after it: its ids go to
@@ -11,9 +11,9 @@ from typing import Any, Final, Literal, NotRequired, cast
 
 from navietakie import settings
 from navietakie.aws.publishing import Published
+from navietakie.aws.tables import keys
 from navietakie.aws.tables.keys import Item
 from navietakie.aws.tables.messages import MessageKey, MessageStore, message_of, messages
-from navietakie.domain import instants
 from navietakie.domain.errors import unavailable
 from navietakie.domain.message import MessageType, Sender
 from navietakie.observability import count, logger
@@ -113,7 +113,7 @@ def _read(store: MessageStore, wanted: Collection[MessageKey], deadline: float) 
 
 
 def event_of(change: Mapping[str, Any]) -> MessageEvent | None:
-    """The event that a record of the stream is; None where it is none. Raises one of `_BROKEN` for a broken item."""
+    """The event about a record of the stream; None if there is none. Raises one of `_BROKEN` for a broken item."""
     record = change["dynamodb"]
     if record["Keys"]["timestamp"]["S"].startswith("#") or change["eventName"] == "REMOVE":
         return None  # bookkeeping; or a message that has expired
@@ -142,9 +142,9 @@ def _text(image: Mapping[str, Any], name: str) -> str:
 
 
 def in_full(event: MessageEvent, item: Item | None, now: int) -> MessageEvent:
-    """The event with its content. Of a message that is gone or has expired there is none, as of a redacted one."""
+    """The event with the message's content, which is empty if the message is gone, has expired or was redacted."""
     told = event.copy()
-    if item is None or int(item["expires_at"]["N"]) <= instants.to_seconds(now):
+    if item is None or keys.has_expired(item, now):
         told["message"], told["metadata"], told["sender_id"] = "", None, None
         return told
     message = message_of(item)

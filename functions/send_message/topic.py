@@ -1,4 +1,4 @@
-"""The topic of message events (SNS), and the queue for the ids of what it will never take (SQS)."""
+"""The topic of message events (SNS), and the queue for the ids of events that it will never take (SQS)."""
 
 import json
 import time
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 NEVER: Final = frozenset({"InvalidParameter", "InvalidParameterException", "InvalidParameterValue", "ValidationError"})
-"""Errors of the event itself: it would fail again the next time."""
+"""The event itself is at fault: publishing it again would fail again."""
 
 
 class MessageTopic:
@@ -28,8 +28,8 @@ class MessageTopic:
     def publish(self, events: Sequence[Mapping[str, Any]], deadline: float) -> Mapping[str, str]:
         """Publishes `events`. Returns those that SNS will never take, by `event_id`, with the reason.
 
-        Raises the Refusal `unavailable` where SNS does not answer, or `deadline` (monotonic) has come: some of them may
-        be published then.
+        Raises the Refusal `unavailable` if SNS does not answer or `deadline` (monotonic) has come. Some may then be
+        published.
         """
         refused: dict[str, str] = {}
         for event in events:

@@ -22,13 +22,13 @@ repeats = Allowances()
 
 
 def ready() -> None:
-    """Has the clients at hand that every container needs sooner or later."""
+    """Makes the clients that every container needs sooner or later."""
     requests.ready()
     publishing.ready()
 
 
 def sending(broadcast: Broadcast) -> Sending:
-    """The service that stores messages, wired to the configured tables; who is to be told `broadcast` looks for."""
+    """The service that stores messages, wired to the configured tables; `broadcast` looks up who will be told."""
     return Sending(
         messages(),
         timers,
@@ -64,7 +64,7 @@ def rate_limit() -> RateLimit:
 
 
 def before_storing() -> tuple[Mask | None, Screen | None]:
-    """What masks a side's text, and who is asked about a message of a person; None where nothing does and nobody is."""
+    """What masks a side's text, and the hook that sees a person's message; None for each that is switched off."""
     mask: Mask | None = None
     screen: Screen | None = None
     if settings.optional("MASK_CONTACTS") == "on":

@@ -26,7 +26,7 @@ budget = Budget({"$connect": 4, "typing": 1, "away": 1, "ping": 1})
 
 
 def ready() -> None:
-    """Has at hand what the first request of this mode needs."""
+    """Makes what the first request of this mode needs."""
     if settings.optional("BACKEND_URL"):
         from websocket import proxy
 
@@ -103,7 +103,7 @@ class Away(Fields):
 
 
 def on_away(request: SocketRequest) -> None:
-    """Stores it, and tells the others if the side becomes present or absent. Of two frames the later one counts."""
+    """Stores it, and tells the others if the side becomes present or absent. The later of two frames counts."""
     away, own = Away.parse(request.fields).on, request.connection
     at = int(request.event["requestContext"].get("requestTimeEpoch") or request.now // 1_000)
     rights = messages().head(own.booking_code).rights

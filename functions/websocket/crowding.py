@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from navietakie.aws.tables.connections import Connection
+from navietakie.broadcast import all_but
 from navietakie.domain.errors import Refusal
 
 REPLACED: Final = Refusal("connection_replaced", "Newer connections have taken this one's place")
@@ -12,15 +13,13 @@ REPLACED: Final = Refusal("connection_replaced", "Newer connections have taken t
 def surplus(joining: Connection, present: Iterable[Connection], limit: int) -> list[Connection]:
     """Those of `present` that have to go so that `joining`'s bearer has no more than `limit`.
 
-    First those whose device has a newer connection, then the oldest. A bearer is a role and the `sub` of its token;
-    without tokens, when anybody can call himself anything, it is the role alone.
+    First those whose device has a newer connection, then the oldest. A bearer is a role and the `sub` of its token.
+    Without tokens it is the role alone, because a client can give any name.
     """
     own = [
         each
-        for each in present
-        if each.connection_id != joining.connection_id
-        and each.sender == joining.sender
-        and (joining.token_exp is None or each.sender_id == joining.sender_id)
+        for each in filter(all_but(joining.connection_id), present)
+        if each.sender == joining.sender and (joining.token_exp is None or each.sender_id == joining.sender_id)
     ]
     by_age = sorted(own, key=lambda each: (each.connected_at, each.connection_id))
     newest = {each.device_id: each.connection_id for each in (*by_age, joining) if each.device_id}

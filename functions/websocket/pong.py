@@ -43,7 +43,7 @@ def pong(request: SocketRequest, found: Standing) -> Pong:
         **found.fields_for(own, request.now),
         "away": own.away,
         "server_time": instants.to_text(request.now),
-        "connection_id": own.connection_id,  # for X-Exclude-Connection; nothing else tells a client its own
+        "connection_id": own.connection_id,  # for X-Exclude-Connection; a client learns it here alone
     }
 
 

@@ -18,7 +18,7 @@ from navietakie.aws.tables.connections import (
 )
 from navietakie.aws.tables.messages import MessageStore
 from navietakie.aws.timers import Timers
-from navietakie.broadcast import Broadcast
+from navietakie.broadcast import Broadcast, all_but
 from navietakie.domain import instants
 from navietakie.domain.call import Call
 from navietakie.domain.errors import Refusal, invalid
@@ -134,11 +134,11 @@ class Attendance:
             raise
         try:
             found = looked.result()
-        except Refusal:  # presence heals by the next ping, and too many connections by the next one
+        except Refusal:  # the next ping shows who is present, and the next $connect ends what is too many
             return
-        leaving = surplus(connection, without_revoked(found, rights), self.limit)
-        self._replace(leaving, now)
-        self._tell(None, connection, now, rights, [each for each in found if each not in leaving])
+        replaced = surplus(connection, without_revoked(found, rights), self.limit)
+        self._replace(replaced, now)
+        self._tell(None, connection, now, rights, [each for each in found if each not in replaced])
 
     def _replace(self, connections: Sequence[Connection], now: int) -> None:
         """Ends connections that have to give way. Each gets an `error` first, if it can be reached."""
@@ -191,9 +191,9 @@ class Attendance:
         sender, booking_code = changed.sender, changed.booking_code
         try:
             found = self.connections.of_booking(booking_code, now) if found is None else found
-        except Refusal:  # presence heals by the next ping
+        except Refusal:  # the next ping shows who is present
             return
-        others = [each for each in without_revoked(found, rights) if each.connection_id != changed.connection_id]
+        others = list(filter(all_but(changed.connection_id), without_revoked(found, rights)))
         was, here = presence(others, before), presence(others, after)
         if was[sender] != here[sender]:
             change: PresencePushed = {

@@ -90,7 +90,7 @@ def forward(event: LambdaEvent, context: Any) -> Any:
 
 
 def ready() -> None:
-    """Has at hand what the first request needs: the poster, and the secret that events are signed with."""
+    """Makes the poster, and fetches the secret that events are signed with."""
     requests.poster({})
     secrets.ready(settings.required("PROXY_SECRET_ARN"))
 

@@ -34,7 +34,7 @@ OPERATIONS: Final[Mapping[str, Set[str]]] = {
 botocore signs a form after its model."""
 
 NEED_RULES: Final = {"s3"}
-"""By its rules alone S3's bucket gets into the address of a request."""
+"""S3's rules put the bucket into the address of a request."""
 
 
 def without_documentation(value: Any) -> Any:

@@ -44,7 +44,7 @@ def read(database: Database, seconds: float = 5.0) -> Any:
 def test_pong_and_sync_tell_presence_receipts_and_whether_the_booking_is_open() -> None:
     found = read(Database((HEAD | {"passenger_read": {"N": "5"}}, {})))
     assert (found.head.seq, found.call) == (7, None)
-    assert found.told(DRIVER, NOW) == {
+    assert found.fields_for(DRIVER, NOW) == {
         "presence": {"driver": True, "passenger": True, "agent": False},
         "receipts": {"driver": {"delivered": 0, "read": 0}, "passenger": {"delivered": 5, "read": 5}},
         "booking": {"closed_at": None, "muted": []},

@@ -1,7 +1,7 @@
-"""Asking for something while something else is waited for: on a second thread, which is kept for the next time.
+"""Does something on a second thread while the first waits for something else. The thread is kept for the next time.
 
 Lambda freezes the process as soon as a handler returns: a thread that still ran would go on in another invocation, or
-never. So whoever begins something comes back for it, and `serve` waits for what nobody came back for.
+never. So `serve` waits at the end of each invocation until everything that was started here is done.
 """
 
 from collections.abc import Callable
@@ -13,13 +13,13 @@ _begun: Final[list[Future[Any]]] = []
 
 
 def start[Value](act: Callable[[], Value]) -> Future[Value]:
-    """What `act` gives, once it is done: `result()` waits for it, and raises what `act` raised."""
+    """Calls `act` on the second thread. `result()` waits for what it returns, and raises what it raised."""
     future = _worker.submit(act)
     _begun.append(future)
     return future
 
 
 def settle() -> None:
-    """Waits until nothing runs any more that was begun here."""
+    """Waits until everything is done that was started here."""
     while _begun:
         wait([_begun.pop()])

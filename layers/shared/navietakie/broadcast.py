@@ -35,15 +35,15 @@ from navietakie.observability import count, logger
 from navietakie.wire.connections_api import Outcome, Poster
 
 FRESH_SECONDS: Final = 0.05
-"""How old connections may be that were looked up: whoever connects after that finds the message by its first ping."""
+"""How old a look-up may be that is used: whoever has connected since finds the message by its first ping."""
 
 
 type Gather = Callable[[str, int], object]
-"""What begins to look for a booking's connections, at the time of a request: `Broadcast.gather`."""
+"""Begins to look up the connections of a booking, at this time: `Broadcast.gather`."""
 
 
 def all_but(connection_id: str | None, of: Sender | None = None) -> Callable[[Connection], bool]:
-    """Everybody but the connection with this id; with `of` only where it belongs to that sender."""
+    """Accepts every connection but the one with this id. With `of` that one is left out only if it is this sender's."""
     return lambda each: each.connection_id != connection_id or of not in (None, each.sender)
 
 
@@ -131,11 +131,11 @@ class Broadcast:
     ) -> Outcomes:
         """Posts `frame` to every connection of the booking that `to` accepts, and `answers` along with it.
 
-        `frame` may be encoded already. The frame `behind` it goes to every connection, after it. Who has read the head
-        passes its `rights`: what is revoked gets nothing.
+        `frame` may be encoded already. The frame `then` follows it, to every connection. With `rights`, which a caller
+        has who has read the head, revoked connections get nothing.
 
-        Never raises: what was stored before stays stored. `answers` go to their own connections (and only they do),
-        and are not part of the Outcomes, nor is what became of `behind`.
+        Never raises: what was stored before stays stored. A connection that gets one of the `answers` gets nothing
+        else. The Outcomes are those of `frame` alone.
         """
         posts = [(connection, encode(answer)) for connection, answer in answers]
         first, second = frame if isinstance(frame, bytes) else encode(frame), encode(then) if then else b""
@@ -193,6 +193,6 @@ class Broadcast:
         for connection in gone.values():
             try:
                 self.connections.remove_gone(connection, now)
-            except Exception:  # the next broadcast will meet it again, and those behind it
+            except Exception:  # the next broadcast finds this row and the rest, and tries again
                 logger.warning("a gone row was not deleted", extra={"connection_id": connection.connection_id})
                 return

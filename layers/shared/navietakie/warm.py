@@ -39,16 +39,16 @@ def forget() -> None:
 def ready(*make: Callable[[], Any]) -> None:
     """Calls each of `make` while Lambda starts a container, so that whole cores do what the first request had to.
 
-    Elsewhere it does nothing: whoever imports a function to look at it has not said yet where AWS is. Never raises. The
-    first that fails ends it: Lambda breaks off a start after 10 s, and one that timed out has taken most of them. What
-    is not made here is made at its first use, which raises what there is to raise.
+    Outside Lambda it does nothing, because a program that only imports a function has no settings for AWS. Never
+    raises. It stops at the first that fails: a time-out takes most of the 10 s that Lambda gives a start. What is not
+    made here is made when it is first used, and that use raises the error.
     """
     if not settings.initialization():
         return
     with suppress(Exception):
         for each in make:
             each()
-    gc.freeze()  # no collection needs to look again at what is there now
+    gc.freeze()  # what exists now stays: no collection has to look at it again
     gc.enable()
 
 

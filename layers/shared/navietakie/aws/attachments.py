@@ -26,7 +26,7 @@ ABSENT: Final = frozenset({"403", "404", "NoSuchKey", "AccessDenied", "NotFound"
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What lies in the bucket. `stored_at` in seconds since 1970; `sender` is known of what is kept alone."""
+    """An object in the bucket. `stored_at` in seconds since 1970; `sender` is None for an upload."""
 
     content_type: str
     size: int
@@ -114,7 +114,7 @@ class Attachments:
 
     def delete(self, booking_code: str, sender: Sender, id: str) -> None:
         """Deletes an attachment, uploaded and kept; nothing where there is none."""
-        # The upload first: a message that is being sent could else copy it again after its copy has gone.
+        # First the upload: otherwise a message that is just being sent could copy it again.
         for key in (upload_key(booking_code, sender, id), kept_key(booking_code, id)):
             with translated():
                 self._client.delete_object(Bucket=self._bucket, Key=key)
@@ -179,7 +179,7 @@ def _bucket(name: str, endpoint: str) -> Attachments:
         "read_timeout": 3,
         "attempts": 3,
         "signature_version": "s3v4",
-        # By its own host S3 is asked in the bucket's region; an endpoint of somebody else's has no such hosts.
+        # On AWS each bucket has a host name of its own; another endpoint has one host for all buckets.
         "s3": {"addressing_style": "path" if endpoint else "virtual"},
     }
     client = clients.client("s3", **how)

@@ -1,6 +1,6 @@
 """Clients of AWS, made by boto3, with their requests carried by our own exchange.
 
-Two things keep boto3 from costing a cold start what it would. Its TLS context is not `ssl.create_default_context()`,
+Two things make boto3 cheaper in a cold start. Its TLS context is not `ssl.create_default_context()`,
 which parses the whole list of certificate authorities (40 ms of CPU): the layer holds them as a hashed folder, of which
 OpenSSL reads the one certificate that a handshake needs. And the requests do not go through urllib3.
 """
@@ -25,7 +25,7 @@ AUTHORITIES: Final = Path(__file__).parents[2] / "authorities"
 """The folder of hashed certificates beside the package, which the layer's build makes of botocore's own list."""
 
 AWS_ERRORS: Final = (ClientError, BotoCoreError)
-"""What a request raises that AWS refused or did not answer; `error_name` says which it was."""
+"""What is raised where AWS refused a request or did not answer it; `error_name` says which error it was."""
 
 
 @cached
@@ -36,7 +36,7 @@ def session() -> boto3.session.Session:
 
 @cached
 def trust() -> ssl.SSLContext:
-    """Whom `AWS_CA_BUNDLE` names; else the layer's folder of authorities; else whom the system trusts."""
+    """Trusts the authorities in `AWS_CA_BUNDLE`, else those in the layer's folder, else those of the system."""
     if bundle := settings.optional("AWS_CA_BUNDLE"):
         return ssl.create_default_context(cafile=bundle)
     if not AUTHORITIES.is_dir():
@@ -79,8 +79,8 @@ def client(
     untyped = cast(Any, session())  # its stubs know services by literal names alone
     made = untyped.client(service, config=config, endpoint_url=endpoint)
     url: str = made.meta.endpoint_url
-    if urlsplit(url).scheme not in get_environ_proxies(url):  # through a proxy botocore finds its way alone
-        # There is no other place where it could be told how to speak HTTP.
+    if urlsplit(url).scheme not in get_environ_proxies(url):  # botocore's own session knows proxies
+        # botocore has no public way to set a session.
         made._endpoint.http_session = HttpSession(
             connect_timeout=connect_timeout, read_timeout=read_timeout, trust=trust, in_all=in_all
         )

@@ -28,8 +28,7 @@ ANSWER_BYTES: Final = 32 * 1024 * 1024
 class HttpSession:
     """Sends requests as `botocore.httpsession.URLLib3Session` does. Threads may share one. Time-outs in seconds.
 
-    `read_timeout` is for the whole answer, with `in_all` for connecting too. What it raises, botocore's retries know as
-    passing.
+    `read_timeout` is for the whole answer, with `in_all` for connecting too. It raises what botocore tries again after.
     """
 
     def __init__(
@@ -55,8 +54,8 @@ class HttpSession:
             if not answer.whole:
                 raise ConnectionResetError("closed before the end of its answer")
         except OSError as error:
-            # Not asked again here, kept connection or not: AWS may have acted on the request, and botocore's caller
-            # wants to know that there was more than one.
+            # It is not sent again here, not even after a kept connection: AWS may have acted on the request, and
+            # whoever called botocore has to learn that there was more than one try.
             endpoint.close_idle()  # they are no younger than this one
             raise _kind(error, connection.established)(endpoint_url=request.url, error=error) from error
         return AWSResponse(str(request.url), answer.status, _headers(answer), _Body(answer.body))

@@ -49,7 +49,7 @@ def publish(event: Published) -> None:
 
 
 def ready() -> None:
-    """Has the client at hand."""
+    """Makes the client."""
     _client()
 
 

@@ -38,7 +38,7 @@ class Secret:
         raise Refusal("internal", "A secret is empty")
 
     def versions(self) -> Iterator[str]:
-        """The current version, then the previous one, if any; that is fetched only for those who come so far."""
+        """The current version, then the previous one, if any. The previous one is fetched when it is asked for."""
         if current := self._latest():
             yield current
         if previous := self._previous.get():
@@ -59,7 +59,7 @@ class Secret:
     def _has_replaced(self, before: str | None) -> bool:
         if self._current.text == before:
             return False
-        self._previous = _Version("AWSPREVIOUS", self._fetch, self._clock)  # it is another now, too
+        self._previous = _Version("AWSPREVIOUS", self._fetch, self._clock)  # the previous one has changed as well
         return True
 
 
@@ -130,7 +130,7 @@ def stored_secret(arn: str) -> Secret:
 
 
 def ready(arn: str) -> None:
-    """Has the current version of a secret at hand. Not in a SnapStart snapshot: that is kept for weeks."""
+    """Fetches the current version of a secret, but not into a SnapStart snapshot, which is kept for weeks."""
     secret = stored_secret(arn)
     if settings.initialization() != "snap-start":
         secret.current()

@@ -51,7 +51,7 @@ Label = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,128}$")]
 LARGEST_INTEGER: Final = 2**53 - 1
 """Beyond it a receiver whose numbers are doubles, as JavaScript's are, reads another number (RFC 8259, section 6)."""
 _INVISIBLE: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-"""Letters and symbols by their category, and blank."""
+"""Unicode calls them letters and symbols, but nobody sees them."""
 
 
 def _visible(text: str) -> str:
@@ -171,7 +171,7 @@ class NewMessage(Fields):
 
     @property
     def digest(self) -> str:
-        """Equal for equal contents: what a repeat under the same id is held against."""
+        """Equal for equal contents: a repeat under the same id has to have the same."""
         return hashlib.sha256(compact([self.message_type, self.message, self.metadata])).hexdigest()[:32]
 
 

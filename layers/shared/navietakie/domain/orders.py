@@ -1,8 +1,8 @@
-"""Orders: how the company steers a booking, and what they leave its parties to do. Pure.
+"""Orders: how the company steers a booking, and what its parties may still do. Pure.
 
 An order is a message of type `system` whose `metadata.event` says what is ordered. So it has its place in the sequence,
-is stored exactly once and reaches every client. What all orders so far amount to are the booking's `Rights`: they are
-kept on the head, move with the message that changes them, and are read from there and nowhere else.
+is stored exactly once and reaches every client. The result of all orders so far is the booking's `Rights`. They are on
+the head, change in the same write as the message that orders it, and are read from there alone.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ class Rights:
 
     @property
     def booking(self) -> BookingState:
-        """What clients are told: the newest messages may not hold the order."""
+        """What clients are told, because the order may be further back than the messages that they have."""
         return {"closed_at": self.closed_at, "muted": [side for side in SIDES if side in self.muted]}
 
     def revokes(self, role: Sender, iat: int | None) -> bool:

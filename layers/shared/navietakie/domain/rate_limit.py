@@ -1,7 +1,7 @@
 """How much may be asked for in a time: the one rule behind every limit that refuses with `rate_limited`. Pure.
 
-It is GCRA (ITU-T I.371, annex A): all that is kept is an allowance, the instant at which everything may come at once
-again. Whoever keeps it passes it in, and keeps what comes out.
+It is GCRA (ITU-T I.371, annex A). Its whole state is one instant, the allowance: from then on a whole burst may come
+again. The caller stores it, passes it in, and stores the one that it gets back.
 """
 
 from dataclasses import dataclass

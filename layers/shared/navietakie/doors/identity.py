@@ -68,7 +68,7 @@ class _Claims(Fields):
 
 
 _checked: Final[OrderedDict[str, tuple[str, _Claims]]] = OrderedDict()
-"""By token: the version of the secret that has signed it, and what it claims. The last used is the last."""
+"""By token: the version of the secret that has signed it, and what it claims; in the order of their last use."""
 on_forget(_checked.clear)
 
 
@@ -95,10 +95,9 @@ def verify(token: str, secret: Secret) -> Identity:
 
 
 def _signed_claims(token: str, secret: Secret) -> _Claims | None:
-    """What a token claims that a version of `secret` has signed; None where none has.
+    """What a token claims; None if no version of `secret` has signed it.
 
-    Of one that was checked before neither the signature nor the claims are looked at again, but its `exp` is. Raises
-    `unauthorized` or `token_expired`.
+    If the token was checked before, only its `exp` is checked again. Raises `unauthorized` or `token_expired`.
     """
     if (known := _checked.pop(token, None)) is not None and known[0] in secret.versions():
         if int(known[1].exp) <= time.time():
@@ -115,7 +114,7 @@ def _signed_claims(token: str, secret: Secret) -> _Claims | None:
 
 
 def _decoded(token: str, secret: str) -> _Claims | None:
-    """What a token claims; None where `secret` has not signed it. Raises `unauthorized` or `token_expired`."""
+    """What a token claims; None if `secret` has not signed it. Raises `unauthorized` or `token_expired`."""
     import jwt  # only where tokens are asked for: its import is 40 ms of a cold start
 
     try:
@@ -173,7 +172,7 @@ def token_secret() -> Secret:
 
 
 def ready() -> None:
-    """Has at hand what tokens are checked with, where they are asked for."""
+    """Loads what tokens are checked with, if tokens are asked for."""
     if settings.auth_mode() != "none":
         importlib.import_module("jwt")
         secrets.ready(settings.required("TOKEN_SECRET_ARN"))

@@ -31,7 +31,7 @@ def headers_of(event: LambdaEvent) -> dict[str, str]:
 
 
 def query_of(event: LambdaEvent, lists: Collection[str] = ()) -> dict[str, str]:
-    """The query string of a request or a `$connect`; what is given several times adds up where it is one of `lists`.
+    """The query string of a request or a `$connect`. Several values of one of `lists` are joined by commas.
 
     Raises `invalid_request` for NUL, and for any other parameter that is given twice: API Gateway and a proxy in front
     of it may disagree about which one counts.

@@ -126,5 +126,5 @@ def poster(event: LambdaEvent) -> ConnectionsApi:
 
 
 def ready() -> None:
-    """Has the clients at hand that nearly every request needs: the tables' and the poster."""
+    """Makes the clients that nearly every request needs: the tables' and the poster."""
     broadcast({})

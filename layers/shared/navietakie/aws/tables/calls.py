@@ -93,13 +93,13 @@ class Calls:
             raise Contended
         found = cast(dict[str, list[Item]], answer["Responses"])
         heads, lives = found.get(self._messages.table), found.get(self._table)
-        call = as_seen(_call_of(lives[0]), now) if lives and not _has_expired(lives[0], now) else None
+        call = as_seen(_call_of(lives[0]), now) if lives and not keys.has_expired(lives[0], now) else None
         return head_of(heads[0] if heads else {}), call
 
     def logged(self, booking_code: str, call_id: str, now: int) -> Call | None:
         """An ended call, strongly consistent; None where there is none with this id, or it has expired."""
         item = self._get(booking_code, instants.to_text(started_at(call_id)))
-        if not item or item["call_id"]["S"] != call_id or _has_expired(item, now):
+        if not item or item["call_id"]["S"] != call_id or keys.has_expired(item, now):
             return None
         return _call_of(item)
 
@@ -120,7 +120,7 @@ class Calls:
                 Limit=limit + 1,
             )
         # Calls end in the order in which they began: if one has expired, all older ones have.
-        alive = [item for item in answer["Items"] if not _has_expired(item, now)]
+        alive = [item for item in answer["Items"] if not keys.has_expired(item, now)]
         return LogPage([_call_of(item) for item in alive[:limit]], more=len(alive) > limit)
 
     def store_live(self, before: Call | None, after: Call, iat: int | None = NO_TOKEN) -> None:
@@ -235,10 +235,6 @@ def _unchanged(call: Call) -> Item:
         "ConditionExpression": "call_id = :this_call AND version = :this_version",
         "ExpressionAttributeValues": {":this_call": {"S": call.call_id}, ":this_version": {"N": str(call.version)}},
     }
-
-
-def _has_expired(item: Mapping[str, Any], now: int) -> bool:
-    return "expires_at" in item and int(item["expires_at"]["N"]) <= instants.to_seconds(now)
 
 
 def _raise_version_conflict(failure: TransactionRefused) -> None:

@@ -1,6 +1,12 @@
-"""Every key of the three tables. Sort keys that begin with `#` come before every timestamp: they are bookkeeping."""
+"""Every key of the three tables, and when items expire.
 
+Sort keys that begin with `#` come before every timestamp: they are bookkeeping.
+"""
+
+from collections.abc import Mapping
 from typing import Any, Final
+
+from navietakie.domain import instants
 
 Item = dict[str, Any]
 """An item or a key as DynamoDB's low-level API takes it: `{"name": {"S": "value"}}`."""
@@ -26,6 +32,11 @@ def marker(sender: str, client_message_id: str) -> str:
 def just_before(timestamp: str | None) -> str:
     """An upper bound just below `timestamp`; without a timestamp one above all of them."""
     return timestamp[:-1] if timestamp else ":"  # without its `Z` it sorts just before; ":" sorts after every digit
+
+
+def has_expired(item: Mapping[str, Any], now: int) -> bool:
+    """Whether its `expires_at` has come. DynamoDB may delete the item days later; one without it never expires."""
+    return "expires_at" in item and int(item["expires_at"].get("N", "0")) <= instants.to_seconds(now)
 
 
 def connection(connection_id: str) -> Item:

@@ -247,9 +247,7 @@ class Messages:
                 ConsistentRead=True,
             )
         item = answer.get("Item")
-        if not item or int(item["expires_at"].get("N", "0")) <= instants.to_seconds(now):
-            return None
-        return _marker_of(item)
+        return None if not item or keys.has_expired(item, now) else _marker_of(item)
 
     def message(self, booking_code: str, timestamp: str, *, now: int | None = None) -> Message | None:
         """One message, strongly consistent; None where there is none, or it has expired by `now`."""
@@ -258,7 +256,7 @@ class Messages:
                 TableName=self.table, Key=keys.in_booking(booking_code, timestamp), ConsistentRead=True
             )
         item = answer.get("Item")
-        if not item or (now is not None and int(item["expires_at"].get("N", "0")) <= instants.to_seconds(now)):
+        if not item or (now is not None and keys.has_expired(item, now)):
             return None
         return message_of(item)
 
@@ -291,7 +289,7 @@ class Messages:
     ) -> Page:
         """Looks at up to `limit` items in one request, strongly consistent, and keeps those that match and live.
 
-        DynamoDB reads QUERY_BYTES at most, with a `limit` and without. Of what matches, the first `most` are kept.
+        DynamoDB reads QUERY_BYTES at most, with a `limit` and without. The first `most` that match are kept.
         `after` and `before` are exclusive timestamps, `through` is an inclusive upper one.
         """
         names = {"#timestamp": "timestamp"}
@@ -481,7 +479,7 @@ def _not_revoked(side: Side, iat: int | None) -> tuple[str, Item]:
 
 
 def _attributes_of(rights: Rights) -> dict[str, str]:
-    """The attributes of the head that say what the orders so far amount to; what holds for nobody is not there."""
+    """The attributes of the head for these rights: one if it is closed, one for each muted side and revoked role."""
     return {
         **({"closed_at": rights.closed_at} if rights.closed_at is not None else {}),
         **{f"{side}_muted_at": at for side, at in rights.muted.items()},
