@@ -36,7 +36,7 @@ LIMIT_SECONDS = 30.0
 """The processor time for the tests of one change, by their times in the map: the first tests that fit are run."""
 PATIENCE_SECONDS = 10
 """A test hangs if it takes more processor time than five times its usual one plus this, or waits ten times this."""
-PYTEST = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--no-summary"]
+PYTEST = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--no-summary", "--tb=no"]
 
 State = Literal["killed", "survived", "untested", "invalid"]
 

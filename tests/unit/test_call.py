@@ -7,6 +7,7 @@ from typing import Any, get_args
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from pydantic import ValidationError
 
 from navietakie.domain import instants
 from navietakie.domain.call import (
@@ -20,13 +21,17 @@ from navietakie.domain.call import (
     Part,
     State,
     as_seen,
+    as_stored,
     begun,
+    changed_at,
     due_at,
+    is_repeat,
     moved,
     started_at,
     timed_out,
 )
 from navietakie.domain.errors import Refusal
+from navietakie.domain.rate_limit import RateLimit
 
 NOW = instants.from_text("2026-03-01T10:00:00.000000Z")
 SECOND = instants.SECOND
@@ -55,6 +60,33 @@ PAIRS = [
         get_args(State), [*get_args(get_args(CallEvent)[0]), "timeout", "lost", "closed"], get_args(Part)
     )
 ]
+
+
+TRANSITIONS = """
+    none       initiate  caller  ringing
+    ringing    initiate  callee  connected
+    ringing    accept    callee  connected
+    ringing    reject    callee  ended      declined
+    ringing    end       caller  ended      cancelled
+    ringing    timeout   server  ended      no_answer
+    ringing    closed    server  ended      booking_closed
+    ringing    revoked   server  ended      revoked
+    connected  end       caller  ended      completed
+    connected  end       callee  ended      completed
+    connected  lost      server  ended      connection_lost
+    connected  timeout   server  ended      max_duration
+    connected  closed    server  ended      booking_closed
+    connected  revoked   server  ended      revoked
+"""
+"""All that may happen to a call, as docs/protocol.md promises it to clients."""
+
+
+def test_the_table_is_the_one_that_clients_are_promised() -> None:
+    promised = dict[Any, Any]()
+    for line in TRANSITIONS.strip().splitlines():
+        state, event, part, after, *reason = line.split()
+        promised[None if state == "none" else state, event, part] = after, (reason[0] if reason else None)
+    assert promised == TABLE
 
 
 def test_the_table_has_every_end_reason_and_no_way_out_of_ended() -> None:
@@ -192,6 +224,122 @@ def test_an_ended_call_looks_the_same_for_ever() -> None:
     call = in_state("ended")
     assert due_at(call) is None
     assert as_seen(call, NOW + 10**15) is call
+
+
+def test_an_act_is_the_same_however_it_comes_and_whatever_name_it_has() -> None:
+    plain = Act("initiate", "driver", "phone")
+    assert plain == Act("initiate", "driver", "phone", "name", by_socket=True)
+    assert (plain.client_call_id, plain.by_socket, Act("timeout").by, Act("timeout").device) == (
+        None,
+        False,
+        None,
+        None,
+    )
+    for other in (
+        Act("accept", "driver", "phone"),
+        Act("initiate", "passenger", "phone"),
+        Act("initiate", "driver", "x"),
+    ):
+        assert plain != other
+
+
+def test_a_call_remembers_how_it_was_asked_for() -> None:
+    plain = ring()
+    assert (plain.initiates, plain.connected, plain.left_at, plain.allowances, plain.history) == (
+        {},
+        set(),
+        {},
+        {},
+        None,
+    )
+    assert plain.act == Act("initiate", "driver", "phone")
+    limit = RateLimit(0.1, 3, "calls")
+    fields: Any = {"booking_code": "test", "ring_seconds": 45, "entropy": "a" * 18, "rate_limit": limit}
+    named = begun(None, "driver", "phone", "name", now=NOW, by_socket=True, **fields)
+    assert (named.initiates, named.connected) == ({"driver": "name"}, {"driver"})
+    assert named.allowances == {"driver": NOW + 10 * SECOND}
+    ended = moved(named, Act("end", "driver", "phone"), NOW + SECOND)
+    theirs = begun(ended, "passenger", "phone", now=NOW + 2 * SECOND, **fields)
+    assert theirs.allowances == {"driver": NOW + 10 * SECOND, "passenger": NOW + 12 * SECOND}
+    assert (theirs.initiates, theirs.connected) == ({}, set())
+    assert ring(ended).allowances == named.allowances
+
+
+def test_no_more_calls_begin_than_the_rate_admits() -> None:
+    fields: Any = {"booking_code": "test", "now": NOW, "ring_seconds": 45, "entropy": "a" * 18}
+    fields["rate_limit"] = RateLimit(0.1, 3, "calls")
+    call: Call | None = None
+    for _ in range(3):
+        call = moved(begun(call, "driver", "phone", **fields), Act("end", "driver", "phone"), NOW)
+    with pytest.raises(Refusal) as refused:
+        begun(call, "driver", "phone", **fields)
+    assert (refused.value.code, refused.value.retry_after_ms) == ("rate_limited", 10_000)
+    assert "calls" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("act", "repeats"),
+    [
+        (Act("initiate", "driver", "phone"), True),
+        (Act("initiate", "driver", "another"), False),
+        (Act("initiate", "driver", "another", "mine"), True),
+        (Act("initiate", "driver", "another", "else"), False),
+        (Act("initiate", "passenger", "phone", "mine"), False),
+        (Act("initiate", "passenger", "phone"), False),
+        (Act("end", "driver", "another", "mine"), False),
+        (Act("timeout"), False),
+    ],
+)
+def test_an_initiate_is_known_by_its_device_or_by_its_name(act: Act, repeats: bool) -> None:
+    call = begun(None, "driver", "phone", "mine", booking_code="test", now=NOW, ring_seconds=45, entropy="a" * 18)
+    assert is_repeat(call, act) == repeats
+
+
+def test_what_the_server_did_is_no_repeat_when_it_does_it_again() -> None:
+    ended = moved(in_state("connected"), Act("closed"), NOW + 2 * SECOND)
+    assert not is_repeat(ended, Act("closed"))
+
+
+def test_who_answers_is_noted_with_its_name_and_where_it_can_be_reached() -> None:
+    answered = moved(ring(), Act("initiate", "passenger", "tablet", "theirs", by_socket=True), NOW + SECOND)
+    assert (answered.initiates, answered.connected) == ({"passenger": "theirs"}, {"passenger"})
+    assert (answered.act, answered.version) == (Act("initiate", "passenger", "tablet"), 2)
+    plain = moved(ring(), Act("accept", "passenger", "tablet"), NOW + SECOND)
+    assert (plain.initiates, plain.connected) == ({}, set())
+    ended = moved(answered, Act("end", "passenger", "tablet", "other", by_socket=True), NOW + 2 * SECOND)
+    assert (ended.initiates, ended.connected) == (answered.initiates, answered.connected)
+
+
+def test_no_call_is_answered_or_ends_before_it_began_whatever_the_clocks_say() -> None:
+    before = NOW - 10 * SECOND
+    answered = moved(ring(), Act("accept", "passenger", "tablet"), before)
+    assert answered.answered_at == instants.to_text(NOW)
+    ended = moved(answered, Act("end", "driver", "phone"), before)
+    assert (ended.ended_at, ended.duration_seconds) == (instants.to_text(NOW), 0)
+    assert moved(ring(), Act("end", "driver", "phone"), before).ended_at == instants.to_text(NOW)
+
+
+def test_the_last_change_of_a_call_is_its_end_its_answer_or_its_beginning() -> None:
+    calls = ring(), in_state("connected"), moved(in_state("connected"), Act("lost"), NOW + 9 * SECOND)
+    assert [changed_at(call) for call in calls] == [NOW, NOW + SECOND, NOW + 9 * SECOND]
+
+
+def test_a_call_lasts_four_hours_at_most_and_may_be_answered_two_seconds_late() -> None:
+    assert (LONGEST, GRACE) == (4 * 3_600 * SECOND, 2 * SECOND)
+    assert due_at(ring()) == NOW + 47 * SECOND
+    assert due_at(in_state("connected")) == NOW + SECOND + 4 * 3_600 * SECOND
+
+
+def test_what_is_no_clients_business_is_not_in_what_clients_get() -> None:
+    inside = {"act", "initiates", "history", "connected", "left_at", "allowances"}
+    assert not inside & set(ring().model_dump())
+    with pytest.raises(ValidationError, match="frozen"):
+        ring().state = "ended"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("now", "left"), [(0, 45_000), (1, 44_999), (999, 44_999), (1_000, 44_999), (1_001, 44_998)])
+def test_a_ring_shows_its_whole_milliseconds_left(now: int, left: int) -> None:
+    assert as_stored(ring(), NOW + now).ring_ms_left == left
 
 
 @dataclass
