@@ -135,7 +135,10 @@ def _span(node: ast.expr | ast.stmt) -> Span:
 
 
 def _meaningless(tree: ast.Module) -> list[Span]:
-    """Where a change means nothing: annotations, docstrings, code for type checkers, texts of errors and logs."""
+    """Where a change means nothing: annotations, docstrings, code for type checkers, texts of errors and logs.
+
+    Also how many seconds an AWS client waits and how often it tries: one more or less breaks no promise.
+    """
     found: list[Span] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation is not None:
@@ -166,6 +169,9 @@ def _meaningless(tree: ast.Module) -> list[Span]:
                 found.append(_span(node))
         if isinstance(node, ast.Call) and _says(node.func, "cast|super"):
             found += [_span(each) for each in node.args[:1]]
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "clients.client":
+            waits = ("connect_timeout", "read_timeout", "attempts")
+            found += [_span(each.value) for each in node.keywords if each.arg in waits]
     return found
 
 

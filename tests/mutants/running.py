@@ -13,11 +13,13 @@ import resource
 import select
 import signal
 import sys
+import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, Literal
@@ -146,23 +148,46 @@ def made_map(kept: Path, digests: dict[str, str], paths: Sequence[str]) -> Map:
 
     Code that tests share may have changed. At worst a change then survives although a test would kill it.
     """
-    was = json.loads(kept.read_text()) if kept.exists() else {"digests": {}, "lines": {}, "seconds": {}}
+    was = json.loads(kept.read_text()) if kept.exists() else {"paths": [], "digests": {}, "lines": {}, "seconds": {}}
     changed = {file for file in was["digests"].keys() | digests.keys() if was["digests"].get(file) != digests.get(file)}
     lines = {file: {int(line): tests for line, tests in it.items()} for file, it in was["lines"].items()}
+    if not changed and was["paths"] == list(paths):
+        return Map(lines, was["seconds"])
     again = {test for file in changed for tests in lines.get(file, {}).values() for test in tests}
     known = {test for test in was["seconds"] if test.partition("::")[0] not in changed and test not in again}
     print("Which test runs which line …", flush=True)
-    with quiet_pytest() as say:
-        mapper = Mapper(say, known)
-        pytest.main([*PYTEST, *paths], plugins=[mapper])
-        made = mapper.map()
+    made = _measured(known, paths)
     merged = Map(made.lines, {test: was["seconds"][test] for test in known} | made.seconds)
     for file, by_line in lines.items():
         for line, tests in by_line.items():
             if left := [test for test in tests if test in known]:
                 merged.lines.setdefault(file, {}).setdefault(line, []).extend(left)
-    kept.write_text(json.dumps({"digests": digests, "lines": merged.lines, "seconds": merged.seconds}))
+    state = {"paths": list(paths), "digests": digests, "lines": merged.lines, "seconds": merged.seconds}
+    kept.write_text(json.dumps(state))
     return merged
+
+
+def _measured(known: Container[str], paths: Sequence[str]) -> Map:
+    """The map of tests that are not `known`, made in a process of its own: the threads that tests start end there."""
+    with tempfile.TemporaryFile("w+") as made:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                with quiet_pytest() as say:
+                    mapper = Mapper(say, known)
+                    pytest.main([*PYTEST, *paths], plugins=[mapper])
+                    found = mapper.map()
+                json.dump({"lines": found.lines, "seconds": found.seconds}, made)
+                made.flush()
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+        made.seek(0)
+        found = json.load(made)
+    return Map(
+        {file: {int(line): it for line, it in lines.items()} for file, lines in found["lines"].items()},
+        found["seconds"],
+    )
 
 
 @contextmanager
@@ -391,7 +416,7 @@ def _functions() -> Functions:
         path = str(Path(file).relative_to(ROOT))
         if not path.startswith(("functions/", "layers/")):
             continue
-        for place, code in _outer(compile(source(path), file, "exec", dont_inherit=True)).items():
+        for place, code in _outer(_compiled(path)).items():
             places[path, *place] = by_line.get((file, code.co_qualname, code.co_firstlineno), [])
     return places
 
@@ -399,7 +424,7 @@ def _functions() -> Functions:
 def _swaps(path: str, changed: str, functions: Functions) -> Swaps | None:
     """The functions to replace; None if the change is outside functions in memory."""
     file = str(ROOT / path)
-    before = compile(source(path), file, "exec", dont_inherit=True)
+    before = _compiled(path)
     after = compile(changed, file, "exec", dont_inherit=True)
     if _at_import(before) != _at_import(after):
         return None
@@ -413,6 +438,11 @@ def _swaps(path: str, changed: str, functions: Functions) -> Swaps | None:
             return None
         swaps += [(function, code) for function in live]
     return swaps
+
+
+@cache
+def _compiled(path: str) -> CodeType:
+    return compile(source(path), str(ROOT / path), "exec", dont_inherit=True)
 
 
 def _inner(code: CodeType) -> Iterator[CodeType]:

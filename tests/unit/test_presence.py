@@ -65,8 +65,8 @@ class Rows:
     def remove_gone(self, connection: Connection, now: int) -> bool:
         return True
 
-    def take_back(self, connection_id: str) -> None:
-        self.log.append(f"take back {connection_id}")
+    def remove_refused(self, connection_id: str) -> None:
+        self.log.append(f"remove {connection_id}")
         del self.rows[connection_id]
 
     def of_booking(self, booking_code: str, now: int, *, expired: bool = False) -> list[Connection]:
