@@ -38,7 +38,7 @@ def handler(event: LambdaEvent, context: Any) -> Any:
         rest={"GET /api/v1/get_message": get, "GET /api/v1/attachment": get_attachment},
         socket={"sync": on_sync},
         direct={"get_message": get},
-        lists=("sender", "message_type"),
+        repeatable=("sender", "message_type"),
         budget=budget,
     )
 
@@ -48,7 +48,9 @@ def get(request: Request) -> tuple[int, HistoryPage]:
     booking_code = request.booking_code()
     query = HistoryQuery.parse(request.fields)
     history = History(messages(), pages)
-    return 200, history.page(booking_code, query, now=request.now, deadline=request.deadline, allowed=request.check)
+    return 200, history.page(
+        booking_code, query, now=request.now, deadline=request.deadline, allowed=request.check_rights
+    )
 
 
 def get_attachment(request: Request) -> tuple[int, AttachmentAddress]:
@@ -56,7 +58,7 @@ def get_attachment(request: Request) -> tuple[int, AttachmentAddress]:
     from navietakie.aws.attachments import attachments  # S3's client is no part of a cold start
 
     booking_code, query = request.booking_code(), AttachmentQuery.parse(request.fields)
-    request.check(messages().head(booking_code).rights)
+    request.check_rights(messages().head(booking_code).rights)
     return 200, address(attachments(), booking_code, query, now=request.now, retention_days=settings.retention_days())
 
 

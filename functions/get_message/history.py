@@ -167,7 +167,7 @@ class History:
         page = self._query(key, now, None if filtered else key.limit + 1, key.after, key.before)
         found, position, expiry = page.messages, page.position, page.first_expiry
         short = position is not None and len(found) < key.limit
-        if short and not page.cut and time.monotonic() < deadline:
+        if short and not page.at_read_limit and time.monotonic() < deadline:
             after, before = (position, key.before) if key.ascending else (key.after, position)
             more = self._query(key, now, None, after, before)
             found, position = [*found, *more.messages], more.position

@@ -57,7 +57,7 @@ def post(request: Request) -> tuple[int, MadeCall]:
 def get(request: Request) -> tuple[int, CallLogPage]:
     """A page of the call log."""
     booking_code, query = request.booking_code(), LogQuery.parse(request.fields)
-    request.check(messages().head(booking_code).rights)
+    request.check_rights(messages().head(booking_code).rights)
     return 200, calling(request.broadcast()).log(booking_code, query, request.deadline)
 
 

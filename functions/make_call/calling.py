@@ -193,7 +193,7 @@ class Calling:
                 if may_be_closed and action in ("initiate", "accept"):
                     _explain(refusal, rights)
                 if action == "initiate":
-                    rights.check_heard(by)
+                    rights.check_not_muted(by)
             raise
         call, reached = advanced.call, advanced.reached
         live = call.state != "ended"

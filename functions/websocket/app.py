@@ -84,9 +84,9 @@ def on_typing(request: SocketRequest) -> None:
     own, on, broadcast = request.connection, Typing.parse(request.fields).on, request.broadcast()
     broadcast.gather(own.booking_code, request.now)
     rights = messages().head(own.booking_code).rights
-    request.check(rights)
+    request.check_rights(rights)
     rights.check_open()
-    rights.check_heard(own.sender)
+    rights.check_not_muted(own.sender)
     broadcast.to_booking(
         own.booking_code,
         typing_frame(own, instants.to_text(request.now), on=on),
@@ -107,7 +107,7 @@ def on_away(request: SocketRequest) -> None:
     away, own = Away.parse(request.fields).on, request.connection
     at = int(request.event["requestContext"].get("requestTimeEpoch") or request.now // 1_000)
     rights = messages().head(own.booking_code).rights
-    request.check(rights)
+    request.check_rights(rights)
     Attendance(connections(), request.broadcast()).set_away(own, rights, away=away, at=at, now=request.now)
 
 

@@ -165,7 +165,7 @@ def take_messages_into_closed_bookings(patch: Patch) -> None:
 
 @mutant("while its side was muted", scenes.is_muted)
 def hear_a_muted_side(patch: Patch) -> None:
-    patch.setattr(Rights, "check_heard", lambda *_: None)
+    patch.setattr(Rights, "check_not_muted", lambda *_: None)
 
 
 @mutant("in the closed booking|while its side was muted", scenes.orders_race, scenes.orders_race)
@@ -293,7 +293,7 @@ def redact_in_silence(patch: Patch) -> None:
         if fields["sender"] != "system":
             if head.rights.closed_at is not None:
                 head.rights.check_open()
-            head.rights.check_heard(fields["sender"])
+            head.rights.check_not_muted(fields["sender"])
         return real(head, *how, **fields)
 
     patch.setattr(sending, "append", append)

@@ -48,7 +48,7 @@ class FakeCalls:
             rights.check_token(by, iat)
             rights.check_open()
             if after.act.event == "initiate":
-                rights.check_heard(by)
+                rights.check_not_muted(by)
             self.kept[after.booking_code] = after
 
     def store_end(

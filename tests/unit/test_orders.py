@@ -55,7 +55,7 @@ def test_a_muted_side_may_write_again_after_unmuting() -> None:
     muted = Order("side_muted", "passenger").applied(Order("side_muted", "driver").applied(Rights(), AT), AT)
     assert muted.booking["muted"] == ["driver", "passenger"]
     unmuted = Order("side_unmuted", "driver").applied(muted, AT)
-    unmuted.check_heard("driver")
+    unmuted.check_not_muted("driver")
     with pytest.raises(Refusal) as caught:
         unmuted.check_writing("passenger")
     assert (caught.value.code, caught.value.status) == ("muted", 403)
@@ -125,7 +125,7 @@ def test_a_refusal_says_since_when_it_is_so() -> None:
         Rights(closed_at=AT).check_open()
     assert (caught.value.code, caught.value.details) == ("booking_closed", {"closed_at": AT})
     with pytest.raises(Refusal) as caught:
-        Rights(muted={"driver": AT}).check_heard("driver")
+        Rights(muted={"driver": AT}).check_not_muted("driver")
     assert (caught.value.code, caught.value.details) == ("muted", {"muted_at": AT})
     with pytest.raises(Refusal) as caught:
         Rights(revoked={"driver": AT}).check_token("driver", SECOND)

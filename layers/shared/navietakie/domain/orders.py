@@ -62,7 +62,7 @@ class Rights:
         if self.closed_at is not None:
             raise Refusal("booking_closed", "The booking is closed", details={"closed_at": self.closed_at})
 
-    def check_heard(self, sender: Sender) -> None:
+    def check_not_muted(self, sender: Sender) -> None:
         """Raises `muted` where `sender` is a muted side."""
         if sender in self.muted:
             raise Refusal("muted", "This side is muted", details={"muted_at": self.muted[cast(Side, sender)]})
@@ -71,7 +71,7 @@ class Rights:
         """Raises `booking_closed` or `muted`, in this order, where `sender` may not write; `system` always may."""
         if sender != "system":
             self.check_open()
-            self.check_heard(sender)
+            self.check_not_muted(sender)
 
 
 def revoked_before(iat: int) -> str:

@@ -30,8 +30,8 @@ def headers_of(event: LambdaEvent) -> dict[str, str]:
     return {name: ", ".join(dict.fromkeys(each)) if name in _SUMMED else each[-1] for name, each in found.items()}
 
 
-def query_of(event: LambdaEvent, lists: Collection[str] = ()) -> dict[str, str]:
-    """The query string of a request or a `$connect`. Several values of one of `lists` are joined by commas.
+def query_of(event: LambdaEvent, repeatable: Collection[str] = ()) -> dict[str, str]:
+    """The query string of a request or a `$connect`. Several values of a `repeatable` parameter are joined by commas.
 
     Raises `invalid_request` for NUL, and for any other parameter that is given twice: API Gateway and a proxy in front
     of it may disagree about which one counts.
@@ -40,7 +40,7 @@ def query_of(event: LambdaEvent, lists: Collection[str] = ()) -> dict[str, str]:
     for name, values in _values(event, "queryStringParameters", "multiValueQueryStringParameters"):
         query[name] = ",".join(values)
         refuse_odd_text({name: query[name]})
-        if len(values) > 1 and name not in lists:
+        if len(values) > 1 and name not in repeatable:
             raise invalid(name if name.isidentifier() and len(name) <= NAME_CHARACTERS else "query", "is given twice")
     return query
 

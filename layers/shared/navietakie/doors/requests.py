@@ -67,7 +67,7 @@ class Request:
             self.identity.check(booking_code)
         return booking_code
 
-    def check(self, rights: Rights) -> None:
+    def check_rights(self, rights: Rights) -> None:
         """Raises `unauthorized` where the token is revoked. Without tokens there is nothing to revoke."""
         if self.identity is not None:
             self.identity.check_rights(rights)
@@ -93,7 +93,7 @@ class SocketRequest:
     deadline: float
     event: LambdaEvent
 
-    def check(self, rights: Rights) -> None:
+    def check_rights(self, rights: Rights) -> None:
         """Raises `unauthorized` where the connection's token is revoked."""
         rights.check_token(self.connection.sender, self.connection.iat)
 

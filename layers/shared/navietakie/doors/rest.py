@@ -52,7 +52,7 @@ def route_of(event: LambdaEvent, routes: Iterable[str]) -> str:
 
 def respond(
     routes: Mapping[str, Route],
-    lists: Collection[str],
+    repeatable: Collection[str],
     budget: Budget,
     route: str,
     event: LambdaEvent,
@@ -70,7 +70,7 @@ def respond(
         if handle is None:
             raise Refusal("not_found", "There is no such resource")
         bearer = identity.of_rest(headers)
-        fields = query_of(event, lists) if event["httpMethod"] == "GET" else json_object(_body_of(event))
+        fields = query_of(event, repeatable) if event["httpMethod"] == "GET" else json_object(_body_of(event))
         with budget.taken(route, fields, *_asker(event, fields, bearer), now):
             status, body = handle(Request(fields, now, deadline, event, headers, bearer))
     except Exception as error:

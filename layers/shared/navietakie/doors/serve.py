@@ -42,13 +42,13 @@ def serve(
     lifecycle: Mapping[str, LifecycleRoute] | None = None,
     queue: QueueRoute | None = None,
     stream: StreamRoute | None = None,
-    lists: Collection[str] = (),
+    repeatable: Collection[str] = (),
     budget: Budget = NO_BUDGET,
 ) -> Any:
     """Answers one invocation.
 
     `rest` is keyed by method and path, `socket` by action, `direct` by `function_type`, `lifecycle` by route key.
-    The query parameters that are `lists` may be given several times.
+    The query parameters that are `repeatable` may be given several times.
     `budget` is taken from by requests and frames; a `$connect` takes from it itself, once it knows who comes.
     """
     event = lambda_event.normalized(event)
@@ -72,7 +72,7 @@ def serve(
                 response = {"statusCode": 200}
         elif "httpMethod" in event:
             route = rest_door.route_of(event, rest or {})
-            response = rest_door.respond(rest or {}, lists, budget, route, event, now, deadline, request_id)
+            response = rest_door.respond(rest or {}, repeatable, budget, route, event, now, deadline, request_id)
             outcome = str(response["statusCode"])
         elif queue is not None and queue_door.is_batch(event):
             route, response = "queue", queue_door.respond(queue, event, deadline, request_id)

@@ -51,6 +51,6 @@ def standing(request: SocketRequest, calls: CallStore, connections: ConnectionSt
     for _ in tries(request.deadline):
         with suppress(Contended):
             head, call = calls.with_head(booking_code, now)
-            request.check(head.rights)
+            request.check_rights(head.rights)
             return Standing(head, call, rows.result())
     raise unavailable("The booking")

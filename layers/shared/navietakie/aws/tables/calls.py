@@ -142,7 +142,7 @@ class Calls:
             rights = head_of(failure.found["head"]).rights
             rights.check_token(by, iat)
             rights.check_open()
-            rights.check_heard(by)
+            rights.check_not_muted(by)
             raise
 
     def store_end(

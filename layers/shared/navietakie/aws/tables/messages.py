@@ -66,7 +66,7 @@ class Page:
     position: str | None
     first_expiry: int | None = None
     """When the first of them expires, in seconds since 1970."""
-    cut: bool = False
+    at_read_limit: bool = False
     """Whether it ends where QUERY_BYTES were read."""
 
 
@@ -321,12 +321,12 @@ class Messages:
             )
         items = answer["Items"]
         position = cast(Item, answer.get("LastEvaluatedKey") or {}).get("timestamp", {}).get("S")
-        cut = position is not None and limit != answer["ScannedCount"]
+        at_read_limit = position is not None and limit != answer["ScannedCount"]
         if most is not None and len(items) > most:
             items = items[:most]
             position = cast(Item, items[-1])["timestamp"]["S"]
         expiries = [int(item["expires_at"].get("N", "0")) for item in items]
-        return Page([message_of(item) for item in items], position, min(expiries, default=None), cut)
+        return Page([message_of(item) for item in items], position, min(expiries, default=None), at_read_limit)
 
     def move_receipt(
         self, booking_code: str, side: Side, kind: ReceiptKind, seq: int, iat: int | None = NO_TOKEN
