@@ -1,10 +1,8 @@
-"""The sample subscriber of docs/examples/push.py, against an FCM and an APNs of this test's own."""
+"""The sample subscriber of docs/examples/push.py, against providers that the test plays."""
 
 import json
-import threading
 import time
-from collections.abc import Callable, Generator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -25,28 +23,16 @@ class Provider:
     """Google or Apple: keeps what it gets, and answers with the status that a test wants."""
 
     def __init__(self) -> None:
-        self.got: list[tuple[str, dict[str, str], Any]] = []
+        self.got: list[tuple[str, httpx.Headers, Any]] = []
         self.status = 200
-        provider = self
 
-        class Requests(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                provider.got.append((self.path, {k.lower(): v for k, v in self.headers.items()}, json.loads(body)))
-                self.send_response(provider.status)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Requests)
-        self.address = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        self.got.append((request.url.path, request.headers, json.loads(request.content)))
+        return httpx.Response(self.status)
 
 
 class Owned:
-    """Who owns which devices."""
+    """The table of devices."""
 
     def __init__(self) -> None:
         self.devices = {"passenger": [ANDROID, IPHONE]}
@@ -59,7 +45,7 @@ class Owned:
 
 
 class Remembered:
-    """What was sent already."""
+    """The record of what was sent."""
 
     def __init__(self) -> None:
         self.keys: set[str] = set()
@@ -71,15 +57,18 @@ class Remembered:
         self.keys.add(key)
 
 
-class World:
-    def __init__(self, client: httpx.Client) -> None:
+class Company:
+    """A company with the sample subscriber, its table of devices, and both providers."""
+
+    def __init__(self) -> None:
         self.fcm, self.apns, self.owned = Provider(), Provider(), Owned()
+        providers = {"fcm.example": self.fcm, "apns.example": self.apns}
         self.subscriber = Subscriber(
             devices=self.owned,
             sent=Remembered(),
-            client=client,
+            client=httpx.Client(transport=httpx.MockTransport(lambda it: providers[it.url.host].answer(it))),
             authorize=lambda provider: f"bearer token-of-{provider}",
-            addresses={"fcm": self.fcm.address, "apns": self.apns.address},
+            addresses={"fcm": "https://fcm.example", "apns": "https://apns.example"},
             project="rides",
             bundle="com.example.rides",
         )
@@ -90,13 +79,8 @@ class World:
 
 
 @pytest.fixture
-def world() -> Generator[World]:
-    with httpx.Client() as client:
-        world = World(client)
-        yield world
-        for provider in (world.fcm, world.apns):
-            provider.server.shutdown()
-            provider.server.server_close()
+def company() -> Company:
+    return Company()
 
 
 def event(type: str, **fields: Any) -> dict[str, Any]:
@@ -115,28 +99,28 @@ def undelivered() -> dict[str, Any]:
     return event("message.undelivered", event_id="m-undelivered-passenger", message_id="m", seq=7, sender="driver")
 
 
-def test_a_ringing_call_wakes_every_phone_of_the_callee_with_ids_only(world: World) -> None:
+def test_a_ringing_call_wakes_every_phone_of_the_callee_with_ids_only(company: Company) -> None:
     rings = ringing()
-    world.hears(rings)
-    ((path, headers, body),) = world.fcm.got
+    company.hears(rings)
+    ((path, headers, body),) = company.fcm.got
     assert (path, headers["authorization"]) == ("/v1/projects/rides/messages:send", "bearer token-of-fcm")
     ids = {name: rings[name] for name in ("type", "event_id", "booking_code", "call_id", "caller", "rings_until")}
     assert (body["message"]["token"], body["message"]["data"]) == ("android-1", ids)
     assert body["message"]["android"]["priority"] == "HIGH"
-    ((path, headers, body),) = world.apns.got
+    ((path, headers, body),) = company.apns.got
     assert (path, body) == ("/3/device/iphone-voip-1", {"aps": {}, **ids})
     assert (headers["apns-push-type"], headers["apns-topic"]) == ("voip", "com.example.rides.voip")
     assert (headers["apns-priority"], headers["apns-collapse-id"]) == ("10", CALL)
     assert int(headers["apns-expiration"]) <= instants.from_text(rings["rings_until"]) / instants.SECOND
 
 
-def test_an_undelivered_message_notifies_without_its_text(world: World) -> None:
-    world.hears(undelivered())
-    ((_, _, body),) = world.fcm.got
+def test_an_undelivered_message_notifies_without_its_text(company: Company) -> None:
+    company.hears(undelivered())
+    ((_, _, body),) = company.fcm.got
     assert body["message"]["data"]["message_id"] == "m"
     assert body["message"]["android"] == {"priority": "HIGH", "ttl": f"{MESSAGE_SECONDS}s", "collapse_key": BOOKING}
     assert all(isinstance(value, str) for value in body["message"]["data"].values())
-    ((path, headers, body),) = world.apns.got
+    ((path, headers, body),) = company.apns.got
     assert (path, headers["apns-push-type"]) == ("/3/device/iphone-1", "alert")
     assert headers["apns-topic"] == "com.example.rides"
     assert body["aps"] == {"alert": {"loc-key": "NEW_MESSAGE"}, "mutable-content": 1, "thread-id": BOOKING}
@@ -149,37 +133,37 @@ def test_the_events_of_these_tests_match_the_documents(make: Callable[[], dict[s
     check(asyncapi(), ref(schema), make())
 
 
-def test_an_event_that_comes_twice_is_sent_once(world: World) -> None:
-    world.hears(ringing(), ringing())
-    world.hears(undelivered())
-    world.hears(undelivered())
-    assert (len(world.fcm.got), len(world.apns.got)) == (2, 2)
+def test_an_event_that_comes_twice_is_sent_once(company: Company) -> None:
+    company.hears(ringing(), ringing())
+    company.hears(undelivered())
+    company.hears(undelivered())
+    assert (len(company.fcm.got), len(company.apns.got)) == (2, 2)
 
 
-def test_a_provider_that_is_busy_gets_the_event_again_and_the_other_does_not(world: World) -> None:
-    world.apns.status = 503
+def test_a_provider_that_is_busy_gets_the_event_again_and_the_other_does_not(company: Company) -> None:
+    company.apns.status = 503
     with pytest.raises(NotTaken):
-        world.hears(undelivered())
-    world.apns.status = 200
-    world.hears(undelivered())
-    assert (len(world.fcm.got), len(world.apns.got)) == (1, 2)
+        company.hears(undelivered())
+    company.apns.status = 200
+    company.hears(undelivered())
+    assert (len(company.fcm.got), len(company.apns.got)) == (1, 2)
 
 
 @pytest.mark.parametrize("status", [404, 410])
-def test_a_device_without_the_app_is_forgotten(world: World, status: int) -> None:
-    world.fcm.status = status
-    world.hears(undelivered())
-    assert world.owned.devices["passenger"] == [IPHONE]
+def test_a_device_without_the_app_is_forgotten(company: Company, status: int) -> None:
+    company.fcm.status = status
+    company.hears(undelivered())
+    assert company.owned.devices["passenger"] == [IPHONE]
 
 
-def test_a_ring_that_is_over_is_not_sent(world: World) -> None:
-    world.hears(ringing(seconds=-1))
-    assert (world.fcm.got, world.apns.got) == ([], [])
+def test_a_ring_that_is_over_is_not_sent(company: Company) -> None:
+    company.hears(ringing(seconds=-1))
+    assert (company.fcm.got, company.apns.got) == ([], [])
 
 
-def test_only_the_events_side_is_notified_and_other_events_are_ignored(world: World) -> None:
-    world.hears({**undelivered(), "to": "driver"}, event("call.ended", event_id="e"), event("booking.closed"))
-    assert (world.fcm.got, world.apns.got) == ([], [])
+def test_only_the_events_side_is_notified_and_other_events_are_ignored(company: Company) -> None:
+    company.hears({**undelivered(), "to": "driver"}, event("call.ended", event_id="e"), event("booking.closed"))
+    assert (company.fcm.got, company.apns.got) == ([], [])
 
 
 def test_a_push_lives_as_long_as_the_ring() -> None:

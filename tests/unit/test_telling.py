@@ -43,8 +43,8 @@ def change(image: Mapping[str, Any], name: str = "INSERT") -> dict[str, Any]:
     return {"eventSource": "aws:dynamodb", "eventName": name, "dynamodb": record}
 
 
-class World:
-    """The topic, the queue and the table; each may be out of order."""
+class Services:
+    """The topic, the dead-letter queue and the table. Each may fail."""
 
     def __init__(self) -> None:
         self.published: list[MessageEvent] = []
@@ -81,8 +81,8 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def services() -> Services:
+    return Services()
 
 
 IDS = {
@@ -97,47 +97,47 @@ IDS = {
 }
 
 
-def test_a_stored_message_is_published_with_its_ids(world: World) -> None:
-    world.tell(change(item()))
-    assert world.published == [IDS]
-    assert world.read == []
+def test_a_stored_message_is_published_with_its_ids(services: Services) -> None:
+    services.tell(change(item()))
+    assert services.published == [IDS]
+    assert services.read == []
 
 
-def test_with_full_a_message_is_read_again_and_published_with_its_content(world: World) -> None:
-    world.keep(item())
-    world.tell(change(item()), full=True)
-    assert world.published == [{**IDS, "message": "Privately 1", "metadata": {"a": 1}, "sender_id": "driver-1"}]
+def test_with_full_a_message_is_read_again_and_published_with_its_content(services: Services) -> None:
+    services.keep(item())
+    services.tell(change(item()), full=True)
+    assert services.published == [{**IDS, "message": "Privately 1", "metadata": {"a": 1}, "sender_id": "driver-1"}]
 
 
-def test_a_redaction_is_an_event_of_its_own(world: World) -> None:
-    world.keep(redacted())
-    world.tell(change(redacted(), "MODIFY"), full=True)
+def test_a_redaction_is_an_event_of_its_own(services: Services) -> None:
+    services.keep(redacted())
+    services.tell(change(redacted(), "MODIFY"), full=True)
     told = {**IDS, "event_id": "id-1-redacted", "type": "message.redacted"}
-    assert world.published == [{**told, "message": "", "metadata": None, "sender_id": "driver-1"}]
+    assert services.published == [{**told, "message": "", "metadata": None, "sender_id": "driver-1"}]
 
 
-def test_a_message_that_was_redacted_meanwhile_is_published_without_its_text(world: World) -> None:
-    world.keep(redacted())
-    world.tell(change(item()), change(redacted(), "MODIFY"), full=True)
-    assert [event["type"] for event in world.published] == ["message.stored", "message.redacted"]
-    assert "Privately" not in json.dumps(world.published)
-    assert [len(wanted) for wanted in world.read] == [1], "the same item is asked for once"
+def test_a_message_that_was_redacted_meanwhile_is_published_without_its_text(services: Services) -> None:
+    services.keep(redacted())
+    services.tell(change(item()), change(redacted(), "MODIFY"), full=True)
+    assert [event["type"] for event in services.published] == ["message.stored", "message.redacted"]
+    assert "Privately" not in json.dumps(services.published)
+    assert [len(wanted) for wanted in services.read] == [1], "the same item is asked for once"
 
 
 @pytest.mark.parametrize("gone", [True, False], ids=["erased", "expired"])
-def test_a_message_that_is_gone_meanwhile_is_published_without_content(world: World, gone: bool) -> None:
+def test_a_message_that_is_gone_meanwhile_is_published_without_content(services: Services, gone: bool) -> None:
     if not gone:
-        world.keep(item() | {"expires_at": {"N": str(instants.to_seconds(NOW))}})
-    world.tell(change(item()), full=True)
-    assert world.published == [{**IDS, "message": "", "metadata": None, "sender_id": None}]
+        services.keep(item() | {"expires_at": {"N": str(instants.to_seconds(NOW))}})
+    services.tell(change(item()), full=True)
+    assert services.published == [{**IDS, "message": "", "metadata": None, "sender_id": None}]
 
 
-def test_heads_markers_and_expired_items_are_no_events(world: World) -> None:
+def test_heads_markers_and_expired_items_are_no_events(services: Services) -> None:
     head = {"booking_code": {"S": "test"}, "timestamp": {"S": "#head"}, "seq": {"N": "1"}}
     removed = change(item(), "REMOVE")
     del removed["dynamodb"]["NewImage"]
-    world.tell(change(head), change(head, "MODIFY"), removed, change(item(), "MODIFY"))
-    assert (world.published, world.letters) == ([], [])
+    services.tell(change(head), change(head, "MODIFY"), removed, change(item(), "MODIFY"))
+    assert (services.published, services.letters) == ([], [])
 
 
 BROKEN: dict[str, Any] = {
@@ -150,58 +150,58 @@ BROKEN: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("image", BROKEN.values(), ids=BROKEN.keys())
-def test_a_broken_record_leaves_its_ids_and_the_next_ones_go_on(world: World, image: dict[str, Any]) -> None:
-    world.tell(change(item(2)), change(image), change(item(3)))
-    assert [event["seq"] for event in world.published] == [2, 3]
+def test_a_broken_record_leaves_its_ids_and_the_next_ones_go_on(services: Services, image: dict[str, Any]) -> None:
+    services.tell(change(item(2)), change(image), change(item(3)))
+    assert [event["seq"] for event in services.published] == [2, 3]
     key = {"booking_code": "test", "timestamp": image["timestamp"]["S"], "sequence_number": "77"}
-    assert world.letters == [{"reason": "it is no message", **key}]
+    assert services.letters == [{"reason": "it is no message", **key}]
 
 
 @pytest.mark.parametrize("record", [{}, None, {"Keys": None}, {"Keys": {"timestamp": None}}, {"Keys": {}}])
-def test_an_empty_record_leaves_what_it_has_and_the_next_one_goes_on(world: World, record: Any) -> None:
-    world.tell({"eventSource": "aws:dynamodb", "dynamodb": record}, change(item()))
-    assert len(world.published) == len(world.letters) == 1
+def test_an_empty_record_leaves_what_it_has_and_the_next_one_goes_on(services: Services, record: Any) -> None:
+    services.tell({"eventSource": "aws:dynamodb", "dynamodb": record}, change(item()))
+    assert len(services.published) == len(services.letters) == 1
 
 
-def test_an_item_that_cannot_be_read_any_more_leaves_its_ids(world: World) -> None:
-    world.keep(item(1) | {"metadata": {"S": "no JSON, privately"}}, item(2))
-    world.tell(change(item(1)), change(item(2)), full=True)
-    assert [event["seq"] for event in world.published] == [2]
-    (letter,) = world.letters
+def test_an_item_that_cannot_be_read_any_more_leaves_its_ids(services: Services) -> None:
+    services.keep(item(1) | {"metadata": {"S": "no JSON, privately"}}, item(2))
+    services.tell(change(item(1)), change(item(2)), full=True)
+    assert [event["seq"] for event in services.published] == [2]
+    (letter,) = services.letters
     assert letter["event_id"] == "id-1-stored"
     assert "privately" not in json.dumps(letter)
 
 
-def test_a_message_that_the_topic_refuses_for_good_leaves_its_ids(world: World) -> None:
-    world.refused = {"id-1-stored": "InvalidParameter"}
-    world.keep(item(1), item(2))
-    world.tell(change(item(1)), change(item(2)), full=True)
-    assert [event["seq"] for event in world.published] == [2]
+def test_a_message_that_the_topic_refuses_for_good_leaves_its_ids(services: Services) -> None:
+    services.refused = {"id-1-stored": "InvalidParameter"}
+    services.keep(item(1), item(2))
+    services.tell(change(item(1)), change(item(2)), full=True)
+    assert [event["seq"] for event in services.published] == [2]
     ids = {name: IDS[name] for name in ("event_id", "type", "booking_code", "timestamp", "seq", "message_id")}
-    assert world.letters == [{"reason": "InvalidParameter", **ids}]
+    assert services.letters == [{"reason": "InvalidParameter", **ids}]
 
 
 @pytest.mark.parametrize("gone", ["topic_is_gone", "queue_is_gone", "table_is_gone"])
-def test_if_topic_queue_or_table_does_not_answer_the_whole_batch_comes_again(world: World, gone: str) -> None:
-    setattr(world, gone, True)
-    world.keep(item(1))
+def test_if_topic_queue_or_table_does_not_answer_the_whole_batch_comes_again(services: Services, gone: str) -> None:
+    setattr(services, gone, True)
+    services.keep(item(1))
     batch = [change(item(1)), change(BROKEN["no seq"])]
     for _ in range(2):
         with pytest.raises(Refusal) as failed:
-            world.tell(*batch, full=True)
+            services.tell(*batch, full=True)
         assert failed.value.code == "unavailable"
-    assert world.letters == [], "no letter before all others are published: each try would leave one"
-    setattr(world, gone, False)
-    world.tell(*batch, full=True)
-    assert {event["event_id"] for event in world.published} == {"id-1-stored"}
-    assert len(world.letters) == 1
+    assert services.letters == [], "no letter before all others are published: each try would leave one"
+    setattr(services, gone, False)
+    services.tell(*batch, full=True)
+    assert {event["event_id"] for event in services.published} == {"id-1-stored"}
+    assert len(services.letters) == 1
 
 
-def test_a_table_that_returns_a_part_of_the_items_is_asked_again(world: World) -> None:
-    world.at_once = 2
-    world.keep(*map(item, range(5)))
-    world.tell(*[change(item(seq)) for seq in range(5)], full=True)
-    assert [event["message"] for event in world.published] == [f"Privately {seq}" for seq in range(5)]
-    world.at_once = 0
+def test_a_table_that_returns_a_part_of_the_items_is_asked_again(services: Services) -> None:
+    services.at_once = 2
+    services.keep(*map(item, range(5)))
+    services.tell(*[change(item(seq)) for seq in range(5)], full=True)
+    assert [event["message"] for event in services.published] == [f"Privately {seq}" for seq in range(5)]
+    services.at_once = 0
     with pytest.raises(Refusal):
-        world.tell(change(item(1)), full=True, seconds=0.05)
+        services.tell(change(item(1)), full=True, seconds=0.05)
