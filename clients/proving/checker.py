@@ -22,6 +22,7 @@ from clients.proving.history import (
     Read,
     Rested,
     Synced,
+    TimerLost,
     Told,
 )
 
@@ -61,6 +62,7 @@ def problems(history: History) -> list[str]:
             _receipts(booking, tries, answers),
             _calls(booking, events, answers),
             _reasons(history, booking, events, tries),
+            _ends_in_time(booking, events),
             _connections(booking, events),
             _orders_end_calls(booking),
             _lost_sides(history, booking, events),
@@ -177,11 +179,13 @@ def _in_real_time(events: list[Event], tries: Mapping[int, Asked], answers: Answ
             if unseen:
                 yield f"{asked.client} was told of {answer.body['head_seq']} after {unseen[0]} had been acknowledged"
     for event in events:
-        if isinstance(event, Read) and event.newest:
+        if isinstance(event, Read):
+            before = [seq for at, seq in acknowledged if at < event.began]
             last = max((message["seq"] for message in event.messages), default=0)
-            unseen = [seq for at, seq in acknowledged if at < event.began and seq > last]
-            if unseen:
+            if event.newest and (unseen := [seq for seq in before if seq > last]):
                 yield f"{event.client} read up to {last} after {unseen[0]} had been acknowledged"
+            if event.head is not None and (unseen := [seq for seq in before if seq > event.head]):
+                yield f"{event.client} read that the last is {event.head} after {unseen[0]} had been acknowledged"
 
 
 def _closed_is_closed(booking: Booking) -> Problems:
@@ -514,6 +518,22 @@ def _reasons(history: History, booking: Booking, events: list[Event], tries: Map
             yield f"call {call['call_id']} ended for {call['end_reason']}, and nobody gave that reason"
         if call["answered_at"] and not given & {f"accept by {callee}"} and not acts[None] & {f"initiate by {callee}"}:
             yield f"call {call['call_id']} was answered, and nobody answered it"
+
+
+TIMERS = 100_000_000
+"""Within this a timer has ended a call whose time is up. It comes again after half a minute if make-call died."""
+
+
+def _ends_in_time(booking: Booking, events: list[Event]) -> Problems:
+    """A call that nobody answers ends although nobody looks at it: its message comes soon after its time was up."""
+    lost = {event.call_id for event in events if isinstance(event, TimerLost)}
+    for message in booking.messages:
+        if message["message_type"] == "call":
+            call = message["metadata"]
+            if call["end_reason"] == "no_answer" and call["call_id"] not in lost:
+                late = _instant(message["timestamp"]) - _instant(call["ended_at"])
+                if late > TIMERS:
+                    yield f"call {call['call_id']} was over, and went on ringing for {late // 1_000_000} s"
 
 
 def _connections(booking: Booking, events: list[Event]) -> Problems:

@@ -58,12 +58,13 @@ class Heard(Event):
 class Read(Event):
     """What a request read. It began at the instant `began`.
 
-    `newest`: this page has the newest messages, if there are any.
+    `newest`: this page has the newest messages, if there are any. `head`: the answer's `head_seq`.
     """
 
     began: int
     messages: tuple[Fields, ...]
     newest: bool = False
+    head: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +87,13 @@ class Told(Event):
 
     began: int
     event: Fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimerLost(Event):
+    """A timer of this call will never come."""
+
+    call_id: str
 
 
 @dataclass(frozen=True, kw_only=True)

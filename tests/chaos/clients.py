@@ -156,7 +156,7 @@ class Phone:
             return
         if self._is_another_life(frame):
             return
-        self._note(Read, began=self._asked_at, messages=tuple(frame["messages"]))
+        self._note(Read, began=self._asked_at, messages=tuple(frame["messages"]), head=frame["head_seq"])
         before = self.view.through
         self.view.admit(frame)
         self._parts.add(frame["part"])
@@ -342,12 +342,12 @@ class Phone:
                 return
             self.world.scheduler.pause(self.world.random.uniform(0.1, 2.0))
 
-    def move_receipt(self) -> None:
-        """Sends a receipt: how far it has got or read."""
+    def move_receipt(self, kind: str = "") -> None:
+        """Sends a receipt: how far it has got or read. `kind`: `delivered` or `read`; empty: one of them."""
         seq = self.view.through - self.world.random.choice((0, 0, 0, 1, 5))
         if seq < 1:
             return
-        kind = self.world.random.choice(("delivered", "read"))
+        kind = kind or self.world.random.choice(("delivered", "read"))
         if self._line is not None and self.world.happens(0.7):
             number = self.world.tried(self, "receipt", self.sender, {kind: seq})
             self.world.send(self._line, {"action": kind, "seq": seq}, number)
@@ -426,7 +426,8 @@ class Phone:
             if body is None or "error" in body:
                 return
             newest = not found and order == "desc"
-            self._note(Read, began=began, messages=tuple(body["messages"]), newest=newest)
+            messages, head = tuple(body["messages"]), body["head_seq"]
+            self._note(Read, began=began, messages=messages, newest=newest, head=head)
             found += body["messages"]
             if body["next_cursor"] is None or len(found) > most:
                 break

@@ -6,6 +6,7 @@ reported.
 
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
@@ -74,6 +75,36 @@ def always(write: Any, *values: str) -> Any:
     kept = {name: it for name, it in write.get("ExpressionAttributeValues", {}).items() if name not in values}
     changed = {**write, "ConditionExpression": ALWAYS, "ExpressionAttributeValues": kept}
     return {name: it for name, it in changed.items() if it != {}}
+
+
+class Lagging:
+    """A DynamoDB client none of whose reads is strongly consistent."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        ask = getattr(self._client, name)
+        return lambda **fields: ask(**unasked(fields))
+
+
+def unasked(fields: Any) -> Any:
+    """The same request, which does not ask for consistency."""
+    if not isinstance(fields, dict):
+        return fields
+    return {name: unasked(it) for name, it in cast(dict[str, Any], fields).items() if name != "ConsistentRead"}
+
+
+def read_as_it_was(patch: Patch, adapter: type[Any], method: str) -> None:
+    """Makes the reads of a method eventually consistent."""
+    real = getattr(adapter, method)
+
+    def read(self: Any, *how: Any, **fields: Any) -> Any:
+        lagging = copy(self)
+        lagging._client = Lagging(self._client)
+        return real(lagging, *how, **fields)
+
+    patch.setattr(adapter, method, read)
 
 
 # --- stored once, in order, without a hole
@@ -382,6 +413,22 @@ def take_the_newest_page_for_a_past_one(patch: Patch) -> None:
     patch.setattr(history, "_is_past", lambda page, place, head: len(page.messages) >= place.limit)
 
 
+@mutant("read that the last is", scenes.looks_at_once)
+def read_the_head_as_it_was(patch: Patch) -> None:
+    read_as_it_was(patch, Messages, "head")
+
+
+@mutant("read up to", scenes.looks_at_once)
+def read_a_page_as_it_was(patch: Patch) -> None:
+    read_as_it_was(patch, Messages, "page")
+
+
+@mutant("was told of .* after", scenes.looks_at_once)
+def say_how_it_stood(patch: Patch) -> None:
+    """A pong has the head and the call as they were."""
+    read_as_it_was(patch, calls.Calls, "with_head")
+
+
 # --- calls
 
 
@@ -397,7 +444,24 @@ def ignore_the_version(patch: Patch) -> None:
     patch.setattr(calls, "_unchanged", same_call)
 
 
-@mutant("call .* is both|was told that it accepted", scenes.answers_at_once)
+@mutant("call .* is both|and nobody answered it|left messages of", scenes.answers_too_late)
+def ignore_which_call_it_is(patch: Patch) -> None:
+    real = calls._unchanged
+
+    def same_version(call: Any) -> Any:
+        condition = real(call)
+        del condition["ExpressionAttributeValues"][":this_call"]
+        return {**condition, "ConditionExpression": "version = :this_version"}
+
+    patch.setattr(calls, "_unchanged", same_version)
+
+
+@mutant("went on ringing", scenes.rings_in_vain)
+def let_it_ring(patch: Patch) -> None:
+    patch.setattr(Timing, "ring", lambda *_: None)
+
+
+@mutant("call .* is both|was told that it accepted|went from connected to connected", scenes.answers_at_once)
 def answer_a_call_twice(patch: Patch) -> None:
     real = Calling.advance
 
@@ -440,7 +504,7 @@ def say_how_the_call_was_before(patch: Patch) -> None:
     patch.setattr(make_call.calling, "summary", summary)
 
 
-@mutant("both sides were there", scenes.comes_back, scenes.comes_back)
+@mutant("both sides were there", scenes.comes_back, scenes.comes_back, scenes.comes_back)
 def lose_a_side_that_is_there(patch: Patch) -> None:
     real = Timing.left
 

@@ -90,13 +90,14 @@ def stays_away(cast: Cast) -> None:
 def closes_on_a_talk(cast: Cast) -> None:
     """The booking closes during a call, and stays closed for longer than the call may go on."""
     cast.talk()
+    cast.pause(4.0)
     cast.company.tell("booking_closed")
     cast.pause(5.0)
     cast.driver.call("initiate", {})
     cast.driver.say()
     cast.agent.say()
     cast.driver.redact()
-    cast.pause(70.0)
+    cast.pause(80.0)
     cast.company.tell("booking_opened")
     cast.hang_up()
 
@@ -116,6 +117,7 @@ def is_revoked(cast: Cast) -> None:
     """A side's tokens are revoked during a call, then while it rings: neither call goes on."""
     for begin in (cast.talk, cast.ring):
         begin()
+        cast.pause(4.0 if begin == cast.talk else 0.0)
         cast.company.tell("tokens_revoked", side="passenger")
         cast.pause(72.0 if begin == cast.talk else 3.0)
         cast.hang_up()
@@ -131,7 +133,7 @@ def talks_for_long(cast: Cast) -> None:
 
 def ends_every_way(cast: Cast) -> None:
     """Calls that are declined, cancelled, not answered, and that cross."""
-    for action, phone in (("reject", cast.passenger), ("end", cast.driver)):
+    for action, phone in 2 * (("reject", cast.passenger), ("end", cast.driver)):
         call_id = cast.ring()
         if call_id is not None:
             phone.call(action, {"call_id": call_id})
@@ -160,25 +162,28 @@ def answers_at_once(cast: Cast) -> None:
 
 
 def answers_too_late(cast: Cast) -> None:
-    """A slow answer comes when its call has ended and the next one rings: it must not answer that one."""
-    usual = cast.world.faults
-    for _ in range(4):
+    """An answer is written when its call has ended and the next one rings: it must not answer that one."""
+    for _ in range(3):
         call_id = cast.ring()
         if call_id is None:
             continue
-        cast.world.faults = replace(usual, slow=0.6)
 
         def ring_again(call_id: str = call_id) -> None:
             cast.driver.call("end", {"call_id": call_id})
             cast.driver.call("initiate", {})
 
-        def answer(phone: Phone, call_id: str = call_id) -> None:
-            phone.call("accept", {"call_id": call_id})
-
-        cast.at_once(ring_again, partial(answer, cast.passenger), partial(answer, cast.tablet))
-        cast.world.faults = usual
+        cast.world.hold(cast.passenger, "dynamodb.TransactWriteItems", 2.0)
+        cast.at_once(ring_again, partial(cast.passenger.call, "accept", {"call_id": call_id}))
         cast.hang_up()
-        cast.pause(1.0)
+        cast.pause(10.0)
+
+
+def rings_in_vain(cast: Cast) -> None:
+    """It rings, and nobody does anything for so long that a timer alone can have ended it."""
+    cast.pause(35.0)  # orders that were given before have had their effect
+    cast.ring()
+    cast.pause(115.0)
+    cast.hang_up()
 
 
 def misses_much(cast: Cast) -> None:
@@ -192,11 +197,13 @@ def misses_much(cast: Cast) -> None:
 
 def reads_what_was_redacted(cast: Cast) -> None:
     """Pages that a warm container keeps are read before and after a redaction. The message's id is sent again."""
-    cast.driver.say()
+    for _ in range(6):
+        cast.driver.say()
     own = [it for it in cast.driver.view.messages if it["sender"] == "driver" and it["message"]][:3]
     for message in own:
         cast.tablet.leaf_from_the_beginning()
         cast.driver.take_back(message["timestamp"])
+        cast.pause(0.01)
         cast.tablet.leaf_from_the_beginning()
         cast.driver.repeat(message)
         cast.driver.repeat({**message, "message": "other words"})
@@ -240,11 +247,13 @@ def sends_photos(cast: Cast) -> None:
 
 def is_muted(cast: Cast) -> None:
     """A muted side tries everything that it may not do, and answers a call, which it may."""
+    cast.driver.say()
     cast.company.tell("side_muted", side="driver")
     cast.pause(2.5)
     cast.driver.call("initiate", {})
     cast.driver.say()
-    cast.driver.redact()
+    for _ in range(3):
+        cast.driver.redact()
     cast.driver.call("initiate", {})
     if cast.passenger.call("initiate", {}) is None and (call := cast.passenger.view.call) is not None:
         cast.driver.call("initiate", {})
@@ -277,17 +286,24 @@ def talks_at_once(cast: Cast) -> None:
 
 def comes_and_goes(cast: Cast) -> None:
     """Lines break again and again, while others write to them."""
+    usual = cast.world.faults
+    cast.world.faults = replace(usual, slow=0.3, hasty=0.0)  # so that they come while a line is being opened
     for _ in range(5):
         cast.at_once(cast.passenger.drop, cast.driver.say, cast.tablet.drop, cast.agent.say)
         for _ in range(3):
             cast.at_once(cast.driver.say, cast.agent.say)
+    cast.world.faults = usual
 
 
 def looks_at_once(cast: Cast) -> None:
-    """Right after a message others ping and read the newest page."""
+    """Right after a message others ping and read the newest page. Nearly every read that may be stale is stale."""
+    usual = cast.world.faults
+    cast.world.faults = replace(usual, stale=0.9)
     for _ in range(8):
         cast.driver.say()
+        cast.pause(0.01)
         cast.at_once(cast.passenger.ping, cast.tablet.ping, cast.agent.read_newest)
+    cast.world.faults = usual
 
 
 def says_how_far(cast: Cast) -> None:
@@ -296,6 +312,9 @@ def says_how_far(cast: Cast) -> None:
         cast.agent.say()
         cast.at_once(cast.driver.move_receipt, cast.passenger.move_receipt)
         cast.at_once(cast.driver.move_receipt, cast.passenger.move_receipt)
+    for _ in range(2):
+        cast.agent.say()
+        cast.driver.move_receipt("delivered")
 
 
 def says_otherwise(cast: Cast) -> None:
@@ -360,6 +379,7 @@ ALL: tuple[Scene, ...] = (
     comes_back,
     closes_on_a_talk,
     ends_every_way,
+    rings_in_vain,
     misses_much,
     reads_what_was_redacted,
     answers_too_late,

@@ -21,6 +21,7 @@ from clients.proving.history import (
     Read,
     Rested,
     Synced,
+    TimerLost,
     Told,
 )
 from clients.proving.view import View, disowns
@@ -462,6 +463,25 @@ def test_a_refused_message_does_not_pass_its_attachment_on_to_the_next_one_with_
 def test_a_newest_page_without_a_message_acknowledged_before_is_reported() -> None:
     late = [event(Read, 99, began=98, messages=(HELLO, HI), newest=True)]
     assert any("read up to 2 after 3" in it for it in judged([*EVENTS, *late]))
+
+
+@pytest.mark.parametrize(("head", "fine"), [(2, False), (3, True)])
+def test_a_page_says_that_there_is_what_was_acknowledged_before(head: int, fine: bool) -> None:
+    late = [event(Read, 99, began=98, messages=(), head=head)]
+    assert any("read that the last is 2 after 3" in it for it in judged([*EVENTS, *late])) is not fine
+
+
+@pytest.mark.parametrize(
+    ("ended_at", "lost", "fine"),
+    [("08:00:03", False, True), ("07:58:00", False, False), ("07:58:00", True, True)],
+)
+def test_a_call_that_nobody_answers_ends_in_time_unless_its_timer_is_lost(
+    ended_at: str, lost: bool, fine: bool
+) -> None:
+    missed = {**CALL, "end_reason": "no_answer", "answered_at": None, "ended_at": f"2026-03-01T{ended_at}.000000Z"}
+    timer = [event(TimerLost, 99, call_id="c1")] if lost else []
+    found = judged([*EVENTS, *timer], messages=[HELLO, HI, BYE, {**ENDED, "metadata": missed}])
+    assert any("went on ringing for 124 s" in it for it in found) is not fine
 
 
 @pytest.mark.parametrize(("code", "disowned"), [("not_found", True), ("unavailable", False)])

@@ -18,7 +18,7 @@ import get_message.app
 import make_call.app
 import send_message.app
 import websocket.app
-from clients.proving.history import Answered, Doubled, Event, Fields, Judged, Told
+from clients.proving.history import Answered, Doubled, Event, Fields, Judged, TimerLost, Told
 from clients.proving.history import Asked as Tried
 from navietakie import settings
 from navietakie.aws.attachments import StoredObject, kept_key, upload_key
@@ -193,6 +193,8 @@ class World:
         self._hurt: dict[int, set[str]] = defaultdict(set)
         """The requests at which a fault struck the function that served a try."""
         self._serving: dict[Strand, int] = {}
+        self._held: dict[tuple[Any, str], float] = {}
+        """Which client's next request of which name takes how long to arrive."""
         self._shards: dict[str, list[tuple[str, Fields]]] = {}
         """Per booking, the records of the messages table's stream that wait for their batch."""
         self._stopped_until = 0
@@ -287,6 +289,10 @@ class World:
             if line.phone is phone and line.state == "open":
                 key = {"TableName": settings.required("CONNECTIONS_TABLE"), "Key": keys.connection(line.id)}
                 self._wire.dynamodb("DeleteItem", key)
+
+    def hold(self, phone: Phone, name: str, seconds: float) -> None:
+        """The next request of this name that a function makes for this phone takes so long to arrive."""
+        self._held[phone, name] = seconds
 
     # --- @connections: what the functions post
 
@@ -490,7 +496,7 @@ class World:
     # --- between the functions and AWS
 
     def _way(self, asked: Asked, carry: Carry) -> AWSResponse:
-        self.scheduler.pause(self._latency())
+        self.scheduler.pause(self._latency() + self._held.pop((self._served(), asked.name), 0.0))
         if asked.name == "lambda.Invoke":
             if self.strikes("killed", 5):
                 self._struck(asked)
@@ -535,6 +541,11 @@ class World:
         if strand is not None and (number := self._serving.get(strand)):
             self._hurt[number].add(asked.name)
 
+    def _served(self) -> Any:
+        """The client for which a function works; None where it is for none."""
+        strand = self.scheduler.current
+        return None if strand is None else self._trying.get(self._serving.get(strand, 0))
+
     def _is_told(self, asked: Asked) -> bool:
         return asked.name == "sns.Publish" and asked.fields["TopicArn"].endswith(":message-events")
 
@@ -548,6 +559,11 @@ class World:
 
     def _queued(self, delay: int, body: Fields) -> None:
         if body["kind"] != "order" and self.strikes("timer_lost"):
+            booking = body["booking_code"]
+            client = f"{booking}-timers"
+            self.events.append(
+                TimerLost(at=self.scheduler.now, booking=booking, client=client, call_id=body["call_id"])
+            )
             return
         for _ in range(1 + self.strikes("timer_doubled")):
             late = self.random.uniform(0.0, 0.5) + 5.0 * self.strikes("slow")
