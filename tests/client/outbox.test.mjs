@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { MemoryStorage } from './support/storage.mjs';
 import { World, texts } from './support/world.mjs';
 
 const sends = (world) => world.server.handled.filter((each) => each.action === 'message');
@@ -278,4 +279,136 @@ test('a storage that fails costs the survival of a reload, nothing else', async 
   chat.send('Hello');
   await world.pass(500);
   assert.deepEqual(texts(world.server.messages), ['Hello']);
+});
+
+/** A storage whose keys come in an order of its own, as they may. */
+class BackwardStorage extends MemoryStorage {
+  key(index) {
+    return super.key(this.length - 1 - index);
+  }
+}
+
+test('what was written at the same moment is sent in the order of writing after a reload', async () => {
+  const world = new World();
+  world.server.admits = () => false;
+  const { chat, storage, deviceId } = world.device('driver', { storage: new BackwardStorage() });
+  await world.pass(100);
+  for (const text of ['one', 'two', 'three', 'four']) chat.send(text);
+  assert.equal(chat.outbox[0].created_at, world.clock.now());
+  chat.close();
+  world.server.admits = () => true;
+  world.device('driver', { storage, deviceId });
+  await world.pass(1_000);
+  assert.deepEqual(texts(world.server.messages), ['one', 'two', 'three', 'four']);
+});
+
+test('what is no message in the storage is left alone', async () => {
+  const world = new World();
+  const storage = new MemoryStorage();
+  for (const text of ['no JSON', 'null', '{}']) storage.setItem(`navietakie outbox ws://fake/ws test driver ${text}`, text);
+  const { chat } = world.device('driver', { storage });
+  chat.send('Hello');
+  await world.pass(500);
+  assert.deepEqual(texts(world.server.messages), ['Hello']);
+  assert.deepEqual(chat.outbox, []);
+});
+
+/** A message on its way whose first try is lost, and another whose turn has not come. */
+async function firstIsLost() {
+  const world = new World();
+  const device = world.device('driver');
+  await world.pass(100);
+  let lost = 1;
+  world.server.refuse = ({ action }) => (action === 'message' && lost-- > 0 ? 'lost' : null);
+  for (const text of ['first', 'second']) device.chat.send(text);
+  await world.pass(100);
+  const refuses = (error) => device.socket.post({ type: 'error', id: device.chat.outbox[1].id, error });
+  return { world, refuses, ...device };
+}
+
+test('what is on its way is neither tried again nor dropped', async () => {
+  const { world, chat } = await firstIsLost();
+  const { id } = chat.outbox[0];
+  chat.retry(id);
+  assert.equal(chat.outbox[0].state, 'sending');
+  assert.equal(chat.discard(id), false);
+  await world.pass(12_000);
+  assert.deepEqual(texts(world.server.messages), ['first', 'second']);
+});
+
+test('what is not there is neither tried again nor dropped', async () => {
+  const { chat } = await firstIsLost();
+  chat.retry('another');
+  assert.equal(chat.discard('another'), false);
+  assert.equal(chat.outbox.length, 2);
+});
+
+test('a late refusal of another message leaves the one on its way alone', async () => {
+  const { world, chat, refuses } = await firstIsLost();
+  refuses({ code: 'unavailable', retryable: true, retry_after_ms: 700 });
+  await world.pass(2_000);
+  assert.equal(chat.outbox[0].state, 'sending');
+  assert.equal(sends(world).length, 1);
+  refuses({ code: 'booking_closed', retryable: false });
+  await world.pass(2_000);
+  assert.deepEqual(chat.outbox.map((each) => each.state), ['sending', 'failed']);
+  assert.equal(sends(world).length, 1);
+  await world.pass(8_000);
+  assert.deepEqual(texts(world.server.messages), ['first']);
+});
+
+test('that another message is stored leaves the one on its way alone', async () => {
+  const { world, chat } = await firstIsLost();
+  const { id, message } = chat.outbox[1];
+  world.server.store({ sender: 'driver', message, client_message_id: id }); // from another window
+  await world.pass(2_000);
+  assert.deepEqual(chat.outbox.map((each) => each.state), ['sending']);
+  assert.equal(sends(world).length, 1);
+  await world.pass(8_000);
+  assert.deepEqual(texts(world.server.messages), ['second', 'first']);
+});
+
+/** A message that is stored, while the one before it is still missing here. */
+async function behindHole() {
+  const world = new World();
+  const device = world.device('driver');
+  await world.pass(100);
+  world.server.loses = ({ type }) => type === 'message';
+  world.server.store({ sender: 'passenger', message: 'Where are you?' });
+  world.server.loses = () => false;
+  device.chat.send('Here');
+  await world.pass(50);
+  return { world, ...device, socket: device.socket };
+}
+
+test('a message that is stored behind a hole is shown as sent, and can no longer be dropped', async () => {
+  const { world, chat } = await behindHole();
+  assert.deepEqual(chat.outbox.map((each) => each.state), ['sent']);
+  assert.equal(chat.discard(chat.outbox[0].id), false);
+  assert.deepEqual(texts(chat.outbox), ['Here']);
+  await world.pass(500);
+  assert.deepEqual(chat.outbox, []);
+  assert.deepEqual(texts(chat.messages), ['Where are you?', 'Here']);
+});
+
+test('a late refusal of a message that is stored means nothing', async () => {
+  const { world, chat, socket, problems } = await behindHole();
+  world.server.latency = () => 1;
+  socket.post({ type: 'error', id: chat.outbox[0].id, error: { code: 'booking_closed', retryable: false } });
+  await world.pass(10);
+  assert.deepEqual(chat.outbox.map((each) => each.state), ['sent']);
+  assert.deepEqual(problems, []);
+});
+
+test('a message of an earlier start can be refused too', async () => {
+  const world = new World();
+  world.server.admits = () => false;
+  const { chat, storage, deviceId } = world.device('driver');
+  chat.send('Hello');
+  chat.close();
+  world.server.admits = () => true;
+  world.server.refuse = ({ action }) => (action === 'message' ? { code: 'booking_closed' } : null);
+  const reloaded = world.device('driver', { storage, deviceId });
+  await world.pass(500);
+  assert.deepEqual(reloaded.chat.outbox.map((each) => each.state), ['failed']);
 });

@@ -41,11 +41,28 @@ test('what was pushed before the first page is kept for it', () => {
   assert.deepEqual(seqs(timeline.admit(page(1, 3))), [1, 2, 3, 4]);
 });
 
-test('what was pushed before the first page and lies before it is left to the older pages', () => {
+for (const seq of [4, 50]) {
+  test(`message ${seq}, pushed before the first page that begins with 51, is left to the older pages`, () => {
+    const timeline = new Timeline();
+    timeline.offer(message(seq));
+    assert.deepEqual(seqs(timeline.admit(page(51, 60))), seqs(range(51, 60)));
+    assert.equal(timeline.hole, false);
+  });
+}
+
+test('where all messages have expired, the timeline begins after them', () => {
   const timeline = new Timeline();
-  timeline.offer(message(4));
-  assert.deepEqual(seqs(timeline.admit(page(51, 60))), seqs(range(51, 60)));
-  assert.equal(timeline.hole, false);
+  timeline.admit({ ...page(1, 0), through_seq: 5, head_seq: 5, through: 't0005' });
+  assert.deepEqual([timeline.floor, timeline.through, timeline.cursor], [5, 5, 't0005']);
+  assert.deepEqual(seqs(timeline.offer(message(6))), [6]);
+});
+
+test('a frame that comes late does not put back how far a sync has got', () => {
+  const timeline = new Timeline();
+  const expired = (upTo) => ({ ...page(1, 0), through_seq: upTo, head_seq: 9, through: `t000${upTo}` });
+  timeline.admit(expired(9));
+  timeline.admit(expired(5));
+  assert.equal(timeline.cursor, 't0009');
 });
 
 test('a message behind a hole waits until the hole is closed', () => {
@@ -63,9 +80,11 @@ test('a message that comes again is no news', () => {
   assert.equal(timeline.contradicts(message(2)), false);
 });
 
-test('an unknown message in a place that is taken contradicts the history', () => {
-  assert.equal(begun().contradicts({ ...message(2), message_id: 'another' }), true);
-});
+for (const seq of [2, 3]) {
+  test(`an unknown message in the place of ${seq} of 3 contradicts the history`, () => {
+    assert.equal(begun().contradicts({ ...message(seq), message_id: 'another' }), true);
+  });
+}
 
 test('a sync says what has expired: that is no hole', () => {
   const timeline = begun();
@@ -123,4 +142,10 @@ test('an older page that comes twice is there once', () => {
   timeline.prepend(range(41, 50), true);
   assert.deepEqual(timeline.prepend(range(41, 50), true), []);
   assert.equal(timeline.messages.length, 20);
+});
+
+test('what an older page holds after the beginning is not put before it', () => {
+  const timeline = begun(51, 60);
+  assert.deepEqual(seqs(timeline.prepend(range(50, 62), true)), [50]);
+  assert.equal(timeline.floor, 49);
 });

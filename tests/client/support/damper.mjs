@@ -6,8 +6,8 @@ const READ = `
 import json, sys
 sys.path[:0] = ["functions", "layers/shared"]
 import get_message.app, make_call.app, send_message.app, websocket.app
-from navietakie.doors.budget import OTHERWISE, UNITS_AT_ONCE, UNITS_PER_SECOND
-told = {"otherwise": OTHERWISE, "at_once": UNITS_AT_ONCE, "per_second": UNITS_PER_SECOND, "functions": {}}
+from navietakie.doors.budget import UNLISTED_COST, UNITS_AT_ONCE, UNITS_PER_SECOND
+told = {"otherwise": UNLISTED_COST, "at_once": UNITS_AT_ONCE, "per_second": UNITS_PER_SECOND, "functions": {}}
 for module in (get_message.app, make_call.app, send_message.app, websocket.app):
     costs = module.budget.costs
     plain = {route: cost if isinstance(cost, int) else cost({}) for route, cost in costs.items()}
