@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Receipts } from '../../web/navietakie/receipts.js';
+import { VirtualClock } from './support/clock.mjs';
 import { World } from './support/world.mjs';
 
 async function pair() {
@@ -210,3 +212,10 @@ test('presence is known from the start, and follows', async () => {
   await world.pass(100);
   assert.deepEqual(driver.chat.presence, { driver: true, passenger: false, agent: false });
 });
+
+for (const side of ['driver', 'agent']) {
+  test(`for ${side}, what was read is news once`, () => {
+    const receipts = new Receipts({ side, clock: new VirtualClock(), send: () => true });
+    assert.deepEqual([3, 3, 2, 4].map((seq) => receipts.note('read', seq)), [true, false, false, true]);
+  });
+}

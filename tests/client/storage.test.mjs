@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Outbox } from '../../web/navietakie/outbox.js';
+import { Store } from '../../web/navietakie/store.js';
 import { jwt } from './support/tokens.mjs';
 import { World, texts } from './support/world.mjs';
 
@@ -95,4 +97,24 @@ test('a call that was left before the app was killed is ended by the next start'
 test('a storage that cannot be listed is told in a sentence', () => {
   const storage = { getItem() {}, setItem() {}, removeItem() {} };
   assert.throws(() => new World().device('driver', { storage }), { name: 'TypeError', message: /key or getAllKeys/ });
+});
+
+test('when the user changes while the storage is read, the messages of the new user wait for their own', async () => {
+  const { clock } = new World();
+  const kept = { id: 'old', message: 'old', message_type: 'text', metadata: null, created_at: 1, state: 'waiting' };
+  const items = new Map([['navietakie outbox of bob chat old', JSON.stringify(kept)]]);
+  const waits = [100, 300];
+  const getAllKeys = () => new Promise((go) => clock.setTimeout(() => go([...items.keys()]), waits.shift()));
+  const storage = { ...asyncStorage(clock, items), getAllKeys, getItem: async (key) => items.get(key) };
+  const sent = [];
+  const send = ({ message }) => sent.push(message) > 0;
+  const outbox = new Outbox({ store: new Store(storage), clock, name: 'chat', user: 'anna', send, changed() {} });
+  outbox.belongTo('bob');
+  outbox.lineOpened();
+  outbox.add({ message: 'new', message_type: 'text', metadata: null });
+  await clock.pass(200);
+  assert.deepEqual(sent, []);
+  await clock.pass(200);
+  assert.deepEqual(sent, ['old']);
+  assert.deepEqual(texts(outbox.entries), ['old', 'new']);
 });
