@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import errno
 import fcntl
 import hashlib
 import math
@@ -43,6 +44,8 @@ Ctrl-C stops it and keeps the data. What the functions log:
 NOT_SAVED = """It could not be saved, and {log} may say why.
 What was stored since the start is lost; what was there at the start is there at the next one."""
 SAY_AGAIN_SECONDS = 60
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""The system's errors when nothing more can be written: the disk is full, or a limit is reached."""
 AUTHORIZATION = '-H "authorization: Bearer $(make -s token BOOKING=test ROLE=driver)" '
 
 
@@ -228,7 +231,7 @@ def backend_url(text: str) -> str:
 
 
 def main() -> int:
-    """Parses the command line and runs. Returns 1 if the stack did not start, or died."""
+    """Parses the command line and runs. Returns 1 if it did not start, or died."""
     parser = argparse.ArgumentParser(prog="make run", description=__doc__)
     parser.add_argument("--home", type=Path, default=HOME, help="the folder that keeps the state")
     parser.add_argument("--port", type=port_number, default=8000, help="where to look for a free port first")
@@ -238,6 +241,17 @@ def main() -> int:
     arguments = parser.parse_args()
     given = parameters.local(arguments.parameters, arguments.auth_mode, arguments.backend_url)
     options = Options(arguments.home.resolve(), arguments.port, given)
+    try:
+        return run_alone(options)
+    except OSError as failure:
+        if failure.errno not in FULL:
+            raise
+        say(f"\nNothing can be written below {options.home}: {failure.strerror}")
+        return 1
+
+
+def run_alone(options: Options) -> int:
+    """Runs, unless the stack of this folder runs already. Returns 1 then, and if it did not start, or died."""
     # Secrets and conversations are in this folder.
     os.umask(0o077)
     options.home.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,15 @@
 """`make run` checks its command line before it starts anything."""
 
 import errno
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from local import run
+from local.stack import ROOT
 
 
 @pytest.mark.parametrize(
@@ -48,3 +51,14 @@ def test_a_setting_that_the_template_accepts_is_accepted() -> None:
         assert run.backend_url(url) == url
     assert [run.auth_mode(each) for each in ("", "none", "jwt")] == ["", "none", "jwt"]
     assert run.port_number("0") == 0
+
+
+def test_a_full_disk_is_named_as_the_reason_in_one_line(tmp_path: Path) -> None:
+    # No file may grow: as on a full disk. What it prints goes to a pipe.
+    script = 'ulimit -f 0; exec "$0" -m local.run --port 0 --home "$1"'
+    ended = subprocess.run(
+        ["sh", "-c", script, sys.executable, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 1
+    assert ended.stdout.strip() == f"Nothing can be written below {tmp_path}: {os.strerror(errno.EFBIG)}"
+    assert ended.stderr == ""

@@ -116,6 +116,14 @@ def test_the_last_addresses_are_kept_while_there_are_no_new_ones(monkeypatch: py
     assert [*found, addresses(endpoint)] == [["10.0.0.1"], ["10.0.0.1"], ["10.0.0.1"], ["10.0.0.2"]]
 
 
+def test_addresses_are_looked_up_again_when_the_clock_was_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = Resolver(monkeypatch, "10.0.0.1", "10.0.0.2", seconds=1.0)
+    endpoint = Endpoint("x.example", 80, None, largest=0)
+    found = [addresses(endpoint)]
+    resolver.now -= 3_600
+    assert [*found, addresses(endpoint)] == [["10.0.0.1"], ["10.0.0.2"]]
+
+
 @given(STATUSES, FRAMED, FIELDS, st.lists(st.integers(1, 600), max_size=6))
 def test_an_answer_is_read_wherever_it_is_cut(
     status: int, framed: tuple[str, bytes], fields: list[str], cuts: list[int]

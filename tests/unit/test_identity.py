@@ -318,6 +318,26 @@ def test_a_secret_rotated_away_twice_is_worthless_after_a_quarter_of_an_hour() -
     assert refusal(token(CURRENT), vault) == "unauthorized"
 
 
+def test_a_clock_that_was_set_back_by_an_hour_keeps_no_old_secret() -> None:
+    vault = Vault()
+    verify(token(), vault.secret)
+    vault.rotate("second-1" * 8)
+    vault.rotate("third-11" * 8)
+    vault.now -= 3_600
+    assert refusal(token(CURRENT), vault) == "unauthorized"
+
+
+def test_a_clock_that_was_set_back_by_an_hour_makes_no_failure_last() -> None:
+    vault = Vault(previous=PREVIOUS)
+    verify(token(), vault.secret)
+    vault.down, vault.takes = True, 7.0
+    with pytest.raises(Refusal):
+        verify(token(PREVIOUS), vault.secret)
+    vault.down = False
+    vault.now -= 3_600
+    assert verify(token(PREVIOUS), vault.secret).sub == "driver-7"
+
+
 def test_a_known_secret_stays_in_use_while_secrets_manager_is_down() -> None:
     vault = Vault()
     verify(token(), vault.secret)

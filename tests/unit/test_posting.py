@@ -441,7 +441,7 @@ def test_a_connection_idle_for_long_is_not_used(server: Peer, monkeypatch: pytes
     clock = deque([1_000.0])
     monkeypatch.setattr(exchange.time, "time", lambda: clock[0])
     poster = api(server)
-    for pause, line in [(0.0, 0), (exchange.IDLE_SECONDS - 1, 0), (exchange.IDLE_SECONDS + 1, 1)]:
+    for pause, line in [(0.0, 0), (exchange.IDLE_SECONDS - 1, 0), (exchange.IDLE_SECONDS + 1, 1), (-3_600, 2)]:
         clock[0] += pause
         assert poster.post(posts("a")) == ["delivered"]
         assert server.asked[-1].line == line

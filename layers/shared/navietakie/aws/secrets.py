@@ -73,12 +73,13 @@ class _Version:
         self.text: str | None = None
         self._fetched_at: float | None = None
         self._renewed_at = 0.0
-        self._ask_again_at = 0.0
+        self._failed_at = 0.0
+        self._failed_for = 0.0
 
     def get(self) -> str | None:
         if self._fetched_at is None:
             self._fetch_first()
-        elif self._clock() - self._fetched_at >= SECRET_TTL_SECONDS:
+        elif abs(self._clock() - self._fetched_at) >= SECRET_TTL_SECONDS:  # abs: the clock may have been set back
             self.renew()
         return self.text
 
@@ -94,15 +95,15 @@ class _Version:
 
     def _fetch_first(self) -> None:
         begun = self._clock()
-        if begun < self._ask_again_at:
+        if abs(begun - self._failed_at) < self._failed_for:
             raise unavailable("A secret")
         try:
             self._refetch()
         except Refusal:
             if self._stage == "AWSPREVIOUS":
                 # A failure counts for as long as it took to come: else every bad signature would wait for another.
-                failed = self._clock()
-                self._ask_again_at = failed + (failed - begun)
+                self._failed_at = self._clock()
+                self._failed_for = self._failed_at - begun
             raise
 
     def _refetch(self) -> None:

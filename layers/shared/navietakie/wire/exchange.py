@@ -83,15 +83,18 @@ class Endpoint:
         self.session: ssl.SSLSession | None = None
         self._port = port
         self._addresses: list[tuple[int, Any]] = []
-        self._look_up_at = 0.0
+        self._looked_up_at = 0.0
+        self._looked_up_for = 0.0
+        """How many seconds what came of the last look-up counts."""
         self._idle: list[HttpConnection] = []
 
     def connection(self) -> "HttpConnection":
         """A connection for one exchange: one that was kept if there is any."""
         # Not the monotonic clock, which may stand still while the function is frozen.
-        oldest = time.time() - IDLE_SECONDS
+        now = time.time()
         while (connection := self._pop()) is not None:
-            if connection.used_at > oldest and not connection.readable():
+            # abs, here and below: a clock that was set back by an hour must not make anything last an hour longer.
+            if abs(now - connection.used_at) < IDLE_SECONDS and not connection.readable():
                 return connection
             connection.close()
         return HttpConnection(self)
@@ -124,15 +127,15 @@ class Endpoint:
         slow resolver again.
         """
         begun = time.time()
-        if begun >= self._look_up_at:
+        if abs(begun - self._looked_up_at) >= self._looked_up_for:
             try:
                 found = socket.getaddrinfo(self.host, self._port, type=socket.SOCK_STREAM)
             except OSError:
-                failed = time.time()
-                self._look_up_at = failed + (failed - begun)
+                self._looked_up_at = time.time()
+                self._looked_up_for = self._looked_up_at - begun
             else:
                 self._addresses = [(family, address) for family, _, _, _, address in found]
-                self._look_up_at = time.time() + ADDRESS_SECONDS
+                self._looked_up_at, self._looked_up_for = time.time(), ADDRESS_SECONDS
         if not self._addresses:
             raise OSError(f"{self.host} could not be looked up")
         return self._addresses
