@@ -1,6 +1,7 @@
 """Starts the local stack for a test: `make run`'s own program, in a folder and on ports of its own."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -16,6 +17,16 @@ from local.stack import ROOT, Stack
 PYTHON = ROOT / ".local" / "tools" / "bin" / "python"
 START_SECONDS = 240  # on a busy machine; a quiet one needs 20
 STOP_SECONDS = 60
+
+
+def node() -> list[str]:
+    """Node.js, with the option for a WebSocket class if it needs one. Skips the test if there is no Node.js."""
+    program = shutil.which("node")
+    if program is None:
+        pytest.skip("there is no Node.js on this machine")
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    older = int(version.strip().lstrip("v").split(".")[0]) < 22  # older ones need an option for the WebSocket class
+    return [program, *(["--experimental-websocket", "--no-warnings"] if older else [])]
 
 
 @dataclass
