@@ -220,6 +220,17 @@ def test_a_receipt_moves_forward_only_and_only_to_what_exists(store: Any) -> Non
     assert store.head("test").receipts["passenger"] == {"delivered": 0, "read": 0}
 
 
+def test_delivered_up_to_what_was_read_moves_nothing(store: Any) -> None:
+    for number in range(5):
+        put(store, f"{number}", now=NOW + number)
+    assert store.move_receipt("test", "driver", "read", 4)[1] is True
+    for seq in (3, 4):
+        assert store.move_receipt("test", "driver", "delivered", seq) == (store.head("test"), False)
+    head, moved = store.move_receipt("test", "driver", "delivered", 5)
+    assert (head.receipts["driver"], moved) == ({"delivered": 5, "read": 4}, True)
+    assert store.move_receipt("test", "passenger", "delivered", 3)[1] is True, "the other side's is its own"
+
+
 def test_a_receipt_that_is_already_known_moves_nothing(store: Any) -> None:
     put(store, "one")
     assert store.move_receipt("test", "driver", "read", 1)[1] is True

@@ -164,10 +164,10 @@ class FakeMessages:
     ) -> tuple[Head, bool]:
         with self._lock:
             head = self.heads.get(booking_code, Head())
-            mark = f"{side}_{kind}"
-            if seq > head.seq or head.receipt_seqs.get(mark, 0) >= seq or head.rights.revokes(side, iat):
+            if seq > head.seq or head.receipts[side][kind] >= seq or head.rights.revokes(side, iat):
                 return head, False
-            head = self.heads[booking_code] = replace(head, receipt_seqs={**head.receipt_seqs, mark: seq})
+            marks = {**head.receipt_seqs, f"{side}_{kind}": seq}
+            head = self.heads[booking_code] = replace(head, receipt_seqs=marks)
             return head, True
 
     def move_allowance(self, booking_code: str, sender: Sender, *, before: int | None, after: int) -> bool:

@@ -333,19 +333,19 @@ class Messages:
     ) -> tuple[Head, bool]:
         """Moves a receipt forward to `seq`; the head as it is then, and whether that moved it.
 
-        It does not move where it stands at `seq` or beyond, where `seq` was not given out yet, or where the side's
-        token, issued at `iat`, is revoked.
+        It does not move where it stands at `seq` or beyond (`delivered` neither where `read` does), where `seq` was not
+        given out yet, or where the side's token, issued at `iat`, is revoked.
         """
-        mark = f"{side}_{kind}"
+        kinds = ("delivered", "read") if kind == "delivered" else ("read",)  # what was read has arrived
+        ahead = " AND ".join(f"(attribute_not_exists({side}_{each}) OR {side}_{each} < :seq)" for each in kinds)
         valid, values = _not_revoked(side, iat)
         try:
             with translated():
                 answer = self._client.update_item(
                     TableName=self.table,
                     Key=keys.in_booking(booking_code, keys.HEAD),
-                    UpdateExpression="SET #mark = :seq",
-                    ConditionExpression=f"seq >= :seq AND (attribute_not_exists(#mark) OR #mark < :seq) AND {valid}",
-                    ExpressionAttributeNames={"#mark": mark},
+                    UpdateExpression=f"SET {side}_{kind} = :seq",
+                    ConditionExpression=f"seq >= :seq AND {ahead} AND {valid}",
                     ExpressionAttributeValues={":seq": {"N": str(seq)}, **values},
                     ReturnValues="ALL_NEW",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
