@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 import make_call.app
+from navietakie.aws.tables import dynamo
 from navietakie.aws.tables.calls import calls
-from navietakie.aws.tables.connections import Connections, connections
+from navietakie.aws.tables.connections import connections
 from navietakie.aws.tables.messages import messages
 from navietakie.observability import logger
 from tests.fakes import tables
@@ -39,13 +40,16 @@ def test_a_connection_is_recorded_the_others_are_told_and_the_new_one_gets_nothi
 
 
 def test_a_row_that_a_lagging_read_does_not_show_is_read_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, asked = Connections._item, list[bool]()
+    client, asked = dynamo.client(), list[bool]()
+    real = client.get_item
 
-    def lagging(self: Connections, connection_id: str, *, consistent: bool) -> Any:
-        asked.append(consistent)
-        return real(self, connection_id, consistent=consistent) if consistent else None
+    def lagging(**how: Any) -> Any:
+        if "connection_id" not in how["Key"]:
+            return real(**how)
+        asked.append(how["ConsistentRead"])
+        return real(**how) if how["ConsistentRead"] else {}
 
-    monkeypatch.setattr(Connections, "_item", lagging)
+    monkeypatch.setattr(client, "get_item", lagging)
     assert connect(world, "d1") == 200
     assert [frame["type"] for frame in world.socket(handler, "d1", {"action": "ping"})] == ["pong"]
     assert [frame["type"] for frame in world.socket(handler, "d2", {"action": "ping"})] == ["error"]
