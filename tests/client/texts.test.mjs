@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
-import { endInWords, messageInWords } from '../../web/console/texts.js';
+import { callInWords, endInWords, messageInWords } from '../../web/console/texts.js';
 
 const call = { caller: 'driver', callee: 'passenger', answered_at: null };
 const answered_at = '2026-11-22T07:47:15.538964Z';
@@ -24,6 +24,14 @@ for (const [reason, answered, stored, caller, callee] of [
 
 test('the call log, which has a title, tells the reason to both sides', () => {
   assert.equal(endInWords({ ...call, end_reason: 'no_answer' }), 'No answer');
+});
+
+test('the call log tells each side which call it was, and an agent who called', () => {
+  const titles = (fields) => ['driver', 'passenger', 'agent'].map((side) => callInWords({ ...call, ...fields }, side));
+  assert.deepEqual(titles({ end_reason: 'no_answer' }), ['Outgoing call', 'Missed call', 'Driver called']);
+  assert.deepEqual(titles({ end_reason: 'declined' }), ['Outgoing call', 'Incoming call', 'Driver called']);
+  assert.deepEqual(titles({ end_reason: 'completed', answered_at }), ['Outgoing call', 'Incoming call', 'Driver called']);
+  assert.deepEqual(titles({ end_reason: null }), ['Outgoing call', 'Incoming call', 'Driver called']);
 });
 
 test('what is written about calls is shown as it was written', () => {

@@ -1,5 +1,5 @@
 import { h, icon, say, set } from './dom.js';
-import { day, duration, endInWords, inWords, timeOfDay } from './texts.js';
+import { callInWords, day, duration, endInWords, inWords, timeOfDay } from './texts.js';
 
 /** The booking's calls, newest first, as a sheet over the conversation. */
 export class CallLog {
@@ -66,14 +66,12 @@ export class CallLog {
   }
 
   #item(call) {
-    const out = call.caller === this.#chat.sender;
-    const missed = !out && call.state === 'ended' && !call.answered_at;
-    const title = missed ? 'Missed call' : out ? 'Outgoing call' : 'Incoming call';
+    const title = callInWords(call, this.#chat.sender);
     const live = call.state === 'ringing' ? 'Ringing' : 'In progress';
     const length = call.duration_seconds ? `, ${duration(call.duration_seconds)}` : '';
     const how = call.state === 'ended' ? `${endInWords(call)}${length}` : live;
     const when = h('time', { datetime: call.timestamp }, timeOfDay(call.timestamp), h('br'), day(call.timestamp, true));
     const what = h('div', {}, h('b', {}, title), h('small', {}, how));
-    return h('li', { class: missed ? 'missed' : null }, h('span', {}, icon('phone')), what, when);
+    return h('li', { class: title === 'Missed call' && 'missed' }, h('span', {}, icon('phone')), what, when);
   }
 }

@@ -1,5 +1,5 @@
 import { attachmentOf, isVoice } from './attachment.js';
-import { h, icon, say, set } from './dom.js';
+import { h, icon, keep, say, set } from './dom.js';
 import { NAMES, count, day, degrees, inWords, messageInWords, timeOfDay } from './texts.js';
 
 const NEAR_END = 60;
@@ -72,7 +72,8 @@ export class Messages {
     const unseen = unread > 0 && (away || this.#unreadAbove());
     set(this.#jump, 'hidden', !(unseen || away));
     if (!away) this.#toEnd();
-    say(this.#jump, unseen ? `${count(unread, 'unread message')}` : 'To the latest');
+    const words = unseen ? count(unread, 'unread message') : 'To the latest';
+    keep(this.#jump, words, () => [icon('down'), h('span', { class: unseen ? null : 'quiet' }, words)]);
   }
 
   /** Whether the first unread message is above the visible part. */

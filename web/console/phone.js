@@ -204,7 +204,8 @@ export class Phone {
     const typing = [...chat.typing];
     say(parts.about, this.#about(typing, open));
     set(parts.about, 'class', typing.length > 0 && 'typing');
-    set(parts.call, 'disabled', chat.state !== 'open' || chat.calls.live);
+    const { closed_at, muted } = chat.booking;
+    set(parts.call, 'disabled', !open || chat.calls.live || closed_at !== null || muted.includes(this.side));
     this.#renderNotice();
     messages.render();
     call.render();

@@ -64,6 +64,13 @@ export function endInWords(call, side) {
   return call.callee === side && wentUnanswered(call) ? 'Missed call' : (ENDS[call.end_reason] ?? 'Call ended');
 }
 
+/** What a call was to `side`, in the call log; an agent has no part in it. */
+export function callInWords(call, side) {
+  if (call.caller === side) return 'Outgoing call';
+  if (call.callee !== side) return `${NAMES[call.caller]} called`;
+  return wentUnanswered(call) ? 'Missed call' : 'Incoming call';
+}
+
 /** The text of a message for `side`: the caller does not read "Missed call". */
 export function messageInWords({ message, message_type, metadata }, side) {
   return message_type === 'call' && wentUnanswered(metadata ?? {}) ? endInWords(metadata, side) : message;
