@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from navietakie.aws.tables.messages import _BATCH, QUERY_BYTES, AlreadyStored, HeadMoved, Marker, Messages, message_of
+from navietakie.aws.tables.messages import QUERY_BYTES, AlreadyStored, HeadMoved, Marker, Messages, message_of
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head, append
 from navietakie.domain.message import Message, NewMessage
@@ -353,8 +353,8 @@ def test_an_expired_message_is_not_found_if_the_time_is_given(store: Any) -> Non
     assert store.message("test", original.timestamp, now=NOW + 10 * instants.SECOND) is None
 
 
-def test_a_query_reads_1_mb_and_a_batch_has_a_hundred_items() -> None:
-    assert (QUERY_BYTES, _BATCH) == (1_048_576, 100)  # DynamoDB's limits (Service, account and table quotas)
+def test_a_query_reads_1_mb() -> None:
+    assert QUERY_BYTES == 1_048_576  # DynamoDB's limit (Service, account and table quotas)
 
 
 def test_a_batch_reads_a_hundred_items_anew_and_leaves_out_missing_ones(store: Any) -> None:
