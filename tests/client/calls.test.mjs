@@ -54,7 +54,7 @@ test('a call rings, is answered, carries a voice each way and is hung up', async
   );
 });
 
-test('the connection is made by the ICE servers of the answer', async () => {
+test('the connection uses the ICE servers of the answer', async () => {
   const scene = await pair();
   await talking(scene);
   assert.deepEqual(
@@ -121,7 +121,7 @@ test('a call that is hung up before the server has answered is ended', async () 
   assert.equal(world.server.call.state, 'ended');
 });
 
-test('an action whose answer is lost is said again on the next line', async () => {
+test('an action whose answer is lost is sent again on the next line', async () => {
   const { world, driver, passenger } = await pair();
   let lost = 1;
   world.server.loses = (frame) => frame.type === 'ack' && lost-- > 0;
@@ -133,7 +133,7 @@ test('an action whose answer is lost is said again on the next line', async () =
   assert.equal(world.server.call.version, 1);
 });
 
-/** Loses the answer to the first thing that is done to a call. */
+/** Loses the answer to the first action on a call. */
 function losesAnswer({ server }) {
   let lost = 1;
   server.loses = (frame) => frame.type === 'ack' && frame.call && lost-- > 0;
@@ -153,7 +153,7 @@ test('a call that was declined before its answer came does not ring again', asyn
   assert.deepEqual(driver.chat.calls.call, world.server.call);
 });
 
-test('a call that was answered before its answer came is made by the ICE servers too, at once', async () => {
+test('a call that is accepted before the answer to initiate comes uses the ICE servers too, at once', async () => {
   const scene = await pair();
   const { world, driver, passenger } = scene;
   losesAnswer(world);
@@ -169,7 +169,7 @@ test('a call that was answered before its answer came is made by the ICE servers
   );
 });
 
-test('another call has another name', async () => {
+test('each call has another client_call_id', async () => {
   const { world, driver, passenger } = await pair();
   for (const name of ['call-1', 'call-2']) {
     driver.chat.calls.start();
@@ -180,7 +180,7 @@ test('another call has another name', async () => {
   }
 });
 
-test('a call that another device of this side has is not taken from it', async () => {
+test('a device does not take over a call from another device of its side', async () => {
   const scene = await pair();
   const { world, driver, passenger } = scene;
   const tablet = scene.phone('driver');
@@ -197,7 +197,7 @@ test('a call that another device of this side has is not taken from it', async (
   assert.equal(tablet.chat.calls.voice, null);
 });
 
-test('a call that is hung up before any line has carried it rings nowhere', async () => {
+test('a call that is hung up before it was sent rings nowhere', async () => {
   const { world, driver, passenger, ears } = await pair();
   world.server.admits = () => false;
   driver.socket.cut();
@@ -217,7 +217,7 @@ test('a call that is hung up before any line has carried it rings nowhere', asyn
   assert.deepEqual(phases(driver, passenger), ['calling', 'ringing']);
 });
 
-test('a call that is hung up on a line that has carried it is ended on the next one', async () => {
+test('a call that is hung up after it was sent on a dead line is ended on the next one', async () => {
   const { world, driver, passenger } = await pair();
   losesAnswer(world);
   driver.chat.calls.start();
@@ -229,7 +229,7 @@ test('a call that is hung up on a line that has carried it is ended on the next 
   assert.deepEqual(phases(driver, passenger), ['idle', 'idle']);
 });
 
-test('a call frame that never came is found out by the ping', async () => {
+test('a ping reveals a call frame that never came', async () => {
   const { world, driver, passenger } = await pair();
   world.server.loses = (frame) => frame.type === 'call';
   driver.chat.calls.start();
@@ -252,7 +252,7 @@ test('without a microphone nobody is called', async () => {
   assert.equal(world.server.call, null);
 });
 
-test('calls have a state where there is no WebRTC', async () => {
+test('without WebRTC calls still have a state', async () => {
   const world = new World();
   const [driver, passenger] = [world.device('driver'), world.device('passenger')];
   await world.pass(200);
@@ -260,7 +260,7 @@ test('calls have a state where there is no WebRTC', async () => {
   assert.deepEqual(phases(driver, passenger), ['talking', 'talking']);
 });
 
-test('an action that no line carries fails in time', async () => {
+test('an action fails in time if there is no line', async () => {
   const { world, driver } = await pair();
   world.server.admits = () => false;
   driver.socket.cut();
@@ -270,7 +270,7 @@ test('an action that no line carries fails in time', async () => {
   assert.equal(driver.chat.calls.phase, 'idle');
 });
 
-test('the voice is found under signals that are lost, doubled and late', async () => {
+test('the voice connects although signals are lost, doubled and late', async () => {
   const scene = await pair();
   const { world, driver, passenger } = scene;
   world.server.loses = (frame) => frame.type === 'signal' && world.clock.chance(0.4);
@@ -282,7 +282,7 @@ test('the voice is found under signals that are lost, doubled and late', async (
   assert.deepEqual(voices(driver, passenger), ['connected', 'connected']);
 });
 
-test('an offer that was lost is repeated when the other device shows itself', async () => {
+test('a lost offer is repeated when the other device sends hello', async () => {
   const scene = await pair();
   let lost = 1;
   scene.world.server.loses = (frame) => Boolean(frame.data?.description) && lost-- > 0;
@@ -291,7 +291,7 @@ test('an offer that was lost is repeated when the other device shows itself', as
   assert.deepEqual(voices(scene.driver, scene.passenger), ['connected', 'connected']);
 });
 
-test('an answer that was lost is asked for again', async () => {
+test('a lost answer is asked for again', async () => {
   const scene = await pair();
   let lost = 1;
   scene.world.server.loses = (frame) => frame.data?.description?.type === 'answer' && lost-- > 0;
@@ -300,7 +300,7 @@ test('an answer that was lost is asked for again', async () => {
   assert.deepEqual(voices(scene.driver, scene.passenger), ['connected', 'connected']);
 });
 
-test('an offer that nobody answers is repeated every three seconds', async () => {
+test('an unanswered offer is repeated every three seconds', async () => {
   const scene = await pair();
   const until = scene.world.clock.now() + 2_000;
   scene.world.server.loses = (frame) => frame.type === 'signal' && scene.world.clock.now() < until;
@@ -332,7 +332,7 @@ for (const [who, type] of [
   });
 }
 
-test('late news of a call does not open it again, nor a call before it', async () => {
+test('a late frame reopens neither its call nor an earlier one', async () => {
   const { world, driver, passenger } = await pair();
   const ring = async () => {
     driver.chat.calls.start();
@@ -352,7 +352,7 @@ test('late news of a call does not open it again, nor a call before it', async (
   assert.equal(passenger.chat.calls.call.call_id, second.call_id);
 });
 
-test('a voice that fails is found again', async () => {
+test('a voice that fails connects again', async () => {
   const scene = await pair();
   await talking(scene);
   for (const peer of scene.peers) peer.fail();
@@ -376,7 +376,7 @@ for (const side of ['driver', 'passenger']) {
   });
 }
 
-test('mute silences the microphone, also one that comes later', async () => {
+test('mute silences the microphone, and every later one', async () => {
   const scene = await pair();
   await talking(scene);
   const [track] = scene.ears.driver.microphones;

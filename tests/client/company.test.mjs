@@ -32,7 +32,7 @@ test('a redacted message is blank on every device, in its place', async () => {
   assert.deepEqual(redacted, [world.server.messages[1]]);
 });
 
-test('a copy of the old text that was under way is blanked when it comes', async () => {
+test('a copy with the old text that arrives late is blanked', async () => {
   const scene = await pair();
   const { world, driver, passenger } = scene;
   await said(scene, 'one');
@@ -68,7 +68,7 @@ test('an older page that was fetched before a redaction is blanked', async () =>
   assert.deepEqual([chat.messages[3].message, chat.messages[4].message], ['', '4']);
 });
 
-test('a note of a redaction that a side has written itself blanks nothing', async () => {
+test('a notice of a redaction that a side has forged blanks nothing', async () => {
   const scene = await pair();
   const { world, passenger } = scene;
   await said(scene, 'one');
@@ -85,7 +85,7 @@ test('a redaction that the server refuses is rejected', async () => {
   await refused;
 });
 
-test('a photo is uploaded by the form that the server gives, and sent', async () => {
+test('a photo is uploaded with the form from the server, and sent', async () => {
   const { world, driver, passenger } = await pair();
   const file = new Blob(['12345'], { type: 'image/jpeg' });
   const sent = driver.chat.attach(file, 'The parcel', { metadata: { note: 'at the door' } });
@@ -109,7 +109,7 @@ test('a voice note needs no text, and its type no parameters', async () => {
   assert.deepEqual(texts(world.server.messages), ['']);
 });
 
-/** A driver whose uploads end one after the other with these answers of the storage; null for one that is lost. */
+/** A driver whose uploads get these answers of the storage, one after the other; null: the upload is lost. */
 function uploading(answers) {
   const world = new World();
   const posts = [];
@@ -125,7 +125,7 @@ function uploading(answers) {
   return { world, chat, posts, photo };
 }
 
-test('an upload that is lost on its way is made again by the same form, and its message sent once', async () => {
+test('a lost upload is repeated with the same form, and its message is sent once', async () => {
   const { world, chat, posts, photo } = uploading([null, 503, 429, null, 204]);
   await world.pass(1_000);
   const sent = chat.attach(photo, 'The parcel');
@@ -175,13 +175,13 @@ test('an agent writes, is seen, counts as no side, and has no receipts', async (
   agent.chat.markRead();
   await world.pass(500);
   assert.equal(agent.chat.unread, 0);
-  assert.equal([...handled(world, 'read'), ...handled(world, 'delivered')].length, 2); // of the sides alone
+  assert.equal([...handled(world, 'read'), ...handled(world, 'delivered')].length, 2); // only from the sides
   driver.chat.calls.start();
   await world.pass(200);
   assert.equal(agent.chat.calls.phase, 'elsewhere');
 });
 
-test('what the company has ordered is known from the start, and follows', async () => {
+test('orders of the company are known from the start, and change with each new one', async () => {
   const { world, driver } = await pair();
   const { booking } = driver.chat;
   assert.deepEqual(booking, { closed_at: null, muted: [] });
@@ -213,7 +213,7 @@ test('a device that is away is seen as absent, until it is back', async () => {
   assert.equal(handled(world, 'away').length, 2);
 });
 
-test('that a device is away is said again on the next line, and after a pong that does not know it', async () => {
+test('away is sent again on the next line, and after a pong that does not know it', async () => {
   const { world, passenger } = await pair();
   passenger.chat.setAway(true);
   await world.pass(200);
@@ -225,7 +225,7 @@ test('that a device is away is said again on the next line, and after a pong tha
   assert.equal(passenger.socket.away, true);
 });
 
-test('a server that does not know away, or is too busy for it, is no problem', async () => {
+test('a server that does not know away, or is too busy for it, causes no problem event', async () => {
   const { world, passenger } = await pair();
   world.server.refuse = ({ action }) => (action === 'away' ? { code: 'invalid_request' } : null);
   passenger.chat.setAway(true);
@@ -235,7 +235,7 @@ test('a server that does not know away, or is too busy for it, is no problem', a
   assert.deepEqual(texts(world.server.messages), ['Hello']);
 });
 
-test('a receipt that the server is too busy for is no problem, and said again', async () => {
+test('a receipt that the server was too busy for is sent again, without a problem event', async () => {
   const { world, driver, passenger } = await pair();
   world.server.refuse = ({ action }, connection) => {
     if (action !== 'delivered') return null;
@@ -252,7 +252,7 @@ test('a receipt that the server is too busy for is no problem, and said again', 
 
 afterEach(() => delete globalThis.document);
 
-test('a page that is hidden says away by itself, and is back when it is seen', async () => {
+test('a hidden page is away by itself, and back when it is visible', async () => {
   globalThis.document = Object.assign(new EventTarget(), { visibilityState: 'hidden' });
   const { world, passenger } = await pair();
   assert.equal(passenger.socket.away, true);
@@ -270,7 +270,7 @@ test('a page that is hidden says away by itself, and is back when it is seen', a
   assert.equal(passenger.chat.away, true);
 });
 
-test('where there is no page, the option watch tells when the app is away and when it wakes', async () => {
+test('without a page, the option watch tells when the app is away and when it wakes', async () => {
   const world = new World();
   let app;
   let watching = false;

@@ -7,7 +7,7 @@ const SEEDS = Number(process.env.SEEDS ?? 1_000);
 const FIRST = Number(process.env.SEED ?? 1);
 const STEPS = 150;
 
-/** A bad network: slow, overtaking, losing, refusing, and now and then gone without a word. */
+/** A bad network: it is slow, reorders, loses and refuses, and sometimes breaks silently. */
 function spoil(world) {
   const { server, clock } = world;
   world.givesTokens = () => clock.chance(0.9);
@@ -32,7 +32,7 @@ function mend(world) {
   server.admits = () => true;
 }
 
-/** Opens a device whose tokens are good for a minute or two by the server's clock, and now and then cannot be had. */
+/** Opens a device with tokens that are valid for a minute or two by the server's clock, and sometimes not available. */
 function open(world, sender, same) {
   const { clock, server } = world;
   const token = async () => {
@@ -43,7 +43,7 @@ function open(world, sender, same) {
   return world.device(sender, { token, user: `${sender}-1`, ...same }); // they write before the first token too
 }
 
-/** What a user may do to calls. Those that were hung up are noted: they must end, unless another device was faster. */
+/** The actions of a user on calls. Keeps the calls that were hung up: they must end, unless another device was faster. */
 function call({ clock }, { chat }, hungUp) {
   const { calls } = chat;
   const act = calls.phase === 'ringing' && clock.chance(0.6) ? 'accept' : calls.phase === 'idle' ? 'start' : 'hangUp';
@@ -81,14 +81,14 @@ function step(world, written, hungUp) {
   }
 }
 
-/** The page is left and opened again: only what is stored survives. */
+/** Leaves the page and opens it again: only what is stored survives. */
 function reload(world, device) {
   device.chat.close();
   world.devices.splice(world.devices.indexOf(device), 1);
   open(world, device.sender, { storage: device.storage, deviceId: device.deviceId });
 }
 
-/** Who talks is who has the call, what was hung up is over, and when all hang up nothing is left of it. */
+/** Checks that only devices with the call talk, that calls that were hung up are over, and that no call is left at the end. */
 async function noGhost(world, hungUp) {
   const { server, devices } = world;
   const phases = () => devices.map(({ chat }) => chat.calls.phase);

@@ -1,4 +1,4 @@
-/** The client before the damper that each function has at its door: what a ride asks never meets it. */
+/** The client in front of the functions' dampers: a ride never asks for more than they admit. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -20,7 +20,7 @@ function most(damper) {
   return found;
 }
 
-/** A world before the damper, whose devices have microphones and find many candidates one after the other. */
+/** A world behind the damper. Its devices have microphones and find many candidates, one after the other. */
 function lively() {
   const world = new World(7);
   const damper = new Damper(world);
@@ -82,7 +82,7 @@ test('forty lively minutes never meet the damper', async () => {
   world.close();
 });
 
-/** A history of 11 MB that a device has missed, in the largest messages that there are: one of 24 KB in a frame. */
+/** A history of 11 MB that a device has missed, in the largest possible messages: one of 24 KB per frame. */
 function miss(server) {
   server.frameMessages = 1;
   const large = 'x'.repeat(24 * 1_024);

@@ -12,7 +12,7 @@ async function quiet() {
   return { world, driver, passenger };
 }
 
-test('a message on a line that swallows it is stored on another within 13 seconds', async () => {
+test('a message that gets lost on a dead line is stored over another within 13 seconds', async () => {
   const { world, driver } = await quiet();
   driver.socket.cut({ silent: true });
   driver.chat.send('Hello');
@@ -21,7 +21,7 @@ test('a message on a line that swallows it is stored on another within 13 second
   assert.equal(driver.chat.state, 'open');
 });
 
-test('a call on a line that swallows it rings within 13 seconds', async () => {
+test('a call that gets lost on a dead line rings within 13 seconds', async () => {
   const { world, driver, passenger } = await quiet();
   driver.socket.cut({ silent: true });
   const started = driver.chat.calls.start();
@@ -30,7 +30,7 @@ test('a call on a line that swallows it rings within 13 seconds', async () => {
   assert.deepEqual([driver, passenger].map(({ chat }) => chat.calls.phase), ['calling', 'ringing']);
 });
 
-test('a hang-up on a line that swallows it is heard within 13 seconds', async () => {
+test('a hang-up that gets lost on a dead line arrives within 13 seconds', async () => {
   const { world, driver, passenger } = await quiet();
   driver.chat.calls.start();
   await world.pass(200);
@@ -42,7 +42,7 @@ test('a hang-up on a line that swallows it is heard within 13 seconds', async ()
   assert.equal(passenger.chat.calls.phase, 'idle');
 });
 
-test('a line that brings frames and swallows what is sent is given up', async () => {
+test('a line that brings frames but loses those that are sent is given up', async () => {
   const { world, driver } = await quiet();
   const deaf = driver.socket;
   world.server.refuse = (frame, socket) => (socket === deaf ? 'lost' : null);
@@ -66,14 +66,14 @@ function setChatter({ clock, server }, ms) {
   return { stop: () => (going = false) };
 }
 
-test('an answer to something older does not vouch for what is sent after the line died', async () => {
+test('an answer to an older frame does not prove that the line still works', async () => {
   const { world, driver } = await quiet();
   world.server.latency = (frame) => (frame?.type === 'pong' ? 1_500 : 20);
   driver.chat.wake();
   await world.pass(500);
   const { socket } = driver;
   const connections = world.server.connections;
-  socket.send = () => {}; // from now on, what is sent is swallowed; what is under way arrives
+  socket.send = () => {}; // from now on frames get lost; those under way still arrive
   driver.chat.send('Hello');
   await world.pass(15_000);
   assert.equal(connections.has(socket), false);
@@ -91,7 +91,7 @@ test('a line that is slow is not dead', async () => {
   assert.deepEqual(texts(world.server.messages), ['Hello']);
 });
 
-test('a message that is answered in time makes nobody ping', async () => {
+test('a message that is answered in time causes no ping', async () => {
   const { world, driver } = await quiet();
   const before = handled(world, 'ping').length;
   driver.chat.send('Hello');
@@ -130,7 +130,7 @@ test('a receipt that carries the head postpones the ping, and shows a message th
   assert.equal(handled(world, 'ping').length, pings);
 });
 
-test('however much is said, a pong tells of calls and presence every four minutes', async () => {
+test('even in a busy conversation a pong comes every four minutes, with calls and presence', async () => {
   const world = new World();
   world.device('driver');
   await world.pass(4_000);
@@ -151,7 +151,7 @@ test('in a call, the pings go on every ten seconds', async () => {
   assert.equal(handled(world, 'ping').length - before, 4); // two of each device
 });
 
-test('an answer that is limited to eight frames is asked on from there, at once', async () => {
+test('after an answer of eight frames the client asks for the rest at once', async () => {
   const world = new World();
   const { chat, WebSocket } = world.device('driver');
   world.server.store({ sender: 'system', message: 'one' });
@@ -166,7 +166,7 @@ test('an answer that is limited to eight frames is asked on from there, at once'
   assert.equal(handled(world, 'sync').length - before, 5);
 });
 
-test('an answer of expired messages alone is asked on from where it ended', async () => {
+test('after an answer of only expired messages the client asks on from its end', async () => {
   const world = new World();
   const { chat, WebSocket } = world.device('driver');
   world.server.store({ sender: 'system', message: 'one' });

@@ -15,7 +15,7 @@ function fakeLocks() {
       });
       const before = tails.get(name);
       const held = given.then(hold);
-      tails.set(name, held.catch(() => before)); // who gave up leaves the holder where it was
+      tails.set(name, held.catch(() => before)); // after giving up, the holder stays the same
       return held;
     },
   };
@@ -74,7 +74,7 @@ test('a copy of a duplicated tab is yet another device', async () => {
   assert.equal(new Set([first, second, third].map(({ chat }) => chat.deviceId)).size, 3);
 });
 
-test('a name that the app gives and another tab has is not taken from it', async () => {
+test('a tab does not take a name that the app gives from another tab', async () => {
   const world = new World();
   const locks = fakeLocks();
   const [first, second] = ['phone', 'phone'].map((deviceId) => tab(world, locks, new MemoryStorage(), { deviceId }));
@@ -143,7 +143,7 @@ for (const kind of ['a text', 'a function']) {
   });
 }
 
-test("another user's token sends nothing of what the one before has written", async () => {
+test("another user's token sends no message of the user before", async () => {
   const world = new World();
   world.server.admits = () => false;
   const { chat, storage } = world.device('driver', { token: tokenOf('anna') });
@@ -158,7 +158,7 @@ test("another user's token sends nothing of what the one before has written", as
   assert.equal(storage.length, 1);
 });
 
-test('what was written before it was known who writes is sent by that one', async () => {
+test('messages from before the user was known are sent by that user', async () => {
   const world = new World();
   let give;
   const token = () => new Promise((resolve) => (give = resolve));

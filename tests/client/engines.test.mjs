@@ -6,7 +6,7 @@ import { World, texts } from './support/world.mjs';
 
 const taken = [];
 
-/** Takes something away from the platform, or puts something else in its place, until the test is over. */
+/** Removes something from the platform, or replaces it, until the test is over. */
 function replace(object, name, value) {
   taken.push([object, name, Object.getOwnPropertyDescriptor(object, name)]);
   if (value === undefined) delete object[name];
@@ -78,7 +78,7 @@ test('all works in a page that forbids its storages', async () => {
   await chats({ storage: undefined });
 });
 
-/** React Native's URL: it knows a text and takes no query apart. */
+/** React Native's URL: it only keeps the text, and cannot parse a query. */
 class NativeURL {
   constructor(url) {
     this.href = url.endsWith('/') ? url : `${url}/`;
@@ -93,7 +93,7 @@ test("all works within React Native's limits", async () => {
   const world = new World();
   const { server } = world;
   const WholeURL = URL;
-  /** The server takes addresses apart: with the real class. */
+  /** The server parses addresses, with the real class. */
   const outside = (act) => {
     const inside = globalThis.URL;
     globalThis.URL = WholeURL;
@@ -130,7 +130,7 @@ test("all works within React Native's limits", async () => {
   chat.close();
 });
 
-test('what is missing is told in a sentence', () => {
+test('a missing platform feature is named in the error', () => {
   const device = (options) => () => new World().device('driver', options);
   assert.throws(device({ WebSocket: null }), { name: 'TypeError', message: /WebSocket is required here/ });
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { World, texts } from './support/world.mjs';
 
-/** What API Gateway itself says when a function fails or a route is throttled names no frame: see FakeServer.refuse. */
+/** API Gateway's own error frame, when a function fails or a route is throttled, names no frame: see FakeServer.refuse. */
 const handled = (world, action) => world.server.handled.filter((each) => each.action === action);
 
 /** Lets the first `count` frames of an action fail. */
@@ -22,7 +22,7 @@ test('a message whose function failed is sent again soon, under the same id', as
   fail(world, 'message');
   chat.send('one');
   chat.send('two');
-  await world.pass(2_500); // ten seconds would pass before an answer counts as lost
+  await world.pass(2_500); // an answer counts as lost only after ten seconds
   const ids = handled(world, 'message').map((each) => each.id);
   assert.equal(ids[0], ids[1]);
   assert.deepEqual(texts(world.server.messages), ['one', 'two']);

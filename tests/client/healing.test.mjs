@@ -46,7 +46,7 @@ test('a hole that stays is filled after 300 ms from the last message before it',
   assert.equal(handled(world, 'sync').at(-1).after, chat.messages[2].timestamp);
 });
 
-test('a push that never comes is found out by the ping after three seconds', async () => {
+test('the ping after three seconds reveals a push that never came', async () => {
   const { world, device } = await settledWorld();
   world.server.loses = (frame) => frame.type === 'message';
   world.server.store({ sender: 'passenger', message: 'four' });
@@ -85,7 +85,7 @@ test('a line that does not answer a ping is given up for another', async () => {
   assert.equal(chat.state, 'open');
 });
 
-test('120 messages that came during a cut are brought in, in order, once', async () => {
+test('120 messages that came during a cut are fetched, in order, each once', async () => {
   const { world, chat, device } = await settledWorld();
   world.server.admits = () => false;
   device.socket.cut();
@@ -114,7 +114,7 @@ async function missing(count, { world, device }) {
   world.server.admits = () => true;
 }
 
-test('a conversation may be closed by who is told of a message in a sync', async () => {
+test('a listener may close the conversation during a sync', async () => {
   const { world, chat, device } = await settledWorld();
   await missing(25, { world, device });
   chat.on('message', () => chat.close());
@@ -183,7 +183,7 @@ test('a server that does not number its frames yet is believed in the order in w
   assert.equal(handled(world, 'sync').length, 1);
 });
 
-test('a first page without its first frame begins nothing', async () => {
+test('without its first frame the first page is not shown', async () => {
   const world = new World();
   for (let count = 0; count < 60; count += 1) world.server.store({ sender: 'passenger', message: `${count}` });
   let lost = 1;
@@ -266,7 +266,7 @@ test('older messages are fetched page by page', async () => {
   assert.equal(chat.hasOlder, false);
 });
 
-test('older messages than none at all are not asked for, and the first page comes as ever', async () => {
+test('before the first page no older messages are asked for', async () => {
   const world = new World();
   for (let count = 0; count < 130; count += 1) world.server.store({ sender: 'passenger', message: `${count}` });
   const { chat } = world.device('driver');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { World } from './support/world.mjs';
 
-test('tries come less and less often, by chance, and at least every 30 seconds', async () => {
+test('tries come less and less often, with jitter, but at least every 30 seconds', async () => {
   const world = new World();
   world.server.admits = () => false;
   const { chat } = world.device('driver');
@@ -17,7 +17,7 @@ test('tries come less and less often, by chance, and at least every 30 seconds',
   assert.equal(new Set(distinct).size, distinct.length);
 });
 
-test('a line that has proved itself comes back at once when it breaks', async () => {
+test('a line that has worked is opened again at once when it breaks', async () => {
   const world = new World();
   const { chat, WebSocket } = world.device('driver');
   await world.pass(1_000);
@@ -52,7 +52,7 @@ test('a refused token ends the tries, with the reason that REST gives', async ()
   assert.equal(problems.length, 1);
 });
 
-/** How a handshake may fail otherwise than by a close. */
+/** The ways in which a handshake may fail without a close. */
 const FAILURES = {
   'with an error alone': {
     cut() {
@@ -114,7 +114,7 @@ test('another token opens a refused line', async () => {
   assert.equal(chat.state, 'open');
 });
 
-test('a server that cannot be reached at all is tried on', async () => {
+test('a server that cannot be reached is tried again and again', async () => {
   const world = new World();
   world.server.admits = () => false;
   world.server.fetch = async () => {
@@ -128,7 +128,7 @@ test('a server that cannot be reached at all is tried on', async () => {
   assert.equal(chat.state, 'open');
 });
 
-test('why no token can be had is told, and it is asked for again', async () => {
+test('if the token function fails, that is a problem event, and it is called again', async () => {
   const world = new World();
   let failures = 2;
   const token = async () => {
@@ -144,7 +144,7 @@ test('why no token can be had is told, and it is asked for again', async () => {
   assert.equal(chat.state, 'open');
 });
 
-test('a token that cannot be had for a diagnosis is no refusal', async () => {
+test('a token function that fails during a diagnosis is no refusal', async () => {
   const world = new World();
   world.server.admits = () => false;
   let asked = 0;
@@ -168,7 +168,7 @@ test('a text that is no token is refused here, and appears in no error', async (
   assert.doesNotMatch(chat.refusal.message, /not a token/);
 });
 
-test('what a function gives and is no token is a problem, and the next one may do', async () => {
+test('if the token function returns no token, that is a problem event, and the next try calls it again', async () => {
   const world = new World();
   const given = ['<h1>502</h1>', 'token'];
   const { chat, problems } = world.device('driver', { token: () => given.shift() });

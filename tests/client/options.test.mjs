@@ -31,7 +31,7 @@ for (const [name, value, message] of [
   });
 }
 
-test('nothing at all opens nothing', () => {
+test('connect without options throws', () => {
   assert.throws(() => connect().close(), { name: 'TypeError', message: /bookingCode is required/ });
 });
 

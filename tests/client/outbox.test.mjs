@@ -33,7 +33,7 @@ test('a message whose ack is lost is sent again under the same id, and stored on
   assert.deepEqual(chat.outbox, []);
 });
 
-test('that a message is stored is told once, however often it is seen', async () => {
+test('sent is emitted once for a message, however often it comes', async () => {
   const world = new World();
   const { chat, WebSocket } = world.device('driver');
   const sent = [];
@@ -60,7 +60,7 @@ test('a message that is seen in a sync needs no ack', async () => {
   assert.deepEqual(chat.outbox, []);
 });
 
-test('what was written without a line is sent when there is one', async () => {
+test('a message written without a line is sent when there is one', async () => {
   const world = new World();
   world.server.admits = () => false;
   const { chat } = world.device('driver');
@@ -72,7 +72,7 @@ test('what was written without a line is sent when there is one', async () => {
   assert.deepEqual(texts(world.server.messages), ['Hello']);
 });
 
-test('what was written survives a reload, and is sent in order', async () => {
+test('unsent messages survive a reload, and are sent in order', async () => {
   const world = new World();
   world.server.admits = () => false;
   const { chat, storage, deviceId } = world.device('driver');
@@ -87,7 +87,7 @@ test('what was written survives a reload, and is sent in order', async () => {
   assert.equal(storage.length, 0);
 });
 
-test('a conversation that is closed ends the wait for what is not stored yet, and keeps it', async () => {
+test('closing the conversation rejects the promises of unsent messages, and keeps the messages', async () => {
   const world = new World();
   const { chat, storage, deviceId } = world.device('driver');
   await world.pass(100);
@@ -218,7 +218,7 @@ for (const code of ['invalid_request', 'too_large']) {
   });
 }
 
-test('an error without an id of what else was said does not keep a message from being stored', async () => {
+test('an error without an id for another frame does not stop a message', async () => {
   const world = new World();
   const { chat } = world.device('driver');
   await world.pass(100);
@@ -261,7 +261,7 @@ test('a rate limit is waited out, and the order kept', async () => {
   assert.deepEqual(texts(world.server.messages), ['one', 'two']);
 });
 
-test('a storage that fails costs the survival of a reload, nothing else', async () => {
+test('if the storage fails, unsent messages do not survive a reload, and everything else works', async () => {
   const world = new World();
   const full = {
     length: 0,

@@ -12,7 +12,7 @@ async function pair() {
   return { world, driver, passenger };
 }
 
-test('a message that arrives is told as delivered, and as read once it was read', async () => {
+test('an arriving message is reported as delivered, and as read once it is read', async () => {
   const { world, driver, passenger } = await pair();
   driver.chat.send('Hello');
   await world.pass(500);
@@ -24,7 +24,7 @@ test('a message that arrives is told as delivered, and as read once it was read'
   assert.equal(passenger.chat.unread, 0);
 });
 
-test('what lies unread before the first page is counted too, until it is read', async () => {
+test('unread messages before the first page count too, until they are read', async () => {
   const world = new World();
   for (let count = 0; count < 120; count += 1) world.server.store({ sender: 'driver', message: `${count}` });
   world.server.receipts.passenger = { delivered: 120, read: 30 };
@@ -37,7 +37,7 @@ test('what lies unread before the first page is counted too, until it is read', 
   assert.equal(chat.unread, 0);
 });
 
-test('what was read before the first page is not counted', async () => {
+test('messages before the first page that were read do not count', async () => {
   const world = new World();
   for (let count = 0; count < 120; count += 1) world.server.store({ sender: 'driver', message: `${count}` });
   world.server.receipts.passenger = { delivered: 120, read: 110 };
@@ -46,7 +46,7 @@ test('what was read before the first page is not counted', async () => {
   assert.equal(chat.unread, 10);
 });
 
-test('what lies before a page of own messages can be read', async () => {
+test('messages before a page of only own messages can be marked as read', async () => {
   const world = new World();
   world.server.store({ sender: 'driver', message: 'Where are you?' });
   for (let count = 0; count < 50; count += 1) world.server.store({ sender: 'passenger', message: `${count}` });
@@ -59,7 +59,7 @@ test('what lies before a page of own messages can be read', async () => {
   assert.equal(world.server.receipts.passenger.read, 51);
 });
 
-test('after reading everything, what the server knows of this side leaves nothing unread', async () => {
+test('after everything is read, the receipts on the server leave nothing unread', async () => {
   const { world, driver, passenger } = await pair();
   for (const text of ['one', 'two']) driver.chat.send(text);
   await world.pass(500);
@@ -72,7 +72,7 @@ test('after reading everything, what the server knows of this side leaves nothin
   assert.equal(head_seq - receipts.passenger.read, 0);
 });
 
-test('own messages alone are no reason to say that all is read', async () => {
+test('only own messages cause no read receipt', async () => {
   const { world, passenger } = await pair();
   passenger.chat.send('one');
   await world.pass(500);
@@ -98,7 +98,7 @@ for (const sender of ['system', 'agent']) {
   });
 }
 
-test('who has read a message has got it, whatever a server says', async () => {
+test('a read message counts as delivered, whatever a server says', async () => {
   const { world, driver } = await pair();
   for (let count = 0; count < 5; count += 1) world.server.store({ sender: 'driver', message: `${count}` });
   await world.pass(500);
@@ -114,7 +114,7 @@ test('who has read a message has got it, whatever a server says', async () => {
   assert.deepEqual(driver.chat.receipts.passenger, { delivered: 5, read: 5 });
 });
 
-test('own messages are not told as delivered', async () => {
+test('own messages are not reported as delivered', async () => {
   const { world, driver } = await pair();
   driver.chat.send('Hello');
   await world.pass(500);
@@ -133,7 +133,7 @@ test('twenty messages at once are acknowledged with one frame', async () => {
   ]);
 });
 
-test('a receipt that was lost on its way is said again after the next pong', async () => {
+test('a lost receipt is sent again after the next pong', async () => {
   const { world, driver, passenger } = await pair();
   world.server.refuse = ({ action }) => (action === 'read' || action === 'delivered' ? 'lost' : null);
   driver.chat.send('Hello');
@@ -146,7 +146,7 @@ test('a receipt that was lost on its way is said again after the next pong', asy
   assert.equal(world.server.receipts.passenger.read, 1);
 });
 
-test('a receipt frame that was lost is made good by the next pong', async () => {
+test('the next pong makes up for a lost receipt frame', async () => {
   const { world, driver, passenger } = await pair();
   world.server.loses = (frame) => frame.type === 'receipt';
   driver.chat.send('Hello');
@@ -158,7 +158,7 @@ test('a receipt frame that was lost is made good by the next pong', async () => 
   assert.equal(driver.chat.receipts.passenger.read, 1);
 });
 
-test('what one device of a side has read is read on its others', async () => {
+test('messages that one device of a side has read are read on its other devices', async () => {
   const { world, driver, passenger } = await pair();
   const tablet = world.device('passenger');
   driver.chat.send('Hello');
@@ -194,7 +194,7 @@ test('a typing frame that is overtaken by its message shows nobody typing', asyn
   assert.equal(passenger.chat.typing.size, 0);
 });
 
-test('who is cut while typing is not typing for ever', async () => {
+test('a sender that is cut while typing does not type for ever', async () => {
   const { world, driver, passenger } = await pair();
   driver.chat.sayTyping();
   await world.pass(200);

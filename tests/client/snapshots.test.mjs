@@ -11,10 +11,10 @@ async function pair() {
   return { world, driver, passenger };
 }
 
-/** What differs between two snapshots. */
+/** The properties that differ between two snapshots. */
 const changed = (before, after) => Object.keys(after).filter((name) => before[name] !== after[name]);
 
-/** Calls `act` and tells what it has changed in the snapshot of a device. */
+/** Calls `act`. Returns what that has changed in the snapshot of a device. */
 async function changes({ world }, { chat }, act, ms = 500) {
   const before = chat.getSnapshot();
   act();
@@ -30,7 +30,7 @@ test('while nothing changes, a snapshot and all in it are the same objects', asy
   for (const name of SHOWN.filter((each) => each !== 'calls')) assert.equal(driver.chat[name], before[name], name);
 });
 
-test('what changes is another object, and the rest stays the same', async () => {
+test('a property that changes is another object, and the others stay the same', async () => {
   const scene = await pair();
   const { driver, passenger } = scene;
   const { chat } = passenger;
@@ -54,7 +54,7 @@ test('a snapshot that was taken stays as it was', async () => {
   assert.deepEqual(receipts.passenger, { delivered: 0, read: 0 });
 });
 
-test('an entry of the outbox is another object when it is another', async () => {
+test('an entry of the outbox that changes is another object', async () => {
   const { world, driver } = await pair();
   world.server.refuse = ({ action }) => (action === 'message' ? { code: 'too_large' } : null);
   driver.chat.send('one');
@@ -83,7 +83,7 @@ test('subscribe and getSnapshot need no object before them, as React calls them'
   assert.equal(told, before);
 });
 
-test('every change of a snapshot is told', async () => {
+test('every change of a snapshot emits change', async () => {
   const { world, driver, passenger } = await pair();
   let last = passenger.chat.getSnapshot();
   passenger.chat.on('change', () => (last = passenger.chat.getSnapshot()));

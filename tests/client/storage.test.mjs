@@ -5,7 +5,7 @@ import { Store } from '../../web/navietakie/store.js';
 import { jwt } from './support/tokens.mjs';
 import { World, texts } from './support/world.mjs';
 
-/** React Native's AsyncStorage: every answer takes its time, and not all the same. */
+/** React Native's AsyncStorage: every answer takes time, and some take longer. */
 function asyncStorage(clock, items = new Map()) {
   const later = (act) =>
     new Promise((resolve) => clock.setTimeout(() => resolve(act()), clock.between(5, 200)));
@@ -18,7 +18,7 @@ function asyncStorage(clock, items = new Map()) {
   };
 }
 
-test('messages of an earlier start go first, though the storage takes its time', async () => {
+test('messages of an earlier start go first, although the storage is slow', async () => {
   const world = new World();
   world.server.admits = () => false;
   const first = world.device('driver', { storage: asyncStorage(world.clock) });
@@ -35,7 +35,7 @@ test('messages of an earlier start go first, though the storage takes its time',
   assert.equal(first.storage.items.size, 0);
 });
 
-test('a clock that was put back reorders nothing', async () => {
+test('a clock that was put back does not change the order', async () => {
   const world = new World();
   const items = new Map();
   const early = { id: 'old', message: 'old', message_type: 'text', metadata: null, state: 'waiting', error: null };
@@ -51,7 +51,7 @@ test('a clock that was put back reorders nothing', async () => {
   assert.deepEqual(texts(world.server.messages), ['old', 'new']);
 });
 
-test('a storage that never answers is done without after ten seconds', async () => {
+test('after ten seconds the client goes on without a storage that never answers', async () => {
   const world = new World();
   const never = () => new Promise(() => {});
   const storage = { getAllKeys: never, getItem: never, setItem: never, removeItem: never };
@@ -63,7 +63,7 @@ test('a storage that never answers is done without after ten seconds', async () 
   assert.deepEqual(texts(world.server.messages), ['Hello']);
 });
 
-test('a storage whose every answer is an error costs the survival, nothing else', async () => {
+test('if every answer of the storage is an error, nothing survives a reload, and everything else works', async () => {
   const world = new World();
   const fails = async () => Promise.reject(new Error('broken'));
   const storage = { getAllKeys: fails, getItem: fails, setItem: fails, removeItem: fails };
@@ -94,7 +94,7 @@ test('a call that was left before the app was killed is ended by the next start'
   assert.equal(world.server.call.state, 'ended');
 });
 
-test('a storage that cannot be listed is told in a sentence', () => {
+test('a storage that cannot list its keys is refused with the reason', () => {
   const storage = { getItem() {}, setItem() {}, removeItem() {} };
   assert.throws(() => new World().device('driver', { storage }), { name: 'TypeError', message: /key or getAllKeys/ });
 });

@@ -34,12 +34,12 @@ test('the call log tells each side which call it was, and an agent who called', 
   assert.deepEqual(titles({ end_reason: null }), ['Outgoing call', 'Incoming call', 'Driver called']);
 });
 
-test('what is written about calls is shown as it was written', () => {
+test('other texts about calls are shown unchanged', () => {
   const message = { message: 'Missed call', message_type: 'text', metadata: { end_reason: 'no_answer' } };
   assert.equal(messageInWords(message, 'driver'), 'Missed call');
 });
 
-test('the protocol tells every field of metadata that the console reads', () => {
+test('the protocol page lists every field of metadata that the console reads', () => {
   const folder = new URL('../../web/console/', import.meta.url);
   const code = readdirSync(folder).map((name) => readFileSync(new URL(name, folder), 'utf8'));
   const read = code.join('').matchAll(/metadata\??\.(\w+)(?:\??\.(\w+))?/g);

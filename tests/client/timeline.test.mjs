@@ -35,7 +35,7 @@ test('an empty booking begins at its first message', () => {
   assert.deepEqual(seqs(timeline.offer(message(1))), [1]);
 });
 
-test('what was pushed before the first page is kept for it', () => {
+test('a push before the first page is kept for it', () => {
   const timeline = new Timeline();
   assert.deepEqual(timeline.offer(message(4)), []);
   assert.deepEqual(seqs(timeline.admit(page(1, 3))), [1, 2, 3, 4]);
@@ -74,7 +74,7 @@ test('a message behind a hole waits until the hole is closed', () => {
   assert.equal(timeline.hole, false);
 });
 
-test('a message that comes again is no news', () => {
+test('a message that comes again is not new', () => {
   const timeline = begun();
   assert.deepEqual(timeline.offer(message(2)), []);
   assert.equal(timeline.contradicts(message(2)), false);
@@ -86,7 +86,7 @@ for (const seq of [2, 3]) {
   });
 }
 
-test('a sync says what has expired: that is no hole', () => {
+test('a gap before part 0 of a sync is expired messages, and no hole', () => {
   const timeline = begun();
   assert.deepEqual(seqs(timeline.admit(page(7, 9))), [7, 8, 9]);
   assert.equal(timeline.hole, false);
@@ -116,13 +116,13 @@ test('the timeline begins with the first frame, not with one that overtakes it',
   assert.equal(timeline.hasOlder, true);
 });
 
-test('a push beyond a sync is not lost by it', () => {
+test('a push after the end of a sync is kept', () => {
   const timeline = begun();
   timeline.offer(message(6));
   assert.deepEqual(seqs(timeline.admit(page(4, 5))), [4, 5, 6]);
 });
 
-test('a head that is ahead is a hole', () => {
+test('a head after the last message is a hole', () => {
   const timeline = begun();
   timeline.head = 4;
   assert.equal(timeline.hole, true);

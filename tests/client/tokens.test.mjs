@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { jwt } from './support/tokens.mjs';
 import { World, texts } from './support/world.mjs';
 
-/** A function that gives tokens of so many seconds by the server's clock, and notes how it was asked. */
+/** A function that makes tokens for so many seconds of the server's clock, and records its arguments. */
 function issuer({ clock, server }, seconds, claims = {}) {
   const asked = [];
   const token = async (refused) => {
@@ -16,7 +16,7 @@ function issuer({ clock, server }, seconds, claims = {}) {
 
 const bearer = ({ protocols }) => JSON.parse(Buffer.from(protocols[1].split('.')[2], 'base64url'));
 
-/** A connection whose token has run out is told nothing, and refused. */
+/** The server sends nothing to a connection whose token has expired, and refuses its frames. */
 function enforceExpiry({ clock, server }) {
   const over = (socket) => bearer(socket).exp * 1_000 <= clock.now() + server.ahead;
   server.refuse = (frame, socket) => (over(socket) ? { code: 'token_expired' } : null);
@@ -37,11 +37,11 @@ for (const ahead of [0, 300_000, -300_000]) {
     const first = WebSocket.latest;
     await world.pass(12_000);
     assert.equal(asked.length, 2);
-    assert.equal(asked[1], true); // a token from a cache is of no use
+    assert.equal(asked[1], true); // true: a token from a cache is of no use
     assert.notEqual(WebSocket.latest, first);
     assert.equal(world.server.connections.size, 1);
     await world.pass(20_000);
-    world.server.store({ sender: 'system', message: 'Hello' }); // the first token is over, and no ping has been
+    world.server.store({ sender: 'system', message: 'Hello' }); // the first token has expired, and no ping was sent
     await world.pass(100);
     assert.deepEqual(texts(heard), ['Hello']);
     assert.deepEqual(states, ['connecting', 'open']);
@@ -73,7 +73,7 @@ test('a message in flight while a token is renewed is stored once', async () => 
   assert.deepEqual(chat.outbox, []);
 });
 
-test('a renewal that fails is tried again, and the line held as long as it is good', async () => {
+test('a renewal that fails is tried again, and the line stays as long as the token is valid', async () => {
   const world = new World();
   const { token } = issuer(world, 600);
   enforceExpiry(world);
@@ -114,7 +114,7 @@ test('another token that is given before the old one runs out is used at once', 
   assert.deepEqual(states, ['connecting', 'open']);
 });
 
-test('a token that is good for years is no reason to connect anew', async () => {
+test('a token that is valid for years is not renewed', async () => {
   const world = new World();
   const exp = Math.round(world.clock.now() / 1_000) + 9 * 365 * 86_400;
   const { chat, WebSocket } = world.device('driver', { token: jwt({ exp }) });
@@ -135,7 +135,7 @@ test('a token that never comes is asked for again', async () => {
   assert.equal(chat.state, 'open');
 });
 
-test('reconnect takes the place of a try that hangs', async () => {
+test('reconnect replaces a try that hangs', async () => {
   const world = new World();
   const { chat } = world.device('driver', { token: () => new Promise(() => {}) });
   await world.pass(1_000);
@@ -175,7 +175,7 @@ for (const deviceId of ['', 'x'.repeat(65), 'über']) {
   });
 }
 
-test('a device whose name is null has none: it gets one', async () => {
+test('a device whose name is null gets one', async () => {
   const world = new World();
   const { chat, WebSocket } = world.device('driver', { deviceId: null });
   await world.pass(200);
@@ -183,7 +183,7 @@ test('a device whose name is null has none: it gets one', async () => {
   assert.equal(WebSocket.latest.deviceId, chat.deviceId);
 });
 
-test('a side that has too many connections does not drive out another in turn', async () => {
+test('a replaced connection does not connect again and replace another', async () => {
   const world = new World();
   const { chat, WebSocket } = world.device('driver');
   await world.pass(200);

@@ -26,7 +26,7 @@ async function talking(world = new World()) {
 const acts = ({ server }, action) => server.handled.filter((each) => each.call_action === action);
 const voices = (...devices) => devices.map(({ chat }) => chat.calls.voice?.state);
 
-test('where the server wants no address shown but the relay, none is', async () => {
+test('with the policy relay no other address is shown', async () => {
   const world = new World();
   world.server.iceTransportPolicy = 'relay';
   const { peers } = await talking(world);
@@ -43,7 +43,7 @@ test('a voice that fails asks for fresh servers before it starts again', async (
   assert.match(peers[0].config.iceServers[0].urls, /^turn:fresh/);
 });
 
-test('a voice whose fresh servers do not come starts again by those it has', async () => {
+test('without fresh servers a failed voice starts again with those it has', async () => {
   const { world, peers, driver, passenger } = await talking();
   world.server.refuse = ({ call_action: action }) => (action === 'ice' ? 'lost' : null);
   for (const peer of peers) peer.fail();
@@ -51,7 +51,7 @@ test('a voice whose fresh servers do not come starts again by those it has', asy
   assert.deepEqual(voices(driver, passenger), ['connected', 'connected']);
 });
 
-test('a device that lost what it knew of its call talks by servers that it asks for', async () => {
+test('a device that lost its stored call asks for servers and talks', async () => {
   const { world, passenger, phone, peers } = await talking();
   passenger.chat.close();
   await world.pass(500);
@@ -63,7 +63,7 @@ test('a device that lost what it knew of its call talks by servers that it asks 
   assert.equal(peers.every((peer) => peer.config.iceServers.length === 1), true);
 });
 
-test('ever new sessions of the other end do not make it begin anew each time', async () => {
+test('many new sessions of the other end do not cause a new connection each time', async () => {
   const { world, passenger, peers } = await talking();
   const { call_id } = world.server.call;
   for (let count = 0; count < 100; count += 1) {
@@ -91,7 +91,7 @@ test('a microphone that is pulled out is replaced, and stays muted if it was', a
   assert.equal(second.running, false);
 });
 
-test('a microphone that is gone and has no other is told, until there is one', async () => {
+test('a lost microphone without a replacement is reported until there is one', async () => {
   const { world, driver, ears, devices, peers } = await talking();
   const { voice } = driver.chat.calls;
   ears.driver.there.missing = true;
@@ -106,7 +106,7 @@ test('a microphone that is gone and has no other is told, until there is one', a
   assert.equal(peers[0].tracks[0], ears.driver.microphones[1]);
 });
 
-test('after a call, how it was is reported once', async () => {
+test('after a call one report is sent', async () => {
   const { world, driver, passenger, peers } = await talking();
   peers[0].stats = new Map(
     [

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { fakeMicrophones, fakeWebRtc } from './support/webrtc.mjs';
 import { World } from './support/world.mjs';
 
-/** A driver and a passenger; a device may be given a microphone whose prompt stays open until it is answered. */
+/** A driver and a passenger. A device may have a microphone whose prompt stays open until the test answers it. */
 async function pair() {
   const world = new World();
   const webRtc = fakeWebRtc(world.clock);
@@ -20,7 +20,7 @@ async function pair() {
 const phases = (...devices) => devices.map(({ chat }) => chat.calls.phase);
 const acts = ({ server }, action) => server.handled.filter((each) => each.call_action === action);
 
-/** The line is dead, and no other is to be had until the end of this is called. */
+/** Makes the line dead, and no other can be opened until the returned function is called. */
 function cutOff(world, device) {
   const admits = world.server.admits;
   world.server.admits = (socket) => socket.deviceId !== device.deviceId && admits(socket);
@@ -41,7 +41,7 @@ async function talks(scene) {
   assert.deepEqual(phases(scene.driver, scene.passenger), ['talking', 'talking']);
 }
 
-test('a ring ends at its deadline, though no line tells so', async () => {
+test('without a line a ring still ends at its deadline', async () => {
   const scene = await pair();
   const { world, passenger } = scene;
   await rings(scene);
@@ -66,7 +66,7 @@ test('calling ends at the deadline too, and the microphone is released', async (
   assert.deepEqual(phases(driver), ['idle']);
 });
 
-test('an accept in the last moment is heard after the deadline', async () => {
+test('an accept in the last moment is shown after the deadline', async () => {
   const scene = await pair();
   const { world, driver, passenger } = scene;
   await rings(scene);
@@ -104,7 +104,7 @@ for (const [what, prepare, expected] of [
     const mend = cutOff(world, passenger);
     passenger.chat.calls.hangUp();
     assert.deepEqual(phases(passenger), ['idle']);
-    await world.pass(25_000); // longer than any request waits
+    await world.pass(25_000); // longer than any request is waited for
     assert.deepEqual(phases(passenger), ['idle']);
     mend();
     await world.pass(31_000);
@@ -148,7 +148,7 @@ test('a call that ended meanwhile needs no end, and the next one rings', async (
   assert.deepEqual(phases(driver, passenger), ['calling', 'ringing']);
 });
 
-test('who hangs up on a dead line and calls again has the old call ended first', async () => {
+test('after a hang-up on a dead line, the old call is ended before a new one begins', async () => {
   const scene = await pair();
   const { world, driver, passenger } = scene;
   await talks(scene);
@@ -163,7 +163,7 @@ test('who hangs up on a dead line and calls again has the old call ended first',
   assert.equal(world.server.call.call_id, 'call-2');
 });
 
-test('a decline that an accept of the same device was faster than hangs up', async () => {
+test('a decline becomes a hang-up if an accept of the same device was faster', async () => {
   const scene = await pair();
   const { world, driver, passenger } = scene;
   await rings(scene);
@@ -201,7 +201,7 @@ for (const who of ['driver', 'passenger']) {
   });
 }
 
-test('a call whose answer nobody waited for is ended when it shows', async () => {
+test('a call whose answer came too late is ended when it appears', async () => {
   const scene = await pair();
   const { world, driver, passenger } = scene;
   world.server.loses = (frame) => frame.type === 'ack';
@@ -250,7 +250,7 @@ test('a page that is left before the answer to its accept talks when it is back'
   assert.equal(reloaded.chat.calls.voice.state, 'connected');
 });
 
-test('who calls on a dead line, after a hang-up that is not said, is told in time', async () => {
+test('a call on a dead line after an unsent hang-up fails in time', async () => {
   const scene = await pair();
   const { world, driver } = scene;
   await talks(scene);
@@ -332,7 +332,7 @@ test('with the prompt for the microphone open, a ring that is over is missed', a
   assert.deepEqual(phases(tablet), ['idle']);
 });
 
-test('with the prompt for the microphone open, a dialler sees that it is called', async () => {
+test('with the prompt for the microphone open, a device that dials sees that it is called', async () => {
   const scene = await pair();
   const { world, driver, passenger } = scene;
   const tablet = scene.phone('passenger', { getUserMedia: scene.asks });
@@ -361,7 +361,7 @@ test('with the prompt for the microphone open, a conversation that is closed end
   await started;
 });
 
-test('who is named as the answering device by the other side talks not', async () => {
+test('a device that only the other side names as answering does not talk', async () => {
   const scene = await pair();
   const { world, driver, passenger } = scene;
   const tablet = scene.phone('driver');

@@ -1,4 +1,4 @@
-/** The documents for machines, as a team has them on its first day: linted, and made into types that compile strictly. */
+/** The documents for machines, used by the usual tools: they are linted, and become types that compile strictly. */
 import assert from 'node:assert/strict';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,20 +17,20 @@ const OPENAPI = join(ROOT, 'docs', 'openapi.yaml');
 const ASYNCAPI = join(ROOT, 'docs', 'asyncapi.yaml');
 const INFORMATION = 2; // of Spectral's severities: a hint that a newer AsyncAPI exists is no fault
 
-test('what openapi-typescript makes is strict TypeScript, and openapi-fetch takes right requests alone', async (t) => {
+test('openapi-typescript makes strict TypeScript, with which openapi-fetch takes only right requests', async (t) => {
   const file = join(TYPES, 'openapi.ts');
   t.after(() => rmSync(file, { force: true }));
   writeFileSync(file, astToString(await openapiTS(readFileSync(OPENAPI, 'utf8'), { silent: true })));
   assert.equal(complaints(join(TYPES, 'tsconfig.rest.json')), '');
 });
 
-test('Redocly has nothing to say about the OpenAPI document', async () => {
+test('Redocly finds nothing in the OpenAPI document', async () => {
   const config = await createConfig({ extends: ['recommended'] });
   const problems = await lint({ ref: OPENAPI, config });
   assert.deepEqual(problems.map((each) => `${each.ruleId}: ${each.message}`), []);
 });
 
-test('Spectral has nothing to say about the OpenAPI document', async () => {
+test('Spectral finds nothing in the OpenAPI document', async () => {
   const linter = new spectral.Spectral();
   linter.setRuleset({ extends: [rulesets.oas] });
   const found = await linter.run(new spectral.Document(readFileSync(OPENAPI, 'utf8'), parsers.Yaml, OPENAPI));

@@ -1,4 +1,4 @@
-/** The examples of docs/client.md for React, Vue and React Native, as they stand there: real React, Vue's own reactivity. */
+/** Runs the examples of docs/client.md for React, Vue and React Native: with real React, and Vue's own reactivity. */
 import assert from 'node:assert/strict';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -56,7 +56,7 @@ test("React's hook shows what is there, what comes and what is sent, and opens o
   assert.equal(world.server.connections.size, 0);
 });
 
-test('React draws what has not changed no second time', async () => {
+test('React does not draw again what has not changed', async () => {
   const { useChat } = await example('React', 'tsx');
   const world = new World();
   world.server.store({ sender: 'passenger', message: 'Hello' });
@@ -70,7 +70,7 @@ test('React draws what has not changed no second time', async () => {
   const root = createRoot(window.document.createElement('div'));
   const pass = (ms) => act(() => world.pass(ms));
   await act(() => root.render(createElement(Seen)));
-  await pass(10_000); // a pong has told what the server knows of our receipts
+  await pass(10_000); // a pong has told the server's receipts
   const drawn = seen.length;
   await pass(200_000);
   assert.equal(seen.length, drawn, 'pings change nothing that is shown');
@@ -159,7 +159,7 @@ test('in React Native the storage is awaited, and the app and the network are li
   chat.close();
 });
 
-/** The exports of the code under a heading of the guide, built as a user's bundler would. */
+/** The exports of the code under a heading of the guide, built as by a user's bundler. */
 async function example(heading, loader) {
   const file = join(ROOT, 'tests', 'package', 'node_modules', `.navietakie-${heading}.mjs`);
   after(() => rmSync(file, { force: true }));

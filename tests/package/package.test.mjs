@@ -1,4 +1,4 @@
-/** The package `navietakie`, as whoever installs it finds it. */
+/** The package `navietakie`, as it is after an installation. */
 import assert from 'node:assert/strict';
 import { readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -81,12 +81,12 @@ for (const { version, program } of nodes()) {
   }
 }
 
-/** Runs TypeScript's compiler; throws with what it complains of. */
+/** Runs TypeScript's compiler. Throws with its errors. */
 function tsc(...options) {
   run(process.execPath, [join(TOOLS, 'typescript', 'bin', 'tsc'), ...options], app.folder);
 }
 
-/** What the app shows of a conversation in which somebody has greeted before it does. */
+/** What the app prints in a conversation in which somebody has already greeted. */
 async function heard({ open, greet }) {
   const clock = new VirtualClock();
   const server = new FakeServer(clock);
@@ -113,7 +113,7 @@ async function byEsbuild(folder, outfile) {
   await esbuild({ entryPoints: [join(folder, 'main.ts')], bundle: true, format: 'esm', outfile, logLevel: 'warning' });
 }
 
-/** webpack itself reads no TypeScript: it is given what another tool has made of it, imports and all. */
+/** webpack itself reads no TypeScript: it gets the JavaScript that another tool has made, with the imports. */
 async function byWebpack(folder, file) {
   const entry = join(folder, 'main.js');
   await esbuild({ entryPoints: [join(folder, 'main.ts')], outfile: entry });

@@ -1,4 +1,4 @@
-/** The types of the package: against its code, against the documents, and as they are used. */
+/** The types of the package: compared with its code and with the documents, and used. */
 import assert from 'node:assert/strict';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

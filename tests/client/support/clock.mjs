@@ -1,4 +1,4 @@
-/** A clock that stands still until it is told to go on, and chance that repeats itself. */
+/** A clock that stands still until a test moves it, and random numbers that are the same in every run. */
 export class VirtualClock {
   #now = Date.UTC(2026, 0, 31, 8);
   #timers = new Map();
@@ -43,7 +43,7 @@ export class VirtualClock {
     this.#timers.delete(timer);
   }
 
-  /** Lets `ms` milliseconds pass, with everything that falls due in them. */
+  /** Lets `ms` milliseconds pass, and does everything that is due in them. */
   async pass(ms) {
     const end = this.#now + ms;
     await settled();
@@ -60,7 +60,7 @@ export class VirtualClock {
   }
 }
 
-/** Resolves when every promise that can go on without time passing has done so. */
+/** Resolves when all promises have settled that can settle without time passing. */
 export function settled() {
   return new Promise((resolve) => setImmediate(resolve));
 }

@@ -16,23 +16,23 @@ for module in (get_message.app, make_call.app, send_message.app, websocket.app):
 print(json.dumps(told))
 `;
 
-/** What the functions ask at their doors, read from themselves. */
+/** The prices of the functions' routes, read from their code. */
 const told = JSON.parse(execFileSync('.venv/bin/python', ['-c', READ], { cwd: ROOT, encoding: 'utf8' }));
 export const UNITS_AT_ONCE = told.at_once;
 const UNIT_MS = 1_000 / told.per_second;
 
-/** Which function an action goes to, where it has no price of its own: API Gateway's `$default` is websocket's. */
+/** The function of each action without a price: API Gateway's `$default` goes to websocket. */
 const functionOf = (route) =>
   Object.keys(told.functions).find((name) => route in told.functions[name].plain) ?? 'websocket';
 
 /**
- * The damper of each function, as the contract's section 15 has it: a GCRA of units by role, where every request of a
- * booking meets the same container. It stands before a world's server, and counts what the world's devices ask.
+ * The damper of each function: a GCRA of units by role. Every request of a booking meets the same container. It stands in
+ * front of a world's server, and counts what the world's devices ask.
  */
 export class Damper {
-  /** The most units that a role had out at once, by function and role. */
+  /** The most units that a role has used at once, by function and role. */
   most = {};
-  /** How often each route was taken, by function. */
+  /** How often each route was used, by function. */
   asked = {};
   /** The requests that were too many. */
   refused = [];
@@ -50,7 +50,7 @@ export class Damper {
     /** The `fetch` of a role's device. */
     this.fetchOf = (sender) => async (url, options) => {
       const { pathname, searchParams } = new URL(url);
-      if (!pathname.startsWith('/api/')) return fetches(url, options); // the storage is not ours
+      if (!pathname.startsWith('/api/')) return fetches(url, options); // the storage has no damper
       const filtered = searchParams.has('sender') || searchParams.has('message_type');
       const wait = this.#take(sender, `GET ${pathname}`, filtered);
       if (!wait) return fetches(url, options);
@@ -59,7 +59,7 @@ export class Damper {
     };
   }
 
-  /** Takes what a request costs; says how many milliseconds it comes too early, 0 where it is admitted. */
+  /** Takes a request's cost. Returns by how many milliseconds the request is too early; 0: it is admitted. */
   #take(role, route, filtered = false) {
     const name = functionOf(route);
     const { plain, filtered: higher } = told.functions[name];

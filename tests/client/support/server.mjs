@@ -6,8 +6,8 @@ const SYNC_FRAMES = 8;
 const RING_MS = 45_000;
 
 /**
- * The server's side of the contract in memory: one booking, its connections and its call, over a network that can be
- * told to be slow, to lose, to overtake and to cut.
+ * The server in memory: one booking, its connections and its call. A test decides when its network is slow, loses,
+ * reorders or cuts.
  */
 export class FakeServer {
   messages = [];
@@ -16,35 +16,35 @@ export class FakeServer {
   call = null;
   connections = new Set();
   /**
-   * Called before a client's frame is handled; answers with an error to refuse it, `'lost'` to swallow it, `'failed'`
-   * for what API Gateway says when a function fails or a route is throttled.
+   * Called before a client's frame is handled. Returns an error to refuse it, `'lost'` to lose it, or `'failed'` for
+   * API Gateway's own error frame, as if a function failed or a route was throttled.
    */
   refuse = () => null;
   /** Whether a frame to a client is lost. */
   loses = () => false;
-  /** How many messages fit a `sync` frame. */
+  /** How many messages fit into a `sync` frame. */
   frameMessages = 10;
   /** Whether `sync` frames have their `part`. */
   numbersParts = true;
-  /** Milliseconds that a frame takes, either way; it is given those that go to a client. */
+  /** Milliseconds that a frame takes in either direction. Gets the frame if it goes to a client. */
   latency = () => 20;
   /** Whether a connection is let in. */
   admits = () => true;
-  /** The answer of REST to a probe: an error body with its status, or null for the page. */
+  /** REST's answer to a diagnosis: an error body with its status, or null for the page. */
   restRefusal = null;
   handled = [];
   /** By how many milliseconds the server's clock is ahead of the devices'. */
   ahead = 0;
   iceTransportPolicy = 'all';
   booking = { closed_at: null, muted: [] };
-  /** What `fetch` posts to the storage of attachments. */
+  /** The uploads to the storage of attachments. */
   uploads = [];
   /** The texts that were redacted. */
   removed = [];
   #count = 0;
   #ringEnd = 0;
   #markers = new Map();
-  /** By side, the `client_call_id` with which it initiated the latest call. */
+  /** The `client_call_id` with which each side initiated the latest call. */
   #initiates = {};
   #clock;
 
@@ -70,7 +70,7 @@ export class FakeServer {
     return { message: stored, duplicate: Boolean(known) };
   }
 
-  /** Posts a frame to the connections of the booking, as far as their tokens are good. */
+  /** Posts a frame to the connections of the booking whose tokens are valid. */
   tell(frame, to = () => true) {
     for (const connection of this.connections) {
       if (to(connection) && !this.#isExpired(connection)) connection.post(frame);
@@ -239,7 +239,7 @@ export class FakeServer {
     connection.post({ type: 'ack', id, call: this.callNow, ice_servers, ...how });
   }
 
-  /** The call as it is told now: what is left of its ring shrinks. */
+  /** The call as frames show it now, with the rest of its ring time. */
   get callNow() {
     if (this.call?.state !== 'ringing') return this.call;
     return { ...this.call, ring_ms_left: this.#ringEnd - this.#clock.now() };
@@ -250,7 +250,7 @@ export class FakeServer {
     return [{ urls: `turn:fresh-${++this.#count}.example.org` }];
   }
 
-  /** Moves the call on, or begins one, and tells everybody but `from`. */
+  /** Changes the call, or begins one, and tells everybody but `from`. */
   changeCall(state, { sender, deviceId, act = null } = {}, from = null) {
     if (state === 'ringing') {
       this.#initiates = {};
@@ -275,7 +275,7 @@ export class FakeServer {
     return message;
   }
 
-  /** A ring ends two seconds after its deadline: an accept may be on its way. */
+  /** A ring ends two seconds after its deadline, because an accept may be on its way. */
   #ringsUntil(callId) {
     const end = () => this.call?.call_id === callId && this.call.state === 'ringing' && this.changeCall('ended');
     this.#ringEnd = this.#clock.now() + RING_MS;
@@ -339,14 +339,14 @@ export class FakeServer {
         this.deliver({ v: 1, booking_code: 'test', ts: new Date(clock.now() + server.ahead).toISOString(), ...frame });
       }
 
-      /** The same, with nothing added to the frame. */
+      /** Sends a frame as it is. */
       deliver(frame) {
         const text = JSON.stringify(frame);
         if (server.loses(frame)) return;
         clock.setTimeout(() => this.readyState === 1 && this.onmessage?.({ data: text }), server.latency(frame));
       }
 
-      /** The line breaks. A silent cut is one that the device is not told of. */
+      /** Breaks the line. If the cut is silent, the device does not notice. */
       cut({ silent = false } = {}) {
         server.connections.delete(this);
         this.cutSilently = silent;

@@ -7,8 +7,8 @@ const BOOKING = 'test';
 const STEP_MS = 10;
 
 /**
- * One scenario of docs/conformance on the stage: a client, a clock, and a line whose other end says what the scenario
- * says. docs/conformance/README.md tells what each step means and what is filled in where a step is silent.
+ * Plays one scenario of docs/conformance: a client, a clock, and a line whose other end follows the scenario.
+ * docs/conformance/README.md says what each step means, and which values are used if a step leaves them out.
  */
 export class Stage {
   #clock = new VirtualClock();
@@ -20,7 +20,7 @@ export class Stage {
   #fired = [];
   #names = new Map();
   #rest = null;
-  /** How things stand on the server, as far as it has told. */
+  /** The standing of the booking, as far as the server has told it. */
   #stands = { head: 0, epoch: null, call: null, receipts: receipts(), presence: presence() };
 
   constructor({ sender = 'driver', pings = 'answered', ignores = ['delivered', 'away'], tokens, ...options }) {
@@ -265,7 +265,7 @@ export class Stage {
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, this.#named(inner)]));
   }
 
-  /** Asserts that what there is has what is wanted: objects may have more fields, lists no more elements. */
+  /** Asserts that a value has everything that is wanted. Objects may have more fields, lists no more elements. */
   #match(real, wanted, place = 'it') {
     if (typeof wanted === 'string' && wanted.startsWith('$')) {
       if (!this.#names.has(wanted)) {

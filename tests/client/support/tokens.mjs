@@ -1,4 +1,4 @@
-/** What a JWT says of itself; nothing, where it is none. */
+/** The claims of a JWT; none if the text is not a JWT. */
 export function claims(token) {
   try {
     return JSON.parse(Buffer.from(token.split('.')[1], 'base64url').toString());

@@ -1,8 +1,8 @@
 const FOUND = ' with a candidate';
 
 /**
- * A stand-in for a browser's WebRTC: two peers are connected when each holds the other's description and a candidate.
- * It shows what the signalling brought about; that sound flows, the browser tests show.
+ * Plays a browser's WebRTC: two peers are connected when each has the other's description and a candidate. It shows
+ * whether the signalling works. The browser tests show that sound flows.
  */
 export function fakeWebRtc(clock) {
   const peers = [];
@@ -46,7 +46,7 @@ export function fakeWebRtc(clock) {
       return { type: 'answer', sdp: `answer ${this.number} to ${this.remoteDescription.sdp}` };
     }
 
-    /** As in browsers, it grows by the candidates that were found. */
+    /** As in browsers, the description grows by the candidates that were found. */
     get localDescription() {
       return this.#local && { ...this.#local, sdp: this.#local.sdp + this.#gathered };
     }
@@ -81,7 +81,7 @@ export function fakeWebRtc(clock) {
       this.#perhapsConnect();
     }
 
-    /** What `getStats` tells, by id. */
+    /** The result of `getStats`, by id. */
     stats = new Map();
 
     async getStats() {
@@ -117,14 +117,14 @@ export function fakeWebRtc(clock) {
   return { RTCPeerConnection: FakePeer, peers };
 }
 
-/** A `getUserMedia` whose microphones are kept in a list; their tracks can be asked whether they run. */
+/** A `getUserMedia` that keeps its microphones in a list. Their tracks say whether they run. */
 export function fakeMicrophones() {
   const microphones = [];
   const there = { missing: false };
   const getUserMedia = async () => {
     if (there.missing) throw new Error('Requested device not found');
     const track = { enabled: true, running: true, readyState: 'live', stop: () => (track.running = false) };
-    /** It is pulled out. */
+    /** Plays that the microphone is unplugged. */
     track.end = () => {
       track.readyState = 'ended';
       track.onended?.();

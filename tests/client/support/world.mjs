@@ -3,7 +3,7 @@ import { VirtualClock } from './clock.mjs';
 import { FakeServer } from './server.mjs';
 import { MemoryStorage } from './storage.mjs';
 
-/** A server, a clock, and devices that talk over it; everything that happened to a device is noted. */
+/** A server, a clock, and devices that talk over it. Keeps everything that happened to a device. */
 export class World {
   devices = [];
 

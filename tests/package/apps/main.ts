@@ -1,4 +1,4 @@
-/** A stranger's five-minute app: says what it hears, greets, and calls. */
+/** A small app of somebody else: prints messages, greets, and calls. */
 import { connect, NavieTakieError, type Conversation, type Message, type Options } from 'navietakie';
 
 function line({ sender, message_type, message, metadata }: Message): string {

@@ -1,4 +1,4 @@
-/** In Node, as a module: `node node.mjs SUPPORT`, the folder with the server that the client's tests have. */
+/** In Node, as a module: `node node.mjs SUPPORT`, where SUPPORT is the folder with the server of the client's tests. */
 import { connect } from 'navietakie';
 
 const { talk } = await import(new URL('talk.mjs', import.meta.url));

@@ -1,4 +1,4 @@
-/** Two clients talk over the in-memory server of the client's tests; prints what the passenger has heard. */
+/** Two clients talk over the in-memory server of the client's tests. Prints what the passenger got. */
 import { pathToFileURL } from 'node:url';
 
 export async function talk(connect, support) {

@@ -2,7 +2,7 @@
 import { dirname } from 'node:path';
 import ts from 'typescript';
 
-/** What the compiler complains of in a project, by its tsconfig.json. */
+/** The compiler's errors in a project, given its tsconfig.json. */
 export function complaints(project) {
   const folder = dirname(project);
   const { config } = ts.readConfigFile(project, ts.sys.readFile);

@@ -1,4 +1,4 @@
-/** The package as a stranger has it: packed, and installed from its tarball into an app that lies outside of this project. */
+/** The package as others have it: packed, and installed from its tarball into an app outside this project. */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, realpathSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,7 @@ export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 export const PACKAGE = join(ROOT, 'web', 'navietakie');
 const HERE = fileURLToPath(new URL('../', import.meta.url));
 
-/** Runs a program and returns what it prints; throws with what it complains of. */
+/** Runs a program and returns its output. Throws with its errors. */
 export function run(program, args, cwd) {
   const { error, status, stdout, stderr } = spawnSync(program, args, { cwd, encoding: 'utf8' });
   if (error || status !== 0) throw error ?? new Error(`${program} ${args.join(' ')}: ${status}\n${stdout}${stderr}`);
@@ -22,7 +22,7 @@ export function pack(folder) {
   return { tarball: join(folder, filename), files: files.map((each) => each.path).sort() };
 }
 
-/** The apps of `apps/` in a folder of their own, with the package installed. Whoever asks for it removes the folder. */
+/** Copies the apps of `apps/` into a new folder, with the package installed. The caller removes the folder. */
 export function installed() {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'navietakie-app-')));
   const { tarball, files } = pack(folder);

@@ -2,14 +2,14 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from './installed.mjs';
 
-/** Where versions of Node lie beside the one that runs: what nvm, and a CI runner's cache of tools, have installed. */
+/** Folders with other versions of Node: those of nvm, and of a CI runner's tool cache. */
 const PLACES = [
   [process.env.NVM_DIR, 'versions/node', 'bin/node'],
   [process.env.RUNNER_TOOL_CACHE, 'node', 'x64/bin/node'],
   [process.env.RUNNER_TOOL_CACHE, 'node', 'arm64/bin/node'],
 ];
 
-/** The programs of Node 20 and newer on this machine, one of each major version, by version. */
+/** The Node programs on this machine from 20 on, one for each major version. */
 export function nodes() {
   const found = new Map();
   const candidates = PLACES.flatMap(([home, folder, program]) => {
@@ -28,7 +28,7 @@ function versionOf(program) {
   try {
     return run(program, ['--version']).trim().slice(1);
   } catch {
-    return null; // there is none, or it is for another machine
+    return null; // there is none, or it does not run here
   }
 }
 

@@ -1,4 +1,4 @@
-/** Runs types/talk.ts against a stack: its URL, a token and a booking are the arguments. Prints what came back. */
+/** Runs types/talk.ts against a stack. Arguments: its URL, a token and a booking. Prints the answers. */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import ts from 'typescript';
 

@@ -1,4 +1,4 @@
-/** Where the platform has no types of a browser (React Native, a worker): the package asks for none. */
+/** Without a browser's types (React Native, a worker) the package compiles, too. */
 import { connect } from 'navietakie';
 import { type Same, holds } from './same.js';
 

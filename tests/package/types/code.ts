@@ -1,6 +1,6 @@
 /**
- * The types against the code, as the compiler understands it from its comments: each has what the other has, and what
- * the types promise is nothing else than what the code says. A new member of the code gets a type, or its place below.
+ * Compares the types with the code, as the compiler understands it from its comments: both have the same members, and the
+ * types promise what the code says. A new member of the code gets a type, or a place in the list below.
  */
 import type * as typed from 'navietakie';
 import type { Calls } from '../../../web/navietakie/calls.js';
@@ -10,14 +10,14 @@ import type * as noted from '../../../web/navietakie/types.js';
 import type { Voice } from '../../../web/navietakie/voice.js';
 import { type Same, holds } from './same.js';
 
-/** What the client's parts say to each other. */
+/** Members for the client's own parts, which apps do not use. */
 interface Inner {
   conversation: 'emit';
   calls: 'adopt' | 'isBehind' | 'signalled' | 'lineOpened' | 'startOver' | 'close' | 'pending' | 'recall' | 'snapshot';
   voice: 'start' | 'receive' | 'nudge' | 'close' | 'replace' | 'report' | 'gone' | 'lose';
 }
 
-/** True where the same members can be seen of both; else those that one of them lacks. */
+/** True if both have the same members; otherwise the members that one of them lacks. */
 type SameMembers<Code, Types, Own = never> = [Exclude<keyof Code, keyof Types | Own> | Exclude<keyof Types, keyof Code>] extends [never]
   ? true
   : { types_lack: Exclude<keyof Code, keyof Types | Own>; code_lacks: Exclude<keyof Types, keyof Code> };

@@ -1,4 +1,4 @@
-/** Right use: all of it compiles, and what is read has the type that one expects. */
+/** Right use: all of it compiles, and what is read has the expected type. */
 import {
   type Call,
   type CallLogPage,

@@ -1,7 +1,7 @@
 import createClient from 'openapi-fetch';
 import type { paths } from './openapi.js';
 
-/** Sends, pages, calls and is refused, as a driver; what came back. */
+/** Sends, pages, calls and is refused, as a driver. Returns the answers. */
 export async function talk(baseUrl: string, token: string, booking_code: string) {
   const client = createClient<paths>({ baseUrl, headers: { authorization: `Bearer ${token}` } });
   const hello = { booking_code, message: 'Hello \u{1F695}', client_message_id: 'ts-1', metadata: { colour: 'green' } };
