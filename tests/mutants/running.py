@@ -66,11 +66,14 @@ class Map:
         place (`kills` counts them), then quick ones; at import those of the test file that is named after the file.
         """
         by_line = self.lines.get(mutant.path, {})
+        own = ""
         if _is_imported(mutant):
+            own = f"test_{Path(mutant.path).stem}.py"
             found = {test for tests in by_line.values() for test in tests if test in there}
+            # A test of a constant alone runs no line.
+            found |= {test for test in self.seconds if own in test and test in there}
         else:
             found = {test for line in mutant.lines for test in by_line.get(line, ()) if test in there}
-        own = f"test_{Path(mutant.path).stem}.py" if _is_imported(mutant) else ""
 
         def rank(test: str) -> tuple[float, bool, float, str]:
             seconds = self.seconds[test]

@@ -223,6 +223,7 @@ def test_an_overdue_call_ends_in_the_same_way_whoever_notices_it(state: State) -
 def test_an_ended_call_looks_the_same_for_ever() -> None:
     call = in_state("ended")
     assert due_at(call) is None
+    assert due_at(moved(in_state("connected"), Act("end", "driver", "phone"), NOW + 9 * SECOND)) is None
     assert as_seen(call, NOW + 10**15) is call
 
 

@@ -91,7 +91,8 @@ def test_an_error_frame_says_whether_and_when_to_try_again() -> None:
 
 def test_a_frame_above_31_kb_is_too_large() -> None:
     room = frames.CONTENT_BYTES - len(frames.encode({"data": ""}))
-    frames.encode_content({"data": "x" * room}, "data")
+    full = {"data": "x" * room}
+    assert frames.encode_content(full, "data") == frames.encode(full)
     with pytest.raises(Refusal) as refused:
         frames.encode_content({"data": "x" * (room + 1)}, "data")
     assert refused.value.code == "too_large"

@@ -132,7 +132,8 @@ def test_metadata_takes_up_to_4_kb_as_json_in_utf_8() -> None:
 
 def test_optional_fields_may_be_null_and_unknown_ones_are_ignored() -> None:
     plain = NewMessage.parse({"message": "x"})
-    assert NewMessage.parse({"message": "x", "metadata": None, "sender_id": None, "later": 1}) == plain
+    nothing = dict.fromkeys(("message_type", "metadata", "sender_id", "client_message_id"))
+    assert NewMessage.parse({"message": "x", "later": 1, **nothing}) == plain
     assert (plain.message_type, plain.metadata, plain.attachment_id, plain.event) == ("text", None, None, None)
 
 
