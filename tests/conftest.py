@@ -5,11 +5,12 @@ the last test every line that their functions have logged is searched for what m
 """
 
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from local.stack import Stack
+from local.stack import ROOT, Stack
 from tests.contract.reads import READS
 from tests.e2e import privacy
 from tests.fakes.embedded import embedded_dynamodb
@@ -20,6 +21,14 @@ recording.start()
 # No deadline: the time of an example depends on how busy the machine is.
 settings.register_profile("navietakie", deadline=None)
 settings.load_profile("navietakie")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """End-to-end and browser tests go to one worker each: Playwright's event loop lets no other run in its process."""
+    for item in items:
+        for folder in ("e2e", "browser"):
+            if Path("tests", folder) in item.path.relative_to(ROOT).parents:
+                item.add_marker(pytest.mark.xdist_group(folder))
 
 
 @pytest.fixture(scope="session", autouse=True)

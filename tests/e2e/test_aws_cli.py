@@ -49,7 +49,8 @@ def test_the_lines_of_the_protocols_page_work_as_pasted(aws: str, stack: Stack, 
     assert answer["statusCode"] == 201
     assert answer["body"]["message"]["message"] == "Hello"
     sns: Any = boto3.client("sns", **cast(Any, stack.access.client))
-    (subscription,) = sns.list_subscriptions_by_topic(TopicArn=stack.outputs["EventsTopicArn"])["Subscriptions"]
+    found = sns.list_subscriptions_by_topic(TopicArn=stack.outputs["EventsTopicArn"])["Subscriptions"]
+    (subscription,) = (each for each in found if each["Endpoint"].endswith(":function:push"))
     told = sns.get_subscription_attributes(SubscriptionArn=subscription["SubscriptionArn"])["Attributes"]
     sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
     assert json.loads(told["FilterPolicy"]) == {"type": ["call.ringing", "message.undelivered"]}
