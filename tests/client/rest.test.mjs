@@ -37,3 +37,36 @@ for (const [what, fetch] of [
     await late;
   });
 }
+
+test('an answer is its body, asked for with the token and those values that are given', async () => {
+  const asked = [];
+  const fetch = async (...what) => asked.push(what) && Response.json({ calls: [] });
+  const ready = (token) => new Rest({ api: 'http://fake', bearer: async () => token, clock: new VirtualClock(), fetch });
+  assert.deepEqual(await ready('t').get('calls', { booking_code: 'b 1', limit: undefined }), { calls: [] });
+  await ready(null).get('calls', {});
+  assert.deepEqual(asked, [
+    ['http://fake/api/v1/calls?booking_code=b%201', { headers: { authorization: 'Bearer t' } }],
+    ['http://fake/api/v1/calls?', { headers: {} }],
+  ]);
+});
+
+for (const [status, body, expected] of [
+  [400, { error: { code: 'invalid_request', message: 'No' } }, ['invalid_request', 'No', false]],
+  [403, null, ['internal', 'The server refused', false]],
+  [429, {}, ['internal', 'The server refused', true]],
+  [499, {}, ['internal', 'The server refused', false]],
+  [500, {}, ['internal', 'The server refused', true]],
+  [503, { error: { code: 'unavailable', message: 'Busy' } }, ['unavailable', 'Busy', true]],
+]) {
+  test(`an answer of ${status} with ${JSON.stringify(body)} is ${expected[0]}`, async () => {
+    const [code, message, retryable] = expected;
+    await assert.rejects(rest(async () => Response.json(body, { status })).get('calls', {}), {
+      ...{ code, message, retryable, status, retryAfterMs: null },
+    });
+  });
+}
+
+test('why a server cannot be reached is told', async () => {
+  const fetch = async () => Promise.reject(new TypeError('fetch failed'));
+  await assert.rejects(rest(fetch).get('calls', {}), { message: 'fetch failed' });
+});
