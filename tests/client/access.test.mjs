@@ -31,6 +31,12 @@ test('without a token, the address names the booking, the side and the device', 
   assert.equal((await asked.address()).url, url.replace('ws?', 'ws?x=1&'));
 });
 
+test('an empty token is none', async () => {
+  const { told, access: it } = access({ token: '' });
+  assert.deepEqual((await it.address()).protocols, []);
+  assert.deepEqual(told, [['owner', null]]);
+});
+
 test('a token is a subprotocol, and says whose it is', async () => {
   const token = ofDriver();
   const { told, access: it } = access({ token });
@@ -162,6 +168,14 @@ test('a short token is renewed when a fifth of it is left, and again if that fai
   await clock.pass(10_000);
   assert.deepEqual(told.at(-1), ['token_expired', 'The token has expired']);
   assert.equal(told.filter(([what]) => what === 'token_expired').length, 1);
+});
+
+test('in the last second of a token there is no time to renew it', async () => {
+  const { clock, told } = await held({ seconds: 1 });
+  await clock.pass(990);
+  assert.deepEqual(told, []);
+  await clock.pass(20);
+  assert.deepEqual(told.map(([what]) => what), ['token_expired']);
 });
 
 test('a token that cannot be renewed holds until its end', async () => {

@@ -249,6 +249,17 @@ test('an address that cannot be had is a problem, and tried again', async () => 
   assert.equal(sockets.length, 1);
 });
 
+test('who is told that no address can be had may try at once', async () => {
+  const answers = [() => Promise.reject(new Error('no')), () => ({ url: 'ws://a', protocols: [] })];
+  const { clock, sockets, problems, line: it } = line({ address: () => answers.shift()() });
+  problems.push = () => it.retry();
+  it.retry();
+  await settled();
+  assert.deepEqual([it.state, it.retryAt, sockets.length], ['connecting', null, 1]);
+  await clock.pass(10_000);
+  assert.equal(sockets.length, 1);
+});
+
 test('an address that is refused for good is the refusal, and for the moment a problem', async () => {
   const refused = line({ address: () => Promise.reject(fault('unauthorized', 'The token is no JWT')) });
   refused.line.retry();

@@ -364,7 +364,10 @@ test('a refused sync is asked for again when the server says, or soon', async ()
 
 test('a refusal is known by its id: of the sync under way, or of a ping', () => {
   const { sync: it } = begun();
-  assert.deepEqual(['sync-1', 'ping', 'other', undefined].map((id) => it.refused(id, refusal())), [false, true, false, false]);
+  const known = () => ['sync-1', 'ping', 'other', undefined].map((id) => it.refused(id, refusal()));
+  assert.deepEqual(known(), [false, true, false, false]);
+  it.ask();
+  assert.deepEqual(known(), [false, true, false, false]);
 });
 
 test('an error without an id is of what is under way', async () => {
