@@ -109,6 +109,14 @@ def test_the_first_message_loses_against_another_first_message(store: Any) -> No
         put(store, "also first", before=Head(), now=NOW + 5)
 
 
+def test_no_message_takes_the_place_of_another_whatever_the_head_says(store: Any) -> None:
+    first = put(store, "one")
+    with pytest.raises(HeadMoved):
+        put(store, "two", before=replace(store.head("test"), timestamp=""))
+    assert store.message("test", first.timestamp) == first
+    assert store.head("test").seq == 1
+
+
 def test_storing_the_very_same_message_again_succeeds_and_changes_nothing(store: Any) -> None:
     put(store, "one", client_message_id="a")
     put(store, "one", before=Head(), client_message_id="a")
