@@ -28,7 +28,7 @@ import coverage
 import hypothesis
 import pytest
 
-from tests.mutants.finding import ROOT, Mutant, source
+from tests.mutants.finding import PROMISES, ROOT, Mutant, source
 
 TESTS = ("tests/unit", "tests/contract", "tests/integration", "tests/security", "tests/crash")
 """The folders of tests that run the code in their own process, and quickly enough."""
@@ -63,12 +63,13 @@ class Map:
         """The tests for a change, as many of those that are `there` as fit the limit.
 
         For what runs at import, that is all tests of the file. First come tests that have killed changes in the same
-        place (`kills` counts them), then quick ones; at import those of the test file that is named after the file.
+        place (`kills` counts them), then those of test files that are named after the file, then quick ones. Where
+        every change has to be seen, the limit is ten times as high.
         """
         by_line = self.lines.get(mutant.path, {})
-        own = ""
+        own = f"/test_{Path(mutant.path).stem}"
+        limit = float(os.environ.get("LIMIT") or LIMIT_SECONDS) * (10 if mutant.group in PROMISES else 1)
         if _is_imported(mutant):
-            own = f"test_{Path(mutant.path).stem}.py"
             found = {test for tests in by_line.values() for test in tests if test in there}
             # A test of a constant alone runs no line.
             found |= {test for test in self.seconds if own in test and test in there}
@@ -82,7 +83,7 @@ class Map:
         fitting, seconds = list[str](), 0.0
         for test in sorted(found, key=rank):
             seconds += self.seconds[test]
-            if fitting and seconds > float(os.environ.get("LIMIT") or LIMIT_SECONDS):
+            if fitting and seconds > limit:
                 break
             fitting.append(test)
         return fitting
