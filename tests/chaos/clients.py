@@ -55,9 +55,12 @@ class Phone:
 
     def connect(self) -> None:
         """Opens a line, again and again until one is open."""
+        number = 0
         while self._line is None and not self.over:
+            self.world.again(number)
+            number = self.world.number(self)
             query = {"booking_code": self.booking, "sender": self.sender, "device_id": self.name}
-            line = self.world.connect(self, query)
+            line = self.world.connect(self, query, number)
             if line is not None:
                 self._line = line
                 self._note(Opened, connection=line.id, sender=self.sender)
@@ -81,6 +84,12 @@ class Phone:
         away = seconds or self.world.random.uniform(5.0, 45.0)
         self._away_until = self.world.scheduler.now + round(away * SECOND)
         self.drop()
+
+    def lose_row(self) -> None:
+        """Loses the row of its connection, as by an erasure. The line stays open."""
+        if self._line is not None:
+            self._note(Cut, connection=self._line.id, sender=self.sender)
+            self.world.forget(self)
 
     def closed(self, line: Line) -> None:
         """The server has closed the line."""
@@ -143,11 +152,13 @@ class Phone:
         after = self.view.after
         self._asked, self._parts, self._size = id, set(), None
         self._asked_at = self.world.scheduler.now
-        self.world.send(self._line, {"action": "sync", "id": id, **({"after": after} if after else {})})
-        self._after(ANSWER_SECONDS, partial(self._sync_overdue, id))
+        number = self.world.number(self)
+        self.world.send(self._line, {"action": "sync", "id": id, **({"after": after} if after else {})}, number)
+        self._after(ANSWER_SECONDS, partial(self._sync_overdue, id, number))
 
-    def _sync_overdue(self, id: str) -> None:
+    def _sync_overdue(self, id: str, number: int = 0) -> None:
         if self._asked == id:
+            self.world.again(number)
             self._asked = ""
             self.sync()
 
@@ -342,17 +353,22 @@ class Phone:
                 return
             self.world.scheduler.pause(self.world.random.uniform(0.1, 2.0))
 
-    def move_receipt(self, kind: str = "") -> None:
+    def move_receipt(self, kind: str = "", *, by_rest: bool = False) -> None:
         """Sends a receipt: how far it has got or read. `kind`: `delivered` or `read`; empty: one of them."""
         seq = self.view.through - self.world.random.choice((0, 0, 0, 1, 5))
         if seq < 1:
             return
         kind = kind or self.world.random.choice(("delivered", "read"))
-        if self._line is not None and self.world.happens(0.7):
+        if self._line is not None and not by_rest and self.world.happens(0.7):
             number = self.world.tried(self, "receipt", self.sender, {kind: seq})
             self.world.send(self._line, {"action": kind, "seq": seq}, number)
         else:
-            self._by_rest("receipt", {"booking_code": self.booking, "sender": self.sender, kind: seq})
+            for _ in range(TRIES):
+                body = {"booking_code": self.booking, "sender": self.sender, kind: seq}
+                if self._by_rest("receipt", body) not in ("unavailable", "unknown"):
+                    return
+                self.world.again(self._number)
+                self.world.scheduler.pause(self.world.random.uniform(0.1, 1.0))
 
     def act_on_call(self) -> None:
         """Calls, answers, hangs up, or tries what is not allowed. Repeats the same request if no answer comes."""

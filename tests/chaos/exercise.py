@@ -19,9 +19,8 @@ REQUESTS = (
     "lambda.Invoke",
     "s3.HeadObject",
 )
-"""The requests at which a fault has to strike: the function dies, or the answer is lost."""
-RETRIED = ("dynamodb.GetItem", "dynamodb.Query", "dynamodb.TransactWriteItems")
-"""The requests after whose faults a client has to try again, because they belong to what it asked for."""
+"""The requests at which a fault has to strike: the function dies, or the answer is lost. Then a client tries again."""
+OLDER_STATE = "an older state was read"
 TRANSITIONS = (
     "ringing",
     "answered by an accept",
@@ -63,7 +62,8 @@ VERDICTS = ("allow", "deny", "replace", "hangs", "dies", "answers nonsense")
 ROWS = (
     *(f"fault: {name}" for name in Faults.__dataclass_fields__),
     *(f"struck at: {name}" for name in REQUESTS),
-    *(f"tried again after: {name}" for name in RETRIED),
+    *(f"tried again after: {name}" for name in REQUESTS),
+    OLDER_STATE,
     *(f"call: {name}" for name in TRANSITIONS),
     *(f"refused: {code}" for code in REFUSALS),
     *(f"order: {event}" for event in ORDERS),

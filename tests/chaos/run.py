@@ -25,6 +25,7 @@ from navietakie.domain import call, frames, instants
 from navietakie.observability import logger
 from navietakie.wire.connections_api import ConnectionsApi
 from tests.chaos.clients import SYNC_STEP, Company, Phone
+from tests.chaos.exercise import OLDER_STATE
 from tests.chaos.scenes import Cast, Scene
 from tests.chaos.scheduler import SECOND, Begun, Clock, Scheduler
 from tests.chaos.world import CALM, Faults, World
@@ -117,6 +118,8 @@ def stage(
             scheduler.run()
         finally:
             random.setstate(others_luck)
+        if wire.dynamodb is not None:
+            world.exercised[OLDER_STATE] = wire.dynamodb.older_states
     return world
 
 

@@ -353,6 +353,10 @@ def suffers(cast: Cast) -> None:
     cast.world.faults = replace(usual, killed=0.04, unanswered=0.04)
     for _ in range(4):
         cast.at_once(cast.passenger.drop, cast.driver.move_receipt, cast.agent.hide, cast.tablet.drop)
+        for _ in range(3):
+            receipts = (partial(phone.move_receipt, by_rest=True) for phone in (cast.driver, cast.tablet))
+            cast.at_once(cast.agent.drop, cast.tablet.drop, *receipts)
+            cast.pause(2.0)
         cast.talk()
         cast.hang_up()
     cast.world.faults = usual
@@ -370,7 +374,7 @@ def is_forgotten(cast: Cast) -> None:
     """Rows of connections are deleted while the lines are open, as an erasure does: the devices come back."""
     cast.hang_up()
     for phone in (cast.tablet, cast.agent):
-        cast.world.forget(phone)
+        phone.lose_row()
         phone.ping()
     cast.pause(5.0)
 

@@ -223,10 +223,14 @@ class World:
         for name in self._hurt[number]:
             self.exercised[f"tried again after: {name}"] += 1
 
+    def number(self, client: Any) -> int:
+        """A new number for a try of a client."""
+        self._trying[number := len(self._trying) + 1] = client
+        return number
+
     def tried(self, client: Any, kind: str, sender: str, fields: Fields) -> int:
         """Notes that a client asks for something. Returns the number of the try."""
-        number = len(self._trying) + 1
-        self._trying[number] = client
+        number = self.number(client)
         self._note(Tried, client, number=number, kind=kind, sender=sender, fields=fields)
         return number
 
@@ -248,13 +252,13 @@ class World:
             return None
         return json.loads(found["body"])
 
-    def connect(self, phone: Phone, query: dict[str, str]) -> Line | None:
-        """A strand opens a line. Returns None if it was refused, or has broken meanwhile."""
+    def connect(self, phone: Phone, query: dict[str, str], number: int = 0) -> Line | None:
+        """A strand opens a line, the try of this number. Returns None if it was refused, or has broken meanwhile."""
         line = Line(f"line-{len(self._lines) + 1}", phone)
         self._lines[line.id] = line
         if self.strikes("hasty"):
             self.scheduler.call(self._latency() * 3, partial(self.cut, line))
-        found = self._invoke("websocket", invocations.connect(line.id, query))
+        found = self._invoke("websocket", invocations.connect(line.id, query), number)
         if found is None or found["statusCode"] != 200:
             line.state = "gone"
         if line.state == "connecting":

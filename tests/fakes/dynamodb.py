@@ -69,6 +69,8 @@ class DynamoDb:
         self._earlier: dict[str, dict[Key, list[tuple[float, Item | None]]]] = defaultdict(dict)
         """The earlier states of each item, oldest first, and until when each held."""
         self._writes = 0
+        self.older_states = 0
+        """How many items were shown as they no longer were."""
         self.changed: Callable[[str, Item | None, Item], None] = lambda *_: None
         """Called for each item that is written: its table, the item before, and the item after."""
         self._done: dict[str, str] = {}
@@ -199,7 +201,9 @@ class DynamoDb:
         """An item as it was at an instant."""
         earlier = [] if instant is None else self._earlier[fields["TableName"]].get(key, [])
         present = self._tables[fields["TableName"]].get(key)
-        return next((item for until, item in earlier if instant is not None and instant < until), present)
+        seen = next((item for until, item in earlier if instant is not None and instant < until), present)
+        self.older_states += seen != present
+        return seen
 
     def _shown(self, fields: Values) -> list[Item]:
         """The items among which a query looks."""
