@@ -137,10 +137,10 @@ async function reading(messages) {
 }
 
 test('older messages are asked for by the first one here, newest first', async () => {
-  const { chat, urls, waiting } = await reading(120);
+  const { world, chat, urls, waiting } = await reading(120);
   const { timestamp } = chat.messages[0];
   const older = chat.loadOlder(30);
-  while (!waiting.length) await new Promise(setImmediate);
+  await world.pass(0);
   waiting[0]();
   assert.equal((await older).length, 30);
   const before = encodeURIComponent(timestamp);
@@ -149,9 +149,9 @@ test('older messages are asked for by the first one here, newest first', async (
 });
 
 test('of two that ask for older messages at once, one has them', async () => {
-  const { chat, waiting } = await reading(120);
+  const { world, chat, waiting } = await reading(120);
   const both = [chat.loadOlder(), chat.loadOlder()];
-  while (waiting.length < 2) await new Promise(setImmediate);
+  await world.pass(0);
   for (const answers of waiting) answers();
   assert.deepEqual((await Promise.all(both)).map((each) => each.length), [50, 0]);
   assert.deepEqual([chat.hasOlder, chat.messages.length], [true, 100]);
@@ -160,7 +160,7 @@ test('of two that ask for older messages at once, one has them', async () => {
 test('older messages of a history that is no more are not shown', async () => {
   const { world, chat, waiting, WebSocket } = await reading(120);
   const old = chat.loadOlder();
-  while (!waiting.length) await new Promise(setImmediate);
+  await world.pass(0);
   const { messages } = world.server;
   world.server.wipe();
   world.server.store({ sender: 'passenger', message: 'new' });
@@ -174,9 +174,9 @@ test('older messages of a history that is no more are not shown', async () => {
 });
 
 test('where the server has no older ones, there are none, though some have expired', async () => {
-  const { chat, waiting } = await reading(60);
+  const { world, chat, waiting } = await reading(60);
   const older = chat.loadOlder();
-  while (!waiting.length) await new Promise(setImmediate);
+  await world.pass(0);
   const found = [8, 9, 10].map((seq) => ({ ...chat.messages[0], message_id: `m${seq}`, seq }));
   waiting[0](Response.json({ messages: found, next_cursor: null }));
   assert.deepEqual(seqs(await older), [8, 9, 10]);
@@ -202,9 +202,9 @@ test('where the newest page is empty, older messages are asked for from the end'
 });
 
 test('the log of calls is asked for page by page', async () => {
-  const { chat, urls, waiting } = await reading(0);
+  const { world, chat, urls, waiting } = await reading(0);
   const pages = [chat.callLog(), chat.callLog({ limit: 5, cursor: 'c' })];
-  while (waiting.length < 2) await new Promise(setImmediate);
+  await world.pass(0);
   for (const answers of waiting) answers(Response.json({ calls: [], next_cursor: null }));
   assert.deepEqual(await Promise.all(pages), Array(2).fill({ calls: [], next_cursor: null }));
   const log = 'http://fake/api/v1/calls?booking_code=test';

@@ -116,6 +116,7 @@ test('how it sounds is read from what the browser knows of the sound and of the 
     { type: 'outbound-rtp', kind: 'audio', bytesSent: 20 },
     { type: 'candidate-pair', nominated: false, currentRoundTripTime: 9 },
     { type: 'candidate-pair', nominated: true },
+    { type: 'transport', nominated: true, currentRoundTripTime: 9 },
     { type: 'candidate-pair', nominated: true, currentRoundTripTime: 0.0814, localCandidateId: 'l', remoteCandidateId: 'r' },
     { id: 'l', candidateType: 'host' },
     { id: 'r', candidateType: 'srflx' },
@@ -298,8 +299,10 @@ test('candidates that are found within 80 ms are said together', async () => {
   await clock.pass(20);
   assert.deepEqual(said.slice(before).map((each) => each.candidates), [['one', 'two']]);
   peers[0].onicecandidate({ candidate: 'three' });
-  await clock.pass(90);
-  assert.deepEqual(said.at(-1).candidates, ['three']);
+  await clock.pass(50);
+  peers[0].onicecandidate({ candidate: 'four' });
+  await clock.pass(40);
+  assert.deepEqual(said.at(-1).candidates, ['three', 'four']);
 });
 
 test('the end of the candidates says nothing', async () => {
@@ -399,9 +402,11 @@ test('a microphone may be replaced before there is a connection, and where nothi
   assert.equal(it.microphone, 'live');
   it.start(microphone(), SERVERS);
   await clock.pass(0);
-  peers[0].getSenders = () => [{ replaceTrack: () => undefined }];
-  it.replace(microphone());
-  assert.equal(it.microphone, 'live');
+  for (const promised of [undefined, {}]) {
+    peers[0].getSenders = () => [{ replaceTrack: () => promised }];
+    it.replace(microphone());
+    assert.equal(it.microphone, 'live');
+  }
 });
 
 test('a connection that failed is made again by fresh servers, once at a time', async () => {
@@ -471,10 +476,11 @@ test('another session of the other end is met by another connection, though not 
   await clock.pass(0);
   assert.deepEqual([peers.length, peers[0].closed, it.state], [2, true, 'connecting']);
   assert.equal(offered(said).length, 3); // the new one, and once more for the hello
+  assert.notEqual(said[1].offer, said[0].offer); // a late answer to the old one is none to the new one
   await clock.pass(2_000);
   it.receive({ session: 'third', hello: true });
   await clock.pass(0);
-  assert.equal(peers.length, 2);
+  assert.deepEqual([peers.length, offered(said).length], [2, 3]);
   await clock.pass(3_000);
   it.receive({ session: 'third', hello: true });
   await clock.pass(0);
@@ -505,4 +511,91 @@ test('the latest figures are those of the connection in use', async () => {
   peers[0].getStats = async () => Promise.reject(new Error('no'));
   await clock.pass(3_000);
   assert.equal(it.report().received, 2);
+});
+
+test('signals that are no objects are not taken for another session', async () => {
+  const { clock, peers, voice: it } = await connected();
+  for (const data of ['text', 7, null]) it.receive(data);
+  await clock.pass(0);
+  assert.equal(peers.length, 1);
+});
+
+test('a session that showed itself before the beginning is not the one that was met', async () => {
+  const { clock, peers, voice: it } = voice({ offers: false });
+  it.receive({ session: 'first', hello: true });
+  await clock.pass(0);
+  it.start(microphone(), SERVERS);
+  it.receive({ session: 'second', offer: 1, description: { type: 'offer', sdp: 'o' } });
+  await clock.pass(0);
+  assert.equal(peers.length, 1);
+});
+
+test('a connection that takes no other servers is made again by those it has', async () => {
+  const { clock, peers, said, voice: it } = await connected();
+  peers[0].setConfiguration = undefined;
+  peers[0].becomes('failed');
+  it.nudge();
+  await clock.pass(0);
+  assert.equal(offered(said).length, 2);
+});
+
+test('a connection that is being made is not yet one that is lost', () => {
+  const { peers, voice: it } = voice();
+  it.start(microphone(), SERVERS);
+  return Promise.resolve().then(() => {
+    peers[0].becomes('connecting');
+    assert.equal(it.state, 'connecting');
+  });
+});
+
+/** Who is called, with an offer that was answered. */
+async function answering() {
+  const scene = voice({ offers: false });
+  scene.voice.start(microphone(), SERVERS);
+  scene.voice.receive({ session: 'first', offer: 1, description: { type: 'offer', sdp: 'o' } });
+  await scene.clock.pass(0);
+  return { ...scene, restarts: () => scene.said.filter((each) => each.restart).length };
+}
+
+test('a connection that never was is given nine seconds from its beginning', async () => {
+  const { clock, peers, restarts } = await answering();
+  await clock.pass(5_000);
+  peers[0].becomes('disconnected');
+  await clock.pass(4_600); // the tick after nine seconds is at 9.7
+  assert.equal(restarts(), 0);
+  await clock.pass(200);
+  assert.equal(restarts(), 1);
+});
+
+test('a connection with another session is given nine seconds of its own', async () => {
+  const { clock, peers, restarts, voice: it } = await answering();
+  peers[0].becomes('connected');
+  await clock.pass(60_000);
+  peers[0].becomes('disconnected');
+  await clock.pass(8_000);
+  it.receive({ session: 'second', offer: 1, description: { type: 'offer', sdp: 'o' } });
+  await clock.pass(8_900);
+  assert.equal(restarts(), 0);
+  await clock.pass(3_100);
+  assert.equal(restarts(), 1);
+});
+
+test('figures of a connection that was replaced meanwhile do not count', async () => {
+  const { clock, peers, voice: it } = await connected();
+  let give;
+  peers[0].getStats = () => new Promise((resolve) => (give = resolve));
+  await clock.pass(3_000);
+  it.receive({ session: 'second', hello: true });
+  await clock.pass(0);
+  give(statsOf({ type: 'inbound-rtp', kind: 'audio', packetsReceived: 5 }));
+  await clock.pass(0);
+  assert.equal(it.report().received, undefined);
+});
+
+test('a voice that is over before its beginning makes no connection', async () => {
+  const { clock, peers, said, voice: it } = voice();
+  it.close();
+  it.start(microphone(), SERVERS);
+  await clock.pass(0);
+  assert.deepEqual([peers, said], [[], []]);
 });

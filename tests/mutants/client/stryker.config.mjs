@@ -21,7 +21,7 @@ export default {
   buildCommand: 'ln -s ../../../../../.venv .venv',
   checkers: [],
   concurrency: Number(process.env.JOBS || 2),
-  timeoutMS: 60_000,
+  timeoutMS: 20_000,
   incremental: true,
   incrementalFile: `${FOLDER}/incremental.json`,
   tempDirName: `${FOLDER}/sandboxes`,
