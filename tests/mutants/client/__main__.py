@@ -38,8 +38,8 @@ def main() -> int:
         command = [HERE / "node_modules/.bin/stryker", "run", HERE / "stryker.config.mjs", "--mutate", place]
         if subprocess.run([*command, *(["--force"] if os.environ.get("FORCE") else [])], cwd=ROOT).returncode:
             return 1
-    results = [it for it in _results() if _is_in(it.mutant, places)]
-    return _judged(results, what)
+    told = json.loads((FOLDER / "incremental.json").read_text())
+    return _judged([it for it in results(told) if _is_in(it.mutant, places)], what)
 
 
 def _chosen() -> tuple[list[str], str]:
@@ -67,25 +67,24 @@ def _is_in(mutant: Mutant, places: Sequence[str]) -> bool:
     return False
 
 
-def _results() -> list[Result]:
-    """What Stryker has found so far, as far as the files are as they were."""
-    told: dict[str, Any] = json.loads((FOLDER / "incremental.json").read_text())
+def results(told: dict[str, Any]) -> list[Result]:
+    """The changes in a report of Stryker's to files that have not changed since."""
     no_difference = entries(HERE / "equivalent.toml")
-    results: list[Result] = []
+    found: list[Result] = []
     for path, file in sorted(told["files"].items()):
         if file["source"] != source(path):
             continue
-        for number, found in enumerate(file["mutants"]):
-            if found["status"] not in OUTCOMES:
+        for number, made in enumerate(file["mutants"]):
+            if made["status"] not in OUTCOMES:
                 continue
-            start, end = found["location"]["start"], found["location"]["end"]
+            start, end = made["location"]["start"], made["location"]["end"]
             lines = range(start["line"], end["line"] + 1)
-            mutant = Mutant(path, found["mutatorName"], number, lines, "", path)
-            difference = mutant.difference(_changed(source(path), start, end, found["replacement"]))
+            mutant = Mutant(path, made["mutatorName"], number, lines, definition="", group=path, inside="")
+            difference = mutant.difference(_changed(source(path), start, end, made["replacement"]))
             because = next((entry.because for entry in no_difference if entry.fits(mutant, difference)), "")
-            outcome = Outcome(OUTCOMES[found["status"]], tests=len(found.get("coveredBy", ())))
-            results.append(Result(mutant, difference, outcome, because))
-    return results
+            outcome = Outcome(OUTCOMES[made["status"]], tests=len(made.get("coveredBy", ())))
+            found.append(Result(mutant, difference, outcome, because))
+    return found
 
 
 def _changed(text: str, start: dict[str, int], end: dict[str, int], replacement: str) -> str:
@@ -94,15 +93,15 @@ def _changed(text: str, start: dict[str, int], end: dict[str, int], replacement:
     return before + replacement + lines[end["line"] - 1][end["column"] - 1 :] + "".join(lines[end["line"] :])
 
 
-def _judged(results: Sequence[Result], what: str) -> int:
-    groups = {path: f"`{Path(path).name}`" for path in sorted({it.mutant.path for it in results})}
-    there = [it.mutant for it in results]
-    text = report(results, there, f"{what} of the client, {datetime.datetime.now(datetime.UTC):%Y-%m-%d}", groups)
+def _judged(found: Sequence[Result], what: str) -> int:
+    groups = {path: f"`{Path(path).name}`" for path in sorted({it.mutant.path for it in found})}
+    there = [it.mutant for it in found]
+    text = report(found, there, f"{what} of the client, {datetime.datetime.now(datetime.UTC):%Y-%m-%d}", groups)
     page = FOLDER / "report.md"
     page.write_text(text)
     print("\n" + text.partition("\n## ")[0])
     print(f"Every survivor: {page.relative_to(ROOT)}")
-    judged = [it for it in results if not it.equivalent]
+    judged = [it for it in found if not it.equivalent]
     survivors = [it for it in judged if it.outcome.state != "killed"]
     return 1 if len(survivors) > (0 if os.environ.get("CHANGED") else (1 - GOAL) * len(judged)) else 0
 
