@@ -310,6 +310,28 @@ test('who calls again after having left means the call that shows then', async (
   assert.deepEqual([asked.length, calls.phase], [2, 'calling']);
 });
 
+test("a call that rang out here and is answered all the same is this device's, though another was tried meanwhile", async () => {
+  const { clock, calls, asked, memory } = await calling();
+  await clock.pass(46_000);
+  calls.start();
+  await settled();
+  asked[0].how.sent();
+  calls.hangUp();
+  assert.equal(memory().part.call_id, 'c1');
+  calls.adopt(ours('connected', { answered_by: 'p1' }), 't');
+  assert.deepEqual([calls.phase, asked.length], ['talking', 1]);
+});
+
+test('a decline that failed does not hide that another call was declined meanwhile', async () => {
+  const { calls, asked, does } = phone();
+  calls.adopt(call('ringing'), 't');
+  calls.hangUp();
+  calls.adopt(call('ringing', later), 't');
+  calls.hangUp();
+  await asked[0].refuse(refusal('illegal_transition', { call: call('connected', { answered_by: 'd1' }) }));
+  assert.deepEqual(does(), [['reject', 'c1'], ['reject', 'c2']]);
+});
+
 test('the late answer to a call that was left ends it, once', async () => {
   const { calls, asked, does, kept } = await leftUnanswered();
   await asked[0].answer({ call: ours('ringing') });

@@ -60,6 +60,10 @@ for (const [what, frame] of [
   });
 }
 
+test('a frame may have fields of any name', () => {
+  assert.equal(flaw({ metadata: { toString: 1, '': { valueOf: null } } }), null);
+});
+
 test('ids are 32 hexadecimal digits, and each is another', () => {
   const ids = Array.from({ length: 200 }, newId);
   assert.equal(ids.every((id) => /^[0-9a-f]{32}$/.test(id)), true);

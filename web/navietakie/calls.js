@@ -260,7 +260,6 @@ export class Calls {
   /** Takes the late answer to a step that the user has left. Ends its call, unless another step wants that call. */
   #comeTooLate(step, call) {
     if (!call || call.state === 'ended' || this.#step || this.#part?.call_id === call.call_id) return;
-    if (this.#left && !this.#left.call_id) this.#left = null;
     if (this.#left?.call_id !== call.call_id || this.#left.name) {
       this.#leave({ call_id: call.call_id, action: 'end' });
     }
