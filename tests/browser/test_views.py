@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Generator
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -225,10 +226,25 @@ def test_the_time_of_a_call_is_counted_by_the_servers_clock(page: Page, server: 
     expect(place.locator(".talking .timer")).to_have_text("Ringing")
 
 
-def test_muting_and_closing_are_shown(page: Page, server: ScriptedServer) -> None:
-    server.booking = {"closed_at": None, "muted": ["driver"]}
+@pytest.mark.parametrize(
+    ("booking", "words"),
+    [
+        ({"closed_at": None, "muted": ["driver"]}, "read here, not write"),
+        ({"closed_at": "2026-11-22T07:40:00.000000Z", "muted": []}, "This booking is closed"),
+    ],
+)
+def test_muting_and_closing_are_shown_and_nothing_is_offered_that_would_be_refused(
+    page: Page, server: ScriptedServer, booking: dict[str, Any], words: str
+) -> None:
     place = phone(opened(page))
-    expect(place.locator(".notice")).to_contain_text("read here, not write")
+    replies = place.get_by_role("group", name="Quick replies")
+    expect(replies).to_be_visible()
+    expect(place.get_by_role("button", name="Call the passenger")).to_be_enabled()
+    server.booking = booking
+    page.reload()
+    expect(place.locator(".notice")).to_contain_text(words)
+    expect(replies).to_be_hidden()
+    expect(place.get_by_role("button", name="Call the passenger")).to_be_disabled()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -17,6 +17,7 @@ export class Composer {
   #photo = null;
   #preview = h('div', { class: 'preview', hidden: true });
   #file;
+  #replies;
   #recording;
   #recorder = null;
   #meter = null;
@@ -68,8 +69,14 @@ export class Composer {
     const replies = QUICK_REPLIES[chat.sender].map(([id, text]) =>
       h('button', { type: 'button', onclick: () => this.#reply(id, text) }, text),
     );
-    const quick = replies.length > 0 && h('div', { class: 'replies', role: 'group', 'aria-label': 'Quick replies' }, replies);
-    this.element = h('div', { class: 'composer' }, quick, this.#preview, write, this.#recording, this.#left);
+    this.#replies = h('div', { class: 'replies', role: 'group', 'aria-label': 'Quick replies' }, replies);
+    this.element = h('div', { class: 'composer' }, this.#replies, this.#preview, write, this.#recording, this.#left);
+    this.offer(true);
+  }
+
+  /** Offers quick replies or, where the server takes no messages, does not. One may write all the same. */
+  offer(on) {
+    set(this.#replies, 'hidden', !on || !this.#replies.childElementCount);
   }
 
   #typed() {

@@ -191,7 +191,7 @@ export class Phone {
 
   #render() {
     const { chat } = this;
-    const { messages, call } = this.#views;
+    const { messages, composer, call } = this.#views;
     const parts = this.#parts;
     if (this.attended && messages.atEnd && !this.#views.log.isOpen) chat.markRead();
     set(parts.phone, 'data-state', chat.state);
@@ -204,8 +204,9 @@ export class Phone {
     const typing = [...chat.typing];
     say(parts.about, this.#about(typing, open));
     set(parts.about, 'class', typing.length > 0 && 'typing');
-    const { closed_at, muted } = chat.booking;
-    set(parts.call, 'disabled', !open || chat.calls.live || closed_at !== null || muted.includes(this.side));
+    const silenced = chat.booking.closed_at !== null || chat.booking.muted.includes(this.side);
+    set(parts.call, 'disabled', !open || chat.calls.live || silenced);
+    composer.offer(!silenced);
     this.#renderNotice();
     messages.render();
     call.render();
