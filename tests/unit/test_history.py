@@ -1,6 +1,7 @@
 """Pages under sparse filters, and the cache of past pages, on the table in memory."""
 
 import gc
+import json
 import time
 import tracemalloc
 from dataclasses import replace
@@ -8,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from get_message.history import History, HistoryQuery, PageCache
+from get_message.history import BYTES_AROUND, CACHED_BYTES, History, HistoryQuery, PageCache, PageKey, newest
 from navietakie.aws.tables.messages import Page
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head
+from navietakie.domain.errors import Refusal
 from navietakie.domain.message import Message, Sender
+from navietakie.domain.orders import Rights
 from tests.fakes.messages import FakeMessages
 
 NOW = instants.from_text("2026-03-01T10:00:00.000000Z")
@@ -189,3 +192,154 @@ def test_another_epoch_is_another_history() -> None:
     store.heads["test"] = Head(300, store.heads["test"].timestamp, "another")
     read(store, cache, limit=10, order="asc")
     assert len(store.asked_for) == 2
+
+
+def at(seq: int) -> str:
+    return instants.to_text(NOW + seq)
+
+
+def numbers(body: dict[str, Any]) -> list[int]:
+    return [message.seq for message in body["messages"]]
+
+
+def test_a_page_has_the_newest_fifty_unless_it_is_asked_for_otherwise() -> None:
+    assert numbers(read(filled(60))) == list(range(60, 10, -1))
+    assert numbers(read(filled(60), order="asc")) == list(range(1, 51))
+
+
+def test_a_page_says_how_the_booking_stands() -> None:
+    store = filled(3)
+    store.heads["test"] = replace(
+        store.heads["test"], receipt_seqs={"driver_read": 2}, rights=Rights(closed_at=at(3), muted={"driver": at(2)})
+    )
+    body = read(store)
+    del body["messages"]
+    assert body == {
+        "next_cursor": None,
+        "head_seq": 3,
+        "epoch": "epoch",
+        "receipts": {"driver": {"delivered": 2, "read": 2}, "passenger": {"delivered": 0, "read": 0}},
+        "booking": {"closed_at": at(3), "muted": ["driver"]},
+    }
+    assert read(FakeMessages())["messages"] == []
+
+
+def test_whoever_may_not_read_gets_no_page() -> None:
+    store = filled(3)
+
+    def refuse(rights: Rights) -> None:
+        assert rights == store.heads["test"].rights
+        raise Refusal("unauthorized", "No")
+
+    with pytest.raises(Refusal):
+        History(store, PageCache()).page("test", HistoryQuery(), now=NOW, deadline=0.0, allowed=refuse)
+    assert store.asked_for == []
+
+
+def test_bounds_are_exclusive_and_a_cursor_stays_within_them() -> None:
+    store = filled(10)
+    assert numbers(read(store, after=at(3), before=at(7))) == [6, 5, 4]
+    first = read(store, order="asc", limit=2, after=at(3), before=at(7))
+    assert numbers(first) == [4, 5]
+    assert numbers(read(store, order="asc", limit=2, before=at(7), cursor=first["next_cursor"])) == [6]
+    assert numbers(read(store, order="asc", limit=2, after=at(6), cursor=first["next_cursor"])) == [7, 8]
+    last = read(store, limit=2, before=at(7))
+    assert numbers(last) == [6, 5]
+    assert numbers(read(store, limit=2, cursor=last["next_cursor"])) == [4, 3]
+    assert numbers(read(store, limit=2, before=at(3), cursor=last["next_cursor"])) == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"sender": "passenger"}, [10, 5]),
+        ({"sender": "driver,passenger", "limit": 3}, [10, 9, 8]),
+        ({"sender": "agent"}, list[int]()),
+        ({"message_type": "call"}, list[int]()),
+        ({"message_type": "text,call", "limit": 2}, [10, 9]),
+        ({"sender": ",", "limit": 1}, [10]),
+    ],
+)
+def test_a_filter_lists_senders_and_types(query: dict[str, Any], found: list[int]) -> None:
+    assert numbers(read(filled(10, passenger_every=5), **query)) == found
+
+
+def test_past_pages_are_kept_and_those_that_may_grow_are_not() -> None:
+    for query, kept in (
+        ({"order": "asc", "limit": 10}, True),
+        ({"order": "asc", "limit": 10, "after": at(20)}, False),
+        ({"order": "asc", "limit": 10, "after": at(19)}, True),
+        ({"limit": 10, "before": at(30)}, True),
+        ({"limit": 10, "before": at(31)}, False),
+        ({"limit": 10}, False),
+        ({"limit": 10, "before": at(9)}, False),
+    ):
+        cache = PageCache()
+        read(filled(30), cache, **query)
+        assert (cache.pages == 1) == kept, query
+
+
+def size_in_cache(page: Page) -> int:
+    """The bytes that a page takes: its messages as compact JSON in UTF-8, and 1,000."""
+    messages = [message.model_dump() for message in page.messages]
+    return len(json.dumps(messages, ensure_ascii=False, separators=(",", ":")).encode()) + 1_000
+
+
+def ten(store: Counting, number: int = 0) -> Page:
+    """A page of ten messages, all of the same size."""
+    return store.page("test", ascending=True, limit=10, now=NOW, after=at(100 + 10 * number))
+
+
+def test_the_least_recently_used_page_makes_room() -> None:
+    store = filled(300, text="ü")
+    cache = PageCache(capacity=2 * size_in_cache(ten(store)))
+    queries = [{"limit": 10, "order": "asc", "after": at(100 + 10 * number)} for number in range(3)]
+    read(store, cache, **queries[0])
+    read(store, cache, **queries[1])
+    assert cache.pages == 2
+    read(store, cache, **queries[0])
+    read(store, cache, **queries[2])
+    assert cache.pages == 2
+    store.asked_for.clear()
+    read(store, cache, **queries[0])
+    assert store.asked_for == []
+    read(store, cache, **queries[1])
+    assert len(store.asked_for) == 1
+
+
+def test_a_page_that_is_put_again_counts_once_and_one_that_was_dropped_no_more() -> None:
+    store = filled(300, text="ü")
+    pages = [ten(store, number) for number in range(4)]
+    room = 2 * size_in_cache(pages[0])
+    cache = PageCache(capacity=room)
+    keys = [PageKey("test", None, 0, True, 10, str(number), None, frozenset(), frozenset()) for number in range(4)]
+    for _ in range(3):
+        for key, page in zip(keys, pages, strict=True):
+            cache.put(key, page)
+            cache.put(key, page)
+    assert (cache.pages, cache.get(keys[2], NOW), cache.get(keys[3], NOW)) == (2, pages[2], pages[3])
+    small = PageCache(capacity=room - 1)
+    for key, page in zip(keys, pages, strict=True):
+        small.put(key, page)
+    assert small.pages == 1
+
+
+def test_a_page_is_kept_until_the_first_of_its_messages_expires() -> None:
+    cache = PageCache()
+    key = PageKey("test", None, 0, True, 1, None, None, frozenset(), frozenset())
+    page = replace(filled(1).page("test", ascending=True, limit=1, now=NOW), first_expiry=instants.to_seconds(NOW) + 1)
+    cache.put(key, page)
+    assert cache.get(key, NOW) == page
+    assert (cache.get(key, NOW + instants.SECOND), cache.pages) == (None, 0)
+    cache.put(key, replace(page, first_expiry=None))
+    assert cache.get(key, 10**18) == replace(page, first_expiry=None)
+
+
+def test_eight_megabytes_of_pages_are_kept() -> None:
+    assert (CACHED_BYTES, BYTES_AROUND) == (8_388_608, 1_000)
+
+
+def test_the_newest_come_the_oldest_first_up_to_the_head() -> None:
+    store = filled(10)
+    assert [it.seq for it in newest(store, "test", store.head("test"), NOW, 3)] == [8, 9, 10]
+    assert [it.seq for it in newest(store, "test", Head(7, at(7)), NOW, 3)] == [5, 6, 7]
