@@ -106,6 +106,17 @@ def test_a_call_comes_back_as_it_was_written(store: Store) -> None:
     assert (ended.duration_seconds, ended.rings_until, ended.history is None) == (150, None, False)
 
 
+def test_how_many_calls_a_side_may_still_begin_is_kept_with_the_latest_call(store: Store) -> None:
+    fields: Any = {"booking_code": "test", "ring_seconds": 45, "entropy": "a" * 18, "rate_limit": RateLimit(0.1, 3)}
+    first = begun(None, "driver", "phone", now=NOW, **fields)
+    store.calls.store_live(None, first)
+    assert store.calls.latest("test").allowances == {"driver": NOW + 10 * instants.SECOND}
+    store.end(first)
+    second = begun(store.calls.latest("test"), "passenger", "phone", now=NOW + 9, **fields)
+    store.calls.store_live(store.calls.latest("test"), second)
+    assert set(store.calls.latest("test").allowances) == {"driver", "passenger"}
+
+
 def test_the_names_of_both_sides_initiates_stay_with_the_call_and_leave_with_it(store: Store) -> None:
     ringing = begun(None, "driver", "phone", "one", booking_code="test", now=NOW, ring_seconds=45, entropy="a" * 18)
     store.calls.store_live(None, ringing)

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from navietakie.aws.tables import dynamo
-from navietakie.aws.tables.connections import CONNECTION_LIFE, NEVER, Connection, Connections
+from navietakie.aws.tables.connections import (
+    CONNECTION_LIFE,
+    NEVER,
+    TOMBSTONE_LIFE,
+    YOUNG,
+    Connection,
+    Connections,
+)
 from navietakie.domain import instants
 from tests.fakes import tables
 from tests.fakes.wire import wired
@@ -152,3 +159,7 @@ def test_a_booking_has_its_own_connections_that_may_receive(store: Connections) 
     store.record(replace(ROW, connection_id="for a second", token_exp=second + 1))
     assert ids(store) == ["c1", "for a second"]
     assert ids(store, expired=True) == ["c1", "expired", "for a second", "until now"]
+
+
+def test_a_row_lives_ten_minutes_longer_than_a_connection_can() -> None:
+    assert (CONNECTION_LIFE, TOMBSTONE_LIFE, YOUNG) == (7_800_000_000, 600_000_000, 30_000_000)
