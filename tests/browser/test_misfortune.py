@@ -98,7 +98,7 @@ class ConsoleUser:
         self._console.open(phone=side, api=line.url, ws=f"{line.url.replace('http', 'ws')}/ws")
         self._console.page.get_by_role("button", name="Open it").click()
         self._place = self._console.page.locator(f"[data-side={side}]")
-        expect(self._place.locator(".strip")).to_contain_text("Connected")
+        expect(self._place.locator(".strip")).to_contain_text("Connected", timeout=PATIENCE_SECONDS * 1_000)
 
     def write(self) -> None:
         text = f"{self.side} {len(self.written)}"
