@@ -61,7 +61,7 @@ _MAY_BE_CLOSED: Final = frozenset({"illegal_transition", "call_in_progress", "ra
 """Codes that become `booking_closed` if the booking is closed, because that is the better reason."""
 
 
-RequestedAction = Action | Literal["ice", "report"]
+RequestedAction = Literal[Action, "ice", "report"]
 """What a party may ask for: what changes the call; ICE servers for the live call; to note how a call was."""
 
 

@@ -130,7 +130,7 @@ def _group(path: str, operator: str, definition: str) -> str:
 type Span = tuple[tuple[int, int], tuple[int, int]]
 
 
-def _span(node: ast.expr | ast.stmt) -> Span:
+def _span(node: ast.expr | ast.stmt | ast.type_param) -> Span:
     return (node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0)
 
 
@@ -153,6 +153,8 @@ def _meaningless(tree: ast.Module) -> list[Span]:
             ]
         if isinstance(node, ast.ClassDef) and any(_says(base, "Protocol") for base in node.bases):
             found.append(_span(node))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found += [_span(each) for each in node.type_params]
         if isinstance(node, ast.TypeAlias) or (isinstance(node, ast.If) and _says(node.test, "TYPE_CHECKING")):
             found.append(_span(node))
         if (

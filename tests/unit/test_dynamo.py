@@ -1,0 +1,123 @@
+"""What DynamoDB's failures become: a condition that failed, a busy item, something that passes, or our mistake."""
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from navietakie.aws.tables.dynamo import ConditionFailed, Contended, TransactionRefused, transact, translated
+from navietakie.domain.errors import Refusal
+
+ITEM = {"booking_code": {"S": "ride-1"}}
+
+
+def failure(code: str, status: int = 400, retries: int = 0, **more: Any) -> ClientError:
+    metadata = {"HTTPStatusCode": status, "RetryAttempts": retries}
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": metadata, **more}, "PutItem")  # type: ignore[typeddict-unknown-key]
+
+
+def raised(error: Exception, *names: str) -> Exception:
+    with pytest.raises(Exception) as caught, translated(names):  # noqa: PT011 - which it is, is what is asked
+        raise error
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "InternalServerError",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ResourceNotFoundException",
+        "ServiceUnavailable",
+        "ThrottlingException",
+        "ThrottlingError",
+        "TransactionInProgressException",
+    ],
+)
+def test_what_passes_by_itself_is_unavailable(code: str) -> None:
+    refusal = raised(failure(code))
+    assert isinstance(refusal, Refusal)
+    assert (refusal.code, refusal.retryable) == ("unavailable", True)
+
+
+def test_any_failure_of_the_server_and_of_the_network_is_unavailable() -> None:
+    for error in (failure("Strange", 500), failure("Strange", 503), EndpointConnectionError(endpoint_url="x")):
+        refusal = raised(error)
+        assert isinstance(refusal, Refusal)
+        assert refusal.code == "unavailable"
+        assert refusal.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [failure("ValidationException"), failure("AccessDeniedException", 499), ValueError()])
+def test_our_own_mistakes_pass_as_they_are(error: Exception) -> None:
+    assert raised(error) is error
+
+
+def test_a_condition_that_did_not_hold_says_what_was_there() -> None:
+    failed = raised(failure("ConditionalCheckFailedException", Item=ITEM))
+    assert isinstance(failed, ConditionFailed)
+    assert failed.item == ITEM
+    failed = raised(failure("ConditionalCheckFailedException"))
+    assert isinstance(failed, ConditionFailed)
+    assert failed.item == {}
+
+
+def test_an_item_that_a_transaction_holds_is_busy_at_the_first_try() -> None:
+    busy = raised(failure("TransactionConflictException", retries=2))
+    assert isinstance(busy, Contended)
+    assert not busy.retried
+
+
+def cancelled(*codes: str, retries: int = 0) -> ClientError:
+    reasons = [{"Code": code, **({"Item": ITEM} if code == "ConditionalCheckFailed" else {})} for code in codes]
+    return failure("TransactionCanceledException", retries=retries, CancellationReasons=reasons)
+
+
+def test_a_cancelled_transaction_names_the_writes_whose_conditions_failed() -> None:
+    failed = raised(cancelled("None", "ConditionalCheckFailed", "TransactionConflict"), "message", "head", "marker")
+    assert isinstance(failed, TransactionRefused)
+    assert failed.found == {"head": ITEM}
+    assert "head" in str(failed)
+
+
+@pytest.mark.parametrize("code", ["TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError"])
+@pytest.mark.parametrize("retries", [0, 1, 2])
+def test_a_cancelled_transaction_that_met_another_says_whether_it_was_tried_before(code: str, retries: int) -> None:
+    busy = raised(cancelled("None", code, retries=retries), "message", "head")
+    assert isinstance(busy, Contended)
+    assert busy.retried == (retries > 0)
+
+
+def test_a_transaction_that_was_cancelled_for_what_is_in_it_is_our_mistake() -> None:
+    error = cancelled("ValidationError", "None")
+    assert raised(error, "message", "head") is error
+    error = failure("TransactionCanceledException")
+    assert raised(error) is error
+
+
+@pytest.mark.parametrize(("token", "sent"), [(None, {}), ("t1", {"ClientRequestToken": "t1"})])
+def test_a_transaction_makes_its_writes_in_order_under_its_token(token: str | None, sent: dict[str, str]) -> None:
+    asked = list[dict[str, Any]]()
+
+    class Client:
+        def transact_write_items(self, **what: Any) -> None:
+            asked.append(what)
+
+    client: Any = Client()
+    transact(client, {"message": {"Put": {}}, "head": {"Update": {}}}, token)
+    assert asked == [{"TransactItems": [{"Put": {}}, {"Update": {}}], **sent}]
+
+
+def test_a_transaction_names_its_writes_by_their_order() -> None:
+    class Client:
+        def transact_write_items(self, **_: Any) -> None:
+            raise cancelled("None", "ConditionalCheckFailed")
+
+    client: Any = Client()
+    with pytest.raises(TransactionRefused) as refused:
+        transact(client, {"message": {}, "head": {}})
+    assert set(refused.value.found) == {"head"}
