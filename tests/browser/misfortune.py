@@ -42,6 +42,8 @@ def plan(seed: int, people: list[str], seconds: int) -> list[Step]:
     at = 0.0
     while (at := at + chance.uniform(0.1, 1.1)) < seconds:
         who, (act,) = chance.choice(people), chance.choices([*acts], [*acts.values()])
+        if act == "reload" and at > seconds / 2:
+            continue  # it fetches all anew, and would hide what was missed
         if act in SUFFERED and act != "cut":
             if at < ill_until[who]:
                 continue

@@ -45,3 +45,4 @@ for await (const line of createInterface({ input: process.stdin })) {
   console.log(JSON.stringify((await ACTS[act](how)) ?? null));
 }
 chat.close();
+process.exit(); // a connection that is silent would be waited for
