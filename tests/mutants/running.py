@@ -71,8 +71,9 @@ class Map:
         limit = float(os.environ.get("LIMIT") or LIMIT_SECONDS) * (10 if mutant.group in PROMISES else 1)
         if _is_imported(mutant):
             found = {test for tests in by_line.values() for test in tests if test in there}
-            # A test of a constant alone runs no line.
-            found |= {test for test in self.seconds if own in test and test in there}
+            # A test of a constant or of a field's limits runs no line: it is one of a file whose other tests do.
+            near = {test.partition("::")[0] for test in found}
+            found |= {it for it in self.seconds if it in there and (own in it or it.partition("::")[0] in near)}
         else:
             found = {test for line in mutant.lines for test in by_line.get(line, ()) if test in there}
 

@@ -69,3 +69,13 @@ def test_the_policy_relay_needs_a_turn_server(monkeypatch: pytest.MonkeyPatch) -
 def test_an_unknown_policy_counts_as_relay(monkeypatch: pytest.MonkeyPatch, configured: str, policy: str) -> None:
     monkeypatch.setenv("ICE_TRANSPORT_POLICY", configured)
     assert ice.policy() == policy
+
+
+def test_fields_that_are_null_or_not_known_are_left_out() -> None:
+    text = '[{"urls": "turn:a", "username": null, "credential": "c", "later": 1}]'
+    assert parse(text) == [{"urls": "turn:a", "credential": "c"}]
+
+
+def test_the_first_of_several_problems_is_named() -> None:
+    with pytest.raises(Refusal, match=r"ICE_SERVERS 0\.urls"):
+        parse('[{}, {"urls": "turn:a", "username": 1}]')
