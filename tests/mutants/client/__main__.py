@@ -31,7 +31,9 @@ def main() -> int:
     """1 where too many changes survive, or, of a branch, any."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     places, what = _chosen()
-    print(f"{what} of the client", flush=True)
+    print(f"{what} of the client: {' '.join(places) or 'nothing'}", flush=True)
+    if not places:
+        return 0
     subprocess.run([ROOT / "tests/package/tools", HERE], check=True)
     # One file at a time: Stryker keeps what it has found when it ends.
     for place in places:
