@@ -219,3 +219,11 @@ for (const side of ['driver', 'agent']) {
     assert.deepEqual([3, 3, 2, 4].map((seq) => receipts.note('read', seq)), [true, false, false, true]);
   });
 }
+
+for (const kind of ['delivered', 'read']) {
+  test(`what the server knows to be ${kind} is no news here`, () => {
+    const receipts = new Receipts({ side: 'driver', clock: new VirtualClock(), send: () => true });
+    assert.equal(receipts.merge({ driver: { delivered: 5, read: 0, [kind]: 5 } }), true);
+    assert.deepEqual([5, 6].map((seq) => receipts.note(kind, seq)), [false, true]);
+  });
+}

@@ -31,6 +31,7 @@ test('an empty booking begins at its first message', () => {
   const timeline = new Timeline();
   timeline.admit({ ...page(1, 0), epoch: null });
   assert.equal(timeline.cursor, ORIGIN);
+  assert.equal(ORIGIN, '1970-01-01T00:00:00.000000Z'); // a timestamp, as the server wants it
   assert.equal(timeline.hasOlder, false);
   assert.deepEqual(seqs(timeline.offer(message(1))), [1]);
 });

@@ -21,7 +21,7 @@ export default {
   buildCommand: 'ln -s ../../../../../.venv .venv',
   checkers: [],
   concurrency: Number(process.env.JOBS || 2),
-  timeoutMS: 20_000,
+  timeoutMS: 60_000, // a slow machine must not count as a test that failed
   incremental: true,
   incrementalFile: `${FOLDER}/incremental.json`,
   tempDirName: `${FOLDER}/sandboxes`,
