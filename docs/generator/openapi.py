@@ -204,7 +204,7 @@ def document() -> Schema:
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
                     "description": "HS256; claims `sub`, `booking_code`, `role`, `exp`, `aud` (navietakie). With"
-                    " `AuthMode=none`, which is for the local stack alone, none is asked for.",
+                    " `AuthMode=none`, which is for the local stack alone, no token is needed.",
                 }
             },
         },
@@ -239,7 +239,7 @@ def _send_message() -> Schema:
         "parameters": [IDEMPOTENCY_KEY, EXCLUDED],
         "requestBody": _body(
             ref("SendBody"),
-            hello=("The least there can be", {"booking_code": "test", "message": "Hello", "sender": "driver"}),
+            hello=("The smallest message", {"booking_code": "test", "message": "Hello", "sender": "driver"}),
             place=(
                 "A place, sent exactly once",
                 {
