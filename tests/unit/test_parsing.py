@@ -72,3 +72,8 @@ def test_what_goes_beyond_them_is_refused_and_the_field_named(text: str, code: s
     with pytest.raises(Refusal) as refused:
         json_object(text)
     assert (refused.value.code, refused.value.details.get("field")) == (code, field)
+
+
+def test_text_that_cannot_be_given_back_is_named_as_that() -> None:
+    with pytest.raises(Refusal, match="body: holds a lone surrogate"):
+        json_object('{"a": "\ud800"}')
