@@ -163,3 +163,17 @@ def test_a_booking_has_its_own_connections_that_may_receive(store: Connections) 
 
 def test_a_row_lives_ten_minutes_longer_than_a_connection_can() -> None:
     assert (CONNECTION_LIFE, TOMBSTONE_LIFE, YOUNG) == (7_800_000_000, 600_000_000, 30_000_000)
+
+
+def test_every_page_of_the_index_is_read_from_where_the_last_one_ended() -> None:
+    asked = list[Any]()
+    pages: list[Any] = [{"Items": [], "LastEvaluatedKey": {"page": 1}}, {"Items": [], "LastEvaluatedKey": {}}]
+
+    class Client:
+        def query(self, **how: Any) -> Any:
+            asked.append(how.get("ExclusiveStartKey"))
+            return pages.pop(0)
+
+    client: Any = Client()
+    assert Connections(client, TABLE).of_booking("test", NOW) == []
+    assert asked == [None, {"page": 1}]
