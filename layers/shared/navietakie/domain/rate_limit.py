@@ -25,14 +25,14 @@ class RateLimit:
         """The allowance after `cost` more units at `now`; raises `rate_limited` with the wait.
 
         What costs nothing is admitted where one unit would be. An allowance that no clock near ours can have written is
-        cut back to what admits one unit: a container whose clock runs ahead locks nobody out.
+        cut back to what admits this request: a container whose clock runs ahead locks nobody out.
         """
         if self.rate <= 0:
             return allowance
         interval = round(instants.SECOND / self.rate)
         whole = interval * max(1, self.burst, cost)
         if allowance > now + whole + CLOCK_SKEW:
-            allowance = now + whole - interval
+            allowance = now + whole - interval * max(1, cost)
         start = max(allowance, now)
         over = start + interval * max(1, cost) - now - whole
         if over > 0:
