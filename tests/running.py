@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,8 @@ from local.stack import ROOT, Stack
 PYTHON = ROOT / ".local" / "tools" / "bin" / "python"
 START_SECONDS = 240  # on a busy machine; a quiet one needs 20
 STOP_SECONDS = 60
+MAKE_RUN = ("-m", "local.run")
+NOTHING: Mapping[str, str] = {}
 
 
 def node() -> list[str]:
@@ -61,17 +63,27 @@ class Run:
         return (self.home / "functions.log").read_text(errors="replace")
 
 
-def start(home: Path, *options: str, cwd: Path = ROOT) -> Run:
-    """Starts the stack whose state is in `home`. `options`: those of local.run."""
+def start(
+    home: Path,
+    *options: str,
+    cwd: Path = ROOT,
+    program: Sequence[str] = MAKE_RUN,
+    variables: Mapping[str, str] = NOTHING,
+) -> Run:
+    """Starts the stack whose state is in `home`. `options`: those of local.run.
+
+    `program`: what Python runs for it. `variables`: environment variables besides our own.
+    """
     if not PYTHON.exists():
         pytest.skip("the embedded AWS is not installed: make setup")
     home.mkdir(parents=True, exist_ok=True)
     output = home / "output.log"
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))}
     with output.open("wb") as out:
         process = subprocess.Popen(
-            [PYTHON, "-m", "local.run", "--home", home, *options],
+            [PYTHON, *program, "--home", home, *options],
             cwd=cwd,
-            env={name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))},
+            env={**own, **variables},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
@@ -81,9 +93,15 @@ def start(home: Path, *options: str, cwd: Path = ROOT) -> Run:
 
 
 @contextmanager
-def running(home: Path, *options: str, cwd: Path = ROOT) -> Generator[tuple[Run, Stack]]:
+def running(
+    home: Path,
+    *options: str,
+    cwd: Path = ROOT,
+    program: Sequence[str] = MAKE_RUN,
+    variables: Mapping[str, str] = NOTHING,
+) -> Generator[tuple[Run, Stack]]:
     """A stack on free ports, from its start to its stop. `cwd`: the folder of another copy of the project."""
-    run = start(home, "--port", "0", *options, cwd=cwd)
+    run = start(home, "--port", "0", *options, cwd=cwd, program=program, variables=variables)
     try:
         yield run, run.ready()
     finally:
