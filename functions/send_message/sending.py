@@ -45,9 +45,9 @@ type Screen = Callable[[Message, NewMessage], NewMessage]
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """Stores messages in `store`, as fast as `rate_limit` allows, for `retention_days`."""
+    """Stores messages, as fast as `rate_limit` allows, for `retention_days`."""
 
-    store: MessageStore
+    messages: MessageStore
     timers: Callable[[], Timers]
     """Used only for an order that may end a call or close connections."""
     rate_limit: RateLimit
@@ -90,7 +90,7 @@ class Sending:
 
         head: Head | None = None
         for _ in tries(deadline):
-            head = head or self.store.head(booking_code)
+            head = head or self.messages.head(booking_code)
             head.rights.check_token(party.sender, party.iat)
             try:
                 message, after = appended_to(head)
@@ -116,7 +116,7 @@ class Sending:
                 break  # too late to write: the function might be stopped in the middle
             self.gather(booking_code, now)
             try:
-                self.store.store(
+                self.messages.store(
                     message,
                     before=head,
                     after=after,
@@ -145,7 +145,7 @@ class Sending:
         """The original, if the message is stored already; None if it is not, or has no id."""
         if new.client_message_id is None:
             return None
-        marker = self.store.marker(party.booking_code, party.sender, new.client_message_id, now)
+        marker = self.messages.marker(party.booking_code, party.sender, new.client_message_id, now)
         return None if marker is None else self._original(party.booking_code, new, marker, now, head.rights)
 
     def _original(self, booking_code: str, new: NewMessage, marker: Marker, now: int, rights: Rights) -> Sent:
@@ -157,7 +157,7 @@ class Sending:
                 details={"client_message_id": marker.client_message_id, "timestamp": marker.timestamp},
             )
         self.repeats.take(self.rate_limit, booking_code, marker.sender, now)
-        message = self.store.message(booking_code, marker.timestamp, now=now)
+        message = self.messages.message(booking_code, marker.timestamp, now=now)
         if message is None:
             raise Refusal("not_found", "The message was stored and has expired since")
         return repeat_of(message, rights, now)

@@ -138,7 +138,7 @@ class Calls:
         try:
             transact(self._client, {"call": call, "head": head})
         except TransactionRefused as failure:
-            _raise_version_conflict(failure)
+            _raise_if_the_call_had_changed(failure)
             rights = head_of(failure.found["head"]).rights
             rights.check_token(by, iat)
             rights.check_open()
@@ -162,7 +162,7 @@ class Calls:
         try:
             transact(self._client, writes)
         except TransactionRefused as failure:
-            _raise_version_conflict(failure)
+            _raise_if_the_call_had_changed(failure)
             raise HeadMoved(head_in(failure)) from failure
 
     def note_left(self, booking_code: str, call_id: str, side: Side, left_at: int) -> Call | None:
@@ -237,7 +237,7 @@ def _unchanged(call: Call) -> Item:
     }
 
 
-def _raise_version_conflict(failure: TransactionRefused) -> None:
+def _raise_if_the_call_had_changed(failure: TransactionRefused) -> None:
     if (call := failure.found.get("call")) is not None:
         raise VersionConflict(_call_of(call) if call else None, head_in(failure)) from failure
 
