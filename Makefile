@@ -137,7 +137,7 @@ e2e: .venv/ready .local/tools/ready ## Through real HTTP and WebSocket, on the e
 
 # --- Tools --------------------------------------------------------------------------------------------------------------
 
-.PHONY: setup lock docs
+.PHONY: setup lock docs views
 setup: .venv/ready .local/tools/ready ## Install both environments, as locked
 
 .venv/ready: requirements/dev.txt local/venv
@@ -159,6 +159,9 @@ lock: ## Bring the locked dependencies up to date
 
 docs: .venv/ready ## Generate docs/openapi.yaml and docs/asyncapi.yaml
 	PYTHONPATH=functions:layers/shared .venv/bin/python -m docs.generator
+
+views: .venv/ready ## Pictures of every view of the console, into .local/views (ONLY="ringing calling")
+	@PYTHONPATH=functions:layers/shared exec .venv/bin/python -m tests.browser.views .local/views $(ONLY)
 
 # --- Benchmarks ---------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Pictures of every view of the console: `python -m tests.browser.views FOLDER [VIEW …]`.
+"""`make views`: pictures of every view of the console.
 
 Each view is a picture of its own in light and dark, at the widths of a small phone, a phone, a tablet and a desk.
 A scripted server answers, so no stack is needed. Prints what is wider than the screen, too small for a finger, or found
@@ -7,7 +7,7 @@ by axe; the rest is for eyes.
 
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -299,18 +299,25 @@ def draw(browser: Browser, name: str, folder: Path) -> bool:
     context = browser.new_context(viewport={"width": 1440, "height": 900}, bypass_csp=True)
     page = context.new_page()
     VIEWS[name](page, Server(context))
+    for width, scheme in looks(page):
+        page.screenshot(path=folder / f"{name}-{scheme}-{width}.png")
     found = False
+    for width, scheme in looks(page):  # after all pictures, because axe scrolls
+        for fault in faults(page, width):
+            found = True
+            print(f"{name} {scheme} {width}: {fault}", flush=True)
+    context.close()
+    return not found
+
+
+def looks(page: Page) -> Iterator[tuple[int, str]]:
+    """Shows the page in every width, light and dark."""
     for width, height in SIZES.items():
         page.set_viewport_size({"width": width, "height": height})
         for scheme in SCHEMES:
             page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
             page.wait_for_timeout(500)  # what slides in has arrived
-            page.screenshot(path=folder / f"{name}-{scheme}-{width}.png")
-            for fault in faults(page, width):
-                found = True
-                print(f"{name} {scheme} {width}: {fault}", flush=True)
-    context.close()
-    return not found
+            yield width, scheme
 
 
 def main(folder: Path, names: list[str]) -> int:
