@@ -104,6 +104,17 @@ test('a conversation that is closed before its name is known stays closed', asyn
   assert.equal(world.server.connections.size, 1);
 });
 
+test('a conversation that is closed at once leaves its name to the next one in the tab, as React does it', async () => {
+  const world = new World();
+  const locks = fakeLocks();
+  const first = tab(world, locks);
+  first.chat.close();
+  const second = tab(world, locks, first.session);
+  await world.pass(1_000);
+  assert.equal(second.chat.deviceId, first.chat.deviceId);
+  assert.equal(second.chat.state, 'open');
+});
+
 test('reconnect does not overtake the claim of the name', async () => {
   const world = new World();
   const locks = fakeLocks();
@@ -156,6 +167,27 @@ test("another user's token sends no message of the user before", async () => {
   assert.deepEqual(chat.outbox, []);
   assert.deepEqual(world.server.messages, []);
   assert.equal(storage.length, 1);
+});
+
+test('a token that comes after another was given brings back neither its user nor what that user wrote', async () => {
+  const world = new World();
+  world.server.admits = () => false;
+  const { chat: annas, storage } = world.device('driver', { token: tokenOf('anna') });
+  await world.pass(100);
+  annas.send('from Anna');
+  annas.close();
+  world.server.admits = () => true;
+  let give;
+  const { chat } = world.device('driver', { storage, token: () => new Promise((resolve) => (give = resolve)) });
+  await world.pass(100);
+  chat.reconnect({ token: tokenOf('bert') });
+  await world.pass(500);
+  give(tokenOf('anna'));
+  await world.pass(1_000);
+  chat.send('from Bert');
+  await world.pass(1_000);
+  assert.deepEqual(texts(world.server.messages), ['from Bert']);
+  assert.deepEqual(chat.outbox, []);
 });
 
 test('messages from before the user was known are sent by that user', async () => {

@@ -114,6 +114,24 @@ test('another token that is given before the old one runs out is used at once', 
   assert.deepEqual(states, ['connecting', 'open']);
 });
 
+test('another token that is given while the old source is asked for one is the one that stays', async () => {
+  const world = new World();
+  const exp = Math.round(world.clock.now() / 1_000) + 100;
+  let give;
+  const tokens = [jwt({ exp })];
+  const token = () => tokens.shift() ?? new Promise((resolve) => (give = resolve));
+  const { chat, states } = world.device('driver', { token });
+  await world.pass(90_000);
+  world.server.latency = () => 500; // the handshake takes so long that the old source answers during it
+  chat.reconnect({ token: jwt({ exp: exp + 4_000 }) });
+  await world.pass(100);
+  give(jwt({ exp: exp + 20 }));
+  await world.pass(3_000);
+  assert.deepEqual([...world.server.connections].map((each) => bearer(each).exp), [exp + 4_000]);
+  await world.pass(300_000);
+  assert.deepEqual(states, ['connecting', 'open']);
+});
+
 test('a token that is valid for years is not renewed', async () => {
   const world = new World();
   const exp = Math.round(world.clock.now() / 1_000) + 9 * 365 * 86_400;

@@ -53,7 +53,9 @@ export class Access {
   /** The token to use now, or null. A text that is no JWT is neither sent nor shown: it may be another secret. */
   async token() {
     const { bookingCode, sender, clock, owner } = this.#options;
-    const token = await within(TOKEN_MS, clock, this.renewable ? this.#token(this.refused) : this.#token);
+    const source = this.#token;
+    const token = await within(TOKEN_MS, clock, this.renewable ? source(this.refused) : source);
+    if (source !== this.#token) return this.token(); // another was given meanwhile, perhaps another user's
     if (!token) {
       owner(null);
       return null;

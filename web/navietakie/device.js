@@ -37,12 +37,12 @@ export class Device {
     if (!locks) return null;
     const giveUp = new AbortController();
     clock.setTimeout(() => giveUp.abort(), CLAIM_MS); // a reloaded page lets go sooner: another tab has it
+    const released = new Promise((release) => (this.#release = release)); // perhaps before the name is held
     return new Promise((resolve) => {
-      const hold = () =>
-        new Promise((release) => {
-          this.#release = release;
-          resolve();
-        });
+      const hold = () => {
+        resolve();
+        return released;
+      };
       locks.request(`${this.#key} ${this.id}`, { signal: giveUp.signal }, hold).catch(() => {
         if (giveUp.signal.aborted) {
           this.id = newId();
