@@ -6,7 +6,7 @@ import { VirtualClock, settled } from './support/clock.mjs';
 /** Attachments whose storage answers with `answers`, one after the other: a status, an error, or null for none at all. */
 function attachments(answers = []) {
   const clock = new VirtualClock();
-  const [asked, posts, urls] = [[], [], []];
+  const [asked, posts, urls, signals] = [[], [], [], []];
   const upload = { url: 'http://storage', fields: { key: 'k', policy: 'p' } };
   const made = new Attachments({
     clock,
@@ -16,14 +16,15 @@ function attachments(answers = []) {
     rest: {
       get: (resource, values) => (urls.push([resource, values]), made.fails ? Promise.reject(new Error('no')) : Promise.resolve({ url: `u${urls.length}` })),
     },
-    fetch: (url, { method, body }) => {
+    fetch: (url, { method, body, signal }) => {
       posts.push([url, method, [...body.keys()]]);
+      signals.push(signal);
       const next = answers.shift();
       if (next === null) return new Promise(() => {});
       return typeof next === 'number' ? Promise.resolve({ ok: next < 300, status: next }) : Promise.reject(next);
     },
   });
-  return { clock, asked, posts, urls, attachments: made };
+  return { clock, asked, posts, urls, signals, attachments: made };
 }
 
 const photo = new Blob(['123'], { type: 'image/png' });
@@ -71,12 +72,23 @@ test('what is lost five times is told with the reason', async () => {
   await refused;
 });
 
-test('a storage that does not answer within two minutes is given up', async () => {
-  const { clock, posts, attachments: it } = attachments([null, 204]);
+test('an upload that is not answered within two minutes is ended, and made once more', async () => {
+  const { clock, posts, signals, attachments: it } = attachments([null, 204]);
+  const sent = it.upload(photo);
+  await clock.pass(119_990);
+  assert.deepEqual(signals.map((each) => each.aborted), [false]);
+  await clock.pass(1_100);
+  assert.deepEqual(await sent, { id: 'a1' });
+  assert.deepEqual(signals.map((each) => each.aborted), [true, false]);
+  assert.deepEqual(posts[1], posts[0]);
+});
+
+test('a storage that does not answer twice is given up: this line is too slow for the file', async () => {
+  const { clock, posts, attachments: it } = attachments([null, null, 204]);
   const failed = assert.rejects(it.upload(photo), { code: 'upload', message: 'No answer came in time', status: null });
-  await clock.pass(120_010);
+  await clock.pass(242_000);
   await failed;
-  assert.equal(posts.length, 1);
+  assert.equal(posts.length, 2);
 });
 
 test('an address is asked for once in ten minutes for each attachment, and again after a failure', async () => {

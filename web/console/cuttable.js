@@ -24,13 +24,14 @@ export class CuttableLine {
   }
 
   /** Uploads by XMLHttpRequest, because `fetch` does not report the progress of an upload. */
-  #upload(url, { body }) {
+  #upload(url, { body, signal }) {
     const { name } = body.get('file');
     const request = new XMLHttpRequest();
     this.#uploads.add(request);
     return new Promise((resolve, reject) => {
       request.upload.onprogress = ({ loaded, total }) => this.uploaded(name, loaded / total);
       request.onload = () => resolve({ ok: request.status < 300, status: request.status });
+      signal?.addEventListener('abort', () => request.abort());
       request.onerror = request.onabort = () => reject(new TypeError('The line is lost'));
       request.onloadend = () => this.#uploads.delete(request);
       request.open('POST', url);

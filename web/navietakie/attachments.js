@@ -18,6 +18,7 @@ export class Attachments {
   /**
    * Uploads a file. Resolves with `{id, content_type, bytes}`; rejects with the server's error, or `upload`. If an upload
    * is lost on its way, or the storage is busy, it is tried again with the same form: five tries in about ten seconds.
+   * An upload that is not answered within two minutes is tried once more.
    */
   async upload(file) {
     const { requests, fetch, FormData, clock } = this.#options;
@@ -27,10 +28,13 @@ export class Attachments {
     for (const [name, value] of Object.entries(upload.fields)) form.append(name, value);
     form.append('file', file); // last: S3 reads no field after the file
     for (let tries = 1; ; tries += 1) {
-      const posted = within(UPLOAD_MS, clock, fetch(upload.url, { method: 'POST', body: form }));
-      const { ok, status, message = `The storage answered ${status}` } = await posted.catch((error) => error);
+      const hanging = new AbortController();
+      const how = { method: 'POST', body: form, signal: hanging.signal };
+      const posted = within(UPLOAD_MS, clock, fetch(upload.url, how));
+      const { ok, status, code, message = `The storage answered ${status}` } = await posted.catch((error) => error);
       if (ok) return attachment;
-      const passing = status === undefined || status === 429 || status >= 500;
+      hanging.abort();
+      const passing = code === 'timeout' ? tries === 1 : !status || status === 429 || status >= 500;
       if (!passing || tries === TRIES) throw fault('upload', message, { retryable: true, status });
       await new Promise((go) => clock.setTimeout(go, backoff(tries, clock)));
     }
