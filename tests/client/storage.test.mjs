@@ -94,6 +94,44 @@ test('a call that was left before the app was killed is ended by the next start'
   assert.equal(world.server.call.state, 'ended');
 });
 
+/** A storage that answers after twelve seconds, when the client has gone on without it; `kept` is what it has of a call. */
+function late(clock, kept) {
+  const answer = (value) => new Promise((resolve) => clock.setTimeout(() => resolve(value), 12_000));
+  const getItem = (key) => answer(key.includes(' call ') ? JSON.stringify(kept) : null);
+  return { getAllKeys: () => answer([]), getItem, setItem: () => answer(), removeItem: () => answer() };
+}
+
+test('a storage that answers late does not put an old call in the place of the one that was made meanwhile', async () => {
+  const world = new World();
+  const storage = late(world.clock, { part: { call_id: 'old', ice_servers: [] }, left: null });
+  const [driver, passenger] = [world.device('driver', { storage }), world.device('passenger')];
+  await world.pass(11_000);
+  driver.chat.calls.start();
+  await world.pass(3_000);
+  assert.deepEqual([driver, passenger].map(({ chat }) => chat.calls.phase), ['calling', 'ringing']);
+});
+
+for (const [what, kept, state, phase] of [
+  ['was left is ended', (call_id) => ({ part: null, left: { call_id, action: 'end' } }), 'ended', 'idle'],
+  ['goes on is taken up again', (call_id) => ({ part: { call_id, ice_servers: [] }, left: null }), 'connected', 'talking'],
+]) {
+  test(`where the storage answers late, a call that ${what} all the same`, async () => {
+    const world = new World();
+    const [first, passenger] = [world.device('driver'), world.device('passenger')];
+    await world.pass(200);
+    first.chat.calls.start();
+    await world.pass(200);
+    passenger.chat.calls.accept();
+    await world.pass(200);
+    const { call_id } = first.chat.calls.call;
+    first.chat.close();
+    const storage = late(world.clock, kept(call_id));
+    const { chat } = world.device('driver', { storage, deviceId: first.deviceId });
+    await world.pass(15_000);
+    assert.deepEqual([world.server.call.state, chat.calls.phase], [state, phase]);
+  });
+}
+
 test('a storage that cannot list its keys is refused with the reason', () => {
   const storage = { getItem() {}, setItem() {}, removeItem() {} };
   assert.throws(() => new World().device('driver', { storage }), { name: 'TypeError', message: /key or getAllKeys/ });

@@ -106,6 +106,32 @@ test('a lost microphone without a replacement is reported until there is one', a
   assert.equal(peers[0].tracks[0], ears.driver.microphones[1]);
 });
 
+test('a page that is reloaded in a call and gets no microphone says that it is lost', async () => {
+  const { driver, phone, ears, world } = await talking();
+  driver.chat.close();
+  ears.driver.there.missing = true;
+  const reloaded = phone('driver', driver);
+  await world.pass(2_000);
+  assert.deepEqual(reloaded.problems.map((each) => each.code), ['microphone']);
+  assert.deepEqual([reloaded.chat.calls.phase, reloaded.chat.calls.voice.microphone], ['talking', 'lost']);
+});
+
+test('a microphone that is pulled out while new servers are asked for is replaced in the connection', async () => {
+  const { world, driver, passenger, ears, devices, peers } = await talking();
+  world.server.refuse = ({ call_action: action }) => (action === 'ice' ? 'lost' : null);
+  for (const peer of peers) peer.fail();
+  await world.pass(3_500);
+  ears.driver.there.missing = true;
+  ears.driver.microphones[0].end();
+  await world.pass(10_000);
+  assert.equal(driver.chat.calls.voice.microphone, 'lost');
+  ears.driver.there.missing = false;
+  devices.driver.dispatchEvent(new Event('devicechange'));
+  await world.pass(20_000);
+  assert.deepEqual(voices(driver, passenger), ['connected', 'connected']);
+  assert.equal(peers[0].tracks[0], ears.driver.microphones[1]);
+});
+
 test('after a call one report is sent', async () => {
   const { world, driver, passenger, peers } = await talking();
   peers[0].stats = new Map(

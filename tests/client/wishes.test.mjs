@@ -7,14 +7,14 @@ import { World } from './support/world.mjs';
 async function pair() {
   const world = new World();
   const webRtc = fakeWebRtc(world.clock);
-  const { getUserMedia } = fakeMicrophones();
+  const { getUserMedia, microphones } = fakeMicrophones();
   const prompts = [];
   const media = { RTCPeerConnection: webRtc.RTCPeerConnection, getUserMedia };
   const asks = () => new Promise((resolve) => prompts.push(() => resolve(getUserMedia())));
   const phone = (sender, more = {}) => world.device(sender, { ...media, ...more });
   const [driver, passenger] = [phone('driver'), phone('passenger')];
   await world.pass(200);
-  return { world, driver, passenger, phone, prompts, asks, ...webRtc };
+  return { world, driver, passenger, phone, prompts, asks, microphones, ...webRtc };
 }
 
 const phases = (...devices) => devices.map(({ chat }) => chat.calls.phase);
@@ -59,11 +59,80 @@ test('without a line a ring still ends at its deadline', async () => {
 
 test('calling ends at the deadline too, and the microphone is released', async () => {
   const scene = await pair();
-  const { world, driver } = scene;
+  const { world, driver, microphones } = scene;
   await rings(scene);
   cutOff(world, driver);
+  assert.deepEqual(microphones.map((each) => each.running), [true]);
   await world.pass(45_100);
   assert.deepEqual(phases(driver), ['idle']);
+  assert.deepEqual(microphones.map((each) => each.running), [false]);
+});
+
+/** A device's clock that the user can set: `step` puts it forward by so many milliseconds. */
+function settable({ clock }) {
+  let ahead = 0;
+  return { clock: { ...clock, now: () => clock.now() + ahead }, step: (ms) => (ahead += ms) };
+}
+
+test('without a line a ring ends in its time, though the clock was put back by ten minutes', async () => {
+  const scene = await pair();
+  const { world, driver } = scene;
+  const { clock, step } = settable(world);
+  const tablet = scene.phone('passenger', { clock });
+  await world.pass(200);
+  driver.chat.calls.start();
+  await world.pass(200);
+  cutOff(world, tablet);
+  step(-600_000);
+  await world.pass(44_000);
+  assert.deepEqual(phases(tablet), ['ringing']);
+  await world.pass(1_000);
+  assert.deepEqual(phases(tablet), ['idle']);
+});
+
+test('who calls again in the two seconds after a ring, when the server takes no other call yet, rings again', async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  await rings(scene);
+  await world.pass(driver.chat.calls.ringsUntil - world.clock.now() + 100);
+  assert.deepEqual([...phases(driver), world.server.call.state], ['idle', 'ringing']);
+  const started = driver.chat.calls.start();
+  await world.pass(100);
+  assert.deepEqual(phases(driver), ['dialling']);
+  await world.pass(3_000);
+  await started;
+  assert.deepEqual(phases(driver, passenger), ['calling', 'ringing']);
+  assert.equal(world.server.call.call_id, 'call-2');
+});
+
+test('who calls again after a ring, and hangs up before that could be said, calls nobody', async () => {
+  const scene = await pair();
+  const { world, driver, passenger, microphones } = scene;
+  await rings(scene);
+  await world.pass(driver.chat.calls.ringsUntil - world.clock.now() + 100);
+  driver.chat.calls.start();
+  await world.pass(500);
+  driver.chat.calls.hangUp();
+  await world.pass(5_000);
+  assert.deepEqual(phases(driver, passenger), ['idle', 'idle']);
+  assert.deepEqual([world.server.call.call_id, acts(world, 'initiate').length], ['call-1', 1]);
+  assert.equal(microphones.some((each) => each.running), false);
+});
+
+test('who calls again after a ring that is answered in the last moment talks, with sound', async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  await rings(scene);
+  await world.pass(driver.chat.calls.ringsUntil - world.clock.now() - 500);
+  world.server.latency = (frame) => (frame ? 20 : 1_500);
+  passenger.chat.calls.accept();
+  await world.pass(700);
+  world.server.latency = () => 20;
+  const started = assert.rejects(driver.chat.calls.start(), { code: 'call_in_progress' });
+  await world.pass(5_000);
+  await started;
+  assert.deepEqual(phases(driver, passenger), ['talking', 'talking']);
+  assert.deepEqual([driver, passenger].map(({ chat }) => chat.calls.voice.state), ['connected', 'connected']);
 });
 
 test('an accept in the last moment is shown after the deadline', async () => {
@@ -92,6 +161,33 @@ test('the time of a call is counted by the server, whatever the clock of the dev
   await world.pass(1_000);
   assert.equal(seconds(reloaded), 61);
 });
+
+for (const ms of [-300_000, 300_000]) {
+  test(`the time of a call goes on when the device's clock is set in it (by ${ms / 1_000} s)`, async () => {
+    const scene = await pair();
+    const { world, driver } = scene;
+    const { clock, step } = settable(world);
+    const tablet = scene.phone('passenger', { clock });
+    await world.pass(200);
+    driver.chat.calls.start();
+    await world.pass(200);
+    tablet.chat.calls.accept();
+    await world.pass(5_000);
+    const { talkingSince } = tablet.chat.calls;
+    await world.pass(20_000);
+    assert.equal(tablet.chat.calls.talkingSince, talkingSince); // pongs alone change nothing
+    step(ms);
+    let changes = 0;
+    tablet.chat.on('change', () => (changes += 1));
+    await world.pass(10_500); // a ping
+    assert.equal(Math.round((clock.now() - tablet.chat.calls.talkingSince) / 1_000), 35);
+    assert.equal(changes > 0, true);
+    await world.pass(60_000);
+    driver.chat.calls.hangUp();
+    await world.pass(70_000);
+    assert.equal(tablet.chat.calls.talkingSince, null);
+  });
+}
 
 for (const [what, prepare, expected] of [
   ['declined', rings, 'reject'],

@@ -122,10 +122,10 @@ test('in React Native the storage is awaited, and the app and the network are li
   };
   const code = block('Outside a browser', 'js');
   const { api, ws, watch: _watch, storage: _storage, sender: _sender, ...platform } = device(world, 'driver');
-  const names = ['connect', 'AppState', 'NetInfo', 'AsyncStorage', 'bookingCode', 'api', 'ws', 'token'];
+  const names = ['connect', 'AppState', 'NetInfo', 'AsyncStorage', 'deviceId', 'bookingCode', 'api', 'ws', 'token'];
   const open = () => {
     const values = [(options) => connect({ ...options, ...platform }), listened('app'), listened('network'), AsyncStorage];
-    return new Function(...names, `${code}\nreturn chat;`)(...values, 'test', api, ws, undefined);
+    return new Function(...names, `${code}\nreturn chat;`)(...values, 'phone', 'test', api, ws, undefined);
   };
   world.server.refuse = ({ action }) => (action === 'message' ? 'lost' : null);
   const first = open();

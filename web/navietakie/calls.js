@@ -6,8 +6,12 @@ import { Voice } from './voice.js';
 
 /** How long to wait for the answer to `initiate` or `accept`: about as long as it rings. */
 const STEP_MS = 50_000;
+/** A pong that differs by more is not late: the device's clock was set. */
+const CLOCK_SET_MS = 20_000;
 /** Longer than any ring: a call that has not appeared by then was never made. */
 const LAPSE_MS = 200_000;
+/** For so long after a ring the server still takes an answer, and no other call. */
+const GRACE_MS = 2_500;
 
 /** The properties of a snapshot, and of its voice. */
 const SHOWN = ['phase', 'call', 'ringsUntil', 'talkingSince', 'reached', 'live'];
@@ -79,7 +83,12 @@ export class Calls {
 
   /** Reads what was stored before a reload. Returns a promise if the storage does. */
   recall() {
-    const take = (kept) => kept && this.#keep(kept.part, kept.left);
+    const take = (kept) => {
+      if (!kept || this.#part || this.#left) return; // a slow storage may answer after the next call began
+      this.#keep(kept.part, kept.left);
+      this.#say();
+      this.#settle();
+    };
     const kept = this.#options.store.read(this.#key);
     return kept?.then ? kept.then(take) : take(kept);
   }
@@ -94,7 +103,8 @@ export class Calls {
   get live() {
     const { call } = this;
     if (!this.pending || call.call_id === this.#left?.call_id) return false;
-    return call.state !== 'ringing' || this.ringsUntil === null || this.#options.clock.now() < this.ringsUntil;
+    if (call.state !== 'ringing' || this.ringsUntil === null) return true;
+    return this.#ring.due && this.#options.clock.now() < this.ringsUntil; // the clock may be put back, and the timer late
   }
 
   /** Whether the server has a call that has not ended, as far as the client knows. */
@@ -143,8 +153,7 @@ export class Calls {
     const now = this.#options.clock.now();
     this.call = call;
     this.ringsUntil = call.ring_ms_left == null ? null : now + call.ring_ms_left;
-    const talked = Date.parse(ts) - Date.parse(call.answered_at) || 0; // both by the server's clock
-    this.talkingSince = call.state === 'connected' ? now - Math.max(0, talked) : null;
+    this.talkingSince = this.#answeredAt(ts);
     this.#ring.stop();
     if (this.ringsUntil !== null) this.#ring.set(call.ring_ms_left, () => this.#rangOut());
     this.#recognize(call);
@@ -152,6 +161,21 @@ export class Calls {
     this.#settle();
     if (this.#step) this.#options.requests.repeat(); // the call has changed and our answer is missing: it may be lost
     this.#options.changed();
+  }
+
+  /** Takes the `ts` of a pong. The user may have set the clock since the call was answered. */
+  heard(ts) {
+    const since = this.#answeredAt(ts);
+    if (!(Math.abs(since - this.talkingSince) > CLOCK_SET_MS)) return;
+    this.talkingSince = since;
+    this.#options.changed();
+  }
+
+  /** When the call was answered, by this device's clock; null if it was not. `ts`: the server's time. */
+  #answeredAt(ts) {
+    const { state, answered_at } = this.call ?? {};
+    const talked = Date.parse(ts) - Date.parse(answered_at) || 0; // both by the server's clock
+    return state === 'connected' ? this.#options.clock.now() - Math.max(0, talked) : null;
   }
 
   /** Whether a pong's short form of the call is ahead of ours. */
@@ -172,8 +196,7 @@ export class Calls {
 
   startOver() {
     this.#silence();
-    this.#quality = null;
-    this.call = null;
+    this.#quality = this.call = this.ringsUntil = this.talkingSince = null;
   }
 
   close() {
@@ -204,9 +227,13 @@ export class Calls {
   }
 
   async #carry(step) {
+    const { clock, side } = this.#options;
     try {
       await this.#openMicrophone(step.intent.signal);
-      if (this.#step === step) await within(STEP_MS, this.#options.clock, this.#farewell);
+      if (this.#step === step) await within(STEP_MS, clock, this.#farewell);
+      if (step.phase === 'dialling' && this.pending && !this.live && this.call.caller === side) {
+        await new Promise((go) => clock.setTimeout(go, this.ringsUntil + GRACE_MS - clock.now()));
+      }
       if (this.#step !== step) return;
       const sent = () => {
         step.said = true;
@@ -229,8 +256,10 @@ export class Calls {
       this.adopt(error.details?.call);
       throw error;
     } finally {
-      if (!this.#closed) this.#save(this.#part, this.#left);
-      if (!this.#step && !['talking', 'calling'].includes(this.phase)) this.#silence();
+      if (!this.#closed) {
+        this.#save(this.#part, this.#left);
+        this.#settle();
+      }
       this.#options.changed();
     }
   }
@@ -377,7 +406,9 @@ export class Calls {
       const [microphone, servers] = await Promise.all([this.#openMicrophone(voice.gone.signal), known]);
       if (this.voice === voice) voice.start(microphone, servers);
     } catch (error) {
-      if (this.voice === voice) problem(error); // the call goes on, but without sound
+      if (this.voice !== voice) return;
+      if (error.code === 'microphone') voice.lose();
+      problem(error); // the call goes on, but without sound
     }
   }
 

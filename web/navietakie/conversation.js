@@ -383,6 +383,7 @@ export class Conversation extends Emitter {
       case 'pong':
         sync.ponged(frame, calls.isBehind(frame.call));
         away.heard(frame.away);
+        calls.heard(frame.ts);
         break;
       case 'receipt':
         if (receipts.merge(frame.receipts)) this.#changed();

@@ -13,7 +13,7 @@ import { type Same, holds } from './same.js';
 /** Members for the client's own parts, which apps do not use. */
 interface Inner {
   conversation: 'emit';
-  calls: 'adopt' | 'isBehind' | 'signalled' | 'lineOpened' | 'startOver' | 'close' | 'pending' | 'recall' | 'snapshot';
+  calls: 'adopt' | 'heard' | 'isBehind' | 'signalled' | 'lineOpened' | 'startOver' | 'close' | 'pending' | 'recall' | 'snapshot';
   voice: 'start' | 'receive' | 'nudge' | 'close' | 'replace' | 'report' | 'gone' | 'lose';
 }
 
