@@ -206,6 +206,46 @@ test('a history that began anew is shown from its start', async () => {
   assert.equal(resets, 1);
 });
 
+for (const [when, ms] of [
+  ['before a ping has told its name', 1_000],
+  ['after a ping has told its name', 70_000],
+]) {
+  test(`a history that began with this conversation and then anew is shown from its start (${when})`, async () => {
+    const world = new World();
+    const { chat, heard, WebSocket } = world.device('driver'); // the booking is empty
+    await world.pass(4_000);
+    for (const text of ['old', 'older']) world.server.store({ sender: 'passenger', message: text });
+    await world.pass(ms);
+    let resets = 0;
+    chat.on('reset', () => (resets += 1));
+    world.server.wipe();
+    WebSocket.latest.cut();
+    for (const text of ['one', 'two', 'three']) world.server.store({ sender: 'passenger', message: text });
+    await world.pass(2_000);
+    assert.equal(resets, 1);
+    assert.deepEqual(texts(chat.messages), ['one', 'two', 'three']);
+    world.server.store({ sender: 'passenger', message: 'four' });
+    await world.pass(2_000);
+    assert.deepEqual([resets, texts(heard).at(-1)], [1, 'four']);
+  });
+}
+
+test('with another history there is no call, and nothing of one', async () => {
+  const world = new World();
+  const [driver, passenger] = [world.device('driver'), world.device('passenger')];
+  world.server.store({ sender: 'system', message: 'old' });
+  await world.pass(200);
+  driver.chat.calls.start();
+  await world.pass(200);
+  assert.equal(passenger.chat.calls.phase, 'ringing');
+  world.server.wipe();
+  world.server.call = null;
+  world.server.store({ sender: 'system', message: 'new' });
+  await world.pass(4_000);
+  const { phase, call, ringsUntil, talkingSince } = passenger.chat.getSnapshot().calls;
+  assert.deepEqual([phase, call, ringsUntil, talkingSince], ['idle', null, null, null]);
+});
+
 test('a history that began anew during a sync is not missed', async () => {
   const { world, chat, device } = await settledWorld();
   device.socket.cut();

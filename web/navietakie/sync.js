@@ -156,6 +156,7 @@ export class Sync {
     this.#pongAt = this.#options.clock.now();
     this.#pingIn(this.#pace());
     if (!this.#timeline.begun || this.#startsOver(frame)) return; // the first sync is under way
+    this.#timeline.epoch = frame.epoch;
     this.#timeline.reaches(frame.head_seq);
     this.#options.standing(frame);
     if (behind) this.ask();
@@ -220,8 +221,9 @@ export class Sync {
   }
 
   /** Starts over if the frame is of another history. Returns whether it is. */
-  #startsOver({ epoch }) {
-    if (this.#timeline.epoch === null || epoch === this.#timeline.epoch) return false;
+  #startsOver({ epoch, messages = [] }) {
+    const { epoch: known } = this.#timeline; // null if the booking was empty when we asked
+    if (known === null ? !messages.some((each) => this.#timeline.contradicts(each)) : epoch === known) return false;
     this.#answer.stop();
     this.#asked = null;
     this.#timeline.startOver();
