@@ -68,7 +68,12 @@ for (const [bundler, bundled] of Object.entries({ Vite: byVite, esbuild: byEsbui
   test(`the package runs when ${bundler} has bundled a stranger's app`, async () => {
     const file = join(app.folder, 'dist', `${bundler}.mjs`);
     await bundled(app.folder, file);
-    assert.deepEqual(await heard(await import(pathToFileURL(file))), ['passenger: Hello', 'driver is at 52.52, 13.405']);
+    const theirs = await import(pathToFileURL(file));
+    assert.deepEqual(await heard(theirs), ['passenger: Hello', 'driver is at 52.52, 13.405']);
+    assert.deepEqual(await called(theirs), {
+      driver: ['dialling', 'calling', 'talking', 'idle'],
+      passenger: ['ringing', 'answering', 'talking', 'idle'],
+    });
   });
 }
 
@@ -86,15 +91,37 @@ function tsc(...options) {
   run(process.execPath, [join(TOOLS, 'typescript', 'bin', 'tsc'), ...options], app.folder);
 }
 
+/** The options of a side of a conversation on that server. */
+function optionsOf(server, clock, sender) {
+  const addresses = { api: 'http://fake', ws: 'ws://fake/ws' };
+  return { bookingCode: 'test', sender, ...addresses, WebSocket: server.WebSocket, fetch: server.fetch, storage: null, clock };
+}
+
+/** What the two sides' apps print of a call. */
+async function called({ open, phone, ring }) {
+  const clock = new VirtualClock();
+  const server = new FakeServer(clock);
+  const shown = { driver: [], passenger: [] };
+  const chats = Object.keys(shown).map((side) => open(optionsOf(server, clock, side), () => {}));
+  for (const chat of chats) phone(chat, (text) => shown[chat.sender].push(text.replace(`${chat.sender} is `, '')));
+  await clock.pass(500);
+  const ringing = ring(chats[0]);
+  await clock.pass(500);
+  const hangUp = await ringing;
+  const ended = hangUp();
+  await clock.pass(500);
+  await ended;
+  for (const chat of chats) chat.close();
+  return shown;
+}
+
 /** What the app prints in a conversation in which somebody has already greeted. */
 async function heard({ open, greet }) {
   const clock = new VirtualClock();
   const server = new FakeServer(clock);
   server.store({ sender: 'passenger', message: 'Hello' });
   const shown = [];
-  const addresses = { api: 'http://fake', ws: 'ws://fake/ws' };
-  const own = { WebSocket: server.WebSocket, fetch: server.fetch, storage: null, clock };
-  const chat = open({ bookingCode: 'test', sender: 'driver', ...addresses, ...own }, (text) => shown.push(text));
+  const chat = open(optionsOf(server, clock, 'driver'), (text) => shown.push(text));
   await clock.pass(500);
   const greeted = greet(chat);
   await clock.pass(500);

@@ -14,6 +14,23 @@ export function open(options: Options, show: (text: string) => void): Conversati
   return chat;
 }
 
+/** Shows how a call goes, and takes those that come. */
+export function phone(chat: Conversation, show: (text: string) => void): void {
+  let phase = chat.calls.phase;
+  chat.on('change', () => {
+    if (chat.calls.phase === phase) return;
+    phase = chat.calls.phase;
+    show(`${chat.sender} is ${phase}`);
+    if (phase === 'ringing') chat.calls.accept().catch((error: NavieTakieError) => show(error.code));
+  });
+}
+
+/** Calls the other side. Returns what hangs up. */
+export async function ring(chat: Conversation): Promise<() => Promise<void>> {
+  await chat.calls.start();
+  return () => chat.calls.hangUp();
+}
+
 export async function greet(chat: Conversation): Promise<number> {
   const { seq } = await chat.send('I am here', { metadata: { location: { lat: 52.52, lng: 13.405 } } }).stored;
   return seq;
