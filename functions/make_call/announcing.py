@@ -157,7 +157,7 @@ def company_event(call: Call, now: int) -> CallRinging | CallEnded | None:
         "caller": call.caller,
         "callee": call.callee,
     }
-    if call.state == "ringing" and call.rings_until is not None:
+    if call.rings_until is not None:
         return {"type": "call.ringing", "to": call.callee, "rings_until": call.rings_until, **of}
     if call.end_reason is not None:
         return {

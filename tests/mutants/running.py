@@ -9,6 +9,7 @@ import importlib.machinery
 import io
 import json
 import os
+import re
 import resource
 import select
 import signal
@@ -71,15 +72,15 @@ class Map:
         limit = float(os.environ.get("LIMIT") or LIMIT_SECONDS) * (10 if mutant.group in PROMISES else 1)
         if _is_imported(mutant):
             found = {test for tests in by_line.values() for test in tests if test in there}
-            # A test of a constant or of a field's limits runs no line: it is one of a file whose other tests do.
-            near = {test.partition("::")[0] for test in found}
+            # A test of a constant or of a field's limits runs no line. It is near: in a file that names the module.
+            near = importing(mutant.path) | {test.partition("::")[0] for test in found}
             found |= {it for it in self.seconds if it in there and (own in it or it.partition("::")[0] in near)}
         else:
             found = {test for line in mutant.lines for test in by_line.get(line, ()) if test in there}
 
-        def rank(test: str) -> tuple[float, bool, float, str]:
-            seconds = self.seconds[test]
-            return -kills.get(test, 0) / (0.1 + seconds), own not in test, seconds, test
+        def rank(test: str) -> tuple[float, bool, bool, float, str]:
+            seconds, foreign = self.seconds[test], test.partition("::")[0] not in importing(mutant.path)
+            return -kills.get(test, 0) / (0.1 + seconds), own not in test, foreign, seconds, test
 
         fitting, seconds = list[str](), 0.0
         for test in sorted(found, key=rank):
@@ -88,6 +89,17 @@ class Map:
                 break
             fitting.append(test)
         return fitting
+
+
+@cache
+def importing(path: str) -> frozenset[str]:
+    """The files of tests that import the module at `path` by its name."""
+    inside = path.removeprefix("functions/").removeprefix("layers/shared/")
+    package, _, module = inside.removesuffix(".py").replace("/", ".").rpartition(".")
+    package = re.escape(package)
+    named = re.compile(rf"^(from|import) {package}(\.{module}| import (.*\W)?{module})\b", re.MULTILINE)
+    files = (file for folder in TESTS for file in (ROOT / folder).rglob("*.py"))
+    return frozenset(str(file.relative_to(ROOT)) for file in files if named.search(file.read_text()))
 
 
 def _is_imported(mutant: Mutant) -> bool:

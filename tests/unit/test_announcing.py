@@ -188,7 +188,9 @@ def test_the_company_hears_of_a_call_that_rings_and_of_one_that_has_ended(
 
 def test_an_end_is_counted_once_by_its_reason_however_often_it_is_told(booking: Booking) -> None:
     booking.announcing.tell(ringing(), NOW)
+    assert booking.counted == []
     booking.announcing.tell(ended(), NOW)
+    assert booking.counted == [("CallsEnded", "end_reason", "completed")]
     booking.announcing.tell(ended(), NOW, repeat=True)
     assert booking.counted == [("CallsEnded", "end_reason", "completed")]
     assert [event["type"] for event in booking.events] == ["call.ringing", "call.ended", "call.ended"]

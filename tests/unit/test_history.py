@@ -23,14 +23,16 @@ FOREVER = instants.to_seconds(NOW) + 10**6
 
 
 class Counting(FakeMessages):
-    """Records how many items each query asks for; None: as many as one query reads."""
+    """Records how many items each query asks for, None: as many as one query reads; and how many messages it wants."""
 
     def __init__(self) -> None:
         super().__init__()
         self.asked_for: list[int | None] = []
+        self.most: list[int | None] = []
 
     def page(self, booking_code: str, **how: Any) -> Page:
         self.asked_for.append(how["limit"])
+        self.most.append(how.get("most"))
         return super().page(booking_code, **how)
 
 
@@ -116,9 +118,25 @@ def test_a_page_is_filled_past_what_has_expired_and_was_not_swept_yet() -> None:
     assert store.asked_for == [21, None]
 
 
-def test_reading_ends_at_the_deadline() -> None:
+def test_a_page_that_is_full_but_for_what_shows_whether_more_follows_is_not_read_on() -> None:
+    store = filled(300, expired=1)
+    body = read(store, order="asc", limit=20)
+    assert [message.seq for message in body["messages"]] == list(range(2, 22))
+    assert body["next_cursor"]
+    assert store.asked_for == [21]
+
+
+def test_one_message_more_than_the_page_is_asked_for_even_where_as_many_as_one_query_reads_are_looked_at() -> None:
+    store = filled(300, passenger_every=3)
+    assert [message.seq for message in read(store, sender="passenger", limit=20)["messages"]] == [*range(300, 240, -3)]
+    assert store.most == [21]
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_reading_ends_at_the_deadline(seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 1_000.0)
     store = filled(300, expired=250)
-    body = read(store, order="asc", limit=20, seconds=-1)
+    body = read(store, order="asc", limit=20, seconds=seconds)
     assert body["messages"] == []
     assert body["next_cursor"]
     assert store.asked_for == [21]

@@ -131,10 +131,14 @@ def test_a_sync_has_eight_frames_at_most_and_the_last_says_where_to_go_on() -> N
     assert numbers(synced(store, frames[-1]["through"])) == [list(range(49, 55)), list(range(55, 61))]
 
 
-def test_where_no_time_is_left_one_part_is_sent_and_the_client_goes_on() -> None:
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_where_no_time_is_left_one_part_is_sent_and_the_client_goes_on(
+    seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 1_000.0)
     store = FakeMessages()
     said(store, ["x" * 5_000] * 20)
-    (frame,) = synced(store, seconds=-1)
+    (frame,) = synced(store, seconds=seconds)
     assert (numbers([frame]), frame["through_seq"], frame["has_more"]) == ([[1, 2, 3, 4, 5, 6]], 6, False)
 
 
@@ -159,6 +163,30 @@ def test_where_the_eighth_frame_has_no_room_for_the_state_its_messages_wait_for_
     frames = synced(store, state={"presence": "p" * 30_000})
     assert [len(part) for part in numbers(frames)] == [6] * 7 + [0]
     assert (frames[-1]["through_seq"], frames[-1]["through"], frames[-1]["has_more"]) == (42, at(42), False)
+
+
+def test_a_state_that_fits_no_frame_of_messages_may_be_the_eighth_frame() -> None:
+    store = FakeMessages()
+    said(store, ["x" * 5_000] * 42)
+    frames = synced(store, state={"presence": "p" * 30_000})
+    assert [len(part) for part in numbers(frames)] == [6] * 7 + [0]
+    assert (frames[-1]["part"], frames[-1]["through_seq"], frames[-1]["has_more"]) == (7, 42, False)
+
+
+@pytest.mark.parametrize(("spare", "parts"), [(0, [[1, 2, 3, 4, 5, 6, 7]]), (-1, [[1, 2, 3, 4, 5, 6], [7]])])
+def test_messages_that_fit_to_the_byte_are_one_frame(spare: int, parts: list[list[int]]) -> None:
+    texts = ["x" * 5_000] * 5 + ["x" * 2_000]
+    said(store := FakeMessages(), [*texts, "x"])
+    (frame,) = synced(store)
+    room = FRAME_BYTES - len(encode(frame))
+    said(store := FakeMessages(), [*texts, "x" * (1 + room - spare)])
+    assert numbers(synced(store)) == parts
+
+
+def test_of_an_empty_booking_no_page_is_read() -> None:
+    store = Counting()
+    (frame,) = synced(store)
+    assert (store.pages, frame["messages"]) == (0, [])
 
 
 @pytest.mark.parametrize(("spare", "frames"), [(0, 1), (-1, 2)])

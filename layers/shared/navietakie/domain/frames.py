@@ -118,7 +118,7 @@ def encode_content(frame: Frame, what: str) -> bytes:
 
 def pack(messages: Iterable[Message], envelope: Frame) -> Iterator[Sequence[Message]]:
     """`messages` in order, cut so that each part fits one frame together with `envelope`."""
-    room = FRAME_BYTES - len(encode(envelope))
+    room = FRAME_BYTES - len(encode(envelope)) + 1  # a comma is counted for each message, and the last has none
     part: list[Message] = []
     used = 0
     for message in messages:

@@ -1,0 +1,151 @@
+"""What the functions make of their settings, and what they have ready before the first request."""
+
+import importlib.util
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import make_call.app
+import send_message.wiring
+import websocket.app
+from navietakie import warm
+from navietakie.aws import publishing
+from navietakie.aws.timers import timers
+from navietakie.domain.rate_limit import RateLimit
+from navietakie.doors import identity, requests
+from tests.running import ROOT
+
+SETTINGS = (
+    *("RING_TIMEOUT_SECONDS", "CALL_RATE", "CALL_BURST", "MESSAGE_RATE", "MESSAGE_BURST", "MAX_ATTACHMENT_BYTES"),
+    *("RETENTION_DAYS", "BACKEND_URL"),
+)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("function", "made"),
+    [
+        ("get_message", {requests.ready, identity.ready}),
+        ("make_call", {requests.ready, identity.ready, timers, publishing.ready}),
+        ("send_message", {send_message.wiring.ready, identity.ready}),
+        ("websocket", {"ready", identity.ready}),
+    ],
+)
+def test_a_start_makes_what_every_request_needs(function: str, made: set[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    ready: list[Callable[[], Any]] = []
+    monkeypatch.setattr(warm, "ready", lambda *make: ready.extend(make))
+    spec = importlib.util.spec_from_file_location("loaded_again", ROOT / "functions" / function / "app.py")
+    assert spec
+    assert spec.loader
+    spec.loader.exec_module(app := importlib.util.module_from_spec(spec))
+    assert {*ready} == {getattr(app, it) if isinstance(it, str) else it for it in made}
+
+
+def test_send_message_has_its_requests_and_its_events_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(requests, "ready", lambda: made.append("requests"))
+    monkeypatch.setattr(publishing, "ready", lambda: made.append("events"))
+    send_message.wiring.ready()
+    assert made == ["requests", "events"]
+
+
+@pytest.mark.parametrize(("backend", "made"), [("", "requests"), ("https://backend.example.com", "proxy")])
+def test_websocket_has_its_requests_ready_or_those_to_the_backend(
+    backend: str, made: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from websocket import proxy
+
+    found: list[str] = []
+    monkeypatch.setattr(requests, "ready", lambda: found.append("requests"))
+    monkeypatch.setattr(proxy, "ready", lambda: found.append("proxy"))
+    monkeypatch.setenv("BACKEND_URL", backend)
+    websocket.app.ready()
+    assert found == [made]
+
+
+@pytest.fixture
+def no_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in (
+        *((make_call.app, name) for name in ("calls", "messages", "connections")),
+        (send_message.wiring, "messages"),
+    ):
+        monkeypatch.setattr(module, name, lambda: None)
+
+
+@pytest.mark.usefixtures("no_tables")
+@pytest.mark.parametrize(("setting", "seconds"), [("", 45), ("30", 30), ("5", 5), ("4", 5), ("180", 180), ("181", 180)])
+def test_a_call_rings_as_long_as_is_set_within_bounds(
+    setting: str, seconds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RING_TIMEOUT_SECONDS", setting)
+    assert make_call.app.calling(any_broadcast()).ring_seconds == seconds
+
+
+@pytest.mark.usefixtures("no_tables")
+def test_a_side_begins_six_calls_a_minute_and_three_at_once_unless_it_is_set_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert make_call.app.calling(any_broadcast()).call_rate == RateLimit(0.1, 3, "calls")
+    monkeypatch.setenv("CALL_RATE", "30")
+    monkeypatch.setenv("CALL_BURST", "7")
+    assert make_call.app.calling(any_broadcast()).call_rate == RateLimit(0.5, 7, "calls")
+
+
+def test_a_side_writes_five_messages_a_second_and_twenty_at_once_unless_it_is_set_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert send_message.wiring.rate_limit() == RateLimit(5, 20)
+    monkeypatch.setenv("MESSAGE_RATE", "0.5")
+    monkeypatch.setenv("MESSAGE_BURST", "7")
+    assert send_message.wiring.rate_limit() == RateLimit(0.5, 7)
+
+
+@pytest.mark.usefixtures("no_tables")
+def test_what_is_stored_is_kept_for_ninety_days_unless_it_is_set_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert make_call.app.calling(any_broadcast()).retention_days == 90
+    assert send_message.wiring.sending(any_broadcast()).retention_days == 90
+    assert send_message.wiring.redacting(any_broadcast()).retention_days == 90
+    monkeypatch.setenv("RETENTION_DAYS", "7")
+    assert make_call.app.calling(any_broadcast()).retention_days == 7
+    assert send_message.wiring.sending(any_broadcast()).retention_days == 7
+    assert send_message.wiring.redacting(any_broadcast()).retention_days == 7
+
+
+def test_an_attachment_has_ten_megabytes_at_most_unless_it_is_set_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert send_message.wiring.attaching().most_bytes == 10_485_760
+    monkeypatch.setenv("MAX_ATTACHMENT_BYTES", "99")
+    assert send_message.wiring.attaching().most_bytes == 99
+
+
+@pytest.mark.usefixtures("no_tables")
+@pytest.mark.parametrize(("deadline", "until"), [(1_001.0, 1_001.0), (1_002.0, 1_002.0), (1_010.0, 1_002.0)])
+@pytest.mark.parametrize("again", [True, False])
+def test_a_timer_may_try_for_two_seconds_within_its_invocation(
+    deadline: float, until: float, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Any] = []
+
+    class Timing:
+        def __init__(self, *services: Any) -> None:
+            pass
+
+        def on(self, timer: Any, deadline: float, *, again: bool) -> None:
+            tried.append((timer, deadline, again))
+
+    monkeypatch.setattr(make_call.app, "Timing", Timing)
+    monkeypatch.setattr(requests, "broadcast", lambda event: any_broadcast())
+    monkeypatch.setattr(make_call.app.time, "monotonic", lambda: 1_000.0)
+    timer = {"kind": "ring", "booking_code": "ride-1", "call_id": "c1"}
+    make_call.app.on_timer(timer, again, deadline)
+    assert tried == [(timer, until, again)]
+
+
+def any_broadcast() -> Any:
+    return SimpleNamespace(gather=None, poster=None)
