@@ -33,7 +33,7 @@ class Step:
     act: Act
 
 
-def plan(seed: int, people: list[str], seconds: int) -> list[Step]:
+def plan(seed: str, people: list[str], seconds: int) -> list[Step]:
     """What happens, in order of time. The same seed is the same plan."""
     chance = random.Random(seed)
     acts = {**DONE, **SUFFERED}

@@ -1,10 +1,13 @@
 """Two consoles and a client in Node on the running stack, with lines that break all the time.
 
-However it went, all three end with the history as stored, and with no call that the others do not have.
+In each round lines break at random. Then they are good, and however it went, all three have the history as stored, and
+no call that the others do not have. Then they talk, and one line dies at the worst moment: somebody hangs up, and all
+write. Nobody touches anything afterwards, and nobody reloads: the clients alone have to make it good.
 """
 
 import json
 import os
+import random
 import subprocess
 import time
 from collections.abc import Callable, Generator
@@ -17,7 +20,6 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from local.stack import Stack
-from tests.browser.conftest import PATIENCE_MS
 from tests.browser.console import Console
 from tests.browser.misfortune import SUFFERED, Line, Lines, Step, lines, plan
 from tests.running import ROOT, node
@@ -27,8 +29,10 @@ SEED = int(os.environ.get("SEED") or 1)
 PATIENCE_SECONDS = 240
 """How long all may take to agree when the lines are good: a call that nobody has any more ends after 45 s."""
 
-type Seen = tuple[int, str]
-"""A message's `seq` and its words; none of a call's, which each side reads differently."""
+SECONDS_OF_A_ROUND = 25
+
+type Message = dict[str, Any]
+"""A message as the API has it."""
 
 
 class Person(Protocol):
@@ -49,8 +53,9 @@ class Person(Protocol):
         """`idle`, `calling`, `ringing`, `talking` or `elsewhere`; empty where the line is not there yet."""
 
     def unsent(self) -> int: ...
-    def history(self) -> list[Seen]:
-        """What is shown of all messages, from the first one on."""
+    def unlike(self, stored: list[Message]) -> Any:
+        """Where all that is shown, from the first message on, differs from what is stored; empty if it does not."""
+        ...
 
 
 PRESS = """(place, names) => {
@@ -78,12 +83,23 @@ PHASE = """(place) => {
     return shown('.talking') ? (shown('.talking .mute') ? 'talking' : 'elsewhere') : 'idle';
 }"""
 
-HISTORY = """(place) => [...place.querySelectorAll('[data-seq]')].flatMap((item) => {
-    const last = Number(item.dataset.seq);
+SHOWN = """(place) => [...place.querySelectorAll('[data-seq]')].map((item) => {
+    const apart = item.matches('.apart');
     const times = Number(/· (\\d+) times/.exec(item.textContent)?.[1] ?? 1); // chips that say the same are one
-    const words = item.matches('.apart') ? '' : item.querySelector('p').textContent;
-    return Array.from({ length: times }, (_, at) => [last - times + 1 + at, words]);
+    const when = item.querySelector('time').dateTime.slice(0, 23);
+    const words = apart ? null : item.querySelector('p').textContent;
+    return [Number(item.dataset.seq), item.dataset.sender, when, words, times];
 })"""
+
+type Seen = tuple[int, str, str, str | None]
+"""A message's `seq`, who has written it and when, to the millisecond, and its words; none of a call's, which each side
+reads differently. No two messages of a booking have the same timestamp: the page shows no id."""
+
+
+def seen(message: Message) -> Seen:
+    """What the console shows of a message."""
+    words = message["message"] if message["message_type"] == "text" else None
+    return message["seq"], message["sender"], message["timestamp"][:23], words
 
 
 class ConsoleUser:
@@ -93,7 +109,7 @@ class ConsoleUser:
         self.side, self.line, self.written = side, line, list[str]()
         self._peer = "passenger" if side == "driver" else "driver"
         self._context = browser.new_context()
-        self._context.set_default_timeout(PATIENCE_MS)
+        self._context.set_default_timeout(PATIENCE_SECONDS * 1_000)
         self._console = Console(self._context.new_page(), stack.url, booking)
         self._console.open(phone=side, api=line.url, ws=f"{line.url.replace('http', 'ws')}/ws")
         self._console.page.get_by_role("button", name="Open it").click()
@@ -123,10 +139,15 @@ class ConsoleUser:
     def unsent(self) -> int:
         return self._place.locator(".message.waiting, .message.failed").count()
 
-    def history(self) -> list[Seen]:
+    def unlike(self, stored: list[Message]) -> Any:
         while self._press("Earlier messages"):
-            self._console.page.wait_for_timeout(200)
-        return [(seq, words) for seq, words in self._place.evaluate(HISTORY)]
+            self.wait(0.2)
+        left = [*stored]
+        for *shown, times in self._place.evaluate(SHOWN):
+            alike, left = left[:times], left[times:]
+            if len(alike) < times or seen(alike[-1]) != tuple(shown):
+                return shown, alike
+        return left
 
     def complaints(self) -> list[str]:
         """What the page complained of, but for the lines."""
@@ -175,8 +196,10 @@ class NodeUser:
     def unsent(self) -> int:
         return self._do("look")["unsent"]
 
-    def history(self) -> list[Seen]:
-        return [seen(each) for each in self._do("history")]
+    def unlike(self, stored: list[Message]) -> Any:
+        shown = self._do("history")
+        differ = [pair for pair in zip(shown, stored, strict=False) if pair[0] != pair[1]]
+        return differ[:1] or shown[len(stored) :] or stored[len(shown) :]
 
     def close(self) -> None:
         assert self._process.stdin
@@ -190,27 +213,22 @@ class NodeUser:
         return json.loads(self._process.stdout.readline())
 
 
-def seen(message: dict[str, Any]) -> Seen:
-    """What is to be seen of a message."""
-    return message["seq"], message["message"] if message["message_type"] == "text" else ""
-
-
 class Server:
     """What the stack has of a booking, asked past all lines."""
 
     def __init__(self, stack: Stack, booking: str) -> None:
         self._api, self._booking = f"{stack.url}/api/v1", booking
 
-    def history(self) -> list[Seen]:
+    def history(self) -> list[Message]:
         """All messages, page after page."""
-        messages: list[dict[str, Any]] = []
+        messages: list[Message] = []
         cursor: dict[str, str] = {}
         while True:
             page = self._get("get_message", limit=100, order="asc", **cursor)
             messages += page["messages"]
             if page["next_cursor"] is None:
                 assert len({each["message_id"] for each in messages}) == len(messages)
-                return [seen(each) for each in messages]
+                return messages
             cursor = {"cursor": page["next_cursor"]}
 
     def call(self) -> dict[str, Any]:
@@ -248,49 +266,136 @@ def opened() -> Generator[ExitStack]:
 def test_after_minutes_of_misfortune_all_show_the_same_history_and_nobody_a_ghost_call(
     browser: Browser, stack: Stack, opened: ExitStack
 ) -> None:
-    booking, network = f"misfortune-{uuid4().hex[:10]}", opened.enter_context(lines())
-    server = Server(stack, booking)
-    driver = ConsoleUser(browser, stack, booking, "driver", network.open(stack.url))
-    opened.callback(driver.close)
-    passenger = ConsoleUser(browser, stack, booking, "passenger", network.open(stack.url))
-    opened.callback(passenger.close)
-    second = NodeUser(stack, booking, "passenger", network.open(stack.url))
-    opened.callback(second.close)
-    people: dict[str, Person] = {"driver": driver, "passenger": passenger, "second": second}
+    ride = Ride(browser, stack, opened)
+    for number in range(max(2, SECONDS // SECONDS_OF_A_ROUND)):
+        ride.suffer(plan(f"{SEED} {number}", [*ride.people], SECONDS_OF_A_ROUND))
+        ride.converges()
+        ride.talks()
+        if number % 2:
+            ride.misses_the_end_of_a_call()
+        else:
+            ride.hangs_up_unheard()
+        ride.converges()
+        assert ride.server.call()["state"] == "ended"
+    assert all(person.written for person in ride.people.values())
+    assert ride.complaints() == []
 
-    def until(what: str, holds: Callable[[], bool]) -> None:
+
+class Ride:
+    """A ride that two consoles and a client in Node share, each on a line of its own."""
+
+    def __init__(self, browser: Browser, stack: Stack, opened: ExitStack) -> None:
+        booking = f"misfortune-{uuid4().hex[:10]}"
+        self.server = Server(stack, booking)
+        self._network = opened.enter_context(lines())
+        self._driver = ConsoleUser(browser, stack, booking, "driver", self._network.open(stack.url))
+        opened.callback(self._driver.close)
+        self._passenger = ConsoleUser(browser, stack, booking, "passenger", self._network.open(stack.url))
+        opened.callback(self._passenger.close)
+        second = NodeUser(stack, booking, "passenger", self._network.open(stack.url))
+        opened.callback(second.close)
+        self.people: dict[str, Person] = {"driver": self._driver, "passenger": self._passenger, "second": second}
+        self._booking, self._begun, self._chance = booking, time.monotonic(), random.Random(SEED)
+
+    def suffer(self, steps: list[Step]) -> None:
+        """Lets a plan happen. Afterwards all lines are good."""
+        begun = time.monotonic()
+        for step in steps:
+            self._driver.wait(max(0.0, begun + step.at - time.monotonic()))
+            do(step, self.people[step.who], self._network)
+        for person in self.people.values():
+            self._network.strike(person.line, "good")
+
+    def converges(self) -> None:
+        """All come to show what the server has, without anything that somebody does."""
+        self._until("whoever has a call on the screen has it", lambda: self._no_ghost(self.server.call()))
+        self._until("all is sent", lambda: not any(person.unsent() for person in self.people.values()))
+        self._until("all show the history", lambda: not self._unlike())
+        words = [each["message"] for each in self.server.history()]
+        for name, person in self.people.items():
+            found = [each for each in words if each in person.written]
+            assert found == person.written, f"{self._now()} {name}: once, in order"
+
+    def talks(self) -> None:
+        """They have a call, whichever it is. All see it, and every line works in both directions."""
+
+        def talking() -> bool:
+            call = self.server.call()
+            if call["state"] == "ended":
+                self._driver.ring()
+            elif call["state"] == "ringing":
+                (self._driver if call["callee"] == "driver" else self._passenger).ring()
+            return call["state"] == "connected" and self._no_ghost(call)
+
+        self._until("they talk", talking)
+        self._all_write()  # whoever has not noticed yet that the line is dead notices it now
+        self.converges()
+
+    def hangs_up_unheard(self) -> None:
+        """Somebody hangs up, and writes, while nothing of it reaches the server. Then that line breaks."""
+        who, _ = self._callers()
+        self._network.strike(who.line, "silent")
+        who.hang_up()
+        self._all_write()
+        self._until("the others' messages are stored", lambda: self._stored(who))
+        self._mend(who)
+        self._until("the call that was hung up unheard is over", self._over)
+
+    def misses_the_end_of_a_call(self) -> None:
+        """Somebody writes, and hears neither that it is stored, nor what the others write, nor that they hang up."""
+        who, other = self._callers()
+        self._network.strike(who.line, "deaf")
+        self._all_write()
+        self._until("all messages are stored", self._stored)
+        other.hang_up()
+        self._until("the call is over", self._over)
+        self._mend(who)
+
+    def complaints(self) -> list[str]:
+        """What the pages complained of, but for the lines."""
+        return self._driver.complaints() + self._passenger.complaints()
+
+    def _callers(self) -> list[Person]:
+        """The two who talk, in any order."""
+        return self._chance.sample([person for person in self.people.values() if person.phase() == "talking"], 2)
+
+    def _all_write(self) -> None:
+        for name, person in self.people.items():
+            before = len(person.written)
+            person.write()
+            assert len(person.written) > before, f"{name} cannot write: {self._now()}"
+
+    def _stored(self, but: Person | None = None) -> bool:
+        """Whether all that was written is stored, but for that of one person."""
+        words = {each["message"] for each in self.server.history()}
+        return all(words.issuperset(person.written) for person in self.people.values() if person is not but)
+
+    def _mend(self, person: Person) -> None:
+        self._network.strike(person.line, "cut")
+        self._network.strike(person.line, "good")
+
+    def _over(self) -> bool:
+        return self.server.call()["state"] == "ended"
+
+    def _no_ghost(self, call: Message) -> bool:
+        return no_ghost(call, [*self.people.values()])
+
+    def _unlike(self) -> dict[str, Any]:
+        """Whose history is not as stored, and where."""
+        stored = self.server.history()
+        return {name: found for name, person in self.people.items() if (found := person.unlike(stored))}
+
+    def _until(self, what: str, holds: Callable[[], bool]) -> None:
         end = time.monotonic() + PATIENCE_SECONDS
         while not holds():
-            assert time.monotonic() < end, (
-                f"SEED={SEED} {booking}: {what}; {[(n, p.phase()) for n, p in people.items()]}, {server.call()}"
-            )
-            driver.wait(0.5)
-        print(f"{time.monotonic() - begun:.0f} s: {what}", flush=True)
+            if time.monotonic() > end:
+                pytest.fail(f"It never came true that {what}: {self._now()}, {self._unlike()}")
+            self._driver.wait(0.5)
+        print(f"{time.monotonic() - self._begun:.0f} s: {what}", flush=True)
 
-    begun = time.monotonic()
-    for step in plan(SEED, [*people], SECONDS):
-        driver.wait(max(0.0, begun + step.at - time.monotonic()))
-        do(step, people[step.who], network)
-    for person in people.values():
-        network.strike(person.line, "good")
-
-    until("whoever has a call on the screen has it", lambda: no_ghost(server.call(), [*people.values()]))
-
-    def quiet() -> bool:
-        for person in people.values():
-            person.hang_up()
-        return server.call()["state"] == "ended" and no_ghost({"state": "ended"}, [*people.values()])
-
-    until("a call that all hang up is over", quiet)
-    until("all is sent", lambda: not any(person.unsent() for person in people.values()))
-    until("all show the history", lambda: all(each.history() == server.history() for each in people.values()))
-    stored = [words for _, words in server.history()]
-    for name, person in people.items():
-        assert [each for each in stored if each in person.written] == person.written, (
-            f"SEED={SEED} {name}: once, in order"
-        )
-    assert all(person.written for person in people.values())
-    assert driver.complaints() + passenger.complaints() == []
+    def _now(self) -> str:
+        phases = {name: person.phase() for name, person in self.people.items()}
+        return f"SEED={SEED} {self._booking} {phases} {self.server.call()}"
 
 
 def do(step: Step, person: Person, network: Lines) -> None:
