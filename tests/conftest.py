@@ -5,8 +5,10 @@ the last test every line that their functions have logged is searched for what m
 """
 
 from collections.abc import Generator
+from functools import cache
 from pathlib import Path
 
+import botocore.loaders
 import pytest
 from hypothesis import settings
 
@@ -18,6 +20,8 @@ from tests.policies import recording, roles
 from tests.running import Run, running
 
 recording.start()
+# Each test has sessions of its own, and each session would read and parse botocore's files anew: a quarter of all time.
+botocore.loaders.JSONFileLoader.load_file = staticmethod(cache(botocore.loaders.JSONFileLoader().load_file))
 # No deadline: the time of an example depends on how busy the machine is.
 settings.register_profile("navietakie", deadline=None)
 settings.load_profile("navietakie")
