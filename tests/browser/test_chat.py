@@ -148,13 +148,20 @@ def test_a_view_that_is_resized_at_the_end_stays_there(console: Console) -> None
     expect(console.driver.button("To the latest")).to_be_hidden()
 
 
-def test_a_closed_booking_refuses_what_is_written_until_it_opens(console: Console) -> None:
-    console.send("system", "The ride is over", message_type="system", metadata={"event": "booking_closed"})
-    expect(console.driver.notice).to_contain_text("This booking is closed")
+def test_a_closed_booking_refuses_what_was_written_before_it_was_known_to_be_closed(console: Console) -> None:
+    silenced = console.driver.place.locator(".silenced")
+    console.driver.line().click()
     console.driver.write("One more thing")
+    console.send("system", "The ride is over", message_type="system", metadata={"event": "booking_closed"})
+    expect(console.passenger.place.locator(".silenced")).to_contain_text("This booking is closed")
+    expect(silenced).to_be_hidden()
+    console.driver.line().click()
     failed = console.driver.place.locator(".message.failed")
     expect(failed).to_contain_text("Not sent. This booking is closed.")
+    expect(silenced).to_contain_text("This booking is closed")
+    expect(console.driver.box).to_be_hidden()
     console.send("system", "A new ride", message_type="system", metadata={"event": "booking_opened"})
+    expect(console.driver.box).to_be_visible()
     failed.get_by_role("button", name="Try again").click()
     expect(console.passenger.bubble("One more thing")).to_be_visible()
     expect(failed).to_be_hidden()

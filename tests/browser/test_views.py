@@ -11,6 +11,15 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from tests.browser.scripted import HOME, ScriptedServer, opened
 from tests.browser.test_page import findings
 
+NO_LINE = """window.WebSocket = class extends EventTarget {
+    constructor() {
+        super();
+        setTimeout(() => this.onclose?.({}), 30);
+    }
+    close() {}
+}"""
+"""A WebSocket class that never connects."""
+
 LONG = "b" * 64
 MISSED = {"state": "ended", "end_reason": "no_answer", "caller": "driver", "callee": "passenger", "answered_at": None}
 
@@ -226,6 +235,79 @@ def test_the_time_of_a_call_is_counted_by_the_servers_clock(page: Page, server: 
     expect(place.locator(".talking .timer")).to_have_text("Ringing")
 
 
+CALL: dict[str, Any] = {
+    "call_id": "c1",
+    "timestamp": "2026-11-22T07:31:00.000000Z",
+    "caller": "driver",
+    "callee": "passenger",
+    "state": "ringing",
+    "answered_at": None,
+    "answered_by": None,
+    "version": 1,
+    "ring_ms_left": 40_000,
+}
+
+
+def calling(page: Page, server: ScriptedServer) -> Locator:
+    """The driver's phone, which calls."""
+    ack = {"type": "ack", "call": CALL, "ice_servers": [], "ice_transport_policy": "all", "reached": 1}
+    server.answer = lambda _, frame: ack if frame.get("call_action") == "initiate" else None
+    place = phone(opened(page))
+    place.get_by_role("button", name="Call the passenger").click()
+    expect(place.locator(".ring")).to_contain_text("left")
+    return place
+
+
+BACK = "() => { const { now } = Date; Date.now = () => now() - 600_000 }"
+
+
+def test_the_rest_of_a_ring_is_counted_though_the_clock_is_put_back(page: Page, server: ScriptedServer) -> None:
+    state = calling(page, server).locator(".ring .state")
+    page.evaluate(BACK)
+    expect(state).to_have_text(re.compile(r"^Ringing… 3[0-8] seconds left$"))
+
+
+def test_the_next_try_is_counted_though_the_clock_is_put_back(page: Page, server: ScriptedServer) -> None:
+    page.add_init_script(NO_LINE)
+    server.rest["/api/v1/get_message"] = lambda route: route.abort()
+    notice = opened(page).locator("[data-side=driver] .notice")
+    next_try = re.compile(r"Next try in (\d+) s")
+    expect(notice).to_contain_text(re.compile(r"Next try in [4-9] s"), timeout=60_000)  # pauses grow
+    page.evaluate(BACK)
+    page.wait_for_timeout(1_100)  # it is drawn every second
+    shown = next_try.search(notice.inner_text())
+    assert shown
+    assert int(shown[1]) <= 8
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_bright_line_shows_in_the_corners_of_the_call_screen(
+    page: Page, server: ScriptedServer, scheme: str
+) -> None:
+    page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    place = calling(page, server)
+    frame, ring = place.locator(".phone"), place.locator(".ring")
+    expect(place.locator(".body")).to_have_css("visibility", "hidden")
+    expect(frame).to_have_css("background-color", ring.evaluate("ring => getComputedStyle(ring).backgroundColor"))
+    overlap = "ring => ['Left', 'Top'].map(side => ring['client' + side] + ring['offset' + side])"
+    assert ring.evaluate(overlap) == [-1, -1]  # it covers the edge that the browser draws smoothly
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_ticks_are_lighter_than_the_text(page: Page, server: ScriptedServer, scheme: str) -> None:
+    page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
+    server.add("driver", "I am here")
+    bubble = phone(opened(page)).locator(".message.own .bubble")
+    expect(bubble.locator(".tick")).to_have_text("Read")
+    assert float(bubble.locator(".stamp").evaluate("stamp => getComputedStyle(stamp).opacity")) < 1
+    strokes = "icon => parseFloat(getComputedStyle(icon).strokeWidth)"
+    tick = bubble.locator(".tick svg").evaluate(strokes)
+    assert tick < page.locator(".round svg").first.evaluate(strokes)
+    sizes = "each => parseFloat(getComputedStyle(each).fontSize)"
+    assert bubble.locator(".stamp").evaluate(sizes) < bubble.locator("p").evaluate(sizes)
+
+
 @pytest.mark.parametrize(
     ("booking", "words"),
     [
@@ -236,15 +318,71 @@ def test_the_time_of_a_call_is_counted_by_the_servers_clock(page: Page, server: 
 def test_muting_and_closing_are_shown_and_nothing_is_offered_that_would_be_refused(
     page: Page, server: ScriptedServer, booking: dict[str, Any], words: str
 ) -> None:
+    server.add("driver", "I am here")
     place = phone(opened(page))
-    replies = place.get_by_role("group", name="Quick replies")
-    expect(replies).to_be_visible()
-    expect(place.get_by_role("button", name="Call the passenger")).to_be_enabled()
-    server.booking = booking
+    box = place.get_by_role("textbox", name="Message")
+    offered = [
+        *(box, place.get_by_role("group", name="Quick replies")),
+        *(place.get_by_role("button", name=name) for name in ("Remove this message", "Take or choose a photo", "Send")),
+    ]
+    said = place.locator(".silenced")
+    call = place.get_by_role("button", name="Call the passenger")
+    box.fill("One more thing")
+    box.focus()
+    for each in offered:
+        expect(each).to_be_visible()
+    expect(call).to_be_enabled()
+    expect(said).to_be_hidden()
+
+    standing, server.booking = server.booking, booking
+    server.add("system", "An order", message_type="system", metadata={"event": "an_order"})
+    expect(said).to_contain_text(words)
+    expect(said).to_be_focused()
+    for each in offered:
+        expect(each).to_be_hidden()
+    expect(call).to_be_disabled()
     page.reload()
-    expect(place.locator(".notice")).to_contain_text(words)
-    expect(replies).to_be_hidden()
-    expect(place.get_by_role("button", name="Call the passenger")).to_be_disabled()
+    expect(said).to_contain_text(words)
+    expect(box).to_be_hidden()
+
+    server.booking = standing
+    server.add("system", "Another order", message_type="system", metadata={"event": "an_order"})
+    for each in offered[:-1]:
+        expect(each).to_be_visible()
+    expect(said).to_be_hidden()
+
+
+def test_what_was_typed_before_a_booking_was_closed_is_there_when_it_opens(page: Page, server: ScriptedServer) -> None:
+    place = phone(opened(page))
+    box = place.get_by_role("textbox", name="Message")
+    box.fill("One more thing")
+    standing, server.booking = server.booking, {"closed_at": "2026-11-22T07:40:00.000000Z", "muted": []}
+    server.add("system", "The ride is over", message_type="system", metadata={"event": "booking_closed"})
+    expect(box).to_be_hidden()
+    server.booking = standing
+    server.add("system", "It goes on", message_type="system", metadata={"event": "booking_opened"})
+    expect(box).to_have_value("One more thing")
+    expect(box).to_be_focused()
+
+
+def test_a_voice_note_that_is_recorded_when_a_booking_closes_is_discarded(page: Page, server: ScriptedServer) -> None:
+    place = phone(opened(page))
+    place.get_by_role("button", name="Record a voice note").click()
+    expect(place.get_by_role("button", name="Send the voice note")).to_be_focused()
+    server.booking = {"closed_at": "2026-11-22T07:40:00.000000Z", "muted": []}
+    server.add("system", "The ride is over", message_type="system", metadata={"event": "booking_closed"})
+    expect(place.locator(".silenced")).to_be_focused()
+    expect(place.get_by_role("group", name="Voice note")).to_be_hidden()
+
+
+def test_a_muted_side_silences_no_agent_and_a_closed_booking_does(page: Page, server: ScriptedServer) -> None:
+    server.booking = {"closed_at": None, "muted": ["driver", "passenger"]}
+    place = phone(opened(page, "?phone=agent"), "agent")
+    expect(place.get_by_role("textbox", name="Message")).to_be_visible()
+    server.booking = {"closed_at": "2026-11-22T07:40:00.000000Z", "muted": []}
+    page.reload()
+    expect(place.locator(".silenced")).to_contain_text("This booking is closed")
+    expect(place.get_by_role("textbox", name="Message")).to_be_hidden()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -17,6 +17,7 @@ from tests.browser.conftest import OPTIONS, executable
 from tests.browser.scripted import HOME, ScriptedServer, opened
 from tests.browser.test_attachments import choose, png
 from tests.browser.test_page import findings
+from tests.browser.test_views import NO_LINE
 
 SIZES = {1440: 900, 820: 1180, 390: 780, 320: 568}
 SCHEMES = ("light", "dark")
@@ -70,13 +71,6 @@ LOG = [
     {**CALL, "call_id": "c2", "state": "ended", "end_reason": "completed", "answered_at": 1, "duration_seconds": 151},
     {**CALL, "call_id": "c1", "state": "ended", "end_reason": "declined", "caller": "passenger", "callee": "driver"},
 ]
-NO_LINE = """window.WebSocket = class extends EventTarget {
-    constructor() {
-        super();
-        setTimeout(() => this.onclose?.({}), 30);
-    }
-    close() {}
-}"""
 PICTURE = {
     "photo": {"width": 1200, "height": 900},
     "attachment": {"id": "a1", "content_type": "image/jpeg", "bytes": 9},

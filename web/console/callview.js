@@ -1,5 +1,6 @@
 import { h, icon, keep, say, set } from './dom.js';
 import { Ringtone } from './ringtone.js';
+import { Steady } from './steady.js';
 import { NAMES, count, duration } from './texts.js';
 
 const RINGS = ['dialling', 'calling', 'ringing'];
@@ -17,6 +18,7 @@ export class CallView {
   #shownPhase = 'idle';
   #options;
   #figures = null;
+  #ringEnd = new Steady();
 
   /**
    * @param {import('../navietakie/calls.js').Calls} calls
@@ -118,7 +120,7 @@ export class CallView {
     const { phase, ringsUntil, talkingSince, reached, voice } = this.#calls;
     if (phase !== this.#shownPhase) return; // not drawn yet
     if (RINGS.includes(phase) || phase === 'answering') {
-      const left = ringsUntil ? Math.max(0, Math.ceil((ringsUntil - Date.now()) / 1000)) : null;
+      const left = ringsUntil ? this.#ringEnd.secondsTo(ringsUntil) : null;
       say(this.#ring.querySelector('.state'), ringWords(phase, left, reached));
     } else if (phase === 'talking' || phase === 'elsewhere') {
       const talked = talkingSince === null ? 'Ringing' : duration((Date.now() - talkingSince) / 1000);

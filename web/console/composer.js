@@ -22,6 +22,8 @@ export class Composer {
   #recorder = null;
   #meter = null;
   #left = h('p', { class: 'left', hidden: true, 'aria-live': 'polite' });
+  #silenced = h('p', { class: 'silenced', hidden: true, role: 'status', tabindex: '-1' });
+  #write;
 
   /**
    * @param {import('../navietakie/conversation.js').Conversation} chat
@@ -57,7 +59,7 @@ export class Composer {
       { class: 'round attach', type: 'button', 'aria-label': 'Take or choose a photo', onclick: () => this.#file.click() },
       icon('photo'),
     );
-    const write = h(
+    this.#write = h(
       'form',
       { class: 'write', onsubmit: (event) => this.#submit(event) },
       ...[photo, this.#file, this.#text, this.#voice, this.#send],
@@ -70,13 +72,23 @@ export class Composer {
       h('button', { type: 'button', onclick: () => this.#reply(id, text) }, text),
     );
     this.#replies = h('div', { class: 'replies', role: 'group', 'aria-label': 'Quick replies' }, replies);
-    this.element = h('div', { class: 'composer' }, this.#replies, this.#preview, write, this.#recording, this.#left);
-    this.offer(true);
+    const parts = [this.#replies, this.#preview, this.#write, this.#recording, this.#left, this.#silenced];
+    this.element = h('div', { class: 'composer' }, ...parts);
+    this.offer(null);
   }
 
-  /** Offers quick replies or, where the server takes no messages, does not. One may write all the same. */
-  offer(on) {
-    set(this.#replies, 'hidden', !on || !this.#replies.childElementCount);
+  /** Lets the user write or, where the server takes no messages, says in `words` why not. What was typed is kept. */
+  offer(words) {
+    const silenced = Boolean(words);
+    if (silenced && this.#recorder) this.#stopRecording();
+    const turns = silenced === this.#silenced.hidden;
+    const focused = turns && this.element.contains(document.activeElement);
+    set(this.#replies, 'hidden', silenced || !this.#replies.childElementCount);
+    set(this.#preview, 'hidden', silenced || !this.#photo);
+    set(this.#write, 'hidden', silenced || Boolean(this.#recorder));
+    set(this.#silenced, 'hidden', !silenced);
+    say(this.#silenced, words ?? '');
+    if (focused) (silenced ? this.#silenced : this.#text).focus();
   }
 
   #typed() {
@@ -203,6 +215,6 @@ export class Composer {
 
   #showRecording(on) {
     set(this.#recording, 'hidden', !on);
-    set(this.element.querySelector('.write'), 'hidden', on);
+    set(this.#write, 'hidden', on);
   }
 }

@@ -7,6 +7,7 @@ import { h, icon, keep, say, set } from './dom.js';
 import { Messages } from './messages.js';
 import { keepToken, storageFor, tokenOf } from './settings.js';
 import { quoted } from './shell.js';
+import { Steady } from './steady.js';
 import { NAMES, count, endInWords, inWords, timeOfDay } from './texts.js';
 import { Uploads } from './uploads.js';
 
@@ -26,6 +27,7 @@ export class Phone {
   #due = false;
   #rings = false;
   #settling = null;
+  #nextTry = new Steady();
   #changed;
   #parts = {};
   #views;
@@ -204,9 +206,10 @@ export class Phone {
     const typing = [...chat.typing];
     say(parts.about, this.#about(typing, open));
     set(parts.about, 'class', typing.length > 0 && 'typing');
-    const silenced = chat.booking.closed_at !== null || chat.booking.muted.includes(this.side);
-    set(parts.call, 'disabled', !open || chat.calls.live || silenced);
-    composer.offer(!silenced);
+    const silence = this.#silence();
+    set(parts.call, 'disabled', !open || chat.calls.live || Boolean(silence));
+    set(parts.phone, 'data-silenced', Boolean(silence));
+    composer.offer(silence);
     this.#renderNotice();
     messages.render();
     call.render();
@@ -250,15 +253,19 @@ export class Phone {
     if (chat.state === 'refused') return this.#refusal();
     if (this.#news) return this.#news;
     if (chat.state === 'waiting') {
-      const seconds = Math.max(0, Math.ceil((chat.retryAt - Date.now()) / 1000));
+      const seconds = this.#nextTry.secondsTo(chat.retryAt);
       const button = h('button', { type: 'button', onclick: () => chat.reconnect() }, 'Try now');
       return { words: `No connection. Next try in ${seconds} s.${kept}`, button };
     }
-    if (chat.booking.closed_at)
-      return { words: 'This booking is closed: it can be read, not written to.', look: 'plain' };
-    if (chat.booking.muted.includes(this.side)) return { words: `${inWords({ code: 'muted' })}.`, look: 'plain' };
     const slow = chat.outbox.find((each) => each.error && each.state !== 'failed');
     return slow && chat.state === 'open' ? { words: `${inWords(slow.error)}. It is sent again in a moment.` } : null;
+  }
+
+  /** Why the server takes no messages of this side, as far as known; null if it does. */
+  #silence() {
+    const { closed_at, muted } = this.chat.booking;
+    if (closed_at) return 'This booking is closed: it can be read, not written to.';
+    return muted.includes(this.side) ? `${inWords({ code: 'muted' })}.` : null;
   }
 
   #refusal() {
