@@ -176,10 +176,21 @@ test('an agent writes, is seen, counts as no side, and has no receipts', async (
   await world.pass(500);
   assert.equal(agent.chat.unread, 0);
   assert.equal([...handled(world, 'read'), ...handled(world, 'delivered')].length, 2); // only from the sides
-  driver.chat.calls.start();
-  await world.pass(200);
-  assert.equal(agent.chat.calls.phase, 'elsewhere');
 });
+
+for (const sender of ['agent', 'system']) {
+  test(`a call of the sides is none of ${sender}'s, and no other device of theirs has it`, async () => {
+    const { world, driver, passenger } = await pair();
+    const { chat } = world.device(sender);
+    await world.pass(200);
+    driver.chat.calls.start();
+    await world.pass(200);
+    assert.deepEqual([chat.calls.phase, chat.calls.call.state], ['idle', 'ringing']);
+    passenger.chat.calls.accept();
+    await world.pass(200);
+    assert.deepEqual([chat.calls.phase, chat.calls.call.state], ['idle', 'connected']);
+  });
+}
 
 test('orders of the company are known from the start, and change with each new one', async () => {
   const { world, driver } = await pair();

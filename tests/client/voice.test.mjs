@@ -106,14 +106,50 @@ test('a lost microphone without a replacement is reported until there is one', a
   assert.equal(peers[0].tracks[0], ears.driver.microphones[1]);
 });
 
-test('a page that is reloaded in a call and gets no microphone says that it is lost', async () => {
-  const { driver, phone, ears, world } = await talking();
+for (const [where, kept] of [
+  ['a page that is reloaded in a call', (driver) => driver],
+  ['a page that is reloaded without its storage', ({ deviceId }) => ({ deviceId })],
+]) {
+  test(`${where} and gets no microphone says that it is lost, and talks when there is one`, async () => {
+    const { driver, passenger, phone, ears, devices, world } = await talking();
+    driver.chat.calls.hangUp();
+    await world.pass(200);
+    passenger.chat.calls.start(); // so the driver answers, and has the call without a storage too
+    await world.pass(200);
+    driver.chat.calls.accept();
+    await world.pass(200);
+    driver.chat.close();
+    ears.driver.there.missing = true;
+    const { chat, problems } = phone('driver', kept(driver));
+    await world.pass(2_000);
+    assert.deepEqual(problems.map((each) => each.code), ['microphone']);
+    assert.deepEqual([chat.calls.phase, chat.calls.voice.microphone], ['talking', 'lost']);
+    ears.driver.there.missing = false;
+    devices.driver.dispatchEvent(new Event('devicechange'));
+    await world.pass(10_000);
+    assert.equal(chat.calls.voice.microphone, 'live');
+    assert.deepEqual([chat, passenger.chat].map(({ calls }) => calls.voice.state), ['connected', 'connected']);
+  });
+}
+
+test('a microphone that was replaced while servers are asked for is the one that is heard', async () => {
+  const { world, driver, phone, ears, peers } = await talking();
+  driver.chat.calls.hangUp();
+  await world.pass(200);
+  world.devices[1].chat.calls.start();
+  await world.pass(200);
+  driver.chat.calls.accept();
+  await world.pass(200);
   driver.chat.close();
-  ears.driver.there.missing = true;
-  const reloaded = phone('driver', driver);
-  await world.pass(2_000);
-  assert.deepEqual(reloaded.problems.map((each) => each.code), ['microphone']);
-  assert.deepEqual([reloaded.chat.calls.phase, reloaded.chat.calls.voice.microphone], ['talking', 'lost']);
+  world.server.latency = () => 300;
+  phone('driver', { deviceId: driver.deviceId });
+  await world.pass(1_000); // it knows the call, and asks
+  const [first] = ears.driver.microphones.slice(-1);
+  first.end();
+  await world.pass(5_000);
+  const second = ears.driver.microphones.at(-1);
+  assert.notEqual(second, first);
+  assert.deepEqual([first, second].map((each) => peers.filter(({ tracks }) => tracks.includes(each)).length), [0, 1]);
 });
 
 test('a microphone that is pulled out while new servers are asked for is replaced in the connection', async () => {

@@ -209,9 +209,10 @@ export class Calls {
 
   /** What the server's call means on this device. */
   get #there() {
-    if (!this.live) return 'idle';
+    const { side } = this.#options;
+    if (!this.live || ![this.call.caller, this.call.callee].includes(side)) return 'idle'; // an agent has no part in it
     if (this.call.state === 'connected') return this.#isOurs(this.call) ? 'talking' : 'elsewhere';
-    if (this.call.callee === this.#options.side) return 'ringing';
+    if (this.call.callee === side) return 'ringing';
     return this.#isOurs(this.call) ? 'calling' : 'elsewhere';
   }
 
@@ -404,10 +405,13 @@ export class Calls {
     try {
       const known = this.#part?.call_id === call.call_id ? this.#part : this.#askServers(call.call_id);
       const [microphone, servers] = await Promise.all([this.#openMicrophone(voice.gone.signal), known]);
-      if (this.voice === voice) voice.start(microphone, servers);
+      if (this.voice === voice) voice.start(this.#microphone ?? microphone, servers); // it may have been replaced
     } catch (error) {
       if (this.voice !== voice) return;
-      if (error.code === 'microphone') voice.lose();
+      if (error.code === 'microphone') {
+        voice.lose();
+        this.#watch();
+      }
       problem(error); // the call goes on, but without sound
     }
   }
@@ -434,9 +438,9 @@ export class Calls {
     return this.#microphone;
   }
 
-  /** If the microphone is unplugged during a call, takes another, or tells a problem. */
+  /** If the microphone is unplugged during a call, or there is none, takes another, or tells a problem. */
   #watch(microphone) {
-    for (const track of microphone.getAudioTracks()) track.onended = () => this.#replaceMicrophone(microphone);
+    for (const track of microphone?.getAudioTracks() ?? []) track.onended = () => this.#replaceMicrophone(microphone);
     if (this.#forgetDevices) return;
     const { mediaDevices } = this.#options;
     const look = () => {
@@ -454,7 +458,7 @@ export class Calls {
     voice?.lose();
     try {
       const microphone = await this.#openMicrophone(voice?.gone.signal ?? this.#step?.intent.signal ?? {});
-      if (this.voice === voice) voice?.replace(microphone);
+      if (this.voice === voice) voice?.replace(microphone, this.#part);
     } catch (error) {
       if (this.voice === voice) this.#options.problem(error);
     }

@@ -92,11 +92,12 @@ export class Voice {
     this.#options.changed();
   }
 
-  /** Continues with another microphone. */
-  replace(microphone) {
+  /** Continues with another microphone, or begins with it if there was none. */
+  replace(microphone, servers) {
     this.#microphone = microphone;
     this.microphone = 'live';
     this.muted = this.#muted;
+    if (!this.#servers && servers) this.start(microphone, servers);
     const [track] = microphone.getAudioTracks();
     for (const sender of this.#peer?.getSenders() ?? []) sender.replaceTrack(track)?.catch?.(() => this.lose());
   }
