@@ -237,8 +237,11 @@ class Server:
         return calls[0] if calls else {"state": "ended"}
 
     def _get(self, what: str, **query: Any) -> Any:
-        answer = httpx.get(f"{self._api}/{what}", params={"booking_code": self._booking, **query}, timeout=60)
-        return answer.raise_for_status().json()
+        end = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            answer = httpx.get(f"{self._api}/{what}", params={"booking_code": self._booking, **query}, timeout=60)
+            if not answer.is_server_error or time.monotonic() > end:  # on a busy machine a function may run out of time
+                return answer.raise_for_status().json()
 
 
 def phases(call: dict[str, Any], side: str, devices: int) -> list[str]:
