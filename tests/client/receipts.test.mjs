@@ -98,6 +98,36 @@ for (const sender of ['system', 'agent']) {
   });
 }
 
+test('messages of an agent and of the system are unread until they are read, over a reload too', async () => {
+  const { world, driver } = await pair();
+  for (const sender of ['agent', 'system', 'driver']) world.server.store({ sender, message: 'Hello' });
+  await world.pass(500);
+  assert.equal(driver.chat.unread, 2);
+  driver.chat.markRead();
+  await world.pass(500);
+  assert.equal(driver.chat.unread, 0);
+  driver.chat.close();
+  const { chat } = world.device('driver', driver);
+  await world.pass(500);
+  assert.equal(chat.unread, 0);
+});
+
+test('what another device of the side has read is not taken back by reading less here', async () => {
+  const { world, driver, passenger } = await pair();
+  const tablet = world.device('passenger');
+  for (const text of ['one', 'two', 'three']) driver.chat.send(text);
+  await world.pass(1_000);
+  tablet.chat.markRead();
+  await world.pass(500);
+  const receipts = () => world.server.handled.filter(({ action }) => ['read', 'delivered'].includes(action)).length;
+  const before = receipts();
+  passenger.chat.markRead(1);
+  await world.pass(70_000); // over a pong
+  assert.equal(receipts(), before);
+  assert.equal(passenger.chat.unread, 0);
+  assert.deepEqual(driver.chat.receipts.passenger, { delivered: 3, read: 3 });
+});
+
 test('a read message counts as delivered, whatever a server says', async () => {
   const { world, driver } = await pair();
   for (let count = 0; count < 5; count += 1) world.server.store({ sender: 'driver', message: `${count}` });

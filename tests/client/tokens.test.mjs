@@ -165,6 +165,20 @@ test('reconnect replaces a try that hangs', async () => {
   assert.equal(world.server.connections.size, 1);
 });
 
+test('reconnect replaces a handshake that hangs', async () => {
+  const world = new World();
+  world.server.latency = () => 60_000;
+  const { chat, WebSocket } = world.device('driver');
+  await world.pass(1_000);
+  const hanging = WebSocket.latest;
+  world.server.latency = () => 20;
+  chat.reconnect();
+  await world.pass(100);
+  assert.equal(chat.state, 'open');
+  await world.pass(120_000); // the old one would have opened meanwhile
+  assert.deepEqual([chat.state, hanging.readyState, world.server.connections.size], ['open', 3, 1]);
+});
+
 for (const [what, claims, message] of [
   ['another role', { role: 'passenger' }, /for passenger of test/],
   ['another booking', { booking_code: 'other' }, /for driver of other/],

@@ -39,3 +39,18 @@ test('a closed conversation listens to nothing', async () => {
   await world.pass(1_000);
   assert.equal(chat.state, 'closed');
 });
+
+test('a device that wakes while it connects leaves that try alone', async () => {
+  const world = new World();
+  world.server.latency = () => 5_000;
+  const { chat, WebSocket } = world.device('driver');
+  await world.pass(100);
+  const { latest } = WebSocket;
+  for (let count = 0; count < 4; count += 1) {
+    await world.pass(1_000);
+    chat.wake();
+  }
+  await world.pass(1_000);
+  assert.equal(WebSocket.latest, latest);
+  assert.equal(chat.state, 'open');
+});

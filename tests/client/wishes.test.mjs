@@ -346,6 +346,27 @@ test('a page that is left before the answer to its accept talks when it is back'
   assert.equal(reloaded.chat.calls.voice.state, 'connected');
 });
 
+test('a call whose accept got no answer and was hung up on a dead line is ended after a reload', async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  await rings(scene);
+  world.server.loses = (frame) => frame.type === 'ack' || frame.type === 'call';
+  passenger.chat.calls.accept().catch(() => {});
+  await world.pass(100);
+  assert.equal(world.server.call.state, 'connected');
+  const mend = cutOff(world, passenger);
+  passenger.chat.calls.hangUp().catch(() => {});
+  await world.pass(100);
+  passenger.chat.close();
+  world.server.loses = () => false;
+  const reloaded = scene.phone('passenger', passenger);
+  mend();
+  await world.pass(3_000);
+  assert.equal(world.server.call.state, 'ended');
+  assert.deepEqual(phases(driver, reloaded), ['idle', 'idle']);
+  assert.equal(passenger.storage.length, 0);
+});
+
 test('a call on a dead line after an unsent hang-up fails in time', async () => {
   const scene = await pair();
   const { world, driver } = scene;
@@ -412,6 +433,27 @@ test('with the prompt for the microphone open, a call that is cancelled stops, a
   scene.prompts[1]();
   await world.pass(500);
   assert.deepEqual(phases(driver, tablet), ['talking', 'talking']);
+});
+
+test('with the prompt for the microphone open, a call that was cancelled while the line was dead is not missed', async () => {
+  const scene = await pair();
+  const { world, driver, passenger } = scene;
+  const tablet = scene.phone('passenger', { getUserMedia: scene.asks });
+  passenger.chat.close();
+  await world.pass(200);
+  driver.chat.calls.start();
+  await world.pass(200);
+  const accepted = assert.rejects(tablet.chat.calls.accept(), { code: 'illegal_transition' });
+  const mend = cutOff(world, tablet);
+  driver.chat.calls.hangUp();
+  await world.pass(200);
+  driver.chat.calls.start();
+  await world.pass(1_000);
+  assert.deepEqual(phases(tablet), ['answering']);
+  mend();
+  await world.pass(5_000);
+  await accepted;
+  assert.deepEqual(phases(driver, tablet), ['calling', 'ringing']);
 });
 
 test('with the prompt for the microphone open, a ring that is over is missed', async () => {

@@ -276,6 +276,21 @@ def test_receipts_are_stored_answered_and_pushed_once(world: World) -> None:
     assert frame["receipts"] == body["receipts"]
 
 
+def test_delivered_below_what_was_read_is_told_to_nobody(world: World) -> None:
+    world.connect("d1", "driver")
+    world.connect("p1", "passenger")
+    for _ in range(5):
+        post(world)
+    assert world.socket(handler, "p1", {"action": "read", "seq": 5}) == []
+    told = world.gateway.types("d1")
+    assert told[-1] == "receipt"
+    assert world.socket(handler, "p1", {"action": "delivered", "seq": 3}) == []
+    receipt = {"booking_code": "test", "sender": "passenger", "delivered": 3}
+    _, body, _ = world.rest(handler, "POST", PATH, receipt)
+    assert body["receipts"]["passenger"] == {"delivered": 5, "read": 5}
+    assert world.gateway.types("d1") == told
+
+
 def test_receipts_over_websocket_reach_the_others_and_not_the_sender(world: World) -> None:
     world.connect("d1", "driver")
     world.connect("p1", "passenger")
