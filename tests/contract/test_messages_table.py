@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from navietakie.aws.tables.messages import QUERY_BYTES, AlreadyStored, HeadMoved, Marker, Messages, message_of
+from navietakie.aws.tables.messages import QUERY_BYTES, AlreadyStored, HeadMoved, Marker, Messages, item_of, message_of
 from navietakie.domain import instants
 from navietakie.domain.conversation import Head, append
 from navietakie.domain.message import Message, NewMessage
@@ -295,6 +295,18 @@ def redacted(store: Any, original: Message, *, marker: Marker | None = None, bef
     how: Any = {"before": head, "after": after, "expires_at": LATER, "token": f"redact-{original.message_id}"}
     store.redact(original, notice, **how, marker=marker)
     return notice
+
+
+@pytest.mark.parametrize("redacted_at", [None, "2026-03-01T10:00:00.000000Z"])
+@pytest.mark.parametrize("metadata", [None, {"stars": 5.0, "wörter": ["a", 1]}])
+def test_a_message_comes_back_from_its_item(redacted_at: str | None, metadata: dict[str, Any] | None) -> None:
+    message = put(FakeMessages(), client_message_id="c", sender_id="s")
+    message = message.model_copy(update={"redacted_at": redacted_at, "metadata": metadata})
+    item = item_of(message, 5)
+    assert message_of(item) == message
+    assert item["expires_at"] == {"N": "5"}
+    if metadata:
+        assert item["metadata"] == {"S": '{"stars":5.0,"wörter":["a",1]}'}
 
 
 def test_a_redaction_takes_the_content_out_and_stores_the_notice(store: Any) -> None:

@@ -99,6 +99,11 @@ def test_a_transaction_that_was_cancelled_for_what_is_in_it_is_our_mistake() -> 
     assert raised(error) is error
 
 
+def test_a_cancelled_transaction_with_another_number_of_reasons_blames_no_write() -> None:
+    assert isinstance(raised(cancelled("None", "ConditionalCheckFailed"), "message"), ValueError)
+    assert isinstance(raised(cancelled("ConditionalCheckFailed"), "message", "head"), ValueError)
+
+
 @pytest.mark.parametrize(("token", "sent"), [(None, {}), ("t1", {"ClientRequestToken": "t1"})])
 def test_a_transaction_makes_its_writes_in_order_under_its_token(token: str | None, sent: dict[str, str]) -> None:
     asked = list[dict[str, Any]]()
