@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+import get_message.app
 import make_call.app
+import send_message.app
 import send_message.wiring
 import websocket.app
 from navietakie import warm
@@ -15,7 +17,6 @@ from navietakie.aws import publishing
 from navietakie.aws.timers import timers
 from navietakie.domain.rate_limit import RateLimit
 from navietakie.doors import identity, requests
-from tests.running import ROOT
 
 SETTINGS = (
     *("RING_TIMEOUT_SECONDS", "CALL_RATE", "CALL_BURST", "MESSAGE_RATE", "MESSAGE_BURST", "MAX_ATTACHMENT_BYTES"),
@@ -30,22 +31,22 @@ def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "made"),
+    ("app", "made"),
     [
-        ("get_message", {requests.ready, identity.ready}),
-        ("make_call", {requests.ready, identity.ready, timers, publishing.ready}),
-        ("send_message", {send_message.wiring.ready, identity.ready}),
-        ("websocket", {"ready", identity.ready}),
+        (get_message.app, {requests.ready, identity.ready}),
+        (make_call.app, {requests.ready, identity.ready, timers, publishing.ready}),
+        (send_message.app, {send_message.wiring.ready, identity.ready}),
+        (websocket.app, {"ready", identity.ready}),
     ],
 )
-def test_a_start_makes_what_every_request_needs(function: str, made: set[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_makes_what_every_request_needs(app: Any, made: set[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     ready: list[Callable[[], Any]] = []
     monkeypatch.setattr(warm, "ready", lambda *make: ready.extend(make))
-    spec = importlib.util.spec_from_file_location("loaded_again", ROOT / "functions" / function / "app.py")
+    spec = importlib.util.spec_from_file_location("loaded_again", app.__file__)
     assert spec
     assert spec.loader
-    spec.loader.exec_module(app := importlib.util.module_from_spec(spec))
-    assert {*ready} == {getattr(app, it) if isinstance(it, str) else it for it in made}
+    spec.loader.exec_module(again := importlib.util.module_from_spec(spec))
+    assert {*ready} == {getattr(again, it) if isinstance(it, str) else it for it in made}
 
 
 def test_send_message_has_its_requests_and_its_events_ready(monkeypatch: pytest.MonkeyPatch) -> None:
