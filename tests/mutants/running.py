@@ -60,12 +60,13 @@ class Map:
     lines: dict[str, dict[int, list[str]]]
     seconds: dict[str, float]
 
-    def tests_of(self, mutant: Mutant, there: Container[str], kills: Mapping[str, int]) -> list[str]:
-        """The tests for a change, as many of those that are `there` as fit the limit.
+    def tests_of(self, mutant: Mutant, code: str, there: Container[str], kills: Mapping[str, int]) -> list[str]:
+        """The tests for a change to `code`, as many of those that are `there` as fit the limit.
 
         For what runs at import, that is all tests of the file. First come tests that have killed changes in the same
-        place (`kills` counts them), then those of test files that are named after the file, then quick ones. Where
-        every change has to be seen, the limit is ten times as high.
+        place (`kills` counts them), then those whose names have a word of the change, then those of test files that
+        are named after the file or import it, then quick ones. Where every change has to be seen, the limit is ten
+        times as high.
         """
         by_line = self.lines.get(mutant.path, {})
         own = f"/test_{Path(mutant.path).stem}"
@@ -78,9 +79,15 @@ class Map:
         else:
             found = {test for line in mutant.lines for test in by_line.get(line, ()) if test in there}
 
-        def rank(test: str) -> tuple[float, bool, bool, float, str]:
+        named = Counter[str]()
+        for word in _changed_words(mutant, code):
+            naming = [test for test in found if word in test]
+            if len(naming) * 4 < len(found):
+                named.update(naming)
+
+        def rank(test: str) -> tuple[float, int, bool, bool, float, str]:
             seconds, foreign = self.seconds[test], test.partition("::")[0] not in importing(mutant.path)
-            return -kills.get(test, 0) / (0.1 + seconds), own not in test, foreign, seconds, test
+            return -kills.get(test, 0) / (0.1 + seconds), -named[test], own not in test, foreign, seconds, test
 
         fitting, seconds = list[str](), 0.0
         for test in sorted(found, key=rank):
@@ -89,6 +96,12 @@ class Map:
                 break
             fitting.append(test)
         return fitting
+
+
+def _changed_words(mutant: Mutant, code: str) -> set[str]:
+    """The words that are more often in the code before the change than after it, or less often."""
+    was, becomes = (Counter(re.findall("[a-z]{4,}", side.lower())) for side in mutant.difference(code))
+    return {*(was - becomes), *(becomes - was)}
 
 
 @cache
@@ -277,7 +290,7 @@ class Running:
         code = mutant.code()
         if self._skip(mutant, code):
             return None
-        tests = self._tests.tests_of(mutant, items, self._kills[mutant.path, mutant.definition])
+        tests = self._tests.tests_of(mutant, code, items, self._kills[mutant.path, mutant.definition])
         if not tests:
             self._done(mutant, code, Outcome("untested"))
             return None
