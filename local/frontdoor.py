@@ -213,6 +213,9 @@ class FrontDoor:
                 if headers.get("x-amzn-errortype") == "MissingAuthenticationTokenException":
                     # An unknown path. The embedded AWS ignores the answer for this in the template.
                     response = _error(404, "not_found", "There is no such path or method")
+                elif answer.status == 502:  # no function answers that
+                    response = _error(503, "unavailable", "The function could not be started, or has failed")
+                    response.headers["retry-after"] = "1"
         except web.HTTPRequestEntityTooLarge:
             response = _error(413, "too_large", "The request is too large")
         except UnicodeDecodeError:

@@ -46,6 +46,9 @@ What was stored since the start is lost; what was there at the start is there at
 SAY_AGAIN_SECONDS = 60
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """The system's errors when nothing more can be written: the disk is full, or a limit is reached."""
+SPACE_SECONDS = 5
+NO_SPACE = """Nothing can be written below {home}: {reason}.
+What is stored now is in memory alone, and what has to be started waits. Make space before you stop it."""
 AUTHORIZATION = '-H "authorization: Bearer $(make -s token BOOKING=test ROLE=driver)" '
 
 
@@ -140,7 +143,7 @@ async def serve(
             say(f"Ready after {time.monotonic() - begin:.1f} s")
             authorization = AUTHORIZATION if auth_mode == "jwt" else ""
             say(HOW_TO.format(url=stack.url, websocket_url=stack.websocket_url, authorization=authorization))
-            await asyncio.gather(show_logs(options.home), watch(aws))
+            await asyncio.gather(show_logs(options.home), watch(aws), watch_space(options.home))
         finally:
             (options.home / "stack.json").unlink(missing_ok=True)
 
@@ -156,6 +159,31 @@ async def watch(aws: EmbeddedAws) -> None:
     while aws.alive():
         await asyncio.sleep(1)
     raise DidNotStart("The embedded AWS has stopped by itself")
+
+
+async def watch_space(home: Path) -> None:
+    """Says when nothing more can be written, and when it can again."""
+    last = None
+    while True:
+        reason = await asyncio.to_thread(why_full, home)
+        if reason and not last:
+            say(NO_SPACE.format(home=home, reason=reason))
+        if last and not reason:
+            say(f"There is space below {home} again")
+        last = reason
+        await asyncio.sleep(SPACE_SECONDS)
+
+
+def why_full(home: Path) -> str | None:
+    """Why nothing can be written below `home`; None if it can."""
+    probe = home / "space"
+    try:
+        probe.write_bytes(bytes(64 * 1024))  # it is gone before the system has carried it to the disk
+    except OSError as failure:
+        return failure.strerror if failure.errno in FULL else None
+    finally:
+        probe.unlink(missing_ok=True)
+    return None
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ from local.embedded import ENVIRONMENTS
 from local.guard import Application, Credential, Guard, Message, Receive, Send
 
 WORKER = Path(__file__).parent / "worker"
+CLOSED_SECONDS = 10
+"""How long no other environment of a function is tried after one could not be started."""
 
 connect_status: ContextVar[int] = ContextVar("connect_status", default=0)
 """The status with which the function has answered the `$connect` of this connection; 0 before that."""
@@ -130,19 +132,57 @@ def let_a_rush_wait() -> None:
 
     MiniStack starts another process when all are busy, as AWS does. A rush of requests would start hundreds on this
     machine, and they would starve each other and MiniStack. And it gives a frame to a worker that may be busy.
+
+    An environment needs space on the disk, for the function's code. If none can be started, those that run go on, and
+    requests wait for them. MiniStack would end them all.
     """
     runtime: Any = importlib.import_module("ministack.core.lambda_runtime")
     functions: Any = importlib.import_module("ministack.services.lambda_svc")
-    execute = functions._execute_function_warm
+    execute, acquire = functions._execute_function_warm, runtime.acquire_worker
     rooms: dict[str, threading.Semaphore] = {}
 
     def room(name: str) -> threading.Semaphore:
         return rooms.setdefault(name, threading.Semaphore(ENVIRONMENTS))
 
+    def forget(worker: Any) -> bool:
+        """Takes a worker that did not start out of its pool. Returns whether another runs."""
+        others: list[Any] = []
+        with runtime._lock:
+            for pool in runtime._workers.values():
+                if worker in pool:
+                    pool.remove(worker)
+                    others = list(pool)
+        runtime.kill_workers([worker])
+        return any(each._proc is not None and each._proc.poll() is None for each in others)
+
+    def acquire_running(name: str, *given: Any, **named: Any) -> Any:
+        """A worker that runs, for a caller in the room. Raises OSError or RuntimeError if there is none."""
+        while True:
+            worker, how = acquire(name, *given, **named)
+            try:
+                runtime.ensure_spawned(worker)
+            except (OSError, RuntimeError):
+                if not forget(worker):
+                    raise
+                # The room gets smaller by one for a while.
+                later = threading.Timer(CLOSED_SECONDS, room(name).release)
+                later.daemon = True
+                later.start()
+                room(name).acquire()
+            else:
+                return worker, how
+
     def execute_in_turn(function: Message, *given: Any) -> Any:
         config: Message = function.get("config") or function
         with room(config["FunctionName"]):
-            return execute(function, *given)
+            try:
+                return execute(function, *given)
+            except (OSError, RuntimeError) as failure:
+                return {
+                    "body": {"errorMessage": str(failure), "errorType": type(failure).__name__},
+                    "error": True,
+                    "log": "",
+                }
 
     class Leased:
         """A worker for one frame: taken when it is free, and given back."""
@@ -150,15 +190,22 @@ def let_a_rush_wait() -> None:
         def __init__(self, name: str, *given: Any, **named: Any) -> None:
             self._name, self._given, self._named = name, given, named
 
-        def invoke(self, *given: Any, **named: Any) -> Any:
-            with room(self._name):
-                worker, _ = runtime.acquire_worker(self._name, *self._given, **self._named)
+        def invoke(self, event: Message, *given: Any, **named: Any) -> Message:
+            """What the function answers. If it fails, the status and the frame of API Gateway."""
+            answer: Message = {}
+            with contextlib.suppress(OSError, RuntimeError), room(self._name):
+                worker, _ = acquire_running(self._name, *self._given, **self._named)
                 try:
-                    return worker.invoke(*given, **named)
+                    answer = worker.invoke(event, *given, **named)
                 finally:
                     runtime.release_worker(worker)
+            if answer.get("status") == "ok":
+                return answer
+            frame = {name: event["requestContext"].get(name) for name in ("connectionId", "requestId")}
+            body = json.dumps({"message": "Internal server error", **frame})
+            return {"status": "ok", "result": {"statusCode": 502, "body": body}}
 
-    functions._execute_function_warm = execute_in_turn
+    functions._execute_function_warm, functions.acquire_worker = execute_in_turn, acquire_running
     runtime.get_or_create_worker = Leased
 
 
@@ -208,12 +255,14 @@ def save_all_or_nothing() -> list[str]:
     persistence: Any = importlib.import_module("ministack.core.persistence")
     save_all, failures = application.save_all, Failures()
     logging.getLogger("persistence").addHandler(failures)
+    write_objects = keep_objects_that_no_file_took()
 
     def saved(services: dict[str, Any]) -> None:
         failures.notes.clear()
         try:
             begin_save(kept := Path(persistence.STATE_DIR))
             save_all(services)
+            failures.notes.extend(f"S3 object {name}" for name in write_objects())
             if failures.notes:
                 restore_last(kept)
             else:
@@ -223,6 +272,34 @@ def save_all_or_nothing() -> list[str]:
 
     application.save_all = saved
     return failures.notes
+
+
+def keep_objects_that_no_file_took() -> Callable[[], list[str]]:
+    """Makes S3 remember objects that it could not write to their files, and still has in memory.
+
+    MiniStack writes an object when it is put, and if it cannot, only logs that and goes on. Returns a function that
+    writes them again, and returns the names of those that still have no file.
+    """
+    s3: Any = importlib.import_module("ministack.services.s3")
+    persist = s3._persist_object
+    pending: dict[tuple[str, str], Any] = {}
+
+    def persisted(bucket: str, key: str, record: Any) -> None:
+        persist(bucket, key, record)
+        pending.pop((bucket, key), None)
+        if record["body"] is not None:  # otherwise a file has it
+            pending[bucket, key] = record
+
+    def written() -> list[str]:
+        for (bucket, key), record in list(pending.items()):
+            if s3._buckets.get(bucket, {}).get("objects", {}).get(key) is record:
+                persisted(bucket, key, record)
+            else:  # it was deleted
+                del pending[bucket, key]
+        return ["/".join(each) for each in pending]
+
+    s3._persist_object = persisted
+    return written
 
 
 def begin_save(kept: Path) -> None:

@@ -478,12 +478,14 @@ def _calls(booking: Booking, events: list[Event], answers: Answers) -> Problems:
         reasons = ANSWERED if call["answered_at"] else UNANSWERED
         if call["state"] != "ended" or call["end_reason"] not in reasons:
             yield f"call {call['call_id']} is {call['state']} for {call['end_reason']}"
-    left = [message["metadata"] for message in booking.messages if message["message_type"] == "call"]
-    if [it["call_id"] for it in left] != [call["call_id"] for call in booking.calls]:
-        yield f"the calls {list(logged)} left messages of {[it['call_id'] for it in left]}"
+    left = [_about(message) for message in booking.messages if message["message_type"] == "call"]
+    named = [it.get("call_id") for it in left]
+    if named != [call["call_id"] for call in booking.calls]:
+        yield f"the calls {list(logged)} left messages of {named}"
     for it in left:
-        if _of(it, SETTLED) != _of(logged.get(it["call_id"], {}), SETTLED):
-            yield f"call {it['call_id']} has another message than log entry"
+        call_id = it.get("call_id")
+        if _of(it, SETTLED) != _of(logged.get(call_id, {}), SETTLED):
+            yield f"call {call_id} has another message than log entry"
     for asked, answer in answers:
         action = asked.fields.get("call_action") or asked.fields.get("action")
         if asked.kind == "call" and answer.code is None and action == "accept":
@@ -529,8 +531,8 @@ def _ends_in_time(booking: Booking, events: list[Event]) -> Problems:
     lost = {event.call_id for event in events if isinstance(event, TimerLost)}
     for message in booking.messages:
         if message["message_type"] == "call":
-            call = message["metadata"]
-            if call["end_reason"] == "no_answer" and call["call_id"] not in lost:
+            call = _about(message)
+            if call.get("end_reason") == "no_answer" and call["call_id"] not in lost:
                 late = _instant(message["timestamp"]) - _instant(call["ended_at"])
                 if late > TIMERS:
                     yield f"call {call['call_id']} was over, and went on ringing for {late // 1_000_000} s"

@@ -134,6 +134,7 @@ CLOSED = message(2, "closed", "system", message_type="system", metadata={"event"
         ({"calls": [{**CALL, "state": "connected", "end_reason": None}]}, "is both"),
         ({"messages": [HELLO, HI, BYE, {**ENDED, "message_type": "text"}]}, "left messages of"),
         ({"messages": [HELLO, HI, BYE, {**ENDED, "metadata": {**CALL, "version": 2}}]}, "another message"),
+        ({"messages": [HELLO, HI, BYE, {**ENDED, "metadata": None}]}, "left messages of [None]"),
     ],
 )
 def test_stored_data_that_breaks_a_promise_is_reported(changes: dict[str, Any], said: str) -> None:

@@ -149,6 +149,20 @@ def test_an_unknown_path_is_not_found_in_our_words(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_a_function_that_did_not_start_is_unavailable_and_asked_again(tmp_path: Path) -> None:
+    async def failed(request: web.Request) -> web.Response:
+        return web.json_response({"message": '{"errorMessage": "[Errno 28] No space left on device"}'}, status=502)
+
+    async def scenario() -> None:
+        async with opened(tmp_path) as (upstream, _, client):
+            upstream.answer = failed
+            async with client.post("/api/v1/send_message") as answer:
+                assert (answer.status, (await answer.json())["error"]["code"]) == (503, "unavailable")
+                assert answer.headers["retry-after"] == "1"
+
+    run(scenario())
+
+
 def test_a_body_that_is_not_utf_8_is_refused_as_the_functions_would(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with opened(tmp_path) as (upstream, _, client):

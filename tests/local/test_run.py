@@ -1,5 +1,6 @@
 """`make run` checks its command line before it starts anything."""
 
+import asyncio
 import errno
 import os
 import subprocess
@@ -62,3 +63,26 @@ def test_a_full_disk_is_named_as_the_reason_in_one_line(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert ended.stdout.strip() == f"Nothing can be written below {tmp_path}: {os.strerror(errno.EFBIG)}"
     assert ended.stderr == ""
+
+
+def test_a_disk_that_fills_up_is_told_once_and_so_is_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tries = iter([None, errno.ENOSPC, errno.ENOSPC, errno.EACCES, None])
+
+    def write(self: Path, data: bytes) -> int:
+        try:
+            failure = next(tries)
+        except StopIteration:
+            raise EOFError from None
+        if failure:
+            raise OSError(failure, os.strerror(failure))
+        return len(data)
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+    monkeypatch.setattr(run, "SPACE_SECONDS", 0)
+    with pytest.raises(EOFError):
+        asyncio.run(run.watch_space(tmp_path))
+    first, _, end = capsys.readouterr().out.splitlines()
+    assert first == f"Nothing can be written below {tmp_path}: No space left on device."
+    assert end == f"There is space below {tmp_path} again"

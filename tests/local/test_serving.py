@@ -1,5 +1,6 @@
 """The process of the embedded AWS, and what its server adds to MiniStack."""
 
+import errno
 import http.client
 import io
 import json
@@ -11,7 +12,7 @@ import time
 import zipfile
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -107,6 +108,26 @@ def test_a_binary_frame_reaches_the_function_in_base64_and_marked(stage: str, tm
             assert json.loads(client.recv(30)) == event
 
 
+FAILING = """
+def handler(event, context):
+    if event["body"]:
+        exit()
+    return {}
+"""
+
+
+@pytest.mark.usefixtures("served")
+def test_a_frame_at_which_the_function_fails_is_answered_as_by_api_gateway(tmp_path: Path) -> None:
+    address = socket_api(Access.read(tmp_path), FAILING)
+    with connect(address, open_timeout=30, additional_headers=door(tmp_path)) as client:
+        for _ in range(2):
+            client.send("{}")
+            frame = json.loads(client.recv(30))
+            assert frame.pop("connectionId")
+            assert frame.pop("requestId")
+            assert frame == {"message": "Internal server error"}
+
+
 SLOW = """
 import json, os, time
 
@@ -143,6 +164,45 @@ def test_a_rush_of_frames_waits_too_but_no_frame_waits_while_an_environment_is_f
             each.send("{}")
         answered_by = {json.loads(each.recv(60)) for each in sockets}
     assert 1 < len(answered_by) <= ENVIRONMENTS
+
+
+@contextmanager
+def full_disk(folder: Path) -> Generator[None]:
+    """No file of the process whose lock is in `folder` may grow, nor of those that it starts."""
+    pid = json.loads((folder / "lock").read_text())["pid"]
+    hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+
+
+on_linux = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Linux alone limits another process")
+
+
+@on_linux
+@pytest.mark.usefixtures("served")
+def test_while_no_other_environment_can_be_started_a_rush_waits_for_the_one_that_runs(tmp_path: Path) -> None:
+    access = Access.read(tmp_path)
+    name, lambdas = function(access, SLOW), client(access, "lambda")
+
+    def answered_by(count: int) -> set[bytes]:
+        with ThreadPoolExecutor(count) as pool:
+            answers = list(pool.map(lambda _: lambdas.invoke(FunctionName=name), range(count)))
+        assert not any("FunctionError" in answer for answer in answers)
+        return {answer["Payload"].read() for answer in answers}
+
+    with full_disk(tmp_path):
+        refused = lambdas.invoke(FunctionName=name)
+        assert os.strerror(errno.EFBIG) in refused["Payload"].read().decode()
+        assert "FunctionError" in refused
+    first = answered_by(1)
+    with full_disk(tmp_path):
+        assert answered_by(RUSH) == first
+    end = time.monotonic() + 60
+    while len(answered_by(RUSH)) == 1:
+        assert time.monotonic() < end
 
 
 def test_an_unsigned_request_is_refused_without_a_server_header(served: tuple[int, Path]) -> None:
@@ -219,10 +279,35 @@ def persistent(folder: Path) -> AbstractContextManager[Access]:
     state = folder / "state" / "services"
     state.mkdir(parents=True, exist_ok=True)
     (folder / "aws.ini").unlink(missing_ok=True)
-    return serving(folder, PERSIST_STATE="1", STATE_DIR=str(state))
+    objects = {"S3_PERSIST": "1", "S3_DATA_DIR": str(folder / "state" / "s3")}
+    return serving(folder, PERSIST_STATE="1", STATE_DIR=str(state), **objects)
 
 
-@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Linux alone limits another process")
+@on_linux
+def test_an_object_that_no_file_took_is_written_when_the_state_is_saved(tmp_path: Path) -> None:
+    def photos(access: Access) -> dict[str, bytes]:
+        listed = client(access, "s3").list_objects_v2(Bucket="photos")["Contents"]
+        return {
+            each["Key"]: client(access, "s3").get_object(Bucket="photos", Key=each["Key"])["Body"].read()
+            for each in listed
+        }
+
+    with persistent(tmp_path) as access:
+        s3 = client(access, "s3")
+        s3.create_bucket(Bucket="photos")
+        s3.put_object(Bucket="photos", Key="changed", Body=b"before")
+        with full_disk(tmp_path):
+            for key in ("changed", "new", "deleted"):
+                s3.put_object(Bucket="photos", Key=key, Body=b"now", ContentType="image/png")
+            s3.delete_object(Bucket="photos", Key="deleted")
+        assert photos(access) == {"changed": b"now", "new": b"now"}
+    assert "Nothing was saved" not in (tmp_path / "log").read_text()
+    with persistent(tmp_path) as access:
+        assert photos(access) == {"changed": b"now", "new": b"now"}
+        assert client(access, "s3").head_object(Bucket="photos", Key="new")["ContentType"] == "image/png"
+
+
+@on_linux
 def test_a_state_that_cannot_be_saved_leaves_the_last_one_whole_and_says_so(tmp_path: Path) -> None:
     with persistent(tmp_path) as access:
         keep(access, "first")
