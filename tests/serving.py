@@ -16,6 +16,8 @@ from local.stack import ROOT
 from tests.running import PYTHON
 
 START_SECONDS = 60
+FIRST_PORT = 30_500 + os.getpid() % 2_000
+"""Test processes that run at once begin to look for a free port at different places."""
 
 
 def serve(port: int, folder: Path, **variables: str) -> subprocess.Popen[bytes]:
@@ -44,7 +46,7 @@ def serve(port: int, folder: Path, **variables: str) -> subprocess.Popen[bytes]:
 @contextmanager
 def serving(folder: Path, **variables: str) -> Generator[Access]:
     """A running embedded AWS, from its start to its stop."""
-    process = serve(next(free_ports(30_500, 30_500)), folder, **variables)
+    process = serve(next(free_ports(FIRST_PORT, FIRST_PORT)), folder, **variables)
     access, log = Access.read(folder), folder / "log"
     try:
         end = time.monotonic() + START_SECONDS

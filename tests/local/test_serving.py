@@ -26,7 +26,7 @@ from websockets.sync.client import connect
 from local.access import Access
 from local.embedded import ENVIRONMENTS, TAKEN, free_ports, is_held
 from local.guard import FRONT_DOOR
-from tests.serving import serve, serving
+from tests.serving import FIRST_PORT, serve, serving
 
 
 @pytest.fixture
@@ -243,7 +243,7 @@ def test_only_one_process_at_a_time_holds_the_state_of_a_folder(served: tuple[in
     assert holder["port"] == port
     with lock.open() as reader:
         assert is_held(reader)
-        second = serve(next(free_ports(30_500, 30_500)), tmp_path)
+        second = serve(next(free_ports(FIRST_PORT, FIRST_PORT)), tmp_path)
         assert second.wait(60) != 0
         assert json.loads(lock.read_text()) == holder
         os.kill(holder["pid"], signal.SIGKILL)
