@@ -112,6 +112,32 @@ test('a call without a deadline rings on, and one that is answered has none', as
   assert.deepEqual([calls.phase, calls.live], ['talking', true]);
 });
 
+for (const [what, answered_at, ts] of [
+  ['a pong without a time', '2026-01-31T08:00:10Z', undefined],
+  ['a pong, where the call does not say when it was answered,', undefined, '2026-01-31T08:01:12Z'],
+  ['a pong that is late by twenty seconds', '2026-01-31T08:00:10Z', '2026-01-31T08:00:52Z'],
+]) {
+  test(`${what} leaves the time of a call as it is`, async () => {
+    const { clock, calls, seen } = phone();
+    calls.adopt(call('connected', { answered_by: 'd1', answered_at }), '2026-01-31T08:00:12Z');
+    const { talkingSince } = calls;
+    assert.equal(talkingSince, clock.now() - (answered_at ? 2_000 : 0));
+    await clock.pass(60_000);
+    const { changes } = seen;
+    calls.heard(ts);
+    assert.deepEqual([calls.talkingSince, seen.changes], [talkingSince, changes]);
+  });
+}
+
+test('a pong tells nothing of a call that rings, or of none', () => {
+  const { calls, seen } = phone();
+  calls.heard('2026-01-31T08:00:12Z');
+  calls.adopt(call('ringing'), '2026-01-31T08:00:12Z');
+  const { changes } = seen;
+  calls.heard('2026-01-31T09:00:12Z');
+  assert.deepEqual([calls.talkingSince, seen.changes], [null, changes]);
+});
+
 test('only another call, or a later version of it, is news', () => {
   const { calls } = phone();
   calls.adopt(call('ringing'), 't');

@@ -153,7 +153,8 @@ export class Calls {
     const now = this.#options.clock.now();
     this.call = call;
     this.ringsUntil = call.ring_ms_left == null ? null : now + call.ring_ms_left;
-    this.talkingSince = this.#answeredAt(ts);
+    const since = this.#answeredAt(ts);
+    this.talkingSince = Number.isNaN(since) ? now : since;
     this.#ring.stop();
     if (this.ringsUntil !== null) this.#ring.set(call.ring_ms_left, () => this.#rangOut());
     this.#recognize(call);
@@ -171,11 +172,11 @@ export class Calls {
     this.#options.changed();
   }
 
-  /** When the call was answered, by this device's clock; null if it was not. `ts`: the server's time. */
+  /** When the call was answered, by this device's clock; null if it was not, NaN if a time is missing. */
   #answeredAt(ts) {
     const { state, answered_at } = this.call ?? {};
-    const talked = Date.parse(ts) - Date.parse(answered_at) || 0; // both by the server's clock
-    return state === 'connected' ? this.#options.clock.now() - Math.max(0, talked) : null;
+    const talked = Math.max(0, Date.parse(ts) - Date.parse(answered_at)); // both by the server's clock
+    return state === 'connected' ? this.#options.clock.now() - talked : null;
   }
 
   /** Whether a pong's short form of the call is ahead of ours. */
