@@ -3,6 +3,7 @@
 import io
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -291,6 +292,28 @@ def test_delivered_below_what_was_read_is_told_to_nobody(world: World) -> None:
     assert world.gateway.types("d1") == told
 
 
+def test_a_repeat_within_a_minute_is_told_to_all_again_and_a_later_one_answered_to_its_sender_alone(
+    world: World, later: Callable[[float], None]
+) -> None:
+    world.connect("d1", "driver")
+    world.connect("p1", "passenger")
+    hello = {"action": "message", "message": "Hi", "id": "c-1"}
+
+    def say() -> tuple[list[str], list[str]]:
+        had = len(world.gateway.types("p1"))
+        return [frame["type"] for frame in world.socket(handler, "d1", hello)], world.gateway.types("p1")[had:]
+
+    assert say() == (["ack"], ["message"])
+    later(59)
+    assert say() == (["ack"], ["message"])
+    later(2)
+    assert say() == (["ack"], [])
+    repeat = {"message": "Hi", "client_message_id": "c-1"}
+    status, body, _ = post(world, repeat)
+    assert (status, body["duplicate"], body["delivery"]["connections"]) == (200, True, 0)
+    assert world.gateway.types("p1") == ["message"] * 2
+
+
 def test_receipts_over_websocket_reach_the_others_and_not_the_sender(world: World) -> None:
     world.connect("d1", "driver")
     world.connect("p1", "passenger")
@@ -306,6 +329,7 @@ def test_a_receipt_for_what_does_not_exist_is_refused(world: World, receipt: dic
     post(world)
     answer = world.rest(handler, "POST", PATH, {"booking_code": "test", "sender": "passenger", **receipt})
     assert code(answer) == (400, "invalid_request")
+    assert answer[1]["error"]["details"]["field"] == ("delivered" if "delivered" in receipt else "read")
 
 
 @pytest.mark.parametrize(
