@@ -63,7 +63,7 @@ class Hook:
         outcome = "failed"
         try:
             answer = parsed(self.invoke(payload(message)))
-            outcome = str(answer.get("action"))[:8]
+            outcome = str(answer.get("action"))
             return judged(answer, message, new)
         except (NoAnswer, BadAnswer) as failure:
             outcome = "failed"

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from get_message.attachment import AttachmentQuery, address
+from navietakie.aws.attachments import StoredObject
+from navietakie.aws.tables.dynamo import Contended
 from navietakie.domain import instants
 from navietakie.domain.errors import Refusal
-from navietakie.domain.message import Message, NewMessage
+from navietakie.domain.message import Message, NewMessage, Sender
 from navietakie.domain.rate_limit import RateLimit
 from navietakie.doors.requests import Party
 from send_message.attaching import Attach, Attaching, NewAttachment
@@ -29,10 +31,11 @@ def form(
     *,
     size: int = 345_678,
     rate_limit: RateLimit = NO_LIMIT,
+    seconds: float = 5,
 ) -> Any:
     new = NewAttachment.parse({"content_type": "image/jpeg", "bytes": size})
     service = Attaching(lambda: bucket, MOST)
-    return service.form(by, new, store or FakeMessages(), rate_limit, now=NOW, deadline=time.monotonic() + 5)
+    return service.form(by, new, store or FakeMessages(), rate_limit, now=NOW, deadline=time.monotonic() + seconds)
 
 
 def completed(bucket: FakeAttachments, by: Party = DRIVER, id: str = ID, **metadata: Any) -> NewMessage:
@@ -69,7 +72,10 @@ def test_another_media_type_or_an_empty_file_is_invalid(wrong: dict[str, Any]) -
 
 def test_more_than_the_most_is_too_large() -> None:
     assert form(FakeAttachments(), size=MOST)["attachment"]["bytes"] == MOST
-    assert refused(FakeAttachments(), of=form, size=MOST + 1) == "too_large"
+    with pytest.raises(Refusal, match=r"attach\.bytes: more than 10485760 bytes") as refusal:
+        form(FakeAttachments(), size=MOST + 1)
+    assert refusal.value.code == "too_large"
+    assert refusal.value.details == {"field": "attach.bytes", "max_bytes": 10_485_760}
 
 
 def test_without_a_bucket_there_are_no_attachments() -> None:
@@ -143,11 +149,82 @@ def test_an_upload_of_another_booking_or_sender_is_refused(uploaded: Any, by: Pa
     assert bucket.kept("test", ID) is None
 
 
-def test_an_attachment_that_another_sender_has_sent_is_refused() -> None:
-    bucket = FakeAttachments()
+class Counting(FakeAttachments):
+    """Counts how often a copy was looked for and made; while it is `busy`, none can be made."""
+
+    def __init__(self, *, busy: int = 0) -> None:
+        super().__init__()
+        self.looks, self.copies, self.busy = 0, 0, busy
+
+    def kept(self, booking_code: str, id: str) -> StoredObject | None:
+        self.looks += 1
+        return super().kept(booking_code, id)
+
+    def keep(self, booking_code: str, sender: Sender, id: str, upload: StoredObject) -> bool:
+        self.copies += 1
+        return self.copies > self.busy and super().keep(booking_code, sender, id, upload)
+
+
+def test_an_attachment_that_another_sender_has_sent_is_refused_at_once() -> None:
+    bucket = Counting()
     bucket.upload("test", "driver", ID)
     completed(bucket)
+    bucket.looks = 0
     assert refused(bucket, PASSENGER, of=completed) == "invalid_request"
+    assert bucket.looks == 1
+
+
+def test_what_was_not_uploaded_is_looked_for_once() -> None:
+    bucket = Counting()
+    assert refused(bucket, of=completed) == "invalid_request"
+    assert (bucket.looks, bucket.copies) == (1, 0)
+
+
+@pytest.mark.parametrize("size", [1, MOST])
+def test_the_smallest_and_the_largest_upload_are_taken(size: int) -> None:
+    bucket = FakeAttachments()
+    bucket.upload("test", "driver", ID, size=size)
+    assert completed(bucket).metadata["attachment"]["bytes"] == size  # type: ignore[index]
+
+
+def test_a_copy_is_tried_three_times_if_others_upload_meanwhile() -> None:
+    bucket = Counting(busy=2)
+    bucket.upload("test", "driver", ID)
+    assert completed(bucket).attachment_id == ID
+    bucket = Counting(busy=3)
+    bucket.upload("test", "driver", ID)
+    assert refused(bucket, of=completed) == "invalid_request"
+    assert bucket.copies == 3
+
+
+class Busy(FakeMessages):
+    """Another transaction holds the head for the first few times."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times, self.moves = times, 0
+
+    def move_allowance(self, *of: Any, **how: Any) -> bool:
+        self.moves += 1
+        if self.moves <= self.times:
+            raise Contended
+        return super().move_allowance(*of, **how)
+
+
+def test_a_form_waits_for_a_busy_head_until_the_deadline() -> None:
+    two = RateLimit(1, 2)
+    store = Busy(2)
+    assert form(FakeAttachments(), store, rate_limit=two)
+    assert store.moves == 3
+    assert refused(FakeAttachments(), Busy(1_000_000), of=form, rate_limit=two, seconds=0.05) == "unavailable"
+
+
+def test_without_a_limit_a_form_writes_nothing() -> None:
+    store = Busy(0)
+    form(FakeAttachments(), store, rate_limit=RateLimit(1, 2))
+    assert store.moves == 1
+    form(FakeAttachments(), store)
+    assert store.moves == 1
 
 
 @pytest.mark.parametrize("id", ["", "../x", "A" * 32, "0" * 31, "0" * 33, 5, None])

@@ -1,5 +1,6 @@
 """What happens to a message after each answer of the company's hook, and after its failures."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -126,7 +127,8 @@ NONSENSE: dict[str, Any] = {
     "a place beyond the Earth": {"action": "replace", "metadata": {"location": {"lat": 91, "lng": 0}}},
     "an event": {"action": "replace", "metadata": {"event": "booking_closed"}},
     "an attachment": {"action": "replace", "metadata": ATTACHED},
-    "a frame that is too long": {"action": "replace", "message": "x" + "\x01" * 4_999, "metadata": {"x": "\x01" * 650}},
+    "more than a body": {"action": "replace", "message": "x" + "\x01" * 4_999, "metadata": {"x": "\x01" * 650}},
+    "more than a frame": {"action": "replace", "message": "\x01" * 5_000, "metadata": {"x": "x" * 1_950}},
 }
 
 
@@ -137,6 +139,65 @@ def test_an_answer_without_sense_counts_as_a_failure(answer: Any) -> None:
         asked(answer, "deny")
     assert (refused.value.code, refused.value.retryable) == ("unavailable", True)
     assert refused.value.retry_after_ms
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ("it raised an error", "it raised an error"),
+        ("too long", "its answer is too long"),
+        ("a list", "its answer is no object"),
+        ("no JSON", "its answer is no JSON"),
+        ("no UTF-8", "its answer is no JSON"),
+        ("nested too deeply", "its answer is refused: invalid_request"),
+        ("another action", "its action is none that there is"),
+        ("an event", "its metadata has another event or attachment"),
+        ("an empty text", "its replacement is refused: invalid_request"),
+        ("more than a body", "its answer is refused: too_large"),
+        ("more than a frame", "its replacement is refused: too_large"),
+    ],
+)
+def test_a_failure_has_its_reason(answer: str, why: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        asked(NONSENSE[answer], "deny")
+    assert str(refused.value.__cause__) == why
+
+
+@pytest.mark.parametrize(("spare", "why"), [(0, None), (-1, "its answer is too long")])
+def test_the_longest_answer_has_256_kilobytes(spare: int, why: str | None) -> None:
+    answer = b'{"action": "allow"}'
+    answer += b" " * (262_144 - len(answer) - spare)
+    if why is None:
+        assert asked(answer) is NEW
+    else:
+        assert asked(answer, "allow") is NEW
+        with pytest.raises(Refusal) as refused:
+            asked(answer)
+        assert str(refused.value.__cause__) == why
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "counted"),
+    [
+        ({"action": "allow"}, "allow", []),
+        ({"action": "deny"}, "deny", ["HookDenials"]),
+        ({"action": "replace"}, "replace", ["HookReplacements"]),
+        ({"action": "maybe"}, "failed", ["HookFailures"]),
+        (NoAnswer("ReadTimeoutError"), "failed", ["HookFailures"]),
+    ],
+)
+def test_each_answer_is_counted_and_logged_with_the_time_that_it_took(
+    answer: Any, outcome: str, counted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str] = []
+    logged: dict[str, Any] = {}
+    moments = iter([1_000.0, 1_001.23456])
+    monkeypatch.setattr(hook, "count", found.append)
+    monkeypatch.setattr(hook.logger, "append_keys", lambda **keys: logged.update(keys))
+    monkeypatch.setattr(hook.time, "monotonic", lambda: next(moments))
+    with contextlib.suppress(Refusal):
+        asked(answer)
+    assert (found, logged) == (counted, {"hook": {"outcome": outcome, "elapsed_ms": 1_234.6}})
 
 
 def test_the_message_of_an_attachment_may_change_and_the_attachment_may_not() -> None:
@@ -177,6 +238,16 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Hook]:
         return hook.configured()
 
     return configured
+
+
+@pytest.mark.parametrize(("setting", "seconds"), [("", 1.5), ("200", 0.2)])
+def test_an_answer_may_take_a_second_and_a_half_unless_it_is_set_otherwise(
+    setting: str, seconds: float, configure: Callable[..., Hook], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invokers: list[tuple[str, float]] = []
+    monkeypatch.setattr(hook, "invoker", lambda *given: invokers.append(given))
+    configure(ARN="the hook's", TIMEOUT_MS=setting)
+    assert invokers == [("the hook's", seconds)]
 
 
 def test_a_failing_hook_denies_by_default(configure: Callable[..., Hook]) -> None:
