@@ -128,7 +128,7 @@ NONSENSE: dict[str, Any] = {
     "an event": {"action": "replace", "metadata": {"event": "booking_closed"}},
     "an attachment": {"action": "replace", "metadata": ATTACHED},
     "more than a body": {"action": "replace", "message": "x" + "\x01" * 4_999, "metadata": {"x": "\x01" * 650}},
-    "more than a frame": {"action": "replace", "message": "\x01" * 5_000, "metadata": {"x": "x" * 1_950}},
+    "more than a frame": {"action": "replace", "message": "x" + "\x01" * 4_999, "metadata": {"x": "x" * 1_950}},
 }
 
 
