@@ -71,6 +71,11 @@ class Senders:
             for each in self._threads:
                 each.join()
 
+    def hear(self, count: int) -> None:
+        """Returns when so many answers have come."""
+        with self.news:
+            assert self.news.wait_for(lambda: len(self.statuses) >= count, 120)
+
     def wait(self, count: int) -> None:
         """Returns when so many messages are acknowledged."""
         with self.news:
@@ -177,6 +182,40 @@ def test_an_embedded_aws_killed_under_load_loses_only_what_came_since_the_start_
         assert stored(stack) == saved
 
 
+def test_make_run_killed_under_load_loses_nothing_that_was_acknowledged(home: Path, saved: list[str]) -> None:
+    with running(home) as (run, stack):
+        senders = Senders(stack, "left", 1_000)
+        with senders.working():
+            senders.wait(random.Random(5).randint(1, 80))
+            run.stop(signal.SIGKILL)
+    with running(home) as (run, stack):
+        texts = stored(stack)
+        # What was stored before anybody could answer is there besides, once.
+        assert len(set(texts)) == len(texts)
+        assert {*saved, *senders.acknowledged} <= set(texts)
+        saved[:] = texts
+        assert run.stop() == 0
+
+
+def test_functions_killed_under_load_delay_messages_and_lose_or_double_none(home: Path, saved: list[str]) -> None:
+    chance = random.Random(6)
+    with running(home) as (run, stack):
+        before = stored(stack)
+        senders = Senders(stack, "killed", 15, patient=True)
+        with senders.working():
+            for _ in range(5):
+                senders.wait(len(senders.acknowledged) + chance.randint(1, 8))
+                for worker in family(embedded(run))[1:]:
+                    with suppress(ProcessLookupError):
+                        os.kill(worker, signal.SIGKILL)
+        assert set(senders.statuses) <= {200, 201, 503}
+        assert len(senders.acknowledged) == 60
+        texts = stored(stack)
+        assert sorted(texts) == sorted([*before, *senders.acknowledged])
+        saved[:] = texts
+        assert run.stop() == 0
+
+
 def test_an_embedded_aws_that_hangs_for_ten_seconds_delays_messages_and_loses_none(
     home: Path, saved: list[str]
 ) -> None:
@@ -243,6 +282,27 @@ def test_without_free_descriptors_new_connections_wait_with_a_notice_and_are_ser
             each.close()
         assert stored(stack) == saved
         assert "Traceback" not in run.said()
+        assert run.stop() == 0
+
+
+@on_linux
+def test_an_embedded_aws_without_free_descriptors_delays_messages_and_loses_none(home: Path, saved: list[str]) -> None:
+    with running(home) as (run, stack):
+        before = stored(stack)
+        senders = Senders(stack, "scarce", 15, patient=True)
+        pid = embedded(run)
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(list(Path(f"/proc/{pid}/fd").iterdir())), hard))
+        with senders.working():
+            try:
+                senders.hear(4)
+            finally:
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        assert {503, 504} & set(senders.statuses)
+        assert set(senders.statuses) <= {200, 201, 503, 504}
+        assert len(senders.acknowledged) == 60
+        assert sorted(stored(stack)) == sorted([*before, *senders.acknowledged])
+        saved[:] = stored(stack)
         assert run.stop() == 0
 
 
