@@ -256,7 +256,7 @@ export class FakeServer {
       this.#initiates = {};
       const count = Number(this.call?.timestamp ?? 0) + 1;
       const callee = sender === 'driver' ? 'passenger' : 'driver';
-      this.call = { call_id: `call-${count}`, timestamp: String(count), caller: sender, callee, version: 0 };
+      this.call = { call_id: `call-${count}`, timestamp: String(count).padStart(4, '0'), caller: sender, callee, version: 0 };
     }
     const answered = state === 'connected' ? { answered_by: deviceId, answered_at: this.#now() } : {};
     const ring_ms_left = state === 'ringing' ? RING_MS : null;
