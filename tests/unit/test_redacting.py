@@ -1,6 +1,7 @@
 """Redactions on the table in memory: who may redact, what remains, and races."""
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -153,6 +154,82 @@ def test_a_missing_or_expired_message_is_not_found() -> None:
         with pytest.raises(Refusal) as refused:
             redact(store, timestamp, now=now)
         assert refused.value.code == "not_found"
+
+
+def test_a_repeat_whose_notice_has_expired_is_not_found() -> None:
+    store = FakeMessages()
+    original = said(store)
+    notice = redact(store, original.timestamp).message
+    del store.messages["test"][notice.timestamp]
+    with pytest.raises(Refusal) as refused:
+        redact(store, original.timestamp)
+    assert (refused.value.code, "expired" in refused.value.message) == ("not_found", True)
+
+
+def test_a_revoked_token_redacts_nothing_and_learns_nothing() -> None:
+    store = FakeMessages()
+    original = said(store)
+    revoke = {"event": "tokens_revoked", "side": "driver"}
+    send(store, "An order", party=SYSTEM, message_type="system", metadata=revoke)
+    for timestamp in (original.timestamp, instants.to_text(NOW - 1)):
+        with pytest.raises(Refusal) as refused:
+            redact(store, timestamp, replace(DRIVER, iat=0))
+        assert refused.value.code == "unauthorized"
+    assert now_of(store, original) == original
+
+
+class Watched(FakeMessages):
+    """Counts the markers that were looked for; the head is busy for the first `busy` redactions."""
+
+    def __init__(self, *, busy: int = 0) -> None:
+        super().__init__()
+        self.markers_read, self.busy = 0, busy
+
+    def marker(self, *of: Any) -> Any:
+        self.markers_read += 1
+        return super().marker(*of)
+
+    def redact(self, *of: Any, **how: Any) -> None:
+        if self.busy > 0:
+            self.busy -= 1
+            raise Contended
+        super().redact(*of, **how)
+
+
+def test_a_message_without_an_id_has_no_marker_to_look_for() -> None:
+    store = Watched()
+    redact(store, said(store).timestamp)
+    assert store.markers_read == 0
+
+
+def test_each_try_gathers_the_connections_anew() -> None:
+    store, gathered = Watched(busy=2), list[tuple[str, int]]()
+    original = said(store)
+    service = Redacting(store, NO_LIMIT, 90, lambda _: None, lambda code, now: gathered.append((code, now)))
+    service.redact(DRIVER, original.timestamp, now=NOW + 5, deadline=time.monotonic() + 5)
+    assert gathered == [("test", NOW + 5)] * 3
+
+
+def test_a_head_that_stays_busy_is_unavailable_at_the_deadline() -> None:
+    store = Watched(busy=1_000_000)
+    original = said(store)
+    with pytest.raises(Refusal) as refused:
+        Redacting(store, NO_LIMIT, 90, lambda _: None).redact(
+            DRIVER, original.timestamp, now=NOW + 5, deadline=time.monotonic() + 0.05
+        )
+    assert refused.value.code == "unavailable"
+
+
+@pytest.mark.parametrize(("moment", "done"), [(999.9, True), (1_000.0, False), (1_000.1, False)])
+def test_at_the_deadline_nothing_is_redacted_any_more(
+    moment: float, done: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FakeMessages()
+    original, moments = said(store), iter([999.0, moment, *[1_001.0] * 9])
+    monkeypatch.setattr(time, "monotonic", lambda: next(moments))
+    with suppress(Refusal):
+        Redacting(store, NO_LIMIT, 90, lambda _: None).redact(DRIVER, original.timestamp, now=NOW + 5, deadline=1_000.0)
+    assert (now_of(store, original).redacted_at is not None) == done
 
 
 def test_a_redaction_counts_as_a_message_of_its_sender() -> None:

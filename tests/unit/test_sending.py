@@ -26,9 +26,11 @@ NO_LIMIT = RateLimit(0, 1)
 class Timers:
     def __init__(self) -> None:
         self.queued: list[tuple[str, str, str]] = []
+        self.details: list[dict[str, Any]] = []
 
     def queue(self, kind: str, booking_code: str, delay_seconds: int, **fields: Any) -> None:
         self.queued.append((kind, booking_code, fields["event"]))
+        self.details.append({"delay_seconds": delay_seconds, **fields})
 
 
 class Faulty(FakeMessages):
@@ -84,7 +86,39 @@ def test_the_same_id_with_other_content_is_a_conflict_and_the_original_stays(oth
     with pytest.raises(Refusal) as refused:
         send(store, client_message_id="a", **other)
     assert refused.value.code == "idempotency_conflict"
+    assert refused.value.details == {"client_message_id": "a", "timestamp": first.message.timestamp}
     assert history(store) == [first.message]
+
+
+def test_a_repeat_of_a_message_that_has_expired_is_not_found() -> None:
+    store = FakeMessages()
+    first = send(store, client_message_id="a")
+    store.messages["test"][first.message.timestamp] = (first.message, 0)
+    with pytest.raises(Refusal) as refused:
+        send(store, client_message_id="a")
+    assert refused.value.code == "not_found"
+
+
+def test_a_revoked_token_stores_nothing() -> None:
+    store = FakeMessages()
+    revoke = {"event": "tokens_revoked", "side": "driver"}
+    send(store, "An order", party=Party("test", "system", None), message_type="system", metadata=revoke)
+    with pytest.raises(Refusal) as refused:
+        send(store, party=Party("test", "driver", None, iat=0))
+    assert refused.value.code == "unauthorized"
+    assert len(history(store)) == 1
+
+
+@pytest.mark.parametrize(("moment", "stored"), [(999.9, 1), (1_000.0, 0), (1_000.1, 0)])
+def test_at_the_deadline_nothing_is_written_any_more(
+    moment: float, stored: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, moments = FakeMessages(), iter([999.0, moment, *[1_001.0] * 9])
+    service = Sending(store, Timers, NO_LIMIT, 90)
+    monkeypatch.setattr(time, "monotonic", lambda: next(moments))
+    with suppress(Refusal):
+        service.send(DRIVER, NewMessage.parse({"message": "Hello"}), now=NOW, deadline=1_000.0)
+    assert len(history(store)) == stored
 
 
 def test_each_try_gathers_the_connections_anew() -> None:
@@ -167,6 +201,7 @@ def test_the_timer_of_a_close_is_queued_before_the_close_is_written() -> None:
     timers = Watching()
     close(store, lambda: timers)
     assert timers.queued == [("order", "test", "booking_closed")]
+    assert timers.details == [{"delay_seconds": 0, "event": "booking_closed", "look": 0}]
     assert store.head("test").closed_at is not None
 
 

@@ -11,6 +11,7 @@ from navietakie.aws.tables.messages import MessageKey, item_of
 from navietakie.domain import instants
 from navietakie.domain.errors import Refusal, unavailable
 from navietakie.domain.message import Message
+from send_message import telling
 from send_message.telling import MessageEvent, Telling
 
 NOW = instants.from_text("2026-03-01T10:00:00.000000Z")
@@ -160,7 +161,19 @@ def test_a_broken_record_leaves_its_ids_and_the_next_ones_go_on(services: Servic
 @pytest.mark.parametrize("record", [{}, None, {"Keys": None}, {"Keys": {"timestamp": None}}, {"Keys": {}}])
 def test_an_empty_record_leaves_what_it_has_and_the_next_one_goes_on(services: Services, record: Any) -> None:
     services.tell({"eventSource": "aws:dynamodb", "dynamodb": record}, change(item()))
-    assert len(services.published) == len(services.letters) == 1
+    assert len(services.published) == 1
+    empty = {"booking_code": None, "timestamp": None, "sequence_number": None}
+    assert services.letters == [{"reason": "it is no message", **empty}]
+
+
+def test_what_was_published_and_what_never_can_be_are_counted(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[tuple[str, float]] = []
+    monkeypatch.setattr(telling, "count", lambda *of: counted.append(of))
+    services.refused = {"id-1-stored": "InvalidParameter"}
+    services.tell(*(change(item(seq)) for seq in (1, 2, 3)), change(BROKEN["no seq"]))
+    assert counted == [("MessageEvents", 2), ("MessageEventsDead", 2)]
 
 
 def test_an_item_that_cannot_be_read_any_more_leaves_its_ids(services: Services) -> None:
@@ -168,7 +181,7 @@ def test_an_item_that_cannot_be_read_any_more_leaves_its_ids(services: Services)
     services.tell(change(item(1)), change(item(2)), full=True)
     assert [event["seq"] for event in services.published] == [2]
     (letter,) = services.letters
-    assert letter["event_id"] == "id-1-stored"
+    assert (letter["event_id"], letter["reason"]) == ("id-1-stored", "it is no message")
     assert "privately" not in json.dumps(letter)
 
 

@@ -119,6 +119,16 @@ def test_what_is_stored_is_kept_for_ninety_days_unless_it_is_set_otherwise(monke
     assert send_message.wiring.redacting(any_broadcast()).retention_days == 7
 
 
+@pytest.mark.parametrize(("setting", "masks"), [("", False), ("off", False), ("on", True)])
+def test_contacts_are_masked_where_that_is_switched_on(
+    setting: str, masks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASK_CONTACTS", setting)
+    monkeypatch.delenv("MESSAGE_HOOK_ARN", raising=False)
+    mask, screen = send_message.wiring.before_storing()
+    assert (mask is not None, screen) == (masks, None)
+
+
 def test_an_attachment_has_ten_megabytes_at_most_unless_it_is_set_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     assert send_message.wiring.attaching().most_bytes == 10_485_760
     monkeypatch.setenv("MAX_ATTACHMENT_BYTES", "99")
