@@ -20,7 +20,8 @@ def ids(connections: list[Connection]) -> list[str]:
 
 
 def test_within_the_limit_all_connections_stay() -> None:
-    assert surplus(connection(10), [connection(number) for number in range(9)], 10) == []
+    for others in range(10):
+        assert surplus(connection(10), [connection(number) for number in range(others)], 10) == []
 
 
 def test_the_oldest_go_first() -> None:
