@@ -1,9 +1,12 @@
 """Publishing events to a topic that misbehaves."""
 
+import json
 from collections.abc import Generator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from navietakie import warm
 from navietakie.aws import publishing
@@ -58,3 +61,42 @@ def test_an_event_that_cannot_be_published_fails_nothing_and_is_counted(
     flush()
     assert len(topic.asked) == 2
     assert '"EventsFailed":[1.0]' in capsys.readouterr().out
+
+
+def test_an_event_goes_to_the_topic_with_what_subscribers_filter_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[dict[str, Any]] = []
+    monkeypatch.setenv("EVENTS_TOPIC_ARN", "the-topic")
+    monkeypatch.setattr(publishing, "_client", lambda: SimpleNamespace(publish=lambda **it: taken.append(it)))
+    event: Any = {"event_id": "e1", "type": "call.ringing", "booking_code": "ride-1", "timestamp": "t", "to": "driver"}
+    publishing.publish(event)
+    attributes = {name: {"DataType": "String", "StringValue": event[name]} for name in ("type", "to")}
+    assert taken == [{"TopicArn": "the-topic", "Message": json.dumps(event), "MessageAttributes": attributes}]
+
+
+def test_a_start_makes_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(publishing, "_client", lambda: made.append("client"))
+    publishing.ready()
+    assert made == ["client"]
+
+
+@pytest.mark.parametrize(
+    ("topic_arn", "said"),
+    [
+        ("", {"event_type": "booking.closed"}),
+        ("the-topic", {"event_type": "booking.closed", "booking_code": "ride-1"}),
+    ],
+)
+def test_an_event_that_is_not_published_is_logged_with_its_ids(
+    topic_arn: str, said: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: Any) -> None:
+        raise EndpointConnectionError(endpoint_url="x")
+
+    warned: list[Any] = []
+    monkeypatch.setenv("EVENTS_TOPIC_ARN", topic_arn)
+    monkeypatch.setattr(publishing, "_client", lambda: SimpleNamespace(publish=fail))
+    monkeypatch.setattr(publishing.logger, "warning", lambda _, *, extra: warned.append(extra))
+    ring("e1")
+    flush()
+    assert warned == [said]
