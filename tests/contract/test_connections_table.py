@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from navietakie.aws.tables import dynamo
 from navietakie.aws.tables.connections import (
@@ -16,6 +17,7 @@ from navietakie.aws.tables.connections import (
     Connections,
 )
 from navietakie.domain import instants
+from navietakie.domain.errors import Refusal
 from tests.fakes import tables
 from tests.fakes.wire import wired
 
@@ -114,7 +116,7 @@ def test_taking_a_row_back_deletes_it_whatever_its_age(client: Any, store: Conne
 
 def test_a_gone_connection_loses_its_row_once_that_is_older_than_30_seconds(store: Connections) -> None:
     store.record(ROW)
-    assert not store.remove_gone(ROW, NOW + 30 * instants.SECOND)
+    assert store.remove_gone(ROW, NOW + 30 * instants.SECOND) is False
     assert store.get("c1") == ROW
     assert store.remove_gone(ROW, NOW + 30 * instants.SECOND + 1)
     assert store.get("c1") is None
@@ -129,7 +131,46 @@ def test_a_gone_row_that_does_not_say_how_old_it_is_goes_at_once(client: Any, st
     assert (row.connected_at, row.expires_at) == ("", NEVER)
     assert store.remove_gone(row, NOW)
     assert store.of_booking("test", NOW) == []
-    assert not store.remove_gone(row, NOW)
+    assert store.remove_gone(row, NOW) is False
+
+
+@pytest.mark.parametrize("broken", [{"S": "soon"}, {"BOOL": True}])
+def test_a_row_whose_token_does_not_say_when_belongs_to_one_that_has_expired(
+    client: Any, store: Connections, broken: Any
+) -> None:
+    row = {"connection_id": {"S": "c1"}, "booking_code": {"S": "test"}, "sender": {"S": "driver"}}
+    client.put_item(TableName=TABLE, Item=row | {"token_exp": broken, "token_iat": broken})
+    found = store.get("c1")
+    assert found
+    assert (found.token_exp, found.token_iat) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("connected_at", "token_exp", "iat"),
+    [("", None, None), ("yesterday", None, None), (instants.to_text(NOW), None, instants.to_seconds(NOW)), ("", 5, 7)],
+)
+def test_without_a_token_a_connection_counts_as_issued_when_it_came(
+    connected_at: str, token_exp: int | None, iat: int | None
+) -> None:
+    assert replace(ROW, connected_at=connected_at, token_exp=token_exp, token_iat=7).iat == iat
+
+
+def test_a_row_that_was_just_written_is_found_and_one_of_somebody_else_is_not(client: Any, store: Connections) -> None:
+    assert store.get_maybe_stale("c1") is None
+    store.record(ROW)
+    assert store.get_maybe_stale("c1") == ROW
+    client.put_item(TableName=TABLE, Item={"connection_id": {"S": "c2"}, "note": {"S": "a tombstone"}})
+    assert store.get_maybe_stale("c2") is None
+
+
+def test_a_row_that_a_transaction_holds_cannot_be_marked_as_away() -> None:
+    class Busy:
+        def update_item(self, **_: Any) -> Any:
+            raise ClientError({"Error": {"Code": "TransactionConflictException"}}, "UpdateItem")
+
+    with pytest.raises(Refusal) as refused:
+        Connections(Busy(), TABLE).set_away("c1", away=True, at=1)  # type: ignore[arg-type]
+    assert refused.value.code == "unavailable"
 
 
 def test_of_two_away_frames_the_later_sent_counts_and_a_change_is_reported(store: Connections) -> None:

@@ -198,6 +198,46 @@ def test_a_page_says_where_it_stopped(store: Any) -> None:
     assert (texts(rest), rest.position) == (["3", "4", "5"], None)
 
 
+@pytest.mark.parametrize(("most", "found", "stopped"), [(2, 2, True), (3, 3, True), (4, 4, False), (5, 4, False)])
+def test_of_what_matches_the_first_are_kept_and_the_page_goes_on_behind_them(
+    store: Any, most: int, found: int, stopped: bool
+) -> None:
+    said = [put(store, str(number), now=NOW + number) for number in range(4)]
+    page = store.page("test", now=NOW, ascending=True, limit=None, most=most)
+    assert page.messages == said[:found]
+    assert page.position == (said[found - 1].timestamp if stopped else None)
+    assert page.at_read_limit is False
+
+
+def test_bounds_that_cross_or_meet_hold_what_is_between_them(store: Any) -> None:
+    said = [put(store, str(number), now=NOW + number) for number in range(3)]
+    how: Any = {"now": NOW, "ascending": True, "limit": 10}
+    first, second, third = (message.timestamp for message in said)
+    assert texts(store.page("test", after=first, before=third, **how)) == ["1"]
+    assert texts(store.page("test", after=first, through=second, **how)) == ["1"]
+    assert texts(store.page("test", after=second, before=second, **how)) == []
+    assert texts(store.page("test", after=third, before=first, **how)) == []
+    assert texts(store.page("test", after=third, through=first, **how)) == []
+
+
+def test_a_page_that_ends_with_its_limit_is_no_page_at_the_read_limit(store: Any) -> None:
+    for number in range(3):
+        put(store, str(number), now=NOW + number)
+    page = store.page("test", now=NOW, ascending=True, limit=2)
+    assert (len(page.messages), page.position is not None, page.at_read_limit) == (2, True, False)
+
+
+def test_a_page_that_ends_with_what_one_query_reads_says_so(store: Any) -> None:
+    for seq in range(1, 6):  # longer ones than anybody may write
+        message = put(FakeMessages(), now=NOW + seq).model_copy(update={"seq": seq, "message": "x" * 300_000})
+        head = store.head("test")
+        after = replace(head, seq=seq, timestamp=message.timestamp, epoch="the-epoch")
+        store.store(message, before=head, after=after, expires_at=LATER, now=NOW, token=str(seq))
+    page = store.page("test", now=NOW, ascending=True, limit=None)
+    assert [message.seq for message in page.messages] in ([1, 2, 3], [1, 2, 3, 4])
+    assert (page.position, page.at_read_limit) == (page.messages[-1].timestamp, True)
+
+
 def test_filters_count_what_they_skip(store: Any) -> None:
     for number in range(1, 7):
         put(store, str(number), now=NOW + number, sender="driver" if number % 2 else "passenger")
