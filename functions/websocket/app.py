@@ -62,7 +62,7 @@ def on_connect(event: LambdaEvent, now: int) -> LifecycleResponse:
     logger.append_keys(booking_code=joining.booking_code, role=joining.sender)
     budget.take("$connect", query, joining.booking_code, joining.sender, now)
     limit = int(settings.number("CONNECTIONS_PER_SIDE", 10))
-    Attendance(connections(), requests.broadcast(event), limit).join(joining, now, messages())
+    Attendance(connections(), requests.broadcast(event)).join(joining, now, messages(), limit)
     return {"statusCode": 200, "headers": selected_subprotocol(headers)}
 
 

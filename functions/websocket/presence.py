@@ -113,12 +113,11 @@ class Attendance:
 
     connections: ConnectionStore
     broadcast: Broadcast
-    limit: int = 10
-    """How many connections one person may have."""
 
-    def join(self, connection: Connection, now: int, messages: MessageStore) -> None:
+    def join(self, connection: Connection, now: int, messages: MessageStore, limit: int) -> None:
         """Records a connection and tells the others if its side was not present; the new one cannot be posted to yet.
 
+        `limit` is how many connections one person may have: older ones give way.
         Writes the row first and then reads the head: a revocation that the head does not show yet will find the row.
         The other connections are looked up beside the head.
         Raises `not_found` for a connection that has ended, `unauthorized` for a revoked token, or `unavailable`.
@@ -136,7 +135,7 @@ class Attendance:
             found = looked.result()
         except Refusal:  # the next ping shows who is present, and the next $connect ends what is too many
             return
-        replaced = surplus(connection, without_revoked(found, rights), self.limit)
+        replaced = surplus(connection, without_revoked(found, rights), limit)
         self._replace(replaced, now)
         self._tell(None, connection, now, rights, [each for each in found if each not in replaced])
 

@@ -16,6 +16,7 @@ from navietakie.domain.message import Side
 from navietakie.domain.orders import Rights
 from navietakie.doors.identity import Identity
 from navietakie.wire.connections_api import Outcome, Post
+from websocket import presence
 from websocket.presence import CHECK_PENDING, Attendance, check_origin, connection, look_for_other_side, typing_frame
 
 NOW = instants.from_text("2026-03-01T10:00:00.000000Z")
@@ -130,10 +131,10 @@ class Booking:
 
     @property
     def attendance(self) -> Attendance:
-        return Attendance(self.rows, Broadcast(self.rows, self.posts), self.limit)  # pyright: ignore[reportArgumentType]
+        return Attendance(self.rows, Broadcast(self.rows, self.posts))  # pyright: ignore[reportArgumentType]
 
     def join(self, joining: Connection) -> None:
-        self.attendance.join(joining, NOW, self.stored)
+        self.attendance.join(joining, NOW, self.stored, self.limit)
 
     def leave(self, name: str) -> None:
         self.attendance.leave(name, NOW, self.stored, lambda: self.timers)
@@ -222,6 +223,17 @@ def test_who_has_to_give_way_is_told_why_closed_and_deleted_and_hears_no_more() 
     assert (it.posts.closed, set(it.rows.rows)) == (["d1"], {"d2", "p1", "d3"})
 
 
+def test_those_that_give_way_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[Any] = []
+    monkeypatch.setattr(presence, "count", lambda *of: counted.append(of))
+    it = booking(row("d1"), row("d2"), limit=2)
+    it.join(row("p1", "passenger"))
+    assert counted == []
+    it.limit = 1
+    it.join(row("d3"))
+    assert counted == [("ConnectionsReplaced", 2)]
+
+
 def test_one_that_gives_way_and_cannot_be_deleted_stops_nobody() -> None:
     it = booking(row("d1"), limit=1)
     it.rows.index = [row("d1"), row("d2"), row("p1", "passenger")]
@@ -282,6 +294,12 @@ def test_an_app_that_goes_to_the_background_takes_its_side_away_and_brings_it_ba
         it.attendance.set_away(own, Rights(), away=away, at=7, now=NOW)
         assert it.told() == {}
     assert it.rows.log[::2] == ["away d1 True 7", "away d1 False 7"]
+
+
+def test_a_change_is_told_even_if_the_frame_found_a_row_that_has_it_already() -> None:
+    it = booking(row("d1"), row("p1", "passenger"))
+    it.attendance.set_away(row("d1", away=True), Rights(), away=True, at=7, now=NOW)
+    assert it.told() == {"p1": [frame("driver", passenger=True)]}
 
 
 def test_a_change_that_cannot_be_told_is_stored_all_the_same() -> None:
