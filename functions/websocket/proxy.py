@@ -274,8 +274,15 @@ def _signed(event: LambdaEvent, now: int, kind: EventKind, body: bytes) -> Signe
             secret.current(), instants.to_seconds(now), path, connection_id, event_id, body
         ),
     }
-    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-    return SignedEvent(backend, "\r\n".join(lines).encode("latin-1") + body)
+    lines = [f"POST {path} HTTP/1.1", *(_line(name, value) for name, value in headers.items()), "", ""]
+    return SignedEvent(backend, "\r\n".join(lines).encode() + body)
+
+
+def _line(name: str, value: str) -> str:
+    """A header. Raises `internal` for a value that would not stay on its line, whatever settings and events hold."""
+    if not value.isascii() or not value.isprintable():
+        raise Refusal("internal", f"{name} for the backend has characters that no header may have")
+    return f"{name}: {value}"
 
 
 def _ask_while_surely_not_taken(signed: SignedEvent) -> BackendAnswer:

@@ -321,6 +321,23 @@ def test_a_register_says_who_connects_and_where_to_answer(client: Client, agains
     }
 
 
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize(
+    "odd", ["\r\nx-navietakie-signature: t=1,v1=forged", "\n", "\r", "\t", "\x01", "\x7f", "\x85", "ż"]
+)
+def test_a_value_that_would_not_stay_on_its_header_line_is_refused(
+    odd: str, against: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = against(says(200))
+    for place in ("connectionId", "requestId"):
+        event = _event("$connect")
+        event["requestContext"][place] += odd
+        assert proxy.forward(event, None) == {"statusCode": 500}
+    monkeypatch.setenv("WEBSOCKET_ENDPOINT", f"https://api.example/local{odd}")
+    assert proxy.forward(_event("$connect"), None) == {"statusCode": 500}
+    assert backend.took == []
+
+
 def test_a_disconnect_names_the_connection(client: Client, against: Callable[..., Scripted]) -> None:
     backend = against(says(204))
     assert client.leaves() == 200
