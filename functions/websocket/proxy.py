@@ -175,14 +175,15 @@ class Backend:
     @classmethod
     def parse(cls, url: str, *, private: bool) -> "Backend":
         """The backend at `url`; plain http is for a `private` network. Raises `internal` for anything else."""
+        wrong = Refusal("internal", "The function is not configured: BACKEND_URL is not the URL of a backend")
         try:
             parts = urlsplit(url)
             host = parts.netloc.lower().encode("idna").decode()
             named = parts.hostname and parts.port != 0 and "@" not in host
         except ValueError:
-            parts, host, named = urlsplit(""), "", False
+            raise wrong from None
         if parts.scheme not in ("http", "https") or not named or parts.query or parts.fragment:
-            raise Refusal("internal", "The function is not configured: BACKEND_URL is not the URL of a backend")
+            raise wrong
         if parts.scheme == "http" and not private:
             raise Refusal("internal", "The function is not configured: BACKEND_URL has to begin with https")
         return cls(SplitResult(parts.scheme, host, "", "", ""), quote(parts.path.rstrip("/"), safe="/%"))
@@ -202,6 +203,11 @@ class BackendAnswer:
     def ok(self) -> bool:
         """Whether the backend took the event."""
         return 200 <= self.status < 300
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the backend does not want the event: the client's fault, and no failure of the backend."""
+        return 400 <= self.status < 500
 
     @property
     def surely_not_taken(self) -> bool:
@@ -304,7 +310,7 @@ def _frame_of(answer: BackendAnswer) -> bytes | None:
         raise unavailable("The backend")
     if answer.failure == "timed_out":
         raise Refusal("internal", "The backend did not answer in time")
-    if 400 <= answer.status < 500:
+    if answer.rejected:
         raise Refusal(_REFUSALS.get(answer.status, "invalid_request"), "The backend refused this")
     if not answer.ok:
         raise Refusal("internal", "The backend failed")
@@ -319,7 +325,7 @@ def _frame_of(answer: BackendAnswer) -> bytes | None:
 
 
 def _counted(answer: BackendAnswer) -> BackendAnswer:
-    if not answer.ok and not 400 <= answer.status < 500:
+    if not answer.ok and not answer.rejected:
         reason = answer.failure or f"{answer.status // 100}xx"
         logger.warning("the backend failed", extra={"reason": reason, "backend_status": answer.status})
         count_by("BackendFailures", "reason", reason)

@@ -4,6 +4,8 @@ import datetime
 import io
 import ipaddress
 import json
+import random
+import socket
 import ssl
 import threading
 import time
@@ -28,9 +30,10 @@ from navietakie.aws.secrets import Secret
 from navietakie.domain.errors import Refusal
 from navietakie.doors import requests
 from navietakie.observability import logger
+from navietakie.wire.exchange import Endpoint, HttpResponse, Reader
 from tests.backend.signatures import check
-from websocket import proxy
-from websocket.proxy import Backend
+from websocket import app, proxy
+from websocket.proxy import Backend, BackendAnswer, SignedEvent
 
 SIGNING, TOKENS = "proxy-secret-" * 4, "token-secret-" * 4
 Behave = Callable[[BaseHTTPRequestHandler], None]
@@ -245,6 +248,52 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy, "DISCONNECT_SECONDS", 0.2)
 
 
+@dataclass
+class Timed:
+    """A backend that gives `answer` after `seconds` of a clock of its own. The log has what was waited for at most."""
+
+    answer: BackendAnswer = field(default_factory=BackendAnswer)
+    seconds: float = 0.0
+    now: float = 1_000.0
+    log: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
+
+    def ask(self, seconds: float) -> BackendAnswer:
+        self.log.append(("ask", seconds))
+        self.now += self.seconds
+        return self.answer
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.log.append(("pause", seconds))
+        self.now += seconds
+
+
+@pytest.fixture
+def timed(client: Client, monkeypatch: pytest.MonkeyPatch) -> Timed:
+    """Pauses half a second before the second try, and a second before the third."""
+    it = Timed()
+    monkeypatch.setenv("BACKEND_URL", "https://backend.example")
+    monkeypatch.setattr(SignedEvent, "ask", lambda _, seconds: it.ask(seconds))
+    monkeypatch.setattr(proxy, "time", it)
+    monkeypatch.setattr(proxy, "_pause", lambda attempt: attempt / 2)
+    return it
+
+
+@pytest.fixture
+def reasons(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The reasons for which BackendFailures was counted."""
+    counted: list[str] = []
+
+    def count_by(name: str, dimension: str, value: str) -> None:
+        assert (name, dimension) == ("BackendFailures", "reason")
+        counted.append(value)
+
+    monkeypatch.setattr(proxy, "count_by", count_by)
+    return counted
+
+
 def metrics(printed: str) -> list[str]:
     """The names of the metrics in the output (CloudWatch's embedded metric format)."""
     lines = [json.loads(line) for line in printed.splitlines() if '"_aws"' in line]
@@ -263,6 +312,22 @@ def test_a_frame_reaches_the_backend_byte_for_byte(client: Client, against: Call
     assert client.frames == []
 
 
+@pytest.mark.usefixtures("client")
+def test_with_a_backend_the_functions_handler_forwards(against: Callable[..., Scripted]) -> None:
+    backend = against(says(204))
+    assert app.handler(_event("$default", body="{}"), None) == {"statusCode": 200}
+    assert [took.path for took in backend.took] == ["/api/ws/message"]
+
+
+@pytest.mark.usefixtures("client")
+def test_a_start_has_the_poster_and_the_secret_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr(requests, "poster", made.append)
+    monkeypatch.setattr(stored_secrets, "ready", made.append)
+    proxy.ready()
+    assert made == [{}, "arn:proxy"]
+
+
 @pytest.mark.parametrize("action", ["$connect", "$disconnect"])
 def test_a_frame_with_the_action_connect_or_disconnect_is_only_a_frame(
     client: Client, against: Callable[..., Scripted], action: str
@@ -278,7 +343,7 @@ def test_an_event_is_a_signed_cloudevent(client: Client, against: Callable[..., 
     backend = against(says(204))
     client.says("{}")
     took = backend.took[0]
-    given = {name: value for name, value in took.headers.items() if name.startswith(("ce-", "x-", "content-type"))}
+    given = dict(took.headers)
     given.pop("x-navietakie-signature")
     assert given.pop("ce-time").endswith("Z")
     assert given == {
@@ -288,6 +353,11 @@ def test_an_event_is_a_signed_cloudevent(client: Client, against: Callable[..., 
         "ce-type": "navietakie.websocket.message",
         "ce-specversion": "1.0",
         "content-type": "application/json",
+        "content-length": "2",
+        "host": urlsplit(backend.url).netloc,
+        "user-agent": "NavieTakie",
+        "accept-encoding": "identity",  # a compressed answer would be no frame
+        "connection": "close",
     }
     check(
         took.headers["x-navietakie-signature"],
@@ -319,6 +389,14 @@ def test_a_register_says_who_connects_and_where_to_answer(client: Client, agains
         "query": query,
         "callback_url": "https://api.example/local/@connections/L0SM9cOFvHcCIhw%3D",
     }
+
+
+def test_a_connection_id_is_one_segment_of_its_callback_url(client: Client, against: Callable[..., Scripted]) -> None:
+    backend = against(says(200))
+    event = _event("$connect")
+    event["requestContext"]["connectionId"] = "a/b+c="
+    assert proxy.forward(event, None)["statusCode"] == 200
+    assert backend.took[0].json["callback_url"] == "https://api.example/local/@connections/a%2Fb%2Bc%3D"
 
 
 @pytest.mark.usefixtures("client")
@@ -415,6 +493,15 @@ def test_with_tokens_the_claims_take_the_tokens_place(
         assert token not in took.body.decode() + str(took.headers)
 
 
+def test_the_claims_say_when_a_token_was_made_if_it_says_so(
+    client: Client, against: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTH_MODE", "jwt")
+    backend = against(says(200))
+    client.connects({"token": _token(iat=1_700_000_000)})
+    assert backend.took[0].json["claims"]["iat"] == 1_700_000_000
+
+
 @pytest.mark.parametrize(
     ("query", "status"),
     [
@@ -486,6 +573,132 @@ def test_an_answer_of_32_kb_is_a_frame_and_a_byte_more_is_an_error(
     assert client.errors == ["too_large"]
 
 
+def _chunked(body: bytes, size: int) -> bytes:
+    parts = [body[start : start + size] for start in range(0, len(body), size)]
+    return b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + b"".join(
+        b"%x\r\n%s\r\n" % (len(part), part) for part in parts
+    )
+
+
+def test_a_frame_of_32_kb_is_read_even_if_it_comes_in_chunks_of_two_bytes() -> None:
+    frame = b'"' + b"x" * (32 * 1024 - 2) + b'"'
+    answer = _chunked(frame, 2) + b"0\r\n\r\n"
+    reader = Reader(proxy.READ_BYTES)
+    assert reader.feed(answer[:-1]) is None
+    read = reader.feed(answer[-1:])
+    assert read is not None
+    assert read[0].body == frame
+
+
+def test_no_more_than_128_kb_are_read_of_an_answer() -> None:
+    answer = _chunked(b"x" * 32 * 1024, 1)
+    head = len(_chunked(b"", 1))
+    reader = Reader(proxy.READ_BYTES)
+    assert reader.feed(answer[: head + 128 * 1024]) is None
+    read = reader.feed(answer[head + 128 * 1024 :][:1])
+    assert read is not None
+    assert read[0].too_long
+
+
+@pytest.mark.parametrize(
+    ("answer", "told", "counted"),
+    [
+        (BackendAnswer(200, b"1"), "", []),
+        (BackendAnswer(299, b"1"), "", []),
+        (BackendAnswer(300, b"1"), "internal", ["3xx"]),
+        (BackendAnswer(399, b"1"), "internal", ["3xx"]),
+        (BackendAnswer(400, b"1"), "invalid_request", []),
+        (BackendAnswer(499, b"1"), "invalid_request", []),
+        (BackendAnswer(500, b"1"), "internal", ["5xx"]),
+        (BackendAnswer(599, b"1"), "internal", ["5xx"]),
+        (BackendAnswer(503), "unavailable", ["5xx"]),
+        (BackendAnswer(failure="refused"), "unavailable", ["refused"]),
+        (BackendAnswer(failure="timed_out"), "internal", ["timed_out"]),
+        (BackendAnswer(failure="broken"), "internal", ["broken"]),
+    ],
+)
+def test_what_is_a_failure_is_counted_by_its_reason_and_what_the_backend_decides_is_not(
+    answer: BackendAnswer, told: str, counted: list[str], client: Client, timed: Timed, reasons: list[str]
+) -> None:
+    timed.answer = answer
+    client.says("{}")
+    assert client.errors == [told] if told else client.frames == [b"1"]
+    assert reasons == counted
+
+
+def test_2xx_alone_takes_an_event() -> None:
+    assert [status for status in (0, 199, 200, 299, 300) if BackendAnswer(status).ok] == [200, 299]
+
+
+@pytest.mark.parametrize(
+    ("came", "reason"),
+    [
+        (ConnectionRefusedError(), "refused"),
+        (TimeoutError(), "timed_out"),
+        (ConnectionResetError(), "broken"),
+        (ssl.SSLCertVerificationError(), "broken"),
+        (HttpResponse(200, b"", b"12345", whole=False), "broken"),
+    ],
+    ids=lambda it: type(it).__name__,
+)
+def test_a_failure_without_an_answer_is_logged_with_its_reason_and_no_status(
+    came: OSError | HttpResponse,
+    reason: str,
+    client: Client,
+    against: Callable[..., Scripted],
+    reasons: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def answer_to(*_: Any) -> HttpResponse:
+        if isinstance(came, OSError):
+            raise came
+        return came
+
+    log = io.StringIO()
+    monkeypatch.setattr(logger.handlers[0], "stream", log)
+    monkeypatch.setattr(proxy, "answer_to", answer_to)
+    died: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", died.append)
+    against(says(204))
+    assert client.connects()["statusCode"] == 502
+    assert died == []
+    failed = [it for it in map(json.loads, log.getvalue().splitlines()) if it["message"] == "the backend failed"]
+    assert [(it["reason"], it["backend_status"]) for it in failed] == [(reason, 0)]
+    assert reasons == [reason]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_look_up_that_hangs_is_a_time_out_and_keeps_no_process_from_ending(
+    client: Client, against: Callable[..., Scripted], reasons: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    against(says(204))
+    looking_up: list[threading.Thread] = []
+    answers = threading.Event()
+
+    def hanging(*_: Any, **__: Any) -> Any:
+        looking_up.append(threading.current_thread())
+        answers.wait(60)
+        raise OSError
+
+    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    client.says("{}")
+    assert (client.errors, reasons) == (["internal"], ["timed_out"])
+    assert [thread.daemon for thread in looking_up] == [True]
+    answers.set()
+    looking_up[0].join()
+
+
+def test_no_connection_to_the_backend_is_kept(
+    client: Client, against: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    against(says(204))  # and would let us keep it
+    used: list[Endpoint] = []
+    made = proxy.endpoint_of
+    monkeypatch.setattr(proxy, "endpoint_of", lambda *of: used.append(made(*of)) or used[-1])
+    client.says("{}")
+    assert [endpoint.idle for endpoint in used] == [0]
+
+
 @pytest.mark.parametrize(
     ("behave", "code"),
     [
@@ -527,6 +740,7 @@ def test_a_backend_that_is_late_is_an_error_frame_in_time(
     backend = against(behave)
     client.says('{"id":"late"}')
     assert client.errors == ["internal"]
+    assert b"did not answer in time" in client.frames[0]
     assert len(backend.took) == 1
 
 
@@ -558,6 +772,7 @@ def test_a_binary_frame_is_refused(client: Client, against: Callable[..., Script
     backend = against(says(204))
     client.says("e30=", isBase64Encoded=True)
     assert client.errors == ["invalid_request"]
+    assert b"not binary" in client.frames[0]
     assert backend.took == []
 
 
@@ -599,15 +814,39 @@ def test_a_refused_connection_is_tried_again(client: Client, monkeypatch: pytest
     assert pauses == [1, 2]
 
 
-@pytest.mark.usefixtures("impatient")
-def test_tries_end_when_the_client_no_longer_waits(
-    client: Client, against: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("seconds", "log"),
+    [
+        (0.25, [("ask", 5.0), ("pause", 0.5), ("ask", 4.25), ("pause", 1.0), ("ask", 3.0)]),
+        (2.0, [("ask", 5.0), ("pause", 0.5), ("ask", 2.5)]),
+        (4.25, [("ask", 5.0), ("pause", 0.5), ("ask", 0.25)]),
+        (4.5, [("ask", 5.0)]),  # after the pause no time would be left
+        (5.0, [("ask", 5.0)]),
+    ],
+)
+def test_a_client_waits_for_5_seconds_whatever_the_tries_take(
+    seconds: float, log: list[tuple[str, float]], client: Client, timed: Timed
 ) -> None:
-    backend = against(says(503))
-    monkeypatch.setattr(proxy, "_pause", lambda _: 1.0)
+    timed.answer, timed.seconds = BackendAnswer(503), seconds
     client.says("{}")
     assert client.errors == ["unavailable"]
-    assert len(backend.took) == 1
+    assert timed.log == log
+
+
+def test_a_disconnect_is_tried_for_4_seconds_each_time(client: Client, timed: Timed) -> None:
+    timed.answer = BackendAnswer(failure="timed_out")
+    assert client.leaves() == 502
+    assert timed.log == [("ask", 4.0), ("pause", 0.5), ("ask", 4.0), ("pause", 1.0), ("ask", 4.0)]
+
+
+@pytest.mark.parametrize(
+    ("drawn", "pauses"), [(lambda low, _: low, [0.15, 0.45]), (lambda _, high: high, [0.3, 0.9])], ids=["least", "most"]
+)
+def test_the_second_pause_is_three_times_the_first_and_up_to_half_is_chance(
+    drawn: Callable[[float, float], float], pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random, "uniform", drawn)
+    assert [proxy._pause(attempt) for attempt in (1, 2)] == pytest.approx(pauses)
 
 
 @pytest.mark.parametrize("behave", [says(500), says(503), dies])
@@ -626,7 +865,7 @@ def test_a_disconnect_that_is_lost_is_counted(
     behave: Behave, client: Client, against: Callable[..., Scripted], capsys: pytest.CaptureFixture[str]
 ) -> None:
     backend = against(behave)
-    client.leaves()
+    assert client.leaves() == 502
     assert len(backend.took) == 3
     counted = metrics(capsys.readouterr().out)
     assert counted.count("BackendDisconnectsLost") == 1
@@ -675,6 +914,10 @@ def test_http_is_for_private_networks() -> None:
     assert Backend.parse("https://Backend.example/a/", private=False) == Backend(
         urlsplit("https://backend.example"), "/a"
     )
+
+
+def test_the_path_to_the_backend_may_be_escaped_already() -> None:
+    assert Backend.parse("https://backend.example/a%20b/ż c/", private=False).path == "/a%20b/%C5%BC%20c"
 
 
 def test_a_host_name_may_have_letters_of_every_script() -> None:
