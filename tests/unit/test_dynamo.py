@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from navietakie.aws.tables import keys
+from navietakie.aws.tables.calls import VersionConflict
 from navietakie.aws.tables.dynamo import ConditionFailed, Contended, TransactionRefused, transact, translated
+from navietakie.aws.tables.messages import AlreadyStored, HeadMoved, Messages
 from navietakie.domain.errors import Refusal
 
 ITEM = {"booking_code": {"S": "ride-1"}}
@@ -97,6 +100,46 @@ def test_a_transaction_that_was_cancelled_for_what_is_in_it_is_our_mistake() -> 
     assert raised(error, "message", "head") is error
     error = failure("TransactionCanceledException")
     assert raised(error) is error
+
+
+def test_a_failure_without_metadata_was_tried_once_and_is_no_failure_of_the_server() -> None:
+    bare: Any = {"Error": {"Code": "TransactionCanceledException"}}
+    busy = raised(ClientError({**bare, "CancellationReasons": [{"Code": "TransactionConflict"}]}, "PutItem"), "message")
+    assert isinstance(busy, Contended)
+    assert busy.retried is False
+    error = ClientError({"Error": {"Code": "ValidationException"}}, "PutItem")
+    assert raised(error) is error
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConditionFailed({}), "a condition did not hold"),
+        (TransactionRefused({"head": {}, "marker": {}}), "conditions did not hold: head, marker"),
+        (Contended(), "another transaction was busy with one of the items, or one was throttled"),
+        (HeadMoved(None), "the head has moved"),
+        (AlreadyStored(None), "the message is stored already"),
+        (VersionConflict(None), "the call has moved"),
+    ],
+)
+def test_each_of_our_own_failures_says_what_it_is(error: Exception, said: str) -> None:
+    assert str(error) == said
+
+
+def test_a_bound_just_before_a_timestamp_is_above_all_earlier_ones() -> None:
+    assert keys.just_before("2026-03-01T10:00:00.000001Z") == "2026-03-01T10:00:00.000001"
+    assert keys.just_before("2026-03-01T10:00:00.000001Z") > "2026-03-01T10:00:00.000000Z"
+    assert keys.just_before(None) == ":"
+
+
+def test_keys_that_were_not_read_are_named() -> None:
+    one, other = ("ride-1", "2026-03-01T10:00:00.000000Z"), ("ride-1", "2026-03-01T10:00:01.000000Z")
+
+    class Table:
+        def batch_get_item(self, **_: Any) -> Any:
+            return {"Responses": {}, "UnprocessedKeys": {"messages": {"Keys": [keys.in_booking(*other)]}}}
+
+    assert Messages(Table(), "messages").items_at([one, other]) == ({}, [other])  # type: ignore[arg-type]
 
 
 def test_a_cancelled_transaction_with_another_number_of_reasons_blames_no_write() -> None:

@@ -455,9 +455,7 @@ def head_in(failure: TransactionRefused) -> Head | None:
 
 
 def head_of(item: Mapping[str, Any]) -> Head:
-    """The head in its item; the empty head where there is none."""
-    if not item:
-        return Head()
+    """The head in its item; the empty head where that has nothing."""
     numbers = {name: int(value["N"]) for name, value in item.items() if "N" in value}
     return Head(
         seq=numbers.get("seq", 0),
