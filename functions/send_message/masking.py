@@ -91,7 +91,7 @@ _NUMBER_WORDS: Final = frozenset(
 _ORDER_WORDS: Final = frozenset({"BOOKING", "INVOICE", "ORDER", "TICKET"})
 _DIGITS: Final = re.compile(r"[0-9]+")
 _CAPITALS: Final = re.compile(r"[A-Z]+")
-_TOKEN: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
+_OF_TOKENS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"
 _TOKEN_SIDE: Final = 24
 """How far a token of capitals and digits is looked at on either side of a number."""
 
@@ -125,8 +125,6 @@ def masked(text: str, booking_code: str) -> str:
 
 
 def _covered(text: str, spans: list[tuple[int, int]], cover: str) -> str:
-    if not spans:
-        return text
     characters = list(text)
     for start, end in spans:
         characters[start:end] = cover * (end - start)
@@ -137,7 +135,7 @@ def _plain(character: str) -> str:
     """One character for one."""
     if character.isascii():
         return character
-    if (digit := unicodedata.digit(character, -1)) >= 0:
+    if (digit := unicodedata.digit(character, None)) is not None:
         return str(digit)
     category = unicodedata.category(character)
     if category == "Pd" or character == "\u2212":
@@ -164,9 +162,9 @@ def _addresses(plain: str) -> Iterator[tuple[int, int]]:
             start -= 1
         while end < len(plain) and (plain[end].isalnum() or plain[end] in _DOMAIN):
             end += 1
-        while end > at.end() and plain[end - 1] in _DOMAIN:
+        while plain[end - 1] in _DOMAIN:
             end -= 1  # the dot that ends a sentence
-        while start < at.start() and plain[start] in "'&-.":
+        while plain[start] in "'&-.":
             start += 1
         last = at.end()
         name, domain = plain[start : at.start()], plain[at.end() : end]
@@ -264,18 +262,16 @@ def _said_in_parts(plain: str, numbers: list[_Number]) -> set[int]:
 def _is_order_number(plain: str, number: _Number) -> bool:
     """Whether it is part of a token of capitals and digits, as order numbers, plates and tickets are: `AB1234567`."""
     start, end = number.start, number.end
-    if any(character not in _TOKEN for character in plain[start:end]):
+    if any(character not in _OF_TOKENS for character in plain[start:end]):
         return False
-    while start > max(0, number.start - _TOKEN_SIDE) and plain[start - 1] in _TOKEN:
-        start -= 1
-    while end < min(len(plain), number.end + _TOKEN_SIDE) and plain[end] in _TOKEN:
-        end += 1
-    words = _CAPITALS.findall(plain[start : number.start]) + _CAPITALS.findall(plain[number.end : end])
+    before, after = plain[max(0, start - _TOKEN_SIDE) : start], plain[end : end + _TOKEN_SIDE]
+    before, after = before[len(before.rstrip(_OF_TOKENS)) :], after[: len(after) - len(after.lstrip(_OF_TOKENS))]
+    words = _CAPITALS.findall(before) + _CAPITALS.findall(after)
     if not words or _NUMBER_WORDS.intersection(words):
         return False
     if any(len(word) > 4 and word not in _ORDER_WORDS for word in words):
         return False
-    dialled = plain[number.start] == "0" and number.digits >= 9
+    dialled = plain[start] == "0" and number.digits >= 9
     return len(words) > 1 or (number.digits <= 9 and not dialled)
 
 

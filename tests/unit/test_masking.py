@@ -96,12 +96,37 @@ MASKED = {
     "a date that is not ISO": "am ‹01.03.2026›",
     "sixteen digits with gaps": "‹1234 5678 9012 3456›",
     "an IP address": "‹192.168.100.200›",
+    "eight spaces within": "‹0170        123456›",
+    "a line separator within": "‹0170\u2028123456›",
+    "a plus with a space": "‹+ 49 170 1234567›",
+    "four plus signs, and one too many": "+‹++++0170 1234567›",
+    "a slash behind two groups": "‹+49 30/123 4567›",
+    "brackets in brackets": "(‹(030) 123 4567›)",
+    "brackets around its end": "‹0170 (1234567)›!",
+    "parts of two digits": "‹0170› then ‹12› then ‹34›",
+    "two digits first": "‹06› then ‹12› then ‹345›",
+    "two parts, seven digits": "‹0170› and then ‹123›",
+    "three parts, fifteen digits": "‹01234› and ‹56789› and ‹12345›",
+    "parts, the first with a plus and a space": "‹+ 34› y ‹612 345›",
+    "parts, and a small number behind them": "‹0170› and ‹1234› at gate 12",
+    "32 characters between the parts": f"‹0170›{' ' * 8}followed by then{' ' * 8}‹123›",
+    "behind an amount in a sentence": "about 5 € ‹5551234›",
+    "no order number: a space within": "AB-‹555 1234›",
+    "no order number: a long word": "PHONE-‹5551234›",
+    "no order number: ten digits": "AB-‹1234567890›",
+    "no order number: nine digits, as one dials them": "AB-‹012345678›",
+    "no order number: the second word stands alone": "X AB-‹1234567890› Y",
+    "no order number: letters too far before": f"A{'-' * 24}‹1234567›",
+    "no order number: letters too far behind": f"‹1234567›{'-' * 24}A",
     "an address": "write to ‹tom@example.com›",
     "an address, end of a sentence": "Mail: ‹tom.smith+ride@mail.example.co.uk›.",
     "an address in angle brackets": "<‹o'neil@example.com›>",
     "an address in full width": "‹ｔｏｍ＠ｅｘａｍｐｌｅ．ｃｏｍ›",
     "an address of other letters": "‹jürgen@müller.de› и ‹иван@пример.рф›",
     "an address without its end": "I am ‹tom.smith@gmail›",
+    "an address in quotes": "'‹tom@example.com›'",
+    "an address behind dots": "...‹tom@example.com›",
+    "an address with (at), two letters at its end": "‹tom (at) example.de›",
     "an address with spaces": "‹tom @ example.com›",
     "an address with (at)": "‹tom (at) example.com› or ‹tom[AT]example.com›",
     "an address of digits": "‹5551234567@txt.example.net›",
@@ -114,6 +139,20 @@ STAYS = {
     "six digits": "code 123456",
     "an emergency number": "call 112 or 911",
     "sixteen digits": "1234567890123456",
+    "two groups with nine spaces between": "0170         123456",
+    "two groups, and a small number": "Bengaluru 560 001, 5 km",
+    "three digits, a slash": "room 123/4567",
+    "two digits, a slash": "on 06/12345",
+    "two slashes": "030/12/4567",
+    "a slash behind three groups": "030 1 2/345",
+    "no parts: other words between": "gate 0170, row 123456",
+    "no parts: one digit": "rooms 0170 and 1 and 456",
+    "no parts: a zero alone": "0 and 123 and 456",
+    "no parts: no zero": "12 and 345 and 67",
+    "no parts: six digits": "0170 and 12, and 3 bags",
+    "no parts: sixteen digits": "012345 and 67890 and 12345",
+    "no parts: a plus too far before": "+  34 and 612345",
+    "no parts: 33 characters between": f"0170{' ' * 8}followed by luego{' ' * 8}123",
     "a price": "It is 12,50 € with tip",
     "a large price": "EUR 1,234,567.00",
     "a large price, German": "1.234.567,89 EUR",
@@ -164,6 +203,12 @@ STAYS = {
     "an order number, letters stuck": "AB1234567",
     "an order number, letters last": "12345678Z",
     "an order number, letters at both ends": "AB-20260301-1234567-X",
+    "an order number, one letter": "A1234567",
+    "an order number, four letters": "CODE-1234567",
+    "an order number, eight digits, a zero first": "AB-01234567",
+    "an order number, nine digits": "AB-123456789",
+    "an order number, letters just near enough before": f"A{'-' * 23}1234567",
+    "an order number, letters just near enough behind": f"1234567{'-' * 23}A",
     "a parcel's number": "1Z999AA10123456784",
     "a UUID": "550e8400-e29b-41d4-a716-446655440000",
     "a message's id": "bec3fa377be1474d933647e1c9586654",
@@ -173,6 +218,7 @@ STAYS = {
     "an address of a house": "1600 Pennsylvania Ave, Washington 20500",
     "small numbers with words": "2 adults, 3 children, 4 bags, 5 minutes, 10 km, 20 euros",
     "small numbers with and": "5 and 10 then 15",
+    "an @ before a letter": "us @ gate.B, row 12",
     "an @ that is none": "3 apples @ 2.50, @tom, see you @ noon",
     "digits with commas": "1, 2, 3, 4, 5, 6, 7, 8",
     "a score": "3:2, 21:19, 15:21",
@@ -202,9 +248,24 @@ def test_a_text_without_contacts_stays_as_it_is(text: str) -> None:
     assert masked(text, BOOKING) == text
 
 
+@pytest.mark.parametrize(
+    "word",
+    ["CALL", "CELL", "FAX", "FON", "ME", "MOB", "MY", "NO", "NR", "NUM", "SMS", "TEL", "TELE", "TEXT", "TXT", "WA"],
+)
+def test_a_word_in_capitals_announces_a_number(word: str) -> None:
+    assert masked(f"{word}-5551234", BOOKING) == f"{word}-{MASK * 7}"
+
+
+@pytest.mark.parametrize("word", ["BOOKING", "INVOICE", "ORDER", "TICKET"])
+def test_a_long_word_in_capitals_makes_an_order_number_if_it_says_so(word: str) -> None:
+    assert masked(f"{word}-5551234", BOOKING) == f"{word}-5551234"
+
+
 def test_a_code_of_digits_stays_and_cuts_no_phone_number() -> None:
     assert masked("booking 12345678!", "12345678") == "booking 12345678!"
+    assert masked("booking 1234567!", "1234567") == "booking 1234567!"
     assert masked("0170 1234567", "0170") == MASK * 12
+    assert masked("0170 123456", "123456") == MASK * 11
     assert masked("912345678", "12345678") == MASK * 9
 
 
