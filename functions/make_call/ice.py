@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Final, Literal, NotRequired, TypedDict
 
-from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError, with_config
+from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from navietakie import settings
 from navietakie.aws.secrets import stored_secret
@@ -23,7 +23,6 @@ Policy = Literal["all", "relay"]
 Url = Annotated[str, StringConstraints(pattern=r"^(stuns?|turns?):\S+$")]
 
 
-@with_config(ConfigDict(strict=True, extra="ignore"))
 class IceServer(TypedDict):
     """A server that helps the devices to reach each other (RTCIceServer, W3C WebRTC 1.0, section 4.2.4)."""
 
@@ -42,7 +41,7 @@ def parse(text: str) -> list[IceServer]:
     except ValueError as error:
         problem = "is not JSON"
         if isinstance(error, ValidationError):
-            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            first = error.errors()[0]
             problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise Refusal("internal", f"The function is not configured: ICE_SERVERS {problem}") from None
 

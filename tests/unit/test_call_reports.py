@@ -42,6 +42,15 @@ def test_every_figure_is_counted_in_its_unit_by_whether_the_call_was_relayed(cou
     assert counted == {"CallReports": 1, "CallSetupsFailed": 0, "relayed": ("true", measured)}
 
 
+def test_the_log_has_what_was_measured_and_nothing_else(
+    counted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[Any] = []
+    monkeypatch.setattr(reporting.logger, "info", lambda _, *, extra: said.append(extra))
+    log_report(TALKED, "driver", Report.parse({"setup_ms": 640}))
+    assert said == [{"call_id": TALKED.call_id, "side": "driver", "report": {"setup_ms": 640}}]
+
+
 @pytest.mark.parametrize(("relayed", "kept_apart"), [(True, "true"), (False, "false"), (None, "unknown")])
 def test_what_is_not_known_is_not_counted(counted: dict[str, Any], relayed: bool | None, kept_apart: str) -> None:
     log_report(TALKED, "driver", Report.parse({"relayed": relayed}))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from make_call import timing
 from make_call.calling import Acted, LogQuery, NewAct, duration_text
 from make_call.timing import Timing
 from navietakie.aws.tables.connections import Connection
@@ -720,6 +721,54 @@ def test_a_lost_race_is_run_again(fault: Exception) -> None:
     assert [call.state for call, *_ in ride.told] == ["ringing", "ended"]
 
 
+def test_each_try_of_an_end_gathers_the_connections_anew() -> None:
+    ride, gathered = Ride(), list[tuple[str, int]]()
+    call = ride.ring()
+    ride.calls.faults = [Contended(), HeadMoved(None)]
+    calling = replace(ride.calling, gather=lambda booking_code, now: gathered.append((booking_code, now)))
+    calling.act("test", "driver", "phone", "end", call_id=call.call_id, deadline=ride.deadline())
+    assert gathered == [("test", NOW)] * 3
+    calling.act("test", "driver", "phone", "initiate", deadline=ride.deadline())
+    assert gathered == [("test", NOW)] * 4
+
+
+def test_a_signal_for_a_call_that_is_over_says_what_is_the_matter() -> None:
+    ride = Ride()
+    call = ride.talk()
+
+    def signalled(call_id: str, iat: int | None = NO_TOKEN) -> Call:
+        return ride.calling.signalled("test", call_id, "driver", iat, ride.deadline())
+
+    assert signalled(call.call_id).state == "connected"
+    refused("not_found", lambda: signalled("f" * 32))
+    ride.act("driver", "end", call)
+    refused("illegal_transition", lambda: signalled(call.call_id))
+    ride.close()
+    refused("booking_closed", lambda: signalled(call.call_id))
+    order(ride, event="tokens_revoked", side="driver")
+    refused("unauthorized", lambda: signalled(call.call_id, 0))
+
+
+def test_a_live_call_is_not_reported_on_and_the_refusal_shows_it() -> None:
+    ride = Ride()
+    call = ride.talk()
+    with pytest.raises(Refusal, match="has not ended") as refusal:
+        ride.calling.ended("test", call.call_id, ride.deadline())
+    assert refusal.value.details["call"]["call_id"] == call.call_id
+    assert refusal.value.details["call"]["state"] == "connected"
+
+
+def test_a_leaving_that_can_never_be_noted_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(*_: Any) -> None:
+        raise Contended
+
+    ride = Ride()
+    call = ride.talk()
+    monkeypatch.setattr(ride.calls, "note_left", busy)
+    timer = {"kind": "left", "booking_code": "test", "call_id": call.call_id, "side": "driver", "left_at": NOW}
+    refused("unavailable", lambda: ride.timing.on(timer, time.monotonic() + 0.05))
+
+
 def test_a_write_whose_answer_was_lost_is_found_by_the_retry() -> None:
     ride = Ride()
     for action, side, device in (("initiate", "driver", "d"), ("accept", "passenger", "p"), ("end", "driver", "d")):
@@ -996,6 +1045,9 @@ def test_the_revoked_connections_of_a_side_are_cut_and_no_others() -> None:
     ride.queue("order", "test", 0, event="tokens_revoked", look=0)
     ride.passes(0.5)
     assert ride.cut == []
+    assert [timer for *_, timer in ride.waiting] == [
+        {"kind": "order", "booking_code": "test", "event": "tokens_revoked", "look": 1}
+    ]
     order(ride, event="tokens_revoked", side="driver")
     ride.passes(0.6)
     assert sorted(ride.cut) == ["old", "opening"]
@@ -1005,6 +1057,27 @@ def test_the_revoked_connections_of_a_side_are_cut_and_no_others() -> None:
     ride.comes("driver", "new")
     ride.passes(60)
     assert sorted(ride.cut) == ["old", "opening"]
+
+
+def test_what_was_closed_is_logged_and_where_nothing_is_revoked_nobody_is_looked_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ride = Ride()
+    ride.comes("driver", "old")
+    looked: list[str] = []
+    real = ride.of_booking
+    ride.of_booking = lambda code, now: looked.append(code) or real(code, now)  # type: ignore[method-assign]
+    said: list[Any] = []
+    monkeypatch.setattr(timing.logger, "info", lambda _, *, extra: said.append(extra))
+    timer = {"kind": "order", "booking_code": "test", "event": "tokens_revoked", "look": 5}
+    ride.timing.on(timer, ride.deadline())
+    assert (looked, said) == ([], [])
+    order(ride, event="tokens_revoked", side="passenger")
+    ride.timing.on(timer, ride.deadline())
+    assert (looked, said) == (["test"], [])
+    order(ride, event="tokens_revoked", side="driver")
+    ride.timing.on(timer, ride.deadline())
+    assert said == [{"closed": 1, "gone": 0}]
 
 
 def test_if_a_look_fails_the_next_one_does_its_work() -> None:
