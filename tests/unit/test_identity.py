@@ -4,7 +4,9 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jwt
@@ -367,6 +369,76 @@ def test_a_rotation_that_is_noticed_by_its_age_leaves_the_one_before_it_valid() 
     assert refusal(token(PREVIOUS), vault) == "unauthorized"
 
 
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> int:
+    """The present, at which the clock stands still."""
+    at = int(time.time())
+    monkeypatch.setattr(time, "time", lambda: float(at))
+    return at
+
+
+@pytest.mark.parametrize(
+    ("claim", "most"),
+    [("nbf", 60), ("iat", 5), ("exp", 3_653 * 24 * HOUR)],
+)
+def test_a_token_is_good_up_to_the_last_second_that_its_times_may_have(at: int, claim: str, most: int) -> None:
+    """A minute for `nbf`, five seconds for `iat`, ten years for `exp`."""
+    assert verify(token(**{claim: at + most}), Vault().secret).sub == "driver-7"
+    assert refusal(token(**{claim: at + most + 1})) == "unauthorized"
+
+
+def test_a_token_may_have_4_kb() -> None:
+    fitting, longer = (
+        next(it for size in range(4_096) if len(it := token(padding="x" * size)) == length) for length in (4_096, 4_097)
+    )
+    assert verify(fitting, Vault().secret).sub == "driver-7"
+    assert refusal(longer) == "unauthorized"
+
+
+@pytest.mark.parametrize(
+    ("given", "reason", "counted"),
+    [
+        (lambda: token(FOREIGN), "signature", True),
+        (lambda: token(aud="another"), "audience", True),
+        (lambda: token(aud=None), "audience", True),
+        (lambda: token(role="admin"), "claims", True),
+        (lambda: token(exp=None), "claims", True),
+        (lambda: token(nbf=2**40), "not_yet", True),
+        (lambda: token(iat=2**40), "not_yet", True),
+        (lambda: token(exp=2**40), "too_long", True),
+        (lambda: token(padding="x" * 4_096), "too_large", True),
+        (lambda: "a.b.c", "malformed", True),
+        (lambda: token(exp=1), "expired", False),
+        (lambda: "", "missing", False),
+    ],
+)
+def test_the_log_says_why_a_token_is_refused_and_all_but_expired_ones_are_counted(
+    monkeypatch: pytest.MonkeyPatch, given: Callable[[], str], reason: str, counted: bool
+) -> None:
+    monkeypatch.setenv("ENVIRONMENT", "staging")
+    vault, counts = Vault(), list[str]()
+    monkeypatch.setattr(identity, "token_secret", lambda: vault.secret)
+    monkeypatch.setattr(identity, "count", counts.append)
+    identity.logger.clear_state()
+    with pytest.raises(Refusal):
+        identity.of_rest({"authorization": f"Bearer {given()}"})
+    assert identity.logger.get_current_keys().get("refused_because") == reason
+    assert counts == ["TokensRefused"] * counted
+
+
+@pytest.mark.parametrize(("mode", "made"), [("none", []), ("jwt", ["jwt", "the-arn"])])
+def test_a_start_loads_what_tokens_are_checked_with_if_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, mode: str, made: list[str]
+) -> None:
+    for name, value in {"ENVIRONMENT": "local", "AUTH_MODE": mode, "TOKEN_SECRET_ARN": "the-arn"}.items():
+        monkeypatch.setenv(name, value)
+    found: list[str] = []
+    monkeypatch.setattr(identity.importlib, "import_module", found.append)
+    monkeypatch.setattr(identity.secrets, "ready", found.append)
+    identity.ready()
+    assert found == made
+
+
 def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Moves the clock of the memory of tokens."""
     now = time.time()
@@ -385,6 +457,14 @@ def test_a_token_that_is_remembered_expires(monkeypatch: pytest.MonkeyPatch) -> 
     vault, given = Vault(), token()
     verify(given, vault.secret)
     later(monkeypatch, HOUR)
+    assert refusal(given, vault) == "token_expired"
+
+
+def test_a_token_that_is_remembered_expires_in_the_second_that_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    exp = int(time.time()) + HOUR
+    vault, given = Vault(), token(exp=exp)
+    verify(given, vault.secret)
+    monkeypatch.setattr(time, "time", lambda: float(exp))
     assert refusal(given, vault) == "token_expired"
 
 
@@ -417,6 +497,7 @@ def test_the_log_names_a_person_by_the_current_secret() -> None:
     vault.rotate("rotated-" * 8)
     verify(token("rotated-" * 8), vault.secret)
     assert verify(given, vault.secret).who != before == verify(given, Vault().secret).who
+    assert re.fullmatch("[0-9a-f]{16}", before)
 
 
 def test_the_number_of_remembered_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -430,6 +511,18 @@ def test_the_number_of_remembered_tokens_is_bounded(monkeypatch: pytest.MonkeyPa
     for each in (first, third, second):
         verify(each, vault.secret)
     assert checked == [second]
+
+
+def test_the_last_thousand_tokens_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    vault, (first, second, *others, last) = Vault(), [token(sub=str(number)) for number in range(1_001)]
+    for each in (first, second, *others):
+        verify(each, vault.secret)
+    checked = list[str]()
+    decode = jwt.decode
+    monkeypatch.setattr(jwt, "decode", lambda given, *how, **more: checked.append(given) or decode(given, *how, **more))
+    for each in (first, last, second):
+        verify(each, vault.secret)
+    assert checked == [last, second]
 
 
 def test_a_container_that_forgets_checks_again(monkeypatch: pytest.MonkeyPatch) -> None:
