@@ -25,6 +25,15 @@ def test_what_it_raises_is_raised_where_its_result_is_asked_for() -> None:
         begun.result()
 
 
+def test_there_is_one_thread_and_what_is_started_later_runs_later() -> None:
+    go, done = threading.Event(), list[str]()
+    beside.start(lambda: go.wait(10) and done.append("first"))
+    beside.start(lambda: done.append("second"))
+    threading.Timer(0.05, go.set).start()
+    beside.settle()
+    assert done == ["first", "second"]
+
+
 def test_nothing_runs_any_more_when_a_handler_returns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENVIRONMENT", "local")
     monkeypatch.setenv("AUTH_MODE", "none")

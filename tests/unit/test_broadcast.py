@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -46,6 +47,7 @@ class Rows:
     broken: Exception | None = None
     undeletable: Exception | None = None
     looks: int = 0
+    tries: int = 0
 
     def of_booking(self, booking_code: str, now: int, *, expired: bool = False) -> list[Connection]:
         self.looks += 1
@@ -54,6 +56,7 @@ class Rows:
         return [row for row in self.found if row.booking_code == booking_code]
 
     def remove_gone(self, connection: Connection, now: int) -> bool:
+        self.tries += 1
         if self.undeletable:
             raise self.undeletable
         self.removed.append(connection.connection_id)
@@ -99,9 +102,10 @@ def test_only_rows_of_gone_connections_are_deleted() -> None:
 
 @pytest.mark.parametrize("failure", [unavailable("The database"), DENIED, KeyError("sender")])
 def test_a_row_that_cannot_be_deleted_fails_nothing(failure: Exception) -> None:
-    rows = Rows([connection("a"), connection("b")], undeletable=failure)
-    outcomes = Broadcast(rows, Gateway({"a": "gone"})).to_booking("ride-1", FRAME, NOW)
-    assert outcomes.delivery() == {"connections": 2, "delivered": 1, "gone": 1, "failed": 0}
+    rows = Rows([connection("a"), connection("b"), connection("c")], undeletable=failure)
+    outcomes = Broadcast(rows, Gateway({"a": "gone", "c": "gone"})).to_booking("ride-1", FRAME, NOW)
+    assert outcomes.delivery() == {"connections": 3, "delivered": 1, "gone": 2, "failed": 0}
+    assert rows.tries == 1, "the next broadcast tries again"
 
 
 @pytest.mark.parametrize("failure", [unavailable("The database"), DENIED, KeyError("sender")])
@@ -111,6 +115,15 @@ def test_connections_that_cannot_be_found_fail_nothing(failure: Exception) -> No
     outcomes = Broadcast(Rows(broken=failure), gateway).to_booking("ride-1", FRAME, NOW, answers=[(asking, {"ack": 1})])
     assert outcomes.delivery() == {"connections": 0, "delivered": 0, "gone": 0, "failed": 0, "error": "unavailable"}
     assert gateway.posted == [[("asking", b'{"ack":1}')]]
+
+
+def test_connections_that_cannot_be_found_are_logged_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    logged, counted = list[Any](), list[str]()
+    monkeypatch.setattr(module, "count", lambda name, value=1: counted.extend([name] * value))
+    monkeypatch.setattr(logger, "error", lambda *_, extra: logged.append(extra))
+    Broadcast(Rows(broken=DENIED), Gateway()).to_booking("ride-1", FRAME, NOW)
+    assert logged == [{"booking_code": "ride-1", "error_type": "AccessDeniedException"}]
+    assert counted == ["Failures"]
 
 
 def test_after_the_deadline_nobody_is_looked_up_and_the_answer_is_posted_all_the_same() -> None:
@@ -186,6 +199,30 @@ def test_connections_that_were_gathered_too_long_ago_are_looked_up_again(monkeyp
     beside.settle()
     rows.found.append(connection("meanwhile"))
     assert broadcast.to_booking("ride-1", FRAME, NOW).count_of("delivered") == 1
+
+
+@pytest.mark.parametrize(("milliseconds", "looks"), [(0, 1), (50, 1), (51, 2), (1_000, 2)])
+def test_connections_that_were_gathered_are_good_for_fifty_milliseconds(
+    monkeypatch: pytest.MonkeyPatch, milliseconds: int, looks: int
+) -> None:
+    rows = Rows([connection("a")])
+    broadcast = Broadcast(rows, Gateway())
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+    broadcast.gather("ride-1", NOW)
+    beside.settle()
+    monkeypatch.setattr(time, "monotonic", lambda: milliseconds / 1_000)
+    assert broadcast.to_booking("ride-1", FRAME, NOW).count_of("delivered") == 1
+    assert rows.looks == looks
+
+
+def test_at_the_deadline_it_is_too_late_to_gather_or_to_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 5.0)
+    rows = Rows([connection("a")])
+    broadcast = Broadcast(rows, Gateway(), deadline=5.0)
+    broadcast.gather("ride-1", NOW)
+    beside.settle()
+    assert not broadcast.to_booking("ride-1", FRAME, NOW).complete
+    assert rows.looks == 0
 
 
 def test_connections_of_another_booking_are_not_taken_for_this_ones(monkeypatch: pytest.MonkeyPatch) -> None:

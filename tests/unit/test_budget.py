@@ -106,6 +106,31 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     budget.take("sync", {}, "busy", "driver", NOW + instants.SECOND)  # the first count was forgotten
 
 
+def test_ten_thousand_askers_are_remembered_and_then_the_oldest_is_forgotten() -> None:
+    budget = Budget({"sync": 8})
+    for booking_code in ("first", "second"):
+        spend_all(budget, booking_code)
+    for number in range(9_998):
+        budget.take("ping", {}, f"other-{number}", "driver", NOW)
+    for booking_code in ("first", "second"):
+        with pytest.raises(Refusal):
+            budget.take("ping", {}, booking_code, "driver", NOW)
+    budget.take("ping", {}, "one-more", "driver", NOW)
+    with pytest.raises(Refusal):
+        budget.take("ping", {}, "second", "driver", NOW)
+    budget.take("ping", {}, "first", "driver", NOW)
+
+
+def test_who_may_ask_for_everything_again_is_forgotten_before_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budgets, "ASKERS_REMEMBERED", 2)
+    budget, later = Budget({"sync": 8}), NOW + instants.SECOND // 5
+    spend_all(budget, "busy")
+    budget.take("ping", {}, "whole again", "driver", NOW)
+    budget.take("ping", {}, "third", "driver", later)
+    with pytest.raises(Refusal):
+        budget.take("sync", {}, "busy", "driver", later)
+
+
 def test_no_budget_lets_everything_through() -> None:
     for _ in range(2):
         spend_all(NO_BUDGET)

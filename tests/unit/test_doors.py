@@ -11,7 +11,7 @@ from navietakie.aws.tables.connections import Connection
 from navietakie.domain import instants
 from navietakie.domain.errors import Refusal, unavailable
 from navietakie.domain.orders import NO_TOKEN, Rights
-from navietakie.doors import direct, failures, queue, stream
+from navietakie.doors import direct, failures, queue, requests, stream
 from navietakie.doors.identity import Identity
 from navietakie.doors.requests import Party, Request, SocketRequest, party_of
 
@@ -29,6 +29,7 @@ def letter(name: str, body: str = '{"kind": "ring"}', received: int | None = Non
     [
         ([letter("1")], True, False),
         ([{"eventSource": "aws:dynamodb"}], False, True),
+        ([{"messageId": "1", "body": "{}"}], True, False),
         ([{"messageId": "1"}], False, False),
         ([{"body": "{}"}], False, False),
         (["x"], False, False),
@@ -79,6 +80,12 @@ def test_what_its_turn_does_not_reach_in_time_comes_again() -> None:
     assert handled == []
 
 
+def test_no_letter_is_begun_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 1.5)
+    answer = queue.respond(lambda *_: pytest.fail("begun"), {"Records": [letter("1")]}, 1.5, "r1")
+    assert [each["itemIdentifier"] for each in answer["batchItemFailures"]] == ["1"]
+
+
 def test_a_batch_of_a_stream_comes_again_as_a_whole_in_words_of_ours() -> None:
     changes, seen = [{"eventSource": "aws:dynamodb"}], list[Any]()
     stream.respond(lambda *what: seen.append(what), {"Records": changes}, NOW, 1.5)
@@ -126,6 +133,24 @@ def test_a_direct_invocation_gets_the_errors_of_the_contract(
     assert "secret" not in json.dumps(answer)
 
 
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [(["say", "call"], "must be say or call"), (["say"], "must be say"), ([], "is for other functions")],
+)
+def test_an_unknown_function_type_is_told_which_there_are(known: list[str], told: str) -> None:
+    routes: Any = dict.fromkeys(known)
+    answer: Any = direct.respond(routes, {"function_type": "other"}, NOW, 1.5, "r1")
+    assert answer["body"]["error"]["message"] == f"function_type: {told}"
+
+
+def test_an_event_that_is_nested_beyond_measure_is_a_bad_one() -> None:
+    event: Any = {"function_type": "say"}
+    for _ in range(1_000):
+        event = {"function_type": "say", "a": event}
+    answer: Any = direct.respond({}, event, NOW, 1.5, "r1")
+    assert (answer["statusCode"], answer["body"]["error"]["details"]) == (400, {"field": "body"})
+
+
 def test_a_direct_invocation_gets_status_and_body() -> None:
     asked = list[Request]()
 
@@ -160,6 +185,14 @@ def test_an_error_of_the_client_is_neither_logged_nor_counted_and_one_of_ours_is
     assert "secret" not in str(made) + str(logged)
     assert logged[1][1]["extra"]["error_type"] == "ValueError"
     assert "test_doors.py" in logged[1][1]["extra"]["trace"][0]
+
+
+def test_a_start_makes_the_tables_client_and_the_poster(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(requests, "connections", lambda: made.append("table"))
+    monkeypatch.setattr(requests, "poster", lambda _: made.append("poster"))
+    requests.ready()
+    assert made == ["table", "poster"]
 
 
 def request(fields: dict[str, Any], identity: Identity | None = None) -> Request:

@@ -37,6 +37,13 @@ def test_an_event_is_an_object_and_so_is_its_context(event: object, taken: dict[
         ({"headers": {"X-A": None}, "multiValueHeaders": {"X-A": []}}, {}),
         ({"multiValueHeaders": {"X-A": "no list"}}, {}),
         ({"multiValueHeaders": {"Authorization": ["Bearer a", "Bearer b"]}}, {"authorization": "Bearer a, Bearer b"}),
+        (
+            {
+                "headers": {"Authorization": "Bearer b"},
+                "multiValueHeaders": {"Authorization": ["Bearer a", "Bearer b"]},
+            },
+            {"authorization": "Bearer a, Bearer b"},
+        ),
         ({"multiValueHeaders": {"Authorization": ["Bearer a", "Bearer a"]}}, {"authorization": "Bearer a"}),
         (
             {"headers": {"Authorization": "Bearer a", "authorization": "Bearer b"}},
@@ -73,6 +80,10 @@ def test_a_parameter_that_may_be_repeated_is_a_list(event: dict[str, Any], query
     [
         ({"multiValueQueryStringParameters": {"limit": ["5", "6"]}}, "limit"),
         ({"multiValueQueryStringParameters": {"limit": ["5", "5"]}}, "limit"),
+        (
+            {"queryStringParameters": {"limit": "6"}, "multiValueQueryStringParameters": {"limit": ["5", "6"]}},
+            "limit",
+        ),
         ({"multiValueQueryStringParameters": {"n" * 64: ["5", "5"]}}, "n" * 64),
         ({"multiValueQueryStringParameters": {"n" * 65: ["5", "5"]}}, "query"),
         ({"multiValueQueryStringParameters": {"two words": ["5", "5"]}}, "query"),

@@ -10,6 +10,7 @@ from navietakie.domain.errors import Refusal
 from navietakie.domain.rate_limit import RateLimit
 from navietakie.doors import rest
 from navietakie.doors.budget import NO_BUDGET, Budget
+from navietakie.doors.identity import Identity
 from navietakie.doors.requests import Request
 
 
@@ -163,6 +164,15 @@ def test_each_role_of_each_booking_has_a_budget_of_its_own(booking_code: str, se
     assert [asked(own, budget=budget)[0]["statusCode"] for _ in range(2)] == [200, 429]
     others = {"body": json.dumps({"booking_code": booking_code, "sender": sender})}
     assert asked(others, budget=budget)[0]["statusCode"] == 200
+
+
+def test_with_a_token_it_is_the_bearers_budget_whatever_a_request_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest.identity, "of_rest", lambda _: Identity("driver-7", "r1", "driver", 2**40))
+    budget = Budget({"POST /a": 2}, RateLimit(1, 3))
+    for name, status in (("x", 200), ("y", 429)):
+        body = json.dumps({"booking_code": name, "sender": name})
+        assert asked({"body": body}, budget=budget)[0]["statusCode"] == status
+    assert budget.take("POST /a", {}, "r1", "passenger", 5) == 2
 
 
 def test_a_filter_by_sender_is_not_who_asks() -> None:

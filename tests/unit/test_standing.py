@@ -16,6 +16,12 @@ from navietakie.doors.standing import standing
 NOW = instants.from_text("2026-03-01T10:00:00.000000Z")
 DRIVER = Connection("d1", "test", "driver", instants.to_text(NOW), 2**40, token_exp=2**40, token_iat=1)
 PASSENGER = {"connection_id": {"S": "p1"}, "booking_code": {"S": "test"}, "sender": {"S": "passenger"}}
+EXPIRED = {
+    "connection_id": {"S": "a1"},
+    "booking_code": {"S": "test"},
+    "sender": {"S": "agent"},
+    "expires_at": {"N": "1"},
+}
 HEAD = {"booking_code": {"S": "test"}, "timestamp": {"S": "#head"}, "seq": {"N": "7"}}
 LEFT = {"calls": {"Keys": [{"booking_code": {"S": "test"}, "timestamp": {"S": "#live"}}]}}
 
@@ -32,7 +38,7 @@ class Database:
         return {"Responses": {"messages": [head]}, "UnprocessedKeys": left}
 
     def query(self, **_: Any) -> Any:
-        return {"Items": [PASSENGER]}
+        return {"Items": [PASSENGER, EXPIRED]}
 
 
 def read(database: Database, seconds: float = 5.0) -> Any:
@@ -49,6 +55,13 @@ def test_pong_and_sync_tell_presence_receipts_and_whether_the_booking_is_open() 
         "receipts": {"driver": {"delivered": 0, "read": 0}, "passenger": {"delivered": 5, "read": 5}},
         "booking": {"closed_at": None, "muted": []},
     }
+
+
+def test_rows_that_have_expired_are_found_and_are_nobodys_presence() -> None:
+    """The row of a connection that did not end properly says that somebody was there."""
+    found = read(Database((HEAD, {})))
+    assert [row.connection_id for row in found.rows] == ["p1", "a1"]
+    assert not found.fields_for(DRIVER, NOW)["presence"]["agent"]
 
 
 def test_keys_that_dynamodb_left_out_are_read_again() -> None:

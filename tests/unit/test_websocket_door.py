@@ -99,6 +99,11 @@ def test_what_is_no_frame_gets_an_error_without_an_id(api: Api, body: str, event
     assert [error["id"] for _, error in api.posted] == [None]
 
 
+def test_who_sends_binary_is_told_what_a_frame_is(api: Api) -> None:
+    api.respond("e30=", isBase64Encoded=True)
+    assert [error["error"]["message"] for _, error in api.posted] == ["Frames are JSON text, not binary"]
+
+
 def test_a_connection_that_is_not_known_is_told_so_and_closed(api: Api) -> None:
     api.row = None
     assert api.respond('{"action": "say", "id": "7"}') == "not_found"

@@ -168,7 +168,8 @@ class Broadcast:
 
     def to_connection(self, connection: Connection, frame: Frame, now: int) -> Outcome:
         """Posts `frame` to one connection. Never raises."""
-        return self.to_connections([connection], frame, now)[0]
+        [outcome] = self.to_connections([connection], frame, now)
+        return outcome
 
     def _found(self, booking_code: str, now: int) -> list[Connection]:
         gathering, self._gathering = self._gathering, None

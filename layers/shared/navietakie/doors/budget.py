@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from navietakie import warm
 from navietakie.domain.errors import Refusal
-from navietakie.domain.rate_limit import RateLimit
+from navietakie.domain.rate_limit import NO_LIMIT, RateLimit
 
 UNITS_PER_SECOND: Final = 5
 UNITS_AT_ONCE: Final = 400
@@ -36,10 +36,7 @@ class Allowances:
         if role == "system":
             return
         key = booking_code, role
-        after = limit.admit(self._kept.get(key, 0), now, units)
-        if after <= now:
-            return
-        self._kept[key] = after
+        self._kept[key] = limit.admit(self._kept.get(key, 0), now, units)
         if len(self._kept) > ASKERS_REMEMBERED:
             self._forget_whole(now)
 
@@ -82,5 +79,5 @@ class Budget:
             raise
 
 
-NO_BUDGET: Final = Budget({}, RateLimit(0, 1))
+NO_BUDGET: Final = Budget({}, NO_LIMIT)
 """Lets everything through, where there is another limit."""
