@@ -160,3 +160,87 @@ def test_a_timer_may_try_for_two_seconds_within_its_invocation(
 
 def any_broadcast() -> Any:
     return SimpleNamespace(gather=None, poster=None)
+
+
+DOORS: list[tuple[Any, dict[str, Any]]] = [
+    (
+        get_message.app,
+        {
+            "rest": {"GET /api/v1/get_message", "GET /api/v1/attachment"},
+            "socket": {"sync"},
+            "direct": {"get_message"},
+            "repeatable": {"sender", "message_type"},
+        },
+    ),
+    (
+        make_call.app,
+        {
+            "rest": {"POST /api/v1/make_call", "GET /api/v1/calls"},
+            "socket": {"call", "signal"},
+            "direct": {"make_call"},
+            "queue": make_call.app.on_timer,
+        },
+    ),
+    (
+        send_message.app,
+        {
+            "rest": {"POST /api/v1/send_message"},
+            "socket": {"message", "redact", "attach", "delivered", "read"},
+            "direct": {"send_message"},
+            "stream": send_message.app.on_changes,
+        },
+    ),
+    (websocket.app, {"lifecycle": {"$connect", "$disconnect"}, "socket": {"typing", "away", "ping"}}),
+]
+
+
+@pytest.mark.parametrize(("app", "doors"), DOORS, ids=lambda it: getattr(it, "__name__", ""))
+def test_a_function_has_these_doors_and_a_budget(
+    app: Any, doors: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[dict[str, Any]] = []
+    monkeypatch.setattr(app, "serve", lambda event, context, **how: served.append(how))
+    app.handler({}, None)
+    (given,) = served
+    assert given.pop("budget") is app.budget
+    assert {name: it if callable(it) else {*it} for name, it in given.items()} == doors
+
+
+def test_a_page_is_read_only_for_whom_the_rights_allow_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(get_message.app, "messages", lambda: None)
+    monkeypatch.setattr(get_message.app.History, "page", lambda self, code, query, **how: asked.append(how))
+    request = requests.Request({"booking_code": "ride-1"}, 5, 7.0, {})
+    get_message.app.get(request)
+    assert asked == [{"now": 5, "deadline": 7.0, "allowed": request.check_rights}]
+
+
+@pytest.mark.usefixtures("no_tables")
+@pytest.mark.parametrize(("setting", "limit"), [("", 10), ("3", 3)])
+def test_who_connects_takes_from_the_budget_and_may_have_ten_connections_unless_it_is_set_otherwise(
+    setting: str, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined: list[tuple[Any, ...]] = []
+    taken: list[tuple[Any, ...]] = []
+
+    class Attendance:
+        def __init__(self, *_: Any) -> None:
+            pass
+
+        def join(self, joining: Any, now: int, messages: Any, limit: int) -> None:
+            joined.append((joining.connection_id, now, limit))
+
+    for name in ("connections", "messages"):
+        monkeypatch.setattr(websocket.app, name, lambda: None)
+    monkeypatch.setattr(websocket.app, "Attendance", Attendance)
+    monkeypatch.setattr(requests, "broadcast", lambda event: any_broadcast())
+    monkeypatch.setattr(websocket.app.budget, "take", lambda *of: taken.append(of), raising=False)
+    monkeypatch.setenv("ALLOWED_ORIGINS", "*")
+    monkeypatch.setenv("AUTH_MODE", "none")
+    monkeypatch.setenv("ENVIRONMENT", "local")
+    monkeypatch.setenv("CONNECTIONS_PER_SIDE", setting)
+    query = {"booking_code": "ride-1", "sender": "driver"}
+    event: Any = {"requestContext": {"connectionId": "c1"}, "queryStringParameters": query}
+    assert websocket.app.on_connect(event, 5)["statusCode"] == 200
+    assert joined == [("c1", 5, limit)]
+    assert taken == [("$connect", query, "ride-1", "driver", 5)]
