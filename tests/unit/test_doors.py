@@ -145,7 +145,7 @@ def test_an_unknown_function_type_is_told_which_there_are(known: list[str], told
 
 def test_an_event_that_is_nested_beyond_measure_is_a_bad_one() -> None:
     event: Any = {"function_type": "say"}
-    for _ in range(1_000):
+    for _ in range(10_000):
         event = {"function_type": "say", "a": event}
     answer: Any = direct.respond({}, event, NOW, 1.5, "r1")
     assert (answer["statusCode"], answer["body"]["error"]["details"]) == (400, {"field": "body"})
