@@ -95,10 +95,10 @@ def test_a_revocation_that_misses_a_racing_connect_is_reported() -> None:
     def look_at_the_head_first(patch: pytest.MonkeyPatch) -> None:
         real = Attendance.join
 
-        def join(self: Attendance, connection: Any, now: int, heads: Any) -> None:
+        def join(self: Attendance, connection: Any, now: int, heads: Any, limit: int) -> None:
             before = heads.head(connection.booking_code)
             known = type("Known", (), {"head": staticmethod(lambda _: before)})
-            return real(self, connection, now, known)
+            return real(self, connection, now, known, limit)
 
         patch.setattr(Attendance, "join", join)
 
