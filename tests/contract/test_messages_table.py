@@ -288,6 +288,15 @@ def test_delivered_up_to_what_was_read_moves_nothing(store: Any) -> None:
     assert store.move_receipt("test", "passenger", "delivered", 3)[1] is True, "the other side's is its own"
 
 
+def test_delivered_moves_forward_only_and_read_does_so_behind_it(store: Any) -> None:
+    for number in range(5):
+        put(store, f"{number}", now=NOW + number)
+    moves = [("delivered", 3, True), ("delivered", 3, False), ("delivered", 2, False), ("read", 2, True)]
+    for kind, seq, moved in moves:
+        assert store.move_receipt("test", "driver", kind, seq)[1] is moved, (kind, seq)
+    assert store.head("test").receipts["driver"] == {"delivered": 3, "read": 2}
+
+
 def test_a_receipt_that_is_already_known_moves_nothing(store: Any) -> None:
     put(store, "one")
     assert store.move_receipt("test", "driver", "read", 1)[1] is True

@@ -8,8 +8,10 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from navietakie.aws.tables import keys
 from navietakie.aws.tables.calls import VersionConflict
 from navietakie.aws.tables.dynamo import ConditionFailed, Contended, TransactionRefused, transact, translated
-from navietakie.aws.tables.messages import AlreadyStored, HeadMoved, Messages
+from navietakie.aws.tables.messages import AlreadyStored, HeadMoved, Messages, item_of
+from navietakie.domain.conversation import Head
 from navietakie.domain.errors import Refusal
+from navietakie.domain.message import Message
 
 ITEM = {"booking_code": {"S": "ride-1"}}
 
@@ -130,6 +132,42 @@ def test_a_bound_just_before_a_timestamp_is_above_all_earlier_ones() -> None:
     assert keys.just_before("2026-03-01T10:00:00.000001Z") == "2026-03-01T10:00:00.000001"
     assert keys.just_before("2026-03-01T10:00:00.000001Z") > "2026-03-01T10:00:00.000000Z"
     assert keys.just_before(None) == ":"
+
+
+@pytest.mark.parametrize(
+    ("retries", "there", "stored"), [(0, True, False), (1, False, False), (1, True, True), (2, True, True)]
+)
+def test_a_transaction_that_met_another_after_a_try_whose_answer_was_lost_is_looked_for(
+    retries: int, there: bool, stored: bool
+) -> None:
+    message = Message(
+        message_id="m1",
+        booking_code="ride-1",
+        seq=1,
+        timestamp="2026-03-01T10:00:00.000000Z",
+        sender="driver",
+        message_type="text",
+        message="Hello",
+    )
+
+    class Table:
+        def transact_write_items(self, **_: Any) -> None:
+            raise cancelled("TransactionConflict", "None", retries=retries)
+
+        def get_item(self, **_: Any) -> Any:
+            return {"Item": item_of(message, 2**40)} if there else {}
+
+    def store() -> None:
+        after = Head(1, message.timestamp, "epoch")
+        Messages(Table(), "messages").store(  # type: ignore[arg-type]
+            message, before=Head(), after=after, expires_at=2**40, now=0, token="t"
+        )
+
+    if stored:
+        store()
+    else:
+        with pytest.raises(Contended):
+            store()
 
 
 def test_keys_that_were_not_read_are_named() -> None:
