@@ -416,7 +416,6 @@ class Messages:
                 ":at": {"S": at},
                 ":message_id": {"S": original.message_id},
             },
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
 
     def _digest_out(self, booking_code: str, marker: Marker) -> Item:
@@ -426,7 +425,6 @@ class Messages:
             "UpdateExpression": "SET digest = :any",
             "ConditionExpression": "stored_at = :stored_at",
             "ExpressionAttributeValues": {":any": {"S": ANY_CONTENT}, ":stored_at": {"S": marker.timestamp}},
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
 
     def _marker_put(self, booking_code: str, marker: Marker, now: int) -> Item:
