@@ -17,6 +17,11 @@ def test_after_the_clock_was_set_back_by_an_hour_the_next_request_is_admitted_wh
     assert LIMIT.admit(allowance, NOW, cost) == NOW + 40 * instants.SECOND // 5
 
 
+def test_after_the_clock_was_set_back_what_costs_nothing_is_admitted_too() -> None:
+    allowance = LIMIT.admit(0, NOW + HOUR)
+    assert LIMIT.admit(allowance, NOW, 0) == NOW + 39 * instants.SECOND // 5
+
+
 def test_after_the_clock_was_set_back_a_refused_request_is_admitted_when_its_wait_is_over() -> None:
     allowance = LIMIT.admit(LIMIT.admit(0, NOW + HOUR), NOW, 2)
     with pytest.raises(Refusal) as refused:
