@@ -15,7 +15,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,9 @@ from tests.mutants.reporting import Entry, Result, entries, of_promises, report
 from tests.mutants.running import PYTEST, TESTS, Map, Outcome, Running, made_map, quiet_pytest
 
 FOLDER = ROOT / ".local" / "mutants"
+PAGE = FOLDER / "report.md"
+REPORT_SECONDS = 30
+"""How often the report is written during a run: one that is ended by a limit leaves what it has found."""
 OUTCOMES = {
     "killed": (WorkerOutcome.NORMAL, TestOutcome.KILLED),
     "survived": (WorkerOutcome.NORMAL, TestOutcome.SURVIVED),
@@ -41,14 +44,14 @@ def main() -> int:
     every = mutants(files(), FOLDER / "places.json")
     chosen, what = _chosen(every)
     print(f"{len(chosen)} of {len(every)} changes: {what}", flush=True)
+    title = f"{what}, {datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
     paths = os.environ.get("TESTS", "").split() or TESTS
     tests = made_map(FOLDER / "map.json", _digests(), paths)
     with use_db(str(FOLDER / "session.sqlite"), WorkDB.Mode.create) as db:
-        results = _run(db, chosen, tests, paths)
-    page = FOLDER / "report.md"
-    page.write_text(text := report(results, every, f"{what}, {datetime.datetime.now(datetime.UTC):%Y-%m-%d}"))
+        results = _run(db, chosen, tests, paths, lambda found: PAGE.write_text(report(found, every, title)))
+    PAGE.write_text(text := report(results, every, title))
     print("\n" + text.partition("\n## ")[0])
-    print(f"Every survivor: {page.relative_to(ROOT)}")
+    print(f"Every survivor: {PAGE.relative_to(ROOT)}")
     bad = of_promises(results)
     if os.environ.get("CHANGED"):
         bad = [it for it in results if it.outcome.state == "survived" and not it.equivalent]
@@ -81,7 +84,9 @@ def _digests() -> dict[str, str]:
     return {str(name.relative_to(ROOT)): hashlib.sha256(name.read_bytes()).hexdigest() for name in names}
 
 
-def _run(db: WorkDB, chosen: list[Mutant], tests: Map, paths: Sequence[str]) -> list[Result]:
+def _run(
+    db: WorkDB, chosen: list[Mutant], tests: Map, paths: Sequence[str], show: Callable[[list[Result]], object]
+) -> list[Result]:
     known = {item.job_id: result for item, result in db.completed_work_items}
     stored = {item.job_id for item in db.work_items}
     db.add_work_items(_item(it) for it in chosen if it.id not in stored)
@@ -89,18 +94,22 @@ def _run(db: WorkDB, chosen: list[Mutant], tests: Map, paths: Sequence[str]) -> 
     # A change that survived is tried again, because there may be a new test.
     results = [_of(it, known[it.id], no_difference) for it in chosen if it.id in known and _is_killed(known[it.id])]
     pending = [it for it in chosen if it.id not in known or not _is_killed(known[it.id])]
-    began = time.monotonic()
+    began = shown = time.monotonic()
 
     def done(mutant: Mutant, code: str, outcome: Outcome, because: str = "") -> None:
+        nonlocal shown
         difference = mutant.difference(code)
         worker, found = OUTCOMES[outcome.state]
         told = "\n".join(("-" + difference[0], "+" + difference[1]))
         if not because:
             db.set_result(mutant.id, WorkResult(worker, outcome.by, found, told))
         results.append(Result(mutant, difference, outcome, because))
-        seconds = time.monotonic() - began
+        now = time.monotonic()
+        if now - shown >= REPORT_SECONDS:
+            shown = now
+            show(results)
         survived = sum(it.outcome.state in ("survived", "untested") and not it.equivalent for it in results)
-        line = f"{len(results)}/{len(chosen)} {seconds:.0f} s, {survived} survived"
+        line = f"{len(results)}/{len(chosen)} {now - began:.0f} s, {survived} survived"
         if outcome.state in ("survived", "untested") and not because:
             line += f"\n  {outcome.state}: {mutant.path}:{mutant.lines.start} {mutant.definition}"
             line += f"\n    - {difference[0]}\n    + {difference[1]}"
