@@ -64,9 +64,9 @@ class Map:
         """The tests for a change to `code`, as many of those that are `there` as fit the limit.
 
         For what runs at import, that is all tests of the file. First come tests that have killed changes in the same
-        place (`kills` counts them), then those whose names have a word of the change, then those of test files that
-        are named after the file or import it, then quick ones. Where every change has to be seen, the limit is ten
-        times as high.
+        place (`kills` counts them), then those that are near, then quick ones. Near is a test whose name has words of
+        the change, or whose file imports the changed one or, twice as near, is named after it. Where every change has
+        to be seen, the limit is ten times as high.
         """
         by_line = self.lines.get(mutant.path, {})
         own = f"/test_{Path(mutant.path).stem}"
@@ -85,9 +85,10 @@ class Map:
             if len(naming) * 4 < len(found):
                 named.update(naming)
 
-        def rank(test: str) -> tuple[float, int, bool, bool, float, str]:
-            seconds, foreign = self.seconds[test], test.partition("::")[0] not in importing(mutant.path)
-            return -kills.get(test, 0) / (0.1 + seconds), -named[test], own not in test, foreign, seconds, test
+        def rank(test: str) -> tuple[float, int, float, str]:
+            seconds = self.seconds[test]
+            near = named[test] + (test.partition("::")[0] in importing(mutant.path)) + 2 * (own in test)
+            return -kills.get(test, 0) / (0.1 + seconds), -near, seconds, test
 
         fitting, seconds = list[str](), 0.0
         for test in sorted(found, key=rank):
