@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from navietakie.wire import exchange
-from navietakie.wire.exchange import ADDRESS_SECONDS, Endpoint, HttpResponse, Reader
+from navietakie.wire.exchange import Endpoint, HttpConnection, HttpResponse, Reader
 
 LARGEST = 1_000
 
@@ -74,12 +74,27 @@ class Resolver:
     def time(self) -> float:
         return self.now
 
-    def look_up(self, *_: Any, **__: Any) -> Any:
+    def look_up(self, *_: Any, type: int = 0) -> Any:
         self.asked += 1
         self.now += self.seconds
         if (address := self.answers.pop(0)) is None:
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, 80))]
+        kinds = [type] if type else [socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW]
+        return [(socket.AF_INET, kind, 0, "", (address, 80)) for kind in kinds]
+
+
+class Idle(HttpConnection):
+    """A connection that can be kept. `spoken`: something came that nobody asked for."""
+
+    def __init__(self, endpoint: Endpoint, *, spoken: bool = False) -> None:
+        super().__init__(endpoint)
+        self.spoken, self.closed = spoken, False
+
+    def readable(self) -> bool:
+        return self.spoken
+
+    def close(self) -> None:
+        self.closed = True
 
 
 def addresses(endpoint: Endpoint) -> list[str]:
@@ -109,11 +124,14 @@ def test_the_last_addresses_are_kept_while_there_are_no_new_ones(monkeypatch: py
     resolver = Resolver(monkeypatch, "10.0.0.1", None, "10.0.0.2", seconds=1.0)
     endpoint = Endpoint("x.example", 80, None, largest=0)
     found = [addresses(endpoint)]
-    resolver.now += ADDRESS_SECONDS
+    resolver.now += 59.5
+    found += [addresses(endpoint)]
+    assert resolver.asked == 1
+    resolver.now += 0.5  # it is a minute now
     found += [addresses(endpoint), addresses(endpoint)]
     assert resolver.asked == 2
     resolver.now += 1.0
-    assert [*found, addresses(endpoint)] == [["10.0.0.1"], ["10.0.0.1"], ["10.0.0.1"], ["10.0.0.2"]]
+    assert [*found, addresses(endpoint)] == [*[["10.0.0.1"]] * 4, ["10.0.0.2"]]
 
 
 def test_addresses_are_looked_up_again_when_the_clock_was_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,6 +140,41 @@ def test_addresses_are_looked_up_again_when_the_clock_was_set_back(monkeypatch: 
     found = [addresses(endpoint)]
     resolver.now -= 3_600
     assert [*found, addresses(endpoint)] == [["10.0.0.1"], ["10.0.0.2"]]
+
+
+def test_a_kept_connection_is_used_within_30_seconds_and_closed_after_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = Resolver(monkeypatch, seconds=0.0)
+    endpoint = Endpoint("x.example", 80, None, largest=0)
+    kept = Idle(endpoint)
+    for pause, is_used in [(0.0, True), (29.5, True), (-29.5, True), (30.0, False)]:
+        endpoint.keep(kept)
+        resolver.now += pause
+        assert (endpoint.connection() is kept) == is_used
+        assert kept.closed != is_used
+        assert endpoint.idle == 0
+
+
+def test_a_kept_connection_that_says_something_unasked_is_closed_and_the_next_one_used() -> None:
+    endpoint = Endpoint("x.example", 80, None, largest=0)
+    quiet, spoken = Idle(endpoint), Idle(endpoint, spoken=True)
+    endpoint.keep(quiet)
+    endpoint.keep(spoken)
+    assert endpoint.connection() is quiet
+    assert (quiet.closed, spoken.closed) == (False, True)
+
+
+def test_all_kept_connections_are_closed_at_once() -> None:
+    endpoint = Endpoint("x.example", 80, None, largest=0)
+    kept = [Idle(endpoint) for _ in range(3)]
+    for connection in kept:
+        endpoint.keep(connection)
+    endpoint.close_idle()
+    assert [connection.closed for connection in kept] == [True] * 3
+    assert endpoint.idle == 0
+
+
+def test_a_connection_that_is_not_open_has_no_descriptor() -> None:
+    assert HttpConnection(Endpoint("x.example", 80, None, largest=0)).fileno() == -1
 
 
 @given(STATUSES, FRAMED, FIELDS, st.lists(st.integers(1, 600), max_size=6))
@@ -199,6 +252,14 @@ def test_random_bytes_are_an_answer_or_an_error(noise: bytes, ended: bool) -> No
         except OSError:
             continue
         assert read is not None or not ended
+
+
+def test_a_head_of_64_kib_is_read_and_a_longer_one_is_an_error() -> None:
+    head = b"HTTP/1.1 200 OK\r\nx: ".ljust(65_536, b"x")
+    reader = Reader(LARGEST)
+    assert reader.feed(head) is None
+    with pytest.raises(OSError, match="not an HTTP answer"):
+        reader.feed(b"x")
 
 
 def test_an_endless_head_is_an_error() -> None:

@@ -381,6 +381,7 @@ def kept_after(server: Peer, monkeypatch: pytest.MonkeyPatch, *script: Any) -> b
         pieces(b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n", b"HTTP/1.1 200\r\nCONTENT-LENGTH:\t2 \r\n\r\n{}"),
         answer(200, b"", "Content-Length: 0"),
         pieces(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r", b"\n{}\r\n0\r\n\r", b"\n"),
+        pieces(b"HTTP/1.1 200 OK\r\nContent-Length: 65536\r\n\r\n", b"x" * 65_536),
     ],
 )
 def test_a_connection_is_used_again(server: Peer, monkeypatch: pytest.MonkeyPatch, given: Any) -> None:
@@ -398,7 +399,7 @@ def test_a_connection_is_used_again(server: Peer, monkeypatch: pytest.MonkeyPatc
         pieces(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 7\r\n\r\nabcdefg"),
         pieces(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"),
         pieces(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
-        answer(200, b"x" * 70_000),
+        pieces(b"HTTP/1.1 200 OK\r\nContent-Length: 65537\r\n\r\n", b"x" * 65_537),
     ],
 )
 def test_an_http_connection_in_an_uncertain_state_is_not_used_again(

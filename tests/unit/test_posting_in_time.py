@@ -26,13 +26,21 @@ class Network:
 
     POLLIN = select.POLLIN
 
-    def __init__(self, behaviour: Callable[[str, int], Behaviour], idle: int = 0) -> None:
+    def __init__(
+        self, behaviour: Callable[[str, int], Behaviour], *, idle: int = 0, look_up: float = 0.0, moves: bool = False
+    ) -> None:
         self.now = 1_000.0
         self.idle = idle
+        self.look_up = look_up
+        """How long every connection waits before it can even begin."""
+        self.moves = moves
+        """Whether connections try a second address, so that they change their descriptor."""
         self.made: list[tuple[float, str, bool]] = []
         self.closed_idle = 0
         self.given_up: list[float] = []
         self.lines: dict[int, Line] = {}
+        self.all_steps: list[Steps] = []
+        """Kept, so that no exchange is closed only because nobody refers to it any more."""
         self._behaviour = behaviour
 
     def connection(self) -> "Line":
@@ -74,15 +82,24 @@ class Line:
     def __init__(self, network: Network, *, alone: bool = False) -> None:
         self._network = network
         self._alone = alone
-        self._number = 100 + len(network.lines)
-        self.answers_at = 0.0
-        network.lines[self._number] = self
+        self._number = -1
+        self.answers_at = NEVER
 
     def fileno(self) -> int:
         return self._number
 
     def exchange(self, request: bytes) -> Steps:
+        self._network.all_steps.append(steps := self._steps(request))
+        return steps
+
+    def _open(self) -> None:
+        self._number = 100 + len(self._network.lines)
+        self._network.lines[self._number] = self
+
+    def _steps(self, request: bytes) -> Steps:
         network = self._network
+        network.now += network.look_up
+        self._open()
         receiver = request.partition(b"@connections/")[2].partition(b" ")[0].decode()
         network.made.append((network.now, receiver, self._alone))
         behaviour = network.behaviour_of_next(receiver)
@@ -91,6 +108,9 @@ class Line:
         delay, status = behaviour if isinstance(behaviour, tuple) else (behaviour, 200)
         self.answers_at = network.now + delay
         try:
+            if network.moves:
+                yield select.POLLIN
+                self._open()
             while network.now < self.answers_at:
                 yield select.POLLIN
         except GeneratorExit:
@@ -116,7 +136,9 @@ class Poll:
     def poll(self, milliseconds: float) -> list[tuple[int, int]]:
         network = self._network
         assert milliseconds >= 0
-        answers = {it: network.lines[it].answers_at for it in self._registered}
+        lines = {it: network.lines[it] for it in self._registered}
+        # A descriptor that its connection has left is closed, which `poll` reports at once.
+        answers = {it: line.answers_at if line.fileno() == it else network.now for it, line in lines.items()}
         until = network.now + milliseconds / 1_000
         network.now = max(network.now, min([until, *answers.values()]))
         return [(it, select.POLLIN) for it, at in answers.items() if at <= network.now]
@@ -167,7 +189,7 @@ def test_as_many_as_there_are_kept_connections_are_posted_to_at_once(post: Post)
 def test_while_no_answer_comes_for_two_milliseconds_twice_as_many_are_under_way_up_to_64(post: Post) -> None:
     network = Network(lambda *_: 1.0)
     assert post(network, *some(100)) == ["delivered"] * 100
-    begun = [network.begun_by(at) for at in (0.0, 0.002, 0.004, 0.006, 0.008, 0.5, 1.0)]
+    begun = [network.begun_by(at) for at in (0.001999, 0.002, 0.004, 0.006, 0.008, 0.5, 1.0)]
     assert begun == [4, 8, 16, 32, 64, 64, 68]
 
 
@@ -236,12 +258,28 @@ def test_a_time_out_closes_the_kept_connections(post: Post) -> None:
     assert network.closed_idle == 2
 
 
-def test_what_has_no_turn_within_three_seconds_fails_without_a_request(post: Post) -> None:
+def test_what_has_no_turn_within_three_seconds_fails_without_a_request(
+    post: Post, caplog: pytest.LogCaptureFixture
+) -> None:
     network = Network(lambda *_: NEVER)
+    caplog.set_level("WARNING", "navietakie")
     assert post(network, *some(200)) == ["failed"] * 200
+    assert "refused" not in caplog.text
     assert round(network.now - 1_000.0, 6) == 3.0
     assert len(network.made) == 128  # 64 at once, and 64 more after two seconds
     assert all(later - earlier < 2.01 for earlier, later in pairwise(network.starts()))
+
+
+def test_look_ups_that_take_the_time_of_the_first_posts_end_with_the_budget(post: Post) -> None:
+    network = Network(lambda *_: NEVER, look_up=0.7)
+    assert post(network, *some(9)) == ["failed"] * 9
+    assert round(network.now - 1_000.0, 6) <= 3.7
+
+
+def test_a_connection_that_tries_another_address_is_followed(post: Post) -> None:
+    network = Network(lambda *_: 0.01, moves=True)
+    assert post(network, *some(3)) == ["delivered"] * 3
+    assert round(network.now - 1_000.0, 6) == 0.01
 
 
 @pytest.mark.parametrize(

@@ -197,8 +197,7 @@ class _Batch:
             now = time.monotonic()
             if now >= min(due, default=now):
                 self._wake(now)
-                self._expire(now)
-        self._expire(float("inf"))
+                self._expire(now)  # at the end of the budget, all of them
         return self._statuses
 
     def _start(self, deadline: float) -> None:
@@ -237,12 +236,11 @@ class _Batch:
         if (not status or status in _RETRYABLE) and attempt.number < ATTEMPTS:
             pause = random.uniform(0.02, 0.1) * 2**attempt.number
             self._backing_off.append((time.monotonic() + pause, _Attempt(attempt.place, attempt.number + 1)))
-        elif (following := self._next.get(attempt.place)) is None:
-            return
-        elif status == GONE:
-            self._settle(_Attempt(following), status)
-        else:
-            self._waiting.append(_Attempt(following))
+        elif (following := self._next.get(attempt.place)) is not None:
+            if status == GONE:
+                self._settle(_Attempt(following), status)
+            else:
+                self._waiting.append(_Attempt(following))
 
     def _wake(self, now: float) -> None:
         self._waiting.extend(attempt for at, attempt in self._backing_off if at <= now)

@@ -148,8 +148,10 @@ class Endpoint:
 class HttpConnection:
     """A connection to an endpoint, opened by its first exchange."""
 
+    used_at: float
+    """When it was kept, on the wall clock."""
+
     def __init__(self, endpoint: Endpoint) -> None:
-        self.used_at = 0.0
         self.established = False
         """Whether it is connected, TLS included."""
         self._endpoint = endpoint
