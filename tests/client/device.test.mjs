@@ -44,13 +44,27 @@ test('a tab that is reloaded is the same device', async () => {
   assert.equal(again.chat.state, 'open');
 });
 
+test('a tab that is reloaded on a slow machine is the same device, although the page before it lets go late', async () => {
+  const world = new World();
+  const locks = fakeLocks();
+  const first = tab(world, locks);
+  await world.pass(200);
+  const again = tab(world, locks, first.session);
+  await world.pass(2_500);
+  assert.equal(again.chat.state, 'connecting');
+  first.chat.close();
+  await world.pass(200);
+  assert.equal(again.chat.deviceId, first.chat.deviceId);
+  assert.equal(again.chat.state, 'open');
+});
+
 test('a duplicated tab is another device, and stays that one', async () => {
   const world = new World();
   const locks = fakeLocks();
   const first = tab(world, locks);
   await world.pass(200);
   const duplicate = tab(world, locks, copied(first.session));
-  await world.pass(1_000);
+  await world.pass(4_000);
   assert.notEqual(duplicate.chat.deviceId, first.chat.deviceId);
   assert.deepEqual(
     [...world.server.connections].map((each) => each.deviceId),
@@ -58,7 +72,7 @@ test('a duplicated tab is another device, and stays that one', async () => {
   );
   duplicate.chat.close();
   const again = tab(world, locks, duplicate.session);
-  await world.pass(1_000);
+  await world.pass(4_000);
   assert.equal(again.chat.deviceId, duplicate.chat.deviceId);
 });
 
@@ -68,9 +82,9 @@ test('a copy of a duplicated tab is yet another device', async () => {
   const first = tab(world, locks);
   await world.pass(200);
   const second = tab(world, locks, copied(first.session));
-  await world.pass(1_000);
+  await world.pass(4_000);
   const third = tab(world, locks, copied(second.session));
-  await world.pass(1_000);
+  await world.pass(4_000);
   assert.equal(new Set([first, second, third].map(({ chat }) => chat.deviceId)).size, 3);
 });
 
@@ -78,7 +92,7 @@ test('a tab does not take a name that the app gives from another tab', async () 
   const world = new World();
   const locks = fakeLocks();
   const [first, second] = ['phone', 'phone'].map((deviceId) => tab(world, locks, new MemoryStorage(), { deviceId }));
-  await world.pass(1_000);
+  await world.pass(4_000);
   assert.equal(first.chat.deviceId, 'phone');
   assert.match(second.chat.deviceId, /^[0-9a-f]{32}$/);
   assert.deepEqual([first, second].map(({ chat }) => chat.state), ['open', 'open']);
@@ -122,7 +136,7 @@ test('reconnect does not overtake the claim of the name', async () => {
   await world.pass(200);
   const { chat } = tab(world, locks, new MemoryStorage(), { deviceId: 'phone' });
   chat.reconnect();
-  await world.pass(2_000);
+  await world.pass(4_000);
   assert.equal(chat.state, 'open');
   assert.notEqual(chat.deviceId, 'phone');
 });

@@ -1,7 +1,7 @@
 import { newId } from './ids.js';
 import { Store } from './store.js';
 
-const CLAIM_MS = 500;
+const CLAIM_MS = 3_000;
 
 /**
  * The name of this device among those of its side. A name belongs to one tab at a time: a duplicated tab has the same
@@ -36,7 +36,7 @@ export class Device {
     const { clock, locks } = this.#options;
     if (!locks) return null;
     const giveUp = new AbortController();
-    clock.setTimeout(() => giveUp.abort(), CLAIM_MS); // a reloaded page lets go sooner: another tab has it
+    clock.setTimeout(() => giveUp.abort(), CLAIM_MS); // a reloaded page lets go sooner, also on a slow machine
     const released = new Promise((release) => (this.#release = release)); // perhaps before the name is held
     return new Promise((resolve) => {
       const hold = () => {
