@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from navietakie.wire import exchange
-from navietakie.wire.exchange import Endpoint, HttpConnection, HttpResponse, Reader
+from navietakie.wire.exchange import Endpoint, HttpConnection, HttpResponse, Reader, unchunked
 
 LARGEST = 1_000
 
@@ -196,6 +196,36 @@ def test_an_answer_is_read_wherever_it_is_cut(
     if content:
         cut_off, kept = fed(whole[:-1], ended=True) or pytest.fail("the end was not noticed")
         assert (cut_off.status, cut_off.whole, kept) == (status, False, False)
+
+
+@pytest.mark.parametrize("status", [100, 103, 199])
+def test_an_interim_answer_is_followed_by_the_answer(status: int) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    read = fed(b"HTTP/1.1 %d Wait\r\n\r\n" % status + answer)
+    assert read == (HttpResponse(200, b"Content-Length: 0\r\n", b"", True), True)
+
+
+def test_a_connection_of_http_1_0_is_not_used_again() -> None:
+    read = fed(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+    assert read == (HttpResponse(200, b"Content-Length: 2\r\n", b"{}", True), False)
+
+
+def test_an_answer_without_a_head_is_an_error() -> None:
+    with pytest.raises(OSError, match="not an HTTP answer"):
+        Reader(LARGEST).feed(b"\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")
+
+
+def test_a_body_of_just_the_greatest_length_is_waited_for() -> None:
+    reader = Reader(10)
+    assert reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345") is None
+    read = reader.feed(b"67890")
+    assert read == (HttpResponse(200, b"Content-Length: 10\r\n", b"1234567890", True), True)
+
+
+def test_a_chunk_that_is_cut_before_its_last_byte_is_waited_for() -> None:
+    assert unchunked(b"2\r\nab\r") is None
+    assert unchunked(b"2\r\nab\r\n0\r\n\r") is None
+    assert unchunked(b"2\r\nab\r\n0\r\n\r\n") == (b"ab", 12)
 
 
 def test_a_body_without_a_length_ends_with_the_connection() -> None:

@@ -291,14 +291,15 @@ class Reader:
             self._take_head(bytes(self._received[: end + 2]))
             del self._received[: end + 4]
         received, length = self._received, self._length
-        body, end = None, 0
+        read = None
         if length == "chunked":
-            body, end = unchunked(received)
+            read = unchunked(received)
         elif length == "unknown":
-            body, end = (None if part else received), len(received)
+            read = None if part else (received, len(received))
         elif length != "unclear" and len(received) >= length:
-            body, end = received[:length], length
-        if body is not None:
+            read = received[:length], length
+        if read is not None:
+            body, end = read
             answer = HttpResponse(self._status, self._fields, bytes(body), whole=True)
             return answer, self._keep and bool(part) and end == len(received)
         too_long = len(received) > self._largest or (isinstance(length, int) and length > self._largest)
@@ -327,7 +328,7 @@ class Reader:
             self._length = "unclear" if lengths else "unknown"
 
 
-def unchunked(received: bytes | bytearray) -> tuple[bytes, int] | tuple[None, int]:
+def unchunked(received: bytes | bytearray) -> tuple[bytes, int] | None:
     """The body that comes in chunks (RFC 9112, section 7.1) and where it ends; None while chunks are missing.
 
     Raises OSError for what are no chunks.
@@ -341,14 +342,14 @@ def unchunked(received: bytes | bytearray) -> tuple[bytes, int] | tuple[None, in
         begin, end = line_end + 2, line_end + 2 + int(size[1], 16)
         if begin == end:  # the last one; fields may follow it
             end = received.find(b"\r\n\r\n", line_end)
-            return (None, 0) if end < 0 else (b"".join(chunks), end + 4)
+            return None if end < 0 else (b"".join(chunks), end + 4)
         if len(received) < end + 2:
             break
         if received[end : end + 2] != b"\r\n":
             raise OSError("not an HTTP answer")
         chunks.append(bytes(received[begin:end]))
         at = end + 2
-    return None, 0
+    return None
 
 
 def endpoint_of(url: SplitResult, trust: Callable[[], ssl.SSLContext], largest: int) -> Endpoint:
