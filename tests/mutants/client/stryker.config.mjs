@@ -22,6 +22,7 @@ export default {
   checkers: [],
   concurrency: Number(process.env.JOBS || 2),
   timeoutMS: 60_000, // a slow machine must not count as a test that failed
+  dryRunTimeoutMinutes: 30,
   incremental: true,
   incrementalFile: `${FOLDER}/incremental.json`,
   tempDirName: `${FOLDER}/sandboxes`,

@@ -41,7 +41,7 @@ class Signer:
         `path` is the path as it is sent, percent-encoded and without dot segments; there is no query.
         """
         # Every service but S3 signs the path encoded once more than it is sent.
-        canonical = f"{method}\n{quote(path, safe='/~')}\n\n{self._canonical_headers}\n{body_sha256}"
+        canonical = f"{method}\n{quote(path)}\n\n{self._canonical_headers}\n{body_sha256}"
         to_sign = self._to_sign + hashlib.sha256(canonical.encode()).hexdigest()
         return f"{self._sent}Signature={hmac.digest(self._key, to_sign.encode(), 'sha256').hex()}\r\n"
 
