@@ -21,7 +21,7 @@ from navietakie.aws import clients
 from navietakie.domain.errors import Refusal, unavailable
 from navietakie.domain.frames import encode, encode_content, message_frame
 from navietakie.domain.message import Message, NewMessage, compact
-from navietakie.domain.parsing import json_object, refuse_depth
+from navietakie.domain.parsing import json_object
 from navietakie.observability import count, logger
 from navietakie.warm import cached
 
@@ -91,7 +91,6 @@ def parsed(answer: bytes) -> Mapping[str, Any]:
         value: Any = json.loads(answer)
         if not isinstance(value, dict):
             raise BadAnswer("its answer is no object")
-        refuse_depth(value)
         # Escapes may have made it longer than a body may be: unescaped it has to fit.
         return json_object(encode(cast(dict[str, Any], value)).decode())
     except Refusal as refusal:

@@ -12,6 +12,7 @@ from navietakie.domain import instants
 from navietakie.domain.conversation import Head
 from navietakie.domain.message import Message
 from navietakie.domain.orders import Rights
+from navietakie.doors.identity import Identity
 from navietakie.doors.requests import Request, SocketRequest, party_of
 from send_message.sending import Sent
 
@@ -99,6 +100,13 @@ def test_a_message_by_rest_is_told_to_all_and_reported(world: World) -> None:
         ("told", ["d1", "d2", "p1"], RIGHTS),
         "reported",
     ]
+
+
+def test_a_message_of_a_token_is_of_the_tokens_subject_whatever_it_says_itself(world: World) -> None:
+    identity = Identity(sub="anna", booking_code="ride-1", role="driver", exp=2**40)
+    body = {"booking_code": "ride-1", "sender_id": "somebody else", "message": "Hello"}
+    send_message.app.post(Request(body, NOW, 1e9, {}, {}, identity))
+    assert world.asked[0] == ("send", "anna", None, "Hello")
 
 
 def test_a_connection_that_sent_it_by_rest_is_left_out_if_it_is_of_the_same_side(world: World) -> None:

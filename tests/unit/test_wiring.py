@@ -99,6 +99,14 @@ def test_a_side_begins_six_calls_a_minute_and_three_at_once_unless_it_is_set_oth
     assert make_call.app.calling(any_broadcast()).call_rate == RateLimit(0.5, 7, "calls")
 
 
+@pytest.mark.usefixtures("no_tables")
+def test_all_calls_of_a_container_share_what_is_left_of_repeats_and_look_up_with_their_broadcast() -> None:
+    broadcast = any_broadcast()
+    service = make_call.app.calling(broadcast)
+    assert service.repeats is make_call.app.repeats
+    assert service.gather == broadcast.gather
+
+
 def test_a_side_writes_five_messages_a_second_and_twenty_at_once_unless_it_is_set_otherwise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
