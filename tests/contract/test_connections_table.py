@@ -163,6 +163,19 @@ def test_a_row_that_was_just_written_is_found_and_one_of_somebody_else_is_not(cl
     assert store.get_maybe_stale("c2") is None
 
 
+def test_a_row_that_is_there_is_read_once_for_half_the_price(client: Any, store: Connections) -> None:
+    store.record(ROW)
+    asked = list[bool]()
+
+    class Recording:
+        def get_item(self, **request: Any) -> Any:
+            asked.append(request["ConsistentRead"])
+            return client.get_item(**request)
+
+    assert Connections(Recording(), TABLE).get_maybe_stale("c1") == ROW  # type: ignore[arg-type]
+    assert asked == [False]
+
+
 def test_a_row_that_a_transaction_holds_cannot_be_marked_as_away() -> None:
     class Busy:
         def update_item(self, **_: Any) -> Any:
@@ -177,18 +190,18 @@ def test_of_two_away_frames_the_later_sent_counts_and_a_change_is_reported(store
     store.record(ROW)
     assert store.set_away("c1", away=True, at=5)
     assert store.get("c1") == replace(ROW, away=True)
-    assert not store.set_away("c1", away=True, at=6)
-    assert not store.set_away("c1", away=False, at=5)
+    assert store.set_away("c1", away=True, at=6) is False
+    assert store.set_away("c1", away=False, at=5) is False
     assert store.get("c1") == replace(ROW, away=True)
     assert store.set_away("c1", away=False, at=6)
     assert store.get("c1") == ROW
 
 
 def test_a_connection_without_a_row_cannot_be_away(client: Any, store: Connections) -> None:
-    assert not store.set_away("c1", away=True, at=5)
+    assert store.set_away("c1", away=True, at=5) is False
     assert item(client) is None
     store.remove("c1", NOW)
-    assert not store.set_away("c1", away=True, at=5)
+    assert store.set_away("c1", away=True, at=5) is False
 
 
 def test_a_booking_has_its_own_connections_that_may_receive(store: Connections) -> None:

@@ -229,6 +229,18 @@ def test_bounds_that_cross_or_meet_hold_what_is_between_them(store: Any) -> None
     assert store.page("test", after=third, through=first, **how) == Page([], None, None, at_read_limit=False)
 
 
+def test_of_bounds_that_cross_nothing_is_asked() -> None:
+    """DynamoDB refuses a BETWEEN whose bounds cross; moto takes it."""
+
+    class Unasked:
+        def __getattr__(self, name: str) -> Any:
+            raise AssertionError(name)
+
+    early, late = instants.to_text(NOW), instants.to_text(NOW + 1)
+    store = Messages(Unasked(), tables.NAMES["messages"])  # type: ignore[arg-type]
+    assert store.page("test", after=late, through=early, now=NOW, ascending=True, limit=10) == Page([], None)
+
+
 def test_a_page_that_ends_with_its_limit_is_no_page_at_the_read_limit(store: Any) -> None:
     for number in range(3):
         put(store, str(number), now=NOW + number)

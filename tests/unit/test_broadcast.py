@@ -126,6 +126,15 @@ def test_connections_that_cannot_be_found_are_logged_and_counted(monkeypatch: py
     assert counted == ["Failures"]
 
 
+def test_deliveries_are_counted_by_what_came_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = dict[str, int]()
+    monkeypatch.setattr(module, "count", lambda name, value=1: counted.update({name: value}))
+    rows = [connection(f"c{number}") for number in range(6)]
+    gateway = Gateway({"c0": "gone", "c1": "failed", "c2": "failed"})
+    Broadcast(Rows(rows), gateway).to_booking("ride-1", FRAME, NOW)
+    assert counted == {"Deliveries": 3, "DeliveriesGone": 1, "DeliveriesFailed": 2}
+
+
 def test_after_the_deadline_nobody_is_looked_up_and_the_answer_is_posted_all_the_same() -> None:
     asking = connection("asking")
     gateway = Gateway()

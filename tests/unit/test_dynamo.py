@@ -1,5 +1,6 @@
 """What DynamoDB's failures become: a condition that failed, a busy item, something that passes, or our mistake."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -114,18 +115,18 @@ def test_a_failure_without_metadata_was_tried_once_and_is_no_failure_of_the_serv
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("failure", "said"),
     [
-        (ConditionFailed({}), "a condition did not hold"),
-        (TransactionRefused({"head": {}, "marker": {}}), "conditions did not hold: head, marker"),
-        (Contended(), "another transaction was busy with one of the items, or one was throttled"),
-        (HeadMoved(None), "the head has moved"),
-        (AlreadyStored(None), "the message is stored already"),
-        (VersionConflict(None), "the call has moved"),
+        (lambda: ConditionFailed({}), "a condition did not hold"),
+        (lambda: TransactionRefused({"head": {}, "marker": {}}), "conditions did not hold: head, marker"),
+        (Contended, "another transaction was busy with one of the items, or one was throttled"),
+        (lambda: HeadMoved(None), "the head has moved"),
+        (lambda: AlreadyStored(None), "the message is stored already"),
+        (lambda: VersionConflict(None), "the call has moved"),
     ],
 )
-def test_each_of_our_own_failures_says_what_it_is(error: Exception, said: str) -> None:
-    assert str(error) == said
+def test_each_of_our_own_failures_says_what_it_is(failure: Callable[[], Exception], said: str) -> None:
+    assert str(failure()) == said
 
 
 def test_a_bound_just_before_a_timestamp_is_above_all_earlier_ones() -> None:

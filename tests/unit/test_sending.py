@@ -70,6 +70,19 @@ def history(store: FakeMessages) -> list[Message]:
     return store.page("test", now=NOW, ascending=True, limit=10_000).messages
 
 
+def test_for_a_message_without_an_id_no_marker_is_looked_for() -> None:
+    class Unmarked(FakeMessages):
+        def marker(self, *_: Any) -> Any:
+            raise AssertionError("it has no id")
+
+    store = Unmarked()
+    order = Party("test", "system", None)
+    send(store, message_type="system", metadata={"event": "booking_closed"}, party=order)
+    with pytest.raises(Refusal, match="closed"):
+        send(store)
+    assert len(history(store)) == 1
+
+
 def test_the_same_id_with_the_same_content_answers_with_the_original() -> None:
     store = FakeMessages()
     first = send(store, client_message_id="a")
