@@ -102,8 +102,8 @@ class Endpoint:
     def _pop(self) -> "HttpConnection | None":
         try:
             return self._idle.pop()
-        except IndexError:  # asking first would leave another thread time to take the last one
-            return None
+        except IndexError:
+            return None  # asking first would leave another thread time to take the last one
 
     def keep(self, connection: "HttpConnection") -> None:
         """Keeps a connection for the next exchange."""

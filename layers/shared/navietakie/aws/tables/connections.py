@@ -56,7 +56,7 @@ class Connection:
         try:
             return instants.to_seconds(instants.from_text(self.connected_at))
         except ValueError:
-            return None
+            return None  # no row of ours has such a time
 
     def revoked(self, rights: Rights) -> bool:
         """Whether its token is revoked."""
