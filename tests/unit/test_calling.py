@@ -13,6 +13,7 @@ import pytest
 from make_call import timing
 from make_call.calling import Acted, LogQuery, NewAct, duration_text
 from make_call.timing import Timing
+from navietakie.aws.tables.calls import VersionConflict
 from navietakie.aws.tables.connections import Connection
 from navietakie.aws.tables.dynamo import Contended
 from navietakie.aws.tables.messages import HeadMoved
@@ -708,6 +709,38 @@ def test_a_timer_of_an_unknown_kind_fails(ride: Ride) -> None:
 
 
 # --- Faults and races -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "calls_read", "heads_read"),
+    [
+        ("none", 0, 0),
+        ("the call has moved, and here is the head", 0, 0),
+        ("the head has moved, and then the call", 0, 0),
+        ("the call has moved", 0, 1),
+        ("busy", 1, 1),
+    ],
+)
+def test_after_a_lost_race_only_what_is_not_known_is_read_again(
+    fault: str, calls_read: int, heads_read: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`calls_read` and `heads_read`: how many reads more than without a fault."""
+    ride = Ride()
+    call, head = ride.talk(), ride.messages.head("test")
+    ride.faulty.faults = {
+        "none": list[Any](),
+        "the call has moved, and here is the head": [VersionConflict(call, head)],
+        "the head has moved, and then the call": [HeadMoved(head), VersionConflict(call)],
+        "the call has moved": [VersionConflict(call)],
+        "busy": [Contended()],
+    }[fault]
+    read = list[str]()
+    latest, head_of = ride.faulty.latest, ride.messages.head
+    monkeypatch.setattr(ride.faulty, "latest", lambda code: (read.append("call"), latest(code))[1])
+    monkeypatch.setattr(ride.messages, "head", lambda code: (read.append("head"), head_of(code))[1])
+    ride.act("passenger", "end", call)
+    assert (read.count("call"), read.count("head")) == (1 + calls_read, 1 + heads_read)
+    assert not ride.faulty.faults
 
 
 @pytest.mark.parametrize("fault", [Contended(), HeadMoved(None)], ids=["conflict", "head moved"])

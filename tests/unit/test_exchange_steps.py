@@ -280,7 +280,8 @@ def test_one_request_without_an_answer_in_time_is_a_timeout_and_its_connection_i
     monkeypatch.setattr(exchange.select, "poll", Poll)
     monkeypatch.setattr(exchange.time, "monotonic", lambda: now[0])
     used = Socket(receives=[BlockingIOError()] * 9)
-    with pytest.raises(TimeoutError, match="no answer in time"):
+    with pytest.raises(TimeoutError, match="no answer in time") as raised:
         answer_to(REQUEST, endpoint_of(monkeypatch, used).connection(), 2.0)
     assert waited == [2_000.0, 500.0, 0.0]
+    assert raised.traceback, "it keeps the exchange alive, so that nothing is closed because nobody refers to it"
     assert used.closed

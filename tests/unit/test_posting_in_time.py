@@ -106,11 +106,12 @@ class Line:
         if isinstance(behaviour, OSError):
             raise behaviour
         delay, status = behaviour if isinstance(behaviour, tuple) else (behaviour, 200)
-        self.answers_at = network.now + delay
         try:
             if network.moves:
+                self.answers_at = network.now
                 yield select.POLLIN
                 self._open()
+            self.answers_at = network.now + delay
             while network.now < self.answers_at:
                 yield select.POLLIN
         except GeneratorExit:
@@ -125,6 +126,7 @@ class Poll:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._registered = set[int]()
+        self._polls = 0
 
     def register(self, descriptor: int, events: int) -> None:
         assert events == select.POLLIN
@@ -136,6 +138,8 @@ class Poll:
     def poll(self, milliseconds: float) -> list[tuple[int, int]]:
         network = self._network
         assert milliseconds >= 0
+        self._polls += 1
+        assert self._polls < 10_000, "it polls for ever"
         lines = {it: network.lines[it] for it in self._registered}
         # A descriptor that its connection has left is closed, which `poll` reports at once.
         answers = {it: line.answers_at if line.fileno() == it else network.now for it, line in lines.items()}
