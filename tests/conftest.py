@@ -8,8 +8,9 @@ from collections.abc import Generator
 from functools import cache
 from pathlib import Path
 
-import botocore.loaders
+import moto.core.loaders
 import pytest
+from botocore.loaders import JSONFileLoader
 from hypothesis import settings
 
 from local.stack import ROOT, Stack
@@ -21,7 +22,18 @@ from tests.running import Run, running
 
 recording.start()
 # Each test has sessions of its own, and each session would read and parse botocore's files anew: a quarter of all time.
-botocore.loaders.JSONFileLoader.load_file = staticmethod(cache(botocore.loaders.JSONFileLoader().load_file))
+_load_file = JSONFileLoader().load_file
+JSONFileLoader.load_file = staticmethod(cache(_load_file))
+
+
+class _MotosFiles(JSONFileLoader):
+    """The same files for moto alone: what it adds to them must not reach the clients of the code."""
+
+    load_file = staticmethod(cache(_load_file))
+
+
+moto.core.loaders.Loader.FILE_LOADER_CLASS = _MotosFiles
+
 # No deadline: the time of an example depends on how busy the machine is.
 settings.register_profile("navietakie", deadline=None)
 settings.load_profile("navietakie")
