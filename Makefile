@@ -101,7 +101,7 @@ test: lint types .local/tools/ready ## All checks, as CI runs them
 	@local/missing
 	$(PYTEST) --numprocesses auto --dist loadscope --ignore tests/e2e --ignore tests/browser
 	@$(MAKE) client
-	$(PYTEST) --numprocesses 3 --dist loadgroup tests/e2e tests/browser
+	$(PYTEST) --numprocesses 2 --dist loadgroup tests/e2e tests/browser
 
 lint: .venv/ready ## Style
 	.venv/bin/ruff check .

@@ -34,24 +34,17 @@ class _MotosFiles(JSONFileLoader):
 
 moto.core.loaders.Loader.FILE_LOADER_CLASS = _MotosFiles
 
-OWN_STACKS = frozenset({"test_clock.py", "test_local_run.py", "test_machine_faults.py"})
-"""The files of end-to-end tests that start stacks of their own."""
-
 # No deadline: the time of an example depends on how busy the machine is.
 settings.register_profile("navietakie", deadline=None)
 settings.load_profile("navietakie")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """End-to-end and browser tests go to one worker each: Playwright's event loop lets no other run in its process.
-
-    So do end-to-end tests with stacks of their own, which wait most of their time.
-    """
+    """End-to-end and browser tests go to one worker each: Playwright's event loop lets no other run in its process."""
     for item in items:
         for folder in ("e2e", "browser"):
             if Path("tests", folder) in item.path.relative_to(ROOT).parents:
-                group = "own stacks" if item.path.name in OWN_STACKS else folder
-                item.add_marker(pytest.mark.xdist_group(group))
+                item.add_marker(pytest.mark.xdist_group(folder))
 
 
 @pytest.fixture(scope="session", autouse=True)
