@@ -487,6 +487,20 @@ test('another session of the other end is met by another connection, though not 
   assert.equal(peers.length, 3);
 });
 
+test('late candidates of a page that was reloaded are not taken for another session', async () => {
+  const { clock, said, peers, voice: it } = await connected();
+  it.receive({ session: 'second', hello: true });
+  await clock.pass(5_000);
+  const before = said.length;
+  it.receive({ session: 'first', candidates: [{ candidate: 'late' }] });
+  await clock.pass(0);
+  assert.deepEqual([peers.length, said.length], [2, before]);
+  it.receive({ session: 'second', candidates: [{ candidate: 'present' }] });
+  it.receive({ session: 'second', offer: said.at(-1).offer, description: { type: 'answer', sdp: 'a' } });
+  await clock.pass(0);
+  assert.deepEqual(peers[1].done.at(-1), ['candidate', { candidate: 'present' }]);
+});
+
 test('who is called meets another session without an offer of its own', async () => {
   const { clock, said, peers, voice: it } = voice({ offers: false });
   it.start(microphone(), SERVERS);

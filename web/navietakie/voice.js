@@ -107,7 +107,7 @@ export class Voice {
     if (data === null || typeof data !== 'object') return;
     this.#enqueue(async () => {
       if (!this.#peer) return; // too early: it is no loss, because both ends send something when they begin
-      if (!(await this.#meet(data.session))) return;
+      if (!(await this.#meet(data))) return;
       if (data.hello) await this.#greet();
       if (data.restart && this.#options.offers) this.#restart();
       if (data.description?.type === 'offer') await this.#answer(data);
@@ -222,13 +222,13 @@ export class Voice {
 
   /**
    * Looks at the session of a signal. If it is new, our connection is of no use any more, and we start again, but at most
-   * every five seconds. Returns whether to take the signal.
+   * every five seconds, and not for candidates: late ones come from a page that is gone. Returns whether to take the signal.
    */
-  async #meet(session) {
+  async #meet({ session, candidates }) {
     if (session === this.#remote) return true;
     const now = this.#options.clock.now();
     const stranger = this.#remote !== null;
-    if (stranger && now - this.#metAt < STRANGER_MS) return false; // the other end will send the signal again
+    if (stranger && (candidates || now - this.#metAt < STRANGER_MS)) return false; // who is there says more, and again
     this.#remote = session;
     if (!stranger) return true;
     this.#metAt = now;
