@@ -152,6 +152,27 @@ def test_a_rush_of_requests_waits_for_a_few_environments(tmp_path: Path) -> None
     assert 1 < len(set(answered_by)) <= ENVIRONMENTS
 
 
+SHOWING = """
+import json, os, time
+
+def handler(event, context):
+    time.sleep(0.3)
+    return {"pid": os.getpid(), "root": os.path.realpath(os.getcwd()), "file": os.path.realpath(__file__)}
+"""
+
+
+@pytest.mark.usefixtures("served")
+def test_the_environments_of_a_function_share_its_files(tmp_path: Path) -> None:
+    access = Access.read(tmp_path)
+    name, lambdas = function(access, SHOWING), client(access, "lambda")
+    with ThreadPoolExecutor(ENVIRONMENTS) as pool:
+        answers = list(pool.map(lambda _: lambdas.invoke(FunctionName=name)["Payload"].read(), range(ENVIRONMENTS)))
+    told = [json.loads(answer) for answer in answers]
+    assert len({each["pid"] for each in told}) > 1
+    (root,) = {each["root"] for each in told}
+    assert {each["file"] for each in told} == {f"{root}/app.py"}
+
+
 @pytest.mark.usefixtures("served")
 def test_a_rush_of_frames_waits_too_but_no_frame_waits_while_an_environment_is_free(tmp_path: Path) -> None:
     address = socket_api(Access.read(tmp_path), SLOW)
