@@ -4,16 +4,18 @@ The running stack, behind its real doors: one for the session without tokens and
 the last test every line that their functions have logged is searched for what must not be there.
 """
 
+import os
 from collections.abc import Generator
 from functools import cache
-from pathlib import Path
+from pathlib import PurePosixPath
+from typing import Any
 
-import moto.core.loaders
+import botocore.session
 import pytest
-from botocore.loaders import JSONFileLoader
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling  # pyright: ignore[reportMissingTypeStubs]
 
-from local.stack import ROOT, Stack
+from local.stack import Stack
 from tests.contract.reads import READS
 from tests.e2e import privacy
 from tests.fakes.embedded import embedded_dynamodb
@@ -21,30 +23,40 @@ from tests.policies import recording, roles
 from tests.running import Run, running
 
 recording.start()
-# Each test has sessions of its own, and each session would read and parse botocore's files anew: a quarter of all time.
-_load_file = JSONFileLoader().load_file
-JSONFileLoader.load_file = staticmethod(cache(_load_file))
-
-
-class _MotosFiles(JSONFileLoader):
-    """The same files for moto alone: what it adds to them must not reach the clients of the code."""
-
-    load_file = staticmethod(cache(_load_file))
-
-
-moto.core.loaders.Loader.FILE_LOADER_CLASS = _MotosFiles
+# Each test has sessions of its own, and each would list, read and parse botocore's files anew: half of all time.
+botocore.session.create_loader = cache(botocore.session.create_loader)
 
 # No deadline: the time of an example depends on how busy the machine is.
 settings.register_profile("navietakie", deadline=None)
 settings.load_profile("navietakie")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """End-to-end and browser tests go to one worker each: Playwright's event loop lets no other run in its process."""
-    for item in items:
-        for folder in ("e2e", "browser"):
-            if Path("tests", folder) in item.path.relative_to(ROOT).parents:
-                item.add_marker(pytest.mark.xdist_group(folder))
+OWN_STACKS = {"test_broken_stack.py", "test_clock.py", "test_company.py", "test_machine_faults.py", "test_proxy.py"}
+
+
+class _Scheduling(LoadScopeScheduling):
+    """Gives the tests of a module to one worker. The end-to-end tests need fewer stacks if modules stay together, too.
+
+    Those of the browser have to: Playwright's event loop lets no other run in its process. Marks of xdist's own
+    `loadgroup` have no effect with pytest 9.2 (pytest-xdist, issue 1386).
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = PurePosixPath(nodeid.partition("::")[0])
+        kind = module.parent.name
+        if kind not in ("e2e", "browser"):
+            return str(module)
+        return "own stacks" if module.name in OWN_STACKS else kind
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """The one scheduler, whatever `--dist` says."""
+    return _Scheduling(config, log)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, because many tests wait."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session", autouse=True)

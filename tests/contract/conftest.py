@@ -3,11 +3,11 @@
 from collections.abc import Generator
 from typing import Any
 
-import boto3
 import pytest
 from moto import mock_aws
 
 from tests.fakes import tables
+from tests.worlds.moto import aws
 
 
 @pytest.fixture
@@ -16,6 +16,6 @@ def moto(monkeypatch: pytest.MonkeyPatch) -> Generator[Any]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     with mock_aws():
-        client: Any = boto3.client("dynamodb", region_name="us-east-1")
+        client = aws("dynamodb")
         tables.create(client)
         yield client

@@ -53,9 +53,9 @@ class WallClock:
             yield found
 
 
-def test_a_clock_that_jumps_by_an_hour_stops_nobody_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_clock_that_jumps_by_an_hour_stops_nobody_and_loses_nothing(tmp_path: Path, stopped_home: Path) -> None:
     clock = WallClock(tmp_path)
-    with clock.running(tmp_path / "home") as (run, stack):
+    with clock.running(stopped_home) as (run, stack):
         party = {"booking_code": "clock", "sender": "driver"}
 
         def wait_for(told: Callable[[Any], bool]) -> None:

@@ -46,11 +46,10 @@ class Stopped:
 
 
 @pytest.fixture(scope="module")
-def stopped(tmp_path_factory: pytest.TempPathFactory) -> Stopped:
-    home = tmp_path_factory.mktemp("again")
-    with running(home) as (_, stack):
+def stopped(stopped_home: Path) -> Stopped:
+    with running(stopped_home) as (_, stack):
         send(stack, "first")
-    return Stopped(home, ["first"])
+    return Stopped(stopped_home, ["first"])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)

@@ -146,14 +146,9 @@ on_linux = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Linux al
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("faults")
-
-
-@pytest.fixture(scope="module")
-def saved(home: Path) -> list[str]:
+def saved(stopped_home: Path) -> list[str]:
     """What is in the booking after a clean stop."""
-    with running(home) as (run, stack):
+    with running(stopped_home) as (run, stack):
         senders = Senders(stack, "saved", 5)
         with senders.working():
             pass
@@ -166,9 +161,9 @@ def saved(home: Path) -> list[str]:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_an_embedded_aws_killed_under_load_loses_only_what_came_since_the_start_and_says_so(
-    home: Path, saved: list[str], seed: int
+    stopped_home: Path, saved: list[str], seed: int
 ) -> None:
-    with running(home) as (run, stack):
+    with running(stopped_home) as (run, stack):
         assert stored(stack) == saved
         senders = Senders(stack, f"lost-{seed}", 1_000)
         with senders.working():
@@ -178,17 +173,17 @@ def test_an_embedded_aws_killed_under_load_loses_only_what_came_since_the_start_
         assert set(senders.statuses) <= {201, 503}
         assert "The embedded AWS has stopped by itself" in run.said()
         assert LOST in run.said()
-    with running(home) as (_, stack):
+    with running(stopped_home) as (_, stack):
         assert stored(stack) == saved
 
 
-def test_make_run_killed_under_load_loses_nothing_that_was_acknowledged(home: Path, saved: list[str]) -> None:
-    with running(home) as (run, stack):
+def test_make_run_killed_under_load_loses_nothing_that_was_acknowledged(stopped_home: Path, saved: list[str]) -> None:
+    with running(stopped_home) as (run, stack):
         senders = Senders(stack, "left", 1_000)
         with senders.working():
             senders.wait(random.Random(5).randint(1, 80))
             run.stop(signal.SIGKILL)
-    with running(home) as (run, stack):
+    with running(stopped_home) as (run, stack):
         texts = stored(stack)
         # What was stored before anybody could answer is there besides, once.
         assert len(set(texts)) == len(texts)
@@ -197,9 +192,11 @@ def test_make_run_killed_under_load_loses_nothing_that_was_acknowledged(home: Pa
         assert run.stop() == 0
 
 
-def test_functions_killed_under_load_delay_messages_and_lose_or_double_none(home: Path, saved: list[str]) -> None:
+def test_functions_killed_under_load_delay_messages_and_lose_or_double_none(
+    stopped_home: Path, saved: list[str]
+) -> None:
     chance = random.Random(6)
-    with running(home) as (run, stack):
+    with running(stopped_home) as (run, stack):
         before = stored(stack)
         senders = Senders(stack, "killed", 15, patient=True)
         with senders.working():
@@ -217,9 +214,9 @@ def test_functions_killed_under_load_delay_messages_and_lose_or_double_none(home
 
 
 def test_an_embedded_aws_that_hangs_for_ten_seconds_delays_messages_and_loses_none(
-    home: Path, saved: list[str]
+    stopped_home: Path, saved: list[str]
 ) -> None:
-    with running(home) as (run, stack):
+    with running(stopped_home) as (run, stack):
         before = stored(stack)
         senders = Senders(stack, "delayed", 15, patient=True)
         with senders.working():
@@ -236,9 +233,9 @@ def test_an_embedded_aws_that_hangs_for_ten_seconds_delays_messages_and_loses_no
 
 @on_linux
 def test_while_the_disk_is_full_what_runs_goes_on_and_all_that_was_acknowledged_is_saved_later(
-    home: Path, saved: list[str]
+    stopped_home: Path, saved: list[str]
 ) -> None:
-    with running(home) as (run, stack):
+    with running(stopped_home) as (run, stack):
         before = stored(stack)
         fields = {"booking_code": BOOKING, "message": "cold", "sender": "system", "client_message_id": "cold"}
         with full_disk(run):
@@ -258,7 +255,7 @@ def test_while_the_disk_is_full_what_runs_goes_on_and_all_that_was_acknowledged_
         saved[:] = texts
         assert run.stop() == 0
         assert LOST not in run.said()
-    with running(home) as (_, stack):
+    with running(stopped_home) as (_, stack):
         assert stored(stack) == saved
         found = ask(stack, None, "GET", "attachment", booking_code=BOOKING, id=seen).json()
         assert httpx.get(found["url"], timeout=60).content == b"photo"
@@ -266,9 +263,9 @@ def test_while_the_disk_is_full_what_runs_goes_on_and_all_that_was_acknowledged_
 
 @on_linux
 def test_without_free_descriptors_new_connections_wait_with_a_notice_and_are_served_later(
-    home: Path, saved: list[str]
+    stopped_home: Path, saved: list[str]
 ) -> None:
-    with running(home) as (run, stack):
+    with running(stopped_home) as (run, stack):
         assert stored(stack) == saved
         hard = resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE)[1]
         used = len(list(Path(f"/proc/{run.process.pid}/fd").iterdir()))
@@ -286,8 +283,10 @@ def test_without_free_descriptors_new_connections_wait_with_a_notice_and_are_ser
 
 
 @on_linux
-def test_an_embedded_aws_without_free_descriptors_delays_messages_and_loses_none(home: Path, saved: list[str]) -> None:
-    with running(home) as (run, stack):
+def test_an_embedded_aws_without_free_descriptors_delays_messages_and_loses_none(
+    stopped_home: Path, saved: list[str]
+) -> None:
+    with running(stopped_home) as (run, stack):
         before = stored(stack)
         senders = Senders(stack, "scarce", 15, patient=True)
         pid = embedded(run)

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Generator
+from functools import cache
 from typing import Any
 
 import boto3
@@ -18,6 +19,13 @@ from tests.fakes.dynamodb import OLDEST, DynamoDb, Refused
 from tests.fakes.gateway import Gateway, gateway
 
 
+@cache
+def aws(service: str) -> Any:
+    """The tests' own client of a service, for all tests: to make one takes longer than most of them."""
+    untyped: Any = boto3.Session("test", "test", region_name="us-east-1")
+    return untyped.client(service)
+
+
 class Context:
     aws_request_id = "request-of-the-context"
 
@@ -30,8 +38,8 @@ class World:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self.dynamodb: Any = boto3.client("dynamodb")
-        self.sqs: Any = boto3.client("sqs")
+        self.dynamodb = aws("dynamodb")
+        self.sqs = aws("sqs")
 
     def rest(
         self,
@@ -205,7 +213,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Generator[World]:
         # No delay: the tests look at the queue, and deliver its messages themselves.
         monkeypatch.setattr("moto.sqs.models.Message.delayed", property(lambda _: False))
         monkeypatch.setenv("CALL_TIMER_QUEUE_URL", world.sqs.create_queue(QueueName="call-timers")["QueueUrl"])
-        sns: Any = boto3.client("sns")
+        sns = aws("sns")
         topic = sns.create_topic(Name="events")["TopicArn"]
         inbox = world.sqs.create_queue(QueueName="events")["QueueUrl"]
         arn = world.sqs.get_queue_attributes(QueueUrl=inbox, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
