@@ -100,8 +100,8 @@ deploy: .local/tools/ready ## sam build && sam deploy (ENV=staging|production; A
 test: lint types .local/tools/ready ## All checks, as CI runs them
 	@local/missing
 	$(PYTEST) --numprocesses auto --ignore tests/e2e --ignore tests/browser
-	@# The client's tests run beside the last ones, which leave a core half idle. What they say comes afterwards.
-	@$(MAKE) client >.local/client.log 2>&1 & client=$$!; $(PYTEST) --numprocesses auto tests/e2e tests/browser; \
+	@# The client's tests run beside the last ones, which often wait. What they say comes afterwards. A Ctrl-C ends them, too.
+	@$(MAKE) client >.local/client.log 2>&1 & client=$$!; trap 'kill $$client' INT; $(PYTEST) --numprocesses auto tests/e2e tests/browser; \
 	status=$$?; wait $$client || status=$$?; cat .local/client.log; exit $$status
 
 lint: .venv/ready ## Style

@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.config import Config
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 
@@ -23,7 +24,8 @@ from tests.fakes.gateway import Gateway, gateway
 def aws(service: str) -> Any:
     """The tests' own client of a service, for all tests: to make one takes longer than most of them."""
     untyped: Any = boto3.Session("test", "test", region_name="us-east-1")
-    return untyped.client(service)
+    # The endpoint that one test may set must not stay in it.
+    return untyped.client(service, config=Config(ignore_configured_endpoint_urls=True))
 
 
 class Context:
